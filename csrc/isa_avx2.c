@@ -1,0 +1,24 @@
+/* Kernels for x86-64 with AVX2 and FMA: 256-bit vectors, 16 registers. */
+#include "kernel.h"
+
+#if TR_HAS_X86
+
+#define TR_ISA avx2
+#define TR_LANES 8
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#include "isa_body.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

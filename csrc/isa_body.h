@@ -1,0 +1,19 @@
+/* The body of every isa_*.c: all kernels, compiled for TR_ISA, and the table of them in the order of kernels.def. */
+#include "vec.h"
+
+#include "elementwise.inc.h"
+#include "movement.inc.h"
+#include "reduce.inc.h"
+#include "softmax.inc.h"
+#include "norm.inc.h"
+#include "gemm.inc.h"
+#include "random.inc.h"
+#include "optim.inc.h"
+#include "inspect.inc.h"
+#include "pending.inc.h"
+
+const tr_kernel_fn TR_K(tr_table)[TR_KERNEL_COUNT] = {
+#define TR_KERNEL(name, outs, ins, args, scalars) TR_K(name),
+#include "kernels.def"
+#undef TR_KERNEL
+};

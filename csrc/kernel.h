@@ -1,0 +1,60 @@
+/* The kernel contract: what a kernel gets, what it may use, what it owes.
+ *
+ * A kernel is `static int TR_K(name)(const tr_call *c, const tr_worker *w)`. All w->nth workers of a call enter it at the
+ * same time with the same call; each takes its part of the work by w->ith. It returns 0, or 1 if a value check failed.
+ *   - Buffers are contiguous and usually 64-byte aligned, but any 4-byte aligned pointer must give the same values.
+ *   - An output may be the very same pointer as an input of the same size for elementwise kernels; no other overlap.
+ *   - The order of a floating point sum depends on sizes only, never on nth: results are bit-identical for any nth.
+ *   - Tails go through the same vector function as the body, so a value never depends on its position. */
+#ifndef TR_KERNEL_H
+#define TR_KERNEL_H
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tr.h"
+
+#if defined(__x86_64__)
+#define TR_HAS_X86 1
+#elif defined(__aarch64__)
+#define TR_HAS_ARM64 1
+#endif
+
+#define TR_INLINE static inline __attribute__((always_inline))
+
+/* TR_K(relu) is relu_avx512 in isa_avx512.c: the one place where names are pasted. */
+#define TR_PASTE2(name, isa) name##_##isa
+#define TR_PASTE(name, isa) TR_PASTE2(name, isa)
+#define TR_K(name) TR_PASTE(name, TR_ISA)
+
+#define TR_OWN_BYTES (2 << 20)
+#define TR_SHARED_BYTES (4 << 20)
+
+typedef struct tr_gate tr_gate; /* a barrier; pool.c */
+
+typedef struct tr_worker {
+    int ith, nth;
+    void *own;     /* private workspace of this worker: TR_OWN_BYTES, 64-aligned, contents undefined */
+    void *shared;  /* workspace of the call, the same for all its workers: TR_SHARED_BYTES, 64-aligned */
+    tr_gate *gate; /* for tr_barrier only */
+} tr_worker;
+
+/* Returns when all nth workers of the call have called it; what they wrote before is visible after. */
+void tr_barrier(const tr_worker *w);
+
+typedef int (*tr_kernel_fn)(const tr_call *call, const tr_worker *w);
+
+/* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit` items. */
+TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *begin, int64_t *end) {
+    int64_t units = (n + unit - 1) / unit;
+    int64_t each = units / w->nth, extra = units % w->nth;
+    int64_t first = each * w->ith + (w->ith < extra ? w->ith : extra);
+    int64_t last = first + each + (w->ith < extra ? 1 : 0);
+    *begin = first * unit < n ? first * unit : n;
+    *end = last * unit < n ? last * unit : n;
+}
+
+#endif

@@ -1,0 +1,64 @@
+/* The C ABI of tinyres: everything that Python sees of the core, and nothing else.
+ *
+ * A kernel call is one plain struct; a list of calls is a plain array of them, and tr_run walks it. An eager call is a
+ * list of one, so eager and replay go through the same walker. build_ffi.py hands the part between the two marks below
+ * to cffi word for word, so it must stay free of macros with arguments and of conditionals. */
+#ifndef TR_H
+#define TR_H
+
+#include <stdint.h>
+
+/* <cdef> */
+#define TR_POINTERS 10
+#define TR_ARGS 24
+#define TR_SCALARS 4
+
+/* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
+#define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
+#define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference */
+
+typedef struct tr_call {
+    int32_t kernel;         /* index into kernels.def */
+    int32_t flags;
+    int32_t width;          /* at most this many workers; 0: the walker decides from the estimated cost */
+    int32_t reserved;
+    void *ptr[TR_POINTERS]; /* outputs first, then inputs; NULL where an optional operand is absent */
+    int64_t arg[TR_ARGS];   /* sizes, in the order that kernels.def names them */
+    double scalar[TR_SCALARS];
+} tr_call;
+
+/* Runs `count` calls in order; `calls` is an array of tr_call, 8-aligned. Returns -1 when all of them ran, else the
+ * index of the first call that did not: its value check failed, its kernel id is unknown, or memory ran out. No later
+ * call has run then. Any number of threads may call it at the same time. */
+int64_t tr_run(const char *calls, int64_t count);
+int64_t tr_sizeof_call(void);
+
+/* Instruction sets this core was compiled for, worst first. The best supported one is selected at load. */
+int tr_isa_count(void);
+const char *tr_isa_name(int isa);
+int tr_isa_supported(int isa); /* by the processor and by the operating system */
+int tr_isa_current(void);
+int tr_isa_select(int isa);    /* 0: done; -1: unknown or not supported, nothing changed */
+
+/* Workers, the calling thread included. 0: as many as the CPUs that this process may use. Returns the number in force. */
+int tr_set_threads(int count);
+int tr_get_threads(void);
+
+/* What kernels.def says of each kernel; NULL for an id out of range. */
+int tr_kernel_count(void);
+const char *tr_kernel_name(int kernel);
+const char *tr_kernel_outs(int kernel);
+const char *tr_kernel_ins(int kernel);
+const char *tr_kernel_args(int kernel);
+const char *tr_kernel_scalars(int kernel);
+/* </cdef> */
+
+/* Kernel ids: TR_ID_matmul, ...; build_ffi.py writes the same enum into the cdef. */
+enum tr_kernel_id {
+#define TR_KERNEL(name, outs, ins, args, scalars) TR_ID_##name,
+#include "kernels.def"
+#undef TR_KERNEL
+    TR_KERNEL_COUNT
+};
+
+#endif

@@ -1,0 +1,235 @@
+/* Vectors of TR_LANES floats on the vector extensions of GCC and Clang: the only layer between kernels and the machine.
+ *
+ * Everything is always_inline: a vector never crosses a call, so no ABI rule about wide registers applies. A comparison
+ * of vectors gives an int vector of 0 and -1 (a mask); `vec_select` chooses by one. Where the extensions lack an operation
+ * (square root, maximum) a loop over the lanes states it; both compilers turn that into the one instruction.
+ *
+ * The elementary functions take every float: their largest errors, found by trying all 2^32 inputs on every instruction
+ * set (bench/ulp.py), stand at each. Coefficients are printed by bench/polynomials.py. */
+#ifndef TR_VEC_H
+#define TR_VEC_H
+
+#include "kernel.h"
+
+#define TR_BYTES (TR_LANES * 4)
+#define TR_HALF (TR_LANES / 2)
+#define TR_VECTOR(type, bytes) type __attribute__((vector_size(bytes)))
+#define TR_MEMORY(type, bytes, align) type __attribute__((vector_size(bytes), aligned(align), may_alias))
+
+typedef TR_VECTOR(float, TR_BYTES) vec_float;
+typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
+typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
+typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
+typedef TR_VECTOR(float, TR_BYTES / 2) vec_half;
+
+/* The same in memory: at any address of an element, whatever type the object there has. */
+typedef TR_MEMORY(float, TR_BYTES, 4) vec_float_memory;
+typedef TR_MEMORY(float, TR_BYTES / 2, 4) vec_half_memory;
+typedef TR_MEMORY(double, TR_BYTES, 8) vec_double_memory;
+typedef TR_MEMORY(int8_t, TR_LANES, 1) vec_bool_memory;
+
+/* Loads and stores. */
+
+TR_INLINE vec_float vec_load(const float *p) { return *(const vec_float_memory *)p; }
+TR_INLINE void vec_store(float *p, vec_float v) { *(vec_float_memory *)p = v; }
+TR_INLINE vec_double vec_load_double(const double *p) { return *(const vec_double_memory *)p; }
+TR_INLINE void vec_store_double(double *p, vec_double v) { *(vec_double_memory *)p = v; }
+
+/* x - 0 and not 0 + x, which would turn -0 into 0; the compiler sees a plain broadcast. */
+TR_INLINE vec_float vec_splat(float x) { return x - (vec_float){0}; }
+
+/* The first `count` <= TR_LANES elements; the other lanes hold `padding`. */
+TR_INLINE vec_float vec_load_part(const float *p, int64_t count, float padding) {
+    vec_float v = vec_splat(padding);
+    memcpy(&v, p, (size_t)count * sizeof(float));
+    return v;
+}
+
+TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
+
+/* A store that does not read the line into the cache first; p is aligned to TR_BYTES. Ends with vec_stream_end. */
+TR_INLINE void vec_stream(float *p, vec_float v) {
+#if defined(__clang__)
+    __builtin_nontemporal_store(v, (vec_float *)p);
+#elif TR_HAS_X86 && TR_LANES == 16
+    __builtin_ia32_movntps512(p, v);
+#elif TR_HAS_X86 && TR_LANES == 8
+    __builtin_ia32_movntps256(p, v);
+#elif TR_HAS_X86
+    __builtin_ia32_movntps(p, v);
+#else
+    *(vec_float *)p = v;
+#endif
+}
+
+TR_INLINE void vec_stream_end(void) {
+#if TR_HAS_X86
+    __builtin_ia32_sfence();
+#endif
+}
+
+/* Choice and order. */
+
+TR_INLINE vec_float vec_select(vec_int mask, vec_float yes, vec_float no) {
+    return (vec_float)((mask & (vec_int)yes) | (~mask & (vec_int)no));
+}
+
+/* a where a > b, else b: b where either is NaN. One instruction on x86. */
+TR_INLINE vec_float vec_greater(vec_float a, vec_float b) {
+    vec_float v;
+    for (int i = 0; i < TR_LANES; i++)
+        v[i] = a[i] > b[i] ? a[i] : b[i];
+    return v;
+}
+
+TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) {
+    vec_float v;
+    for (int i = 0; i < TR_LANES; i++)
+        v[i] = a[i] < b[i] ? a[i] : b[i];
+    return v;
+}
+
+/* Maximum and minimum: NaN where either is NaN. */
+TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }
+TR_INLINE vec_float vec_min(vec_float a, vec_float b) { return vec_select(a != a, a, vec_lesser(a, b)); }
+
+TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
+
+TR_INLINE vec_float vec_sqrt(vec_float x) {
+    vec_float v;
+    for (int i = 0; i < TR_LANES; i++)
+        v[i] = __builtin_sqrtf(x[i]);
+    return v;
+}
+
+/* Across lanes. Halves are added to halves, so the order depends on TR_LANES only. */
+
+TR_INLINE int vec_any(vec_int mask) {
+    int any = 0;
+    for (int i = 0; i < TR_LANES; i++)
+        any |= mask[i];
+    return any != 0;
+}
+
+TR_INLINE float vec_sum(vec_float v) {
+    for (int width = TR_LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            v[i] += v[i + width];
+    return v[0];
+}
+
+TR_INLINE double vec_sum_double(vec_double v) {
+    for (int width = TR_HALF / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            v[i] += v[i + width];
+    return v[0];
+}
+
+TR_INLINE float vec_max_across(vec_float v) {
+    float most = v[0];
+    for (int i = 1; i < TR_LANES; i++)
+        most = v[i] > most || v[i] != v[i] ? v[i] : most;
+    return most;
+}
+
+/* Doubles: TR_LANES floats are two vectors of them. */
+
+TR_INLINE vec_double vec_low(vec_float v) {
+    vec_half half;
+    memcpy(&half, &v, sizeof half);
+    return __builtin_convertvector(half, vec_double);
+}
+
+TR_INLINE vec_double vec_high(vec_float v) {
+    vec_half half;
+    memcpy(&half, (const char *)&v + sizeof half, sizeof half);
+    return __builtin_convertvector(half, vec_double);
+}
+
+/* Elementary functions.
+ *
+ * exp: x = n ln(2) + r with |r| <= ln(2)/2 (ln(2) in two parts of which the first times n is exact: Cody and Waite,
+ * 1980), then 2^n (1 + r + r^2 q(r)). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 254 more is
+ * twice the bias of the exponent, which halves the work of building 2^n as a product of two powers: one power alone
+ * would miss 2^128 and the subnormals. */
+#define TR_EXP_ROUND (0x1.8p23f + 254)
+#define TR_LOG2_E 0x1.715476p+0f
+#define TR_LN2_HIGH 0x1.62e4p-1f
+#define TR_LN2_LOW 0x1.7f7d1cp-20f
+
+/* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2; leaves a relative error of 0.07 * 2^-24 in e^r. */
+TR_INLINE vec_float vec_exp_tail(vec_float r) {
+    vec_float q = r * 0x1.6a2434p-10f + 0x1.1239e2p-7f;
+    q = q * r + 0x1.5558f2p-5f;
+    q = q * r + 0x1.555492p-3f;
+    return q * r + 0x1.fffffcp-2f;
+}
+
+TR_INLINE vec_float vec_exp(vec_float x) {
+    x = vec_lesser(vec_splat(89.0f), x);
+    x = vec_greater(vec_splat(-104.0f), x);
+    vec_float shifted = x * TR_LOG2_E + TR_EXP_ROUND, n = shifted - TR_EXP_ROUND;
+    vec_float r = (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
+    vec_float y = 1.0f + (r + r * r * vec_exp_tail(r));
+    vec_int bits = (vec_int)shifted, half = bits >> 1;
+    return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
+}
+
+/* log(2^k (1 + f)) for 1 + f in sqrt(1/2)..sqrt(2): k ln(2) + f - f^2/2 + f^3 p(f), the small parts added first. */
+TR_INLINE vec_float vec_log_of_parts(vec_float k, vec_float f) {
+    vec_float p = f * -0x1.38b578p-4f + 0x1.055b68p-3f;
+    p = p * f - 0x1.0d8542p-3f;
+    p = p * f + 0x1.22da1ep-3f;
+    p = p * f - 0x1.547244p-3f;
+    p = p * f + 0x1.99a008p-3f;
+    p = p * f - 0x1.000226p-2f;
+    p = p * f + 0x1.555554p-2f;
+    vec_float square = f * f;
+    vec_float small = k * TR_LN2_LOW + square * (f * p);
+    return k * TR_LN2_HIGH + (f + (small - 0.5f * square));
+}
+
+TR_INLINE vec_float vec_log(vec_float x) {
+    vec_int subnormal = x < FLT_MIN;
+    vec_float scaled = vec_select(subnormal, x * 0x1p23f, x);
+    vec_int bits = (vec_int)scaled - 0x3f3504f3; /* sqrt(1/2) */
+    vec_int k = (bits >> 23) + (subnormal & -23);
+    vec_float f = (vec_float)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+    vec_float y = vec_log_of_parts(__builtin_convertvector(k, vec_float), f);
+    y = vec_select(x < vec_splat(INFINITY), y, x); /* inf and NaN */
+    y = vec_select(x == 0.0f, vec_splat(-INFINITY), y);
+    return vec_select(x < 0.0f, vec_splat(NAN), y);
+}
+
+/* log(1 + e) for 0 <= e <= 1. */
+TR_INLINE vec_float vec_log1p_unit(vec_float e) {
+    vec_int upper = e > 0x1.a827ap-2f; /* 1 + e > sqrt(2): halve it; e - 1 is exact there */
+    vec_float f = vec_select(upper, 0.5f * e - 0.5f, e);
+    return vec_log_of_parts((vec_float)(upper & (vec_int)vec_splat(1.0f)), f);
+}
+
+/* tanh: with q = e^(-2|x|) - 1 it is -q / (q + 2). q comes straight from the parts of exp, 2^n (r + r^2 q(r)) + (2^n - 1),
+ * where nothing cancels; beyond |x| = 9.1 the result rounds to 1. */
+TR_INLINE vec_float vec_tanh(vec_float x) {
+    vec_float a = vec_lesser(vec_splat(20.0f), vec_abs(x)) * -2.0f;
+    vec_float shifted = a * TR_LOG2_E + (0x1.8p23f + 127), n = shifted - (0x1.8p23f + 127);
+    vec_float r = (a - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
+    vec_float power = (vec_float)((vec_int)shifted << 23);
+    vec_float q = power * (r + r * r * vec_exp_tail(r)) + (power - 1.0f);
+    vec_float y = q / (q + 2.0f); /* -tanh|x| */
+    vec_int sign = (vec_int)x & INT32_MIN;
+    return (vec_float)(((vec_int)y & 0x7fffffff) | sign);
+}
+
+/* sigmoid: with e = e^-|x| it is 1 / (1 + e) or, for negative x, e / (1 + e): e never overflows. */
+TR_INLINE vec_float vec_sigmoid(vec_float x) {
+    vec_float e = vec_exp(-vec_abs(x));
+    return vec_select(x < 0.0f, e, vec_splat(1.0f)) / (1.0f + e);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
+TR_INLINE vec_float vec_softplus(vec_float x) {
+    return vec_greater(vec_splat(0.0f), x) + vec_log1p_unit(vec_exp(-vec_abs(x)));
+}
+
+#endif

@@ -1,0 +1,44 @@
+"""The C core as an optional extension, and the files of it that a source distribution needs.
+
+Everything else stands in pyproject.toml. Without a C compiler or Python.h, or with TINYRES_NO_EXT=1, the install
+succeeds without the core, and tinyres runs on its NumPy backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
+
+CORE = [] if os.environ.get("TINYRES_NO_EXT") == "1" else ["csrc/build_ffi.py:ffibuilder"]
+
+
+class build_optional_ext(build_ext):
+    """Reports a core that cannot be built and goes on."""
+
+    def build_extensions(self) -> None:
+        for extension in self.extensions:
+            extension.optional = True
+        super().build_extensions()
+
+
+class sdist_with_core(sdist):
+    """Adds the C sources and the tests, which setuptools does not find by itself."""
+
+    def make_release_tree(self, base_dir: str, files: Iterable[str]) -> None:
+        roots = ["csrc", "tests", "bench"]
+        suffixes = {".c", ".h", ".def", ".py", ".sh"}
+        extra = [str(p) for root in roots for p in sorted(Path(root).rglob("*")) if p.suffix in suffixes]
+        super().make_release_tree(base_dir, sorted({*filter(os.path.exists, files), *extra, "CHANGELOG.md"}))
+
+
+setup(
+    cffi_modules=CORE,
+    cmdclass={"build_ext": build_optional_ext, "sdist": sdist_with_core},
+    # cffi compiles against the stable ABI: one wheel serves every CPython from 3.10 on.
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)

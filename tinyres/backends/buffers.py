@@ -1,0 +1,111 @@
+"""Aligned memory for tensors: a size-class pool, and Buffer, the only thing a kernel reads or writes.
+
+A Buffer is contiguous, 64-byte aligned, never aliased by a user's array, and carries a version that in-place writes
+(an optimizer step, `assign`) raise, so that a gradient computed from changed values is an error and not a number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FLOAT32 = np.dtype("float32")
+FLOAT64 = np.dtype("float64")
+INT64 = np.dtype("int64")
+BOOL = np.dtype("bool")
+
+ALIGNMENT = 64
+KEPT_BYTES_PER_BIN = 128 << 20
+
+
+class _Bin(list):
+    """Free blocks of one size class; a block is (memory, address, its bin)."""
+
+    __slots__ = ("nbytes", "limit")
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.limit = max(2, KEPT_BYTES_PER_BIN // nbytes)
+
+
+_bins_by_class: dict[int, _Bin] = {}
+_bins: dict[int, _Bin] = {}
+
+
+def _bin_for(nbytes: int) -> _Bin:
+    """The bin whose blocks hold nbytes: four size classes to the octave waste at most a quarter."""
+    shift = max(nbytes.bit_length() - 3, 6)
+    size_class = max(ALIGNMENT, -(-nbytes >> shift) << shift)
+    bin_ = _bins_by_class.setdefault(size_class, _Bin(size_class))
+    _bins[nbytes] = bin_
+    return bin_
+
+
+def _new_block(bin_: _Bin) -> tuple[np.ndarray, int, _Bin]:
+    raw = np.empty(bin_.nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    memory = raw[start : start + bin_.nbytes]
+    return memory, memory.ctypes.data, bin_
+
+
+_NO_BLOCK: tuple[None, int, _Bin] = (None, 0, _Bin(1))
+_NO_BLOCK[2].limit = 0
+
+
+class Buffer:
+    """A typed, aligned, contiguous run of `size` elements; its memory returns to the pool when it is dropped."""
+
+    __slots__ = ("block", "address", "size", "dtype", "version", "_array", "__weakref__")
+
+    def __init__(self, size: int, dtype: np.dtype) -> None:
+        nbytes = size * dtype.itemsize
+        bin_ = _bins.get(nbytes)
+        if bin_ is None:
+            bin_ = _bin_for(nbytes)
+        try:
+            self.block = block = bin_.pop()
+        except IndexError:
+            self.block = _NO_BLOCK  # stays if the allocation below fails, so that __del__ finds one
+            self.block = block = _new_block(bin_)
+        self.address = block[1]
+        self.size = size
+        self.dtype = dtype
+        self.version = 0
+        self._array: np.ndarray | None = None
+
+    @property
+    def array(self) -> np.ndarray:
+        """The elements as a flat NumPy view; valid for as long as this Buffer lives."""
+        if self._array is None:
+            self._array = self.block[0][: self.size * self.dtype.itemsize].view(self.dtype)
+        return self._array
+
+    def __del__(self) -> None:
+        bin_ = self.block[2]
+        if len(bin_) < bin_.limit:
+            bin_.append(self.block)
+
+
+class _Absent(Buffer):
+    """Stands for an optional operand that was not given."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.block = _NO_BLOCK
+        self.address = self.size = self.version = 0
+        self.dtype = None
+        self._array = None
+
+    @property
+    def array(self) -> None:  # type: ignore[override]
+        return None
+
+
+ABSENT = _Absent()
+
+
+def from_array(array: np.ndarray, dtype: np.dtype) -> Buffer:
+    """A new Buffer with a copy of the array's elements in C order, cast to dtype."""
+    buffer = Buffer(array.size, dtype)
+    buffer.array.reshape(array.shape)[...] = array
+    return buffer

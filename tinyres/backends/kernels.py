@@ -1,0 +1,118 @@
+"""The list of kernels, as Python sees it.
+
+A kernel is one flat computation over contiguous buffers: no shapes to infer, no broadcasting to resolve, no
+gradients. What it reads and writes stands in four strings, here at the reference implementation and once more
+in the C core's own list; a test proves that the two lists agree.
+
+Operands are named by one letter each, outputs first, then inputs:
+
+    f  the float type of the call: float32 on the native backend, float32 or float64 on the reference backend
+    d  always float64        l  always int64        b  bool, one byte        x  any item type, told by the flags
+
+An upper-case letter is an operand that is read *and* written. An operand may be absent where its kernel says so.
+
+A reference function gets flat NumPy arrays (None where absent), then the `args` as ints, then the `scalars` as
+floats, and `flags=`. It writes into its outputs and returns None; a kernel that checks values returns True where
+the check failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+POINTERS = 10
+ARGS = 24
+SCALARS = 4
+CALL_BYTES = 320
+
+# How input i of a rows x columns kernel is laid out: bits 2i and 2i + 1 of the flags.
+FULL, ROW, COLUMN, SCALAR = range(4)
+
+TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
+TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
+NESTEROV = 1 << 0  # sgd
+DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
+ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
+RELU = 1 << 17  # matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out
+
+RELATIONS = (">", ">=", "<", "<=", "==", "!=")
+RELATION_SHIFT = 4  # compare: the index into RELATIONS stands above the two layouts
+
+ITEM_TYPES = ("float32", "float64", "int64", "bool")  # cast: source | target << TARGET_SHIFT
+TARGET_SHIFT = 4
+
+ITEM_BYTES_MASK = 0xF  # copy: 1, 4 or 8
+COPY_DIMENSIONS = 6
+
+Array = Any  # a flat numpy.ndarray, or None where the operand is absent
+
+
+class Kernel:
+    """One kernel: what it is called with, its reference implementation, and how a call of it is packed.
+
+    `pack(native_id, flags, width, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
+    operand (0 where absent), `width` the most workers to use (0: the core decides). `native_id` is -1 until the
+    native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
+    a call; -1 where none does. `mutates` says whether an output is also read, so that old values get lost.
+    """
+
+    __slots__ = (
+        "args", "float_operand", "ins", "mutates", "name", "native_id", "outs", "pack", "reference", "scalars",
+    )
+
+    def __init__(
+        self, name: str, outs: str, ins: str, args: str, scalars: str, reference: Callable[..., bool | None]
+    ) -> None:
+        self.name = name
+        self.outs = outs
+        self.ins = ins
+        self.args = tuple(args.split())
+        self.scalars = tuple(scalars.split())
+        self.reference = reference
+        self.native_id = -1
+        self.mutates = outs != outs.lower()
+        self.float_operand = (outs + ins).lower().find("f")
+        self.pack: Callable[..., bytes] = _call_layout(
+            len(outs) + len(ins), len(self.args), len(self.scalars)
+        ).pack
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}: {self.outs or '-'} <- {self.ins or '-'}>"
+
+
+KERNELS: dict[str, Kernel] = {}
+
+
+def kernel(
+    outs: str, ins: str, args: str = "", scalars: str = ""
+) -> Callable[[Callable[..., bool | None]], Kernel]:
+    """Register the decorated reference function; the decorated name becomes its `Kernel`.
+
+    `outs` and `ins` hold one letter per operand, `args` and `scalars` the names of the sizes and numbers, in the
+    order in which the function takes them.
+    """
+
+    def register(reference: Callable[..., bool | None]) -> Kernel:
+        record = Kernel(reference.__name__, outs, ins, args, scalars, reference)
+        if record.name in KERNELS:
+            raise ValueError(f"[kernel] {record.name} is registered twice")
+        KERNELS[record.name] = record
+        return record
+
+    return register
+
+
+def _call_layout(pointers: int, args: int, scalars: int) -> Struct:
+    if pointers > POINTERS or args > ARGS or scalars > SCALARS:
+        raise ValueError(f"[kernel] a call holds {POINTERS} operands, {ARGS} sizes and {SCALARS} scalars at most")
+    # "=" is native byte order without alignment: the padding is written out, as in the C struct.
+    layout = Struct(
+        f"=iii4x"
+        f"{pointers}Q{8 * (POINTERS - pointers)}x"
+        f"{args}q{8 * (ARGS - args)}x"
+        f"{scalars}d{8 * (SCALARS - scalars)}x"
+    )
+    assert layout.size == CALL_BYTES
+    return layout

@@ -1,0 +1,122 @@
+"""The native backend: the C core `tinyres._core`, if it was built and matches the list of kernels in Python.
+
+`run(calls, count)` walks `count` packed calls and gives -1, or the index of the call whose value check failed.
+Without a core `AVAILABLE` is False and `reason` says why; nothing here warns.
+
+Environment: TINYRES_ISA and TINYRES_THREADS choose the instruction set and the number of threads at import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import tinyres.backends.reference  # noqa: F401  fills KERNELS
+from tinyres.backends.kernels import CALL_BYTES, KERNELS
+from tinyres.errors import ArgumentError, BackendError
+
+
+def _load() -> tuple[Any, str]:
+    """The core's functions and "", or None and why there is none."""
+    try:
+        core = importlib.import_module("tinyres._core")
+    except ModuleNotFoundError:
+        return None, "the C core was not built at install time (no C compiler, no Python.h, or TINYRES_NO_EXT=1)"
+    except ImportError as error:
+        return None, f"the C core cannot be loaded ({error})"
+    listed = _listed(core.lib, core.ffi)
+    mismatch = _mismatch(core.lib.tr_sizeof_call(), listed)
+    if mismatch:
+        return None, f"[backend] the C core does not match this version of tinyres: {mismatch}; install it again"
+    for native_id, name in enumerate(listed):
+        KERNELS[name].native_id = native_id
+    return core.lib, ""
+
+
+def _listed(lib: Any, ffi: Any) -> dict[str, list[str]]:
+    """The core's list of kernels, in the order of their ids: name -> outs, ins, args, scalars."""
+    texts = lib.tr_kernel_name, lib.tr_kernel_outs, lib.tr_kernel_ins, lib.tr_kernel_args, lib.tr_kernel_scalars
+    rows = ([ffi.string(text(i)).decode() for text in texts] for i in range(lib.tr_kernel_count()))
+    return {name: signature for name, *signature in rows}
+
+
+def _mismatch(call_bytes: int, listed: dict[str, list[str]]) -> str:
+    """How the core differs from KERNELS; "" where they agree."""
+    if call_bytes != CALL_BYTES:
+        return f"a call has {call_bytes} bytes there and {CALL_BYTES} here"
+    here = {k.name: [k.outs, k.ins, " ".join(k.args), " ".join(k.scalars)] for k in KERNELS.values()}
+    for name in sorted(listed.keys() | here.keys()):
+        if listed.get(name) != here.get(name):
+            return f"kernel {name} is {listed.get(name, 'missing')} there and {here.get(name, 'missing')} here"
+    return ""
+
+
+_lib, reason = _load()
+AVAILABLE: bool = _lib is not None
+
+
+def _require() -> Any:
+    if _lib is None:
+        raise BackendError(f"[backend] this needs the C core; {reason}; install with a C compiler")
+    return _lib
+
+
+def _run_without_core(calls: bytes, count: int) -> int:
+    return int(_require().tr_run(calls, count))
+
+
+# Bound to the C function itself: a Python frame in between would cost as much as a small kernel.
+run = _lib.tr_run if AVAILABLE else _run_without_core
+
+
+def isas() -> dict[str, bool]:
+    """Every instruction set the core was compiled for, worst first, and whether this machine supports it."""
+    lib = _require()
+    ffi = importlib.import_module("tinyres._core").ffi
+    return {
+        ffi.string(lib.tr_isa_name(isa)).decode(): bool(lib.tr_isa_supported(isa))
+        for isa in range(lib.tr_isa_count())
+    }
+
+
+def isa() -> str:
+    """The instruction set in use."""
+    return list(isas())[_require().tr_isa_current()]
+
+
+def select_isa(name: str) -> None:
+    """Run all further calls with this instruction set; BackendError if it is unknown or not supported here."""
+    known = isas()
+    if not known.get(name):
+        supported = ", ".join(known_name for known_name, is_supported in known.items() if is_supported)
+        what = "is not supported by this machine" if name in known else "is not known"
+        raise BackendError(f"[backend] the instruction set {name!r} {what}; choose one of: {supported}")
+    _require().tr_isa_select(list(known).index(name))
+
+
+def threads() -> int:
+    """The number of threads a call may use, the calling one included."""
+    return int(_require().tr_get_threads())
+
+
+def set_threads(count: int) -> int:
+    """Use at most `count` threads (0: one for each CPU this process may use); gives the number in force."""
+    if count < 0:
+        raise ArgumentError(f"[set_threads] the number of threads must be 0 (all CPUs) or more; got {count}")
+    return int(_require().tr_set_threads(count))
+
+
+def _configure() -> None:
+    name = os.environ.get("TINYRES_ISA", "")
+    if name:
+        select_isa(name)
+    count = os.environ.get("TINYRES_THREADS", "")
+    if count:
+        if not count.isdecimal():
+            raise BackendError(f"[backend] TINYRES_THREADS must be a number of threads; got {count!r}; unset it")
+        set_threads(int(count))
+
+
+if AVAILABLE:
+    _configure()

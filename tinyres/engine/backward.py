@@ -1,0 +1,252 @@
+"""Reverse-mode differentiation: walk the tape from the loss to the leaves, newest node first.
+
+Iterative, so that a chain of 100,000 nodes works. Frees each node as soon as its gradient has been passed on. Never
+adds in place into an array that another branch or an observer may hold: a residual Add hands the *same* gradient to
+both of its inputs. Observers see every edge and every total of the pass that trains, not of a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import Buffer
+from tinyres.engine.node import Node
+from tinyres.engine.op import Context
+from tinyres.engine.primitives import ADD, add_in_place, sum_to
+from tinyres.engine.op import apply
+from tinyres.engine.state import state
+from tinyres.engine.tensor import FLOATS, Tensor, node_of
+from tinyres.errors import ArgumentError, GradientError, ShapeError
+from tinyres.launch import launch
+
+OnEdge = Callable[[Node, int, Node, "Tensor | None"], None]
+OnNode = Callable[[Node, Tensor], None]
+
+
+def backward(
+    loss: Tensor,
+    retain_graph: bool = False,
+    *,
+    on_edge: OnEdge | None = None,
+    on_node: OnNode | None = None,
+) -> None:
+    """Add ∂loss/∂leaf to the `.grad` of every leaf that requires a gradient.
+
+    loss: one element. retain_graph: keep what a second backward needs.
+    on_edge(consumer, input index, producer, cotangent): called for every edge; the cotangent is None where the
+    consumer's VJP is zero by definition. on_node(node, total): called once per node with its whole gradient.
+    Raises GradientError if nothing requires a gradient or the graph was freed, ShapeError for a non-scalar loss.
+
+    >>> import tinyres as tr
+    >>> x = tr.tensor([3.0], requires_grad=True)
+    >>> tr.backward((x * x).sum()); x.grad.item()
+    6.0
+    """
+    root = scalar_root("backward", loss)
+    order = reachable(root)
+    gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node)
+    for node, gradient in gradients.items():
+        if node.grad is None:
+            node.grad = gradient
+        else:
+            node.grad = _without_recording(node.grad, gradient)
+
+
+def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_graph: bool | None = None) -> list[Tensor]:
+    """[∂y/∂x for x in xs], without touching any `.grad`.
+
+    y: one element. xs: leaves or intermediate Tensors that y was computed from; one that y does not depend on gets
+    zeros. create_graph: record the gradients themselves, so that they can be differentiated again.
+    retain_graph: keep the graph for another pass (default: as create_graph).
+
+    >>> import tinyres as tr
+    >>> x = tr.tensor(2.0, requires_grad=True)
+    >>> (g,) = tr.grad(x ** 3, [x], create_graph=True)
+    >>> tr.grad(g, [x])[0].item()
+    12.0
+    """
+    if isinstance(xs, Tensor) or not all(isinstance(x, Tensor) for x in xs):
+        raise ArgumentError("[grad] the second argument is a list of Tensors; got something else; write tr.grad(y, [x])")
+    root = scalar_root("grad", y)
+    for i, x in enumerate(xs):
+        if not x.requires_grad:
+            raise GradientError(
+                f"[grad] every x must require a gradient; xs[{i}] of shape {x.shape} does not; "
+                "make it with tr.tensor(..., requires_grad=True)"
+            )
+    targets = [node_of(x) for x in xs]
+    order = reachable(root, towards=set(targets))
+    keep = create_graph if retain_graph is None else retain_graph
+    found = propagate(root, order, retain_graph=keep, create_graph=create_graph, targets=set(targets))
+    return [found[n] if n in found else _zeros(x) for n, x in zip(targets, xs)]
+
+
+def scalar_root(op: str, y: Tensor) -> Node:
+    """The node of a scalar that can be differentiated, or the error that says why not."""
+    if not isinstance(y, Tensor):
+        raise ArgumentError(f"[{op}] a gradient starts from a Tensor; got {type(y).__name__}; pass the loss itself")
+    if y.size != 1:
+        raise ShapeError(f"[{op}] a gradient starts from one number; got shape {y.shape}; reduce it with .mean() or .sum()")
+    if y.node is None or not y.requires_grad:
+        raise GradientError(
+            f"[{op}] nothing that led to this Tensor of shape {y.shape} requires a gradient (or it was computed under "
+            "no_grad); give an input requires_grad=True"
+        )
+    return y.node
+
+
+def reachable(root: Node, towards: set[Node] | None = None, all_floats: bool = False) -> list[Node]:
+    """The nodes through which gradients flow, newest first.
+
+    towards: only those that lead to one of these nodes. all_floats: also through what no parameter depends on.
+    """
+    seen = {root}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.freed:
+            raise GradientError(
+                f"[backward] the graph below {node.label()} was freed by an earlier backward(); "
+                "call backward(retain_graph=True) the first time, or run forward again"
+            )
+        for producer in node.inputs:
+            if producer not in seen and (producer.requires_grad or (all_floats and producer.dtype in FLOATS)):
+                seen.add(producer)
+                stack.append(producer)
+    order = sorted(seen, key=attrgetter("index"))
+    if towards is not None:
+        leading: set[Node] = set()
+        for node in order:
+            if node in towards or any(n in leading for n in node.inputs):
+                leading.add(node)
+        order = [node for node in order if node in leading]
+    order.reverse()
+    return order
+
+
+def propagate(
+    root: Node,
+    order: Iterable[Node],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    targets: set[Node] | None = None,
+    on_edge: OnEdge | None = None,
+    on_node: OnNode | None = None,
+    seed: Tensor | None = None,
+) -> dict[Node, Tensor]:
+    """Pass gradients along `order` and return those of the targets (default: the leaves that require one).
+
+    seed: the cotangent of the root (default: 1).
+    """
+    order = list(order)
+    included = set(order)
+    totals: dict[Node, Tensor] = {root: _ones(root) if seed is None else seed}
+    owned: set[Node] = set()
+    found: dict[Node, Tensor] = {}
+    recording, state.grad_enabled = state.grad_enabled, create_graph
+    try:
+        for node in order:
+            total = totals.pop(node, None)
+            if total is None:
+                continue
+            if on_node is not None:
+                on_node(node, total)
+            if (node in targets) if targets is not None else (node.op is None and node.requires_grad):
+                found[node] = total
+            if node.op is None:
+                continue
+            needs = tuple([n in included for n in node.inputs])
+            if True in needs:
+                _check_versions(node)
+                cotangents = node.op.vjp(total, Context(node, needs, create_graph))  # type: ignore[misc]
+                if len(cotangents) != len(needs):
+                    raise GradientError(
+                        f"[{node.op.name}] the VJP must return one gradient per input; "
+                        f"got {len(cotangents)} for {len(needs)} inputs; return None where there is none"
+                    )
+                for i, (producer, cotangent) in enumerate(zip(node.inputs, cotangents)):
+                    if needs[i]:
+                        _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
+            if not retain_graph and not node.pins:
+                node.free()
+    finally:
+        state.grad_enabled = recording
+    return found
+
+
+def _deliver(
+    consumer: Node,
+    i: int,
+    producer: Node,
+    cotangent: Tensor | None,
+    totals: dict[Node, Tensor],
+    owned: set[Node],
+    create_graph: bool,
+    on_edge: OnEdge | None,
+) -> None:
+    """Add one cotangent to the producer's total; the first sum is out of place, later ones into that sum."""
+    if cotangent is not None and cotangent.shape != producer.shape:
+        cotangent = _unbroadcast(consumer, i, producer, cotangent)
+    if on_edge is not None:
+        on_edge(consumer, i, producer, cotangent)
+    if cotangent is None:
+        return
+    before = totals.get(producer)
+    if before is None:
+        totals[producer] = cotangent
+    elif producer in owned:
+        add_in_place(before, cotangent)
+    else:
+        totals[producer] = apply(ADD, (before, cotangent))
+        if not create_graph and on_edge is None:
+            owned.add(producer)
+
+
+def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> Tensor:
+    lead = len(cotangent.shape) - len(producer.shape)
+    fits = lead >= 0 and all(p in (1, c) for p, c in zip(producer.shape, cotangent.shape[lead:]))
+    if not fits:
+        raise GradientError(
+            f"[{consumer.op.name}] the gradient of input {i} must have its shape {producer.shape}; "  # type: ignore[union-attr]
+            f"its VJP returned {cotangent.shape}; correct the VJP"
+        )
+    return sum_to(cotangent, producer.shape)
+
+
+def _check_versions(node: Node) -> None:
+    for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]
+        producer = node.inputs[position]
+        if producer.buffer is None:
+            raise GradientError(
+                f"[backward] the value of {producer.label()} was freed by an earlier backward(); "
+                "call backward(retain_graph=True) the first time, or run forward again"
+            )
+        if producer.buffer.version != version:
+            raise GradientError(
+                f"[backward] {producer.label()} (shape {producer.shape}), which [{node.op.name}] saved for its gradient, "  # type: ignore[union-attr]
+                f"was changed in place since: version {version} then, {producer.buffer.version} now; "
+                "run forward again before backward()"
+            )
+
+
+def _ones(node: Node) -> Tensor:
+    buffer = Buffer(1, node.dtype)
+    launch(kernels.fill, (buffer,), (), (1,), (1.0,))
+    return Tensor(buffer, node.shape, node.dtype)
+
+
+def _zeros(x: Tensor) -> Tensor:
+    buffer = Buffer(x.size, x.dtype)
+    launch(kernels.fill, (buffer,), (), (x.size,), (0.0,))
+    return Tensor(buffer, x.shape, x.dtype)
+
+
+def _without_recording(a: Tensor, b: Tensor) -> Tensor:
+    recording, state.grad_enabled = state.grad_enabled, False
+    try:
+        return apply(ADD, (a, b))
+    finally:
+        state.grad_enabled = recording

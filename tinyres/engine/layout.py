@@ -1,0 +1,159 @@
+"""Shapes in memory: NumPy's broadcasting, as the few forms that kernels take, and the one strided copy.
+
+Kernels of several operands see a matrix of rows x columns in which each operand is full, a row, a column or a scalar.
+`plan` finds such a view for given shapes; an operand that fits none is first spread out by the strided copy.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import Buffer
+from tinyres.backends.kernels import Kernel
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ShapeError
+from tinyres.launch import launch
+
+Shape = tuple[int, ...]
+
+FULL, ROW, COLUMN, SCALAR = range(4)
+MAX_STRIDED_AXES = 6
+
+
+class Plan(NamedTuple):
+    """How a kernel reads broadcast operands: rows x columns, mode bits, and which operands to spread out first."""
+
+    rows: int
+    columns: int
+    flags: int
+    spread: tuple[int, ...]
+
+
+def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
+    """The common shape under NumPy's rules; ShapeError names the op and the shapes."""
+    first = shapes[0]
+    for shape in shapes:
+        if shape != first:
+            return _broadcast(op, shapes)
+    return first
+
+
+@functools.lru_cache(maxsize=4096)
+def _broadcast(op: str, shapes: tuple[Shape, ...]) -> Shape:
+    ndim = max(map(len, shapes))
+    out = [1] * ndim
+    for shape in shapes:
+        for axis, size in enumerate(shape, ndim - len(shape)):
+            if size != 1 and out[axis] not in (1, size):
+                listed = " and ".join(map(str, shapes))
+                raise ShapeError(
+                    f"[{op}] shapes must broadcast, aligned at the last axis, each pair of sizes equal or one of them 1; "
+                    f"got {listed}; reshape one of them"
+                )
+            if size != 1:
+                out[axis] = size
+    return tuple(out)
+
+
+@functools.lru_cache(maxsize=4096)
+def plan(out: Shape, shapes: tuple[Shape, ...]) -> Plan:
+    """The rows x columns view of `out` under which the fewest operands must be spread out."""
+    best: Plan | None = None
+    for split in range(len(out) + 1):
+        flags, spread = 0, []
+        for position, shape in enumerate(shapes):
+            mode = _mode(shape, out, split)
+            if mode is None:
+                spread.append(position)
+                mode = FULL
+            flags |= mode << (2 * position)
+        if best is None or len(spread) < len(best.spread):
+            best = Plan(math.prod(out[:split]), math.prod(out[split:]), flags, tuple(spread))
+    assert best is not None
+    return best
+
+
+def _mode(shape: Shape, out: Shape, split: int) -> int | None:
+    padded = (1,) * (len(out) - len(shape)) + shape
+    if padded == out:
+        return FULL
+    if math.prod(shape) == 1:
+        return SCALAR
+    if padded[split:] == out[split:] and math.prod(padded[:split]) == 1:
+        return ROW
+    if padded[:split] == out[:split] and math.prod(padded[split:]) == 1:
+        return COLUMN
+    return None
+
+
+def launch_broadcast(kernel: Kernel, out: Buffer, shape: Shape, operands: Sequence[Tensor], flags: int = 0) -> None:
+    """Launch an elementwise kernel whose operands broadcast to `shape`."""
+    view = plan(shape, tuple([t.shape for t in operands]))
+    buffers = [t.buffer for t in operands]
+    for position in view.spread:
+        full = Buffer(out.size, operands[position].dtype)
+        spread(full, shape, operands[position])
+        buffers[position] = full
+    launch(kernel, (out,), buffers, (view.rows, view.columns), (), view.flags | flags)
+
+
+def spread(out: Buffer, shape: Shape, t: Tensor) -> None:
+    """Fill `out` with `t` broadcast to `shape`."""
+    own = contiguous_strides(t.shape)
+    lead = len(shape) - t.ndim
+    strides = [0] * lead + [0 if size == 1 else stride for size, stride in zip(t.shape, own)]
+    strided_copy(out, t.buffer, shape, contiguous_strides(shape), strides)
+
+
+@functools.lru_cache(maxsize=4096)
+def contiguous_strides(shape: Shape) -> Shape:
+    """C-order strides, in elements."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return tuple(strides)
+
+
+def strided_copy(
+    out: Buffer,
+    source: Buffer,
+    shape: Sequence[int],
+    out_strides: Sequence[int],
+    in_strides: Sequence[int],
+    out_offset: int = 0,
+    in_offset: int = 0,
+) -> None:
+    """out[out_offset + i·out_strides] = source[in_offset + i·in_strides] for every index i below `shape`.
+
+    Strides and offsets are in elements; a stride may be 0 or negative. Neighbouring axes that move as one are merged;
+    more than six that do not is a ShapeError.
+    """
+    if 0 in shape:
+        return
+    sizes, outer, inner = _merged(tuple(shape), tuple(out_strides), tuple(in_strides))
+    pad = (0,) * (MAX_STRIDED_AXES - len(sizes))
+    args = (len(sizes), *sizes, *pad, *outer, *pad, *inner, *pad, out_offset, in_offset)
+    launch(kernels.copy, (out,), (source,), args, (), source.dtype.itemsize)
+
+
+@functools.lru_cache(maxsize=4096)
+def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape, Shape, Shape]:
+    axes: list[tuple[int, int, int]] = []
+    for size, o, i in zip(shape, out_strides, in_strides):
+        if size == 1:
+            continue
+        if axes and axes[-1][1] == size * o and axes[-1][2] == size * i:
+            axes[-1] = (axes[-1][0] * size, o, i)
+        else:
+            axes.append((size, o, i))
+    if len(axes) > MAX_STRIDED_AXES:
+        raise ShapeError(
+            f"[copy] at most {MAX_STRIDED_AXES} axes can be moved against each other at once; got shape {shape}; "
+            "reshape neighbouring axes into one first"
+        )
+    sizes, outer, inner = zip(*axes) if axes else ((1,), (1,), (1,))
+    return sizes, outer, inner

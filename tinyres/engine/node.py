@@ -1,0 +1,103 @@
+"""Node: one recorded step of a computation, and the edges to what it was computed from.
+
+A Node holds its output *buffer*, never the Tensor, so that no cycle keeps memory alive, and a trace can read values
+until backward frees them. A leaf Node (`op is None`) belongs to a Tensor that the user made and keeps its `.grad`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyres.backends.buffers import Buffer
+from tinyres.engine.state import Scope, state, user_source
+
+if TYPE_CHECKING:
+    from tinyres.engine.op import Op
+    from tinyres.engine.tensor import Tensor
+
+_creation = itertools.count()
+
+
+class Node:
+    """One op's record on the tape, or a leaf.
+
+    index: grows with creation, so descending order is a valid order for backward.
+    inputs: the nodes of the op's inputs, in order. versions: the versions of the buffers that the VJP will read.
+    saved: extra buffers that forward left for the VJP. pins: how many Graphs keep this node from being freed.
+    """
+
+    __slots__ = (
+        "op",
+        "attrs",
+        "inputs",
+        "buffer",
+        "shape",
+        "dtype",
+        "saved",
+        "versions",
+        "requires_grad",
+        "index",
+        "scope",
+        "source",
+        "name",
+        "pins",
+        "freed",
+        "grad",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        op: Op | None,
+        attrs: tuple[Any, ...],
+        inputs: tuple[Node, ...],
+        buffer: Buffer,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        saved: tuple[Buffer, ...],
+        requires_grad: bool,
+        name: str | None = None,
+    ) -> None:
+        self.op = op
+        self.attrs = attrs
+        self.inputs = inputs
+        self.buffer = buffer
+        self.shape = shape
+        self.dtype = dtype
+        self.saved = saved
+        self.requires_grad = requires_grad
+        self.index = next(_creation)
+        self.scope: Scope | None = state.scope
+        self.name = name
+        self.pins = 0
+        self.freed = False
+        self.grad: Tensor | None = None
+        if op is None:
+            self.versions: tuple[int, ...] = ()
+            self.source = None
+        else:
+            self.versions = tuple([inputs[i].buffer.version for i in op.saves])
+            scope = self.scope
+            self.source = scope.source if scope is not None and scope.layer else user_source()
+
+    def label(self) -> str:
+        """How an error names this node: its own name, else its scope and op."""
+        if self.name:
+            return self.name
+        kind = self.op.name if self.op is not None else "a leaf"
+        return f"{self.scope.path}/{kind}" if self.scope is not None else kind
+
+    def free(self) -> None:
+        """Drop what only a second backward would need."""
+        self.freed = True
+        self.saved = ()
+        self.inputs = ()
+        self.buffer = None  # type: ignore[assignment]
+
+
+def leaf(buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype, requires_grad: bool, name: str | None) -> Node:
+    """A node that nothing computed: data, or a parameter."""
+    return Node(None, (), (), buffer, shape, dtype, (), requires_grad, name)

@@ -1,0 +1,148 @@
+"""Op: the one record that makes an operation differentiable; `apply`: how every op runs.
+
+    def square_vjp(g, ctx):
+        (x,) = ctx.inputs
+        return (g * 2.0 * x,)
+
+    SQUARE = Op("square", shape=same_shape, forward=unary(kernels.square), vjp=square_vjp, saves=(0,))
+
+    def square(x):
+        return apply(SQUARE, (x,))
+
+The op checks and the engine does the rest: it allocates the output, records a Node if any input requires a gradient,
+and in backward un-broadcasts, checks and accumulates what the VJP returns. A VJP is written with ops, so gradients
+can be differentiated again, and computes only what `ctx.needs` asks for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyres.backends.buffers import Buffer
+from tinyres.engine.node import Node
+from tinyres.engine.state import state
+from tinyres.engine.tensor import FLOATS, Tensor, node_of
+from tinyres.errors import DTypeError, GradientError
+
+OPS: dict[str, Op] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One differentiable operation.
+
+    name: as users know it. shape(*inputs, *attrs): checks the inputs and returns the output's shape.
+    forward(out, *inputs, *attrs): launches kernels that fill the buffer `out`; may return buffers to keep for the VJP.
+    vjp(g, ctx): one gradient per input, None where the gradient is zero or not needed.
+    saves: the positions of inputs whose values the VJP reads. reads_output: whether it reads the output's values.
+    dtype: of the output; None: that of the first input. view: the output shares the first input's buffer.
+    """
+
+    name: str
+    shape: Callable[..., tuple[int, ...]]
+    forward: Callable[..., tuple[Buffer, ...] | None]
+    vjp: Callable[[Tensor, Context], Sequence[Tensor | None]] | None = None
+    saves: tuple[int, ...] = ()
+    reads_output: bool = False
+    dtype: np.dtype | None = None
+    view: bool = False
+
+    def __post_init__(self) -> None:
+        OPS[self.name] = self
+
+
+class Context:
+    """What a VJP sees of its forward.
+
+    inputs: Tensors of the saved inputs, None where not saved. output: the op's output. attrs: the op's constants.
+    saved: the buffers that forward returned. needs: per input, whether its gradient is asked for.
+    shapes: the inputs' shapes.
+    """
+
+    __slots__ = ("_node", "_connected", "needs")
+
+    def __init__(self, node: Node, needs: tuple[bool, ...], connected: bool) -> None:
+        self._node = node
+        self._connected = connected
+        self.needs = needs
+
+    @property
+    def inputs(self) -> list[Any]:
+        nodes, op = self._node.inputs, self._node.op
+        return [self._tensor(n) if i in op.saves else None for i, n in enumerate(nodes)]  # type: ignore[union-attr]
+
+    @property
+    def output(self) -> Tensor:
+        if not self._node.op.reads_output:  # type: ignore[union-attr]
+            raise GradientError(f"[{self._node.op.name}] its VJP reads the output; declare reads_output=True")  # type: ignore[union-attr]
+        return self._tensor(self._node)
+
+    @property
+    def attrs(self) -> tuple[Any, ...]:
+        return self._node.attrs
+
+    @property
+    def saved(self) -> tuple[Buffer, ...]:
+        return self._node.saved
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [n.shape for n in self._node.inputs]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._node.dtype
+
+    def _tensor(self, node: Node) -> Tensor:
+        if self._connected:
+            return Tensor(node.buffer, node.shape, node.dtype, node, node.requires_grad)
+        return Tensor(node.buffer, node.shape, node.dtype)
+
+
+def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
+    """Run an op on Tensors and record it if a gradient may be asked for."""
+    recording = state.record_all
+    for t in inputs:
+        if t.requires_grad:
+            recording = True
+    if recording:
+        for t in inputs:
+            if not isinstance(t, Tensor):
+                return t.__tinyres_apply__(op, inputs, attrs)
+    dtype = inputs[0].dtype
+    for t in inputs:
+        if t.dtype is not dtype and t.dtype in FLOATS and dtype in FLOATS:
+            raise DTypeError(f"[{op.name}] the dtypes must be the same; got {dtype} and {t.dtype}; use .astype() on one of them")
+    shape = op.shape(*inputs, *attrs)
+    if op.dtype is not None:
+        dtype = op.dtype
+    buffer = inputs[0].buffer if op.view else Buffer(math.prod(shape), dtype)
+    saved = op.forward(buffer, *inputs, *attrs)
+    if recording and state.grad_enabled and op.vjp is not None:
+        return record(op, attrs, inputs, buffer, shape, dtype, saved or ())
+    return Tensor(buffer, shape, dtype)
+
+
+def record(
+    op: Op,
+    attrs: tuple[Any, ...],
+    inputs: tuple[Tensor, ...],
+    buffer: Buffer,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    saved: tuple[Buffer, ...],
+) -> Tensor:
+    """The output Tensor of an op that has run, with its Node on the tape."""
+    requires_grad = False
+    nodes = []
+    for t in inputs:
+        nodes.append(t.node or node_of(t))
+        if t.requires_grad:
+            requires_grad = True
+    node = Node(op, attrs, tuple(nodes), buffer, shape, dtype, saved, requires_grad)
+    return Tensor(buffer, shape, dtype, node, requires_grad)

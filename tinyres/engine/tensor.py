@@ -1,0 +1,330 @@
+"""Tensor: a buffer with a shape, and where it stands in the recorded graph.
+
+Arithmetic and the NumPy/PyTorch methods are attached by `tinyres.ops`, each from the op that owns it; this file has
+what every Tensor is: making one, reading one, and asking it for gradients. Tensors are immutable; only Parameters
+change in place, through `assign` and the optimizers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinyres.backends.buffers import BOOL, FLOAT32, FLOAT64, INT64, Buffer, from_array
+from tinyres.engine.node import Node, leaf
+from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from tinyres.launch import door, refuse_while_recording
+
+FLOATS = (FLOAT32, FLOAT64)
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    Make one with `tr.tensor`. shape: tuple of ints. dtype: float32, float64, int64 or bool.
+    requires_grad: whether backward reaches it. grad: ∂loss/∂self after `loss.backward()` (leaves only), accumulates.
+
+    >>> import tinyres as tr
+    >>> x = tr.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([6.], shape=(1,), dtype=float32)
+    """
+
+    __slots__ = ("buffer", "shape", "dtype", "node", "requires_grad", "__weakref__")
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        node: Node | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        self.buffer = buffer
+        self.shape = shape
+        self.dtype = dtype
+        self.node = node
+        self.requires_grad = requires_grad
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def name(self) -> str | None:
+        """The name given at creation, if any."""
+        return self.node.name if self.node is not None else None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing recorded computed this Tensor."""
+        return self.node is None or self.node.op is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """∂loss/∂self summed over the backward passes since it was last cleared; None until one has run."""
+        if self.node is None:
+            return None
+        if self.node.op is not None:
+            raise GradientError(
+                f"[grad] only leaves keep .grad, and this Tensor came out of [{self.node.op.name}]; "
+                "use tr.grad(loss, [x]) or tr.Graph(loss).trace(arrays=True)"
+            )
+        return self.node.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            got = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(f"[grad] .grad takes None or a Tensor of shape {self.shape}; got {got}")
+        node_of(self).grad = value
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the values as a NumPy array."""
+        return self._view("numpy").copy()
+
+    def item(self) -> float | int | bool:
+        """The value of a Tensor with one element."""
+        if self.size != 1:
+            raise ShapeError(f"[item] needs one element; got shape {self.shape}; use .numpy() or reduce it first")
+        return self._view("item").item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self._view("tolist").tolist()
+
+    def detach(self) -> Tensor:
+        """The same values, cut off from the graph."""
+        return Tensor(self.buffer, self.shape, self.dtype)
+
+    def backward(self, retain_graph: bool = False) -> None:
+        """Add ∂self/∂leaf to `.grad` of every leaf that requires it; self must have one element.
+
+        Frees the graph unless retain_graph. Raises GradientError if there is nothing to differentiate, if the
+        graph was freed before, or if a saved value was changed in place since.
+        """
+        from tinyres.engine.backward import backward
+
+        backward(self, retain_graph=retain_graph)
+
+    def _view(self, reader: str) -> np.ndarray:
+        if door.recorder is not None:
+            refuse_while_recording(reader)
+        return self.buffer.array.reshape(self.shape)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ArgumentError("[numpy] a Tensor's memory is not shared with NumPy; got copy=False; ask for a copy")
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype is not INT64:
+            raise DTypeError(f"[index] an index is an integer; got a {self.dtype} Tensor; use int(t)")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DTypeError("[len] a Tensor of shape () has no length; use .size")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for i in range(len(self)):
+            yield self[i]
+
+    def __setitem__(self, index: object, value: object) -> None:
+        raise DTypeError(
+            "[setitem] a Tensor cannot be changed in place, its graph would no longer be true; got t[...] = value; "
+            "use t = tr.where(mask, value, t)"
+        )
+
+    def __repr__(self) -> str:
+        tail = f"shape={self.shape}, dtype={self.dtype}" + (", requires_grad=True" if self.requires_grad else "")
+        if self.name:
+            tail += f", name={self.name!r}"
+        if door.recorder is not None:
+            return f"Tensor(<being recorded>, {tail})"
+        values = np.array2string(self.buffer.array.reshape(self.shape), separator=", ", prefix="Tensor(", precision=4)
+        return f"Tensor({values}, {tail})"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError("[deepcopy] only leaves can be copied; this Tensor has a graph; copy t.detach()")
+        copy = tensor(self.numpy(), requires_grad=self.requires_grad, dtype=self.dtype, name=self.name)
+        memo[id(self)] = copy
+        return copy
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+
+
+class Parameter(Tensor):
+    """A named leaf that training changes in place.
+
+    value: array-like, cast to dtype. trainable=False keeps gradients and optimizers away from it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: ArrayLike, name: str, trainable: bool = True, dtype: DTypeLike = FLOAT32) -> None:
+        kind = _known_dtype("parameter", dtype)
+        array = _readable_array("parameter", value)
+        buffer = from_array(array, kind)
+        super().__init__(
+            buffer, array.shape, kind, leaf(buffer, array.shape, kind, trainable, name), requires_grad=trainable
+        )
+
+    @property
+    def trainable(self) -> bool:
+        """Whether backward computes its gradient and optimizers update it."""
+        return self.requires_grad
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad = node_of(self).requires_grad = bool(value)
+
+    def rename(self, name: str) -> None:
+        """Change the name by which errors, traces and files know it."""
+        node_of(self).name = name
+
+    def assign(self, value: ArrayLike | Tensor) -> None:
+        """Overwrite the values in place. Raises ShapeError unless the shape is the same."""
+        refuse_while_recording("assign")
+        array = _readable_array("assign", value)
+        if array.shape != self.shape:
+            raise ShapeError(f"[assign] {self.name} has shape {self.shape}; got {array.shape}; give the same shape")
+        self.buffer.array.reshape(self.shape)[...] = array
+        self.buffer.version += 1
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        copy = Parameter(self.numpy(), self.name or "", self.trainable, self.dtype)
+        memo[id(self)] = copy
+        return copy
+
+
+def tensor(
+    array: ArrayLike | Tensor, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
+) -> Tensor:
+    """A new leaf Tensor with a copy of the values.
+
+    array: what np.asarray takes. dtype: float32 unless told otherwise; also float64, int64, bool.
+    Raises DTypeError for values that are not numbers, and for an integer Tensor with requires_grad.
+
+    >>> import tinyres as tr
+    >>> tr.tensor([[1, 2], [3, 4]])
+    Tensor([[1., 2.],
+            [3., 4.]], shape=(2, 2), dtype=float32)
+    """
+    kind = FLOAT32 if dtype is None else _known_dtype("tensor", dtype)
+    if requires_grad and kind not in FLOATS:
+        raise DTypeError(f"[tensor] only float Tensors have gradients; got {kind} with requires_grad=True; use a float dtype")
+    values = _readable_array("tensor", array)
+    buffer = from_array(values, kind)
+    node = leaf(buffer, values.shape, kind, requires_grad, name) if requires_grad or name else None
+    return Tensor(buffer, values.shape, kind, node, requires_grad)
+
+
+def node_of(t: Tensor) -> Node:
+    """The Tensor's node; a Tensor that stood outside the graph becomes a leaf of it."""
+    if t.node is None:
+        t.node = leaf(t.buffer, t.shape, t.dtype, t.requires_grad, None)
+    return t.node
+
+
+def coerce(value: Any, like: Tensor) -> Any:
+    """An operand for an op with `like`: numbers and 0-d arrays take its dtype, arrays are cast to it.
+
+    Tensors, and things that record ops in their own way (`__tinyres_apply__`), come back as they are.
+    """
+    if isinstance(value, Tensor) or hasattr(value, "__tinyres_apply__"):
+        return value
+    kind = like.dtype if like.dtype in FLOATS else FLOAT32
+    if isinstance(value, (bool, int, float, np.generic)) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        number = _readable_array("operand", value)
+        return _constant(float(number), kind)
+    return tensor(value, dtype=kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant(value: float, dtype: np.dtype) -> Tensor:
+    """One immutable 0-d Tensor per number: `x * 0.5` in a loop allocates nothing."""
+    return tensor(value, dtype=dtype)
+
+
+def _known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind == FLOAT32 or kind == FLOAT64:
+        return kind
+    if kind is not None and kind.kind in "iu":
+        return INT64
+    if kind == BOOL:
+        return BOOL
+    raise DTypeError(f"[{op}] dtypes are float32, float64, int64 and bool; got {dtype!r}; choose one of them")
+
+
+def _readable_array(op: str, value: Any) -> np.ndarray:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ShapeError(f"[{op}] nested lists must have equal lengths; got a ragged {type(value).__name__}; pad them") from None
+    if array.dtype.kind in "fiub":
+        return array
+    if array.dtype.kind in "US":
+        raise DTypeError(
+            f"[{op}] values must be numbers; got strings; for labels use "
+            "classes, y = np.unique(y, return_inverse=True)"
+        )
+    raise DTypeError(f"[{op}] values must be real numbers; got {array.dtype} of shape {array.shape}; convert them first")

@@ -1,0 +1,149 @@
+"""The door: `launch` is the only function that runs a kernel.
+
+Every kernel call of the library passes here, eager or recorded, native or reference. It records if a recorder is
+installed on this thread (capture, or the shape inference of layers), else it packs the call into one C struct and
+hands a list of one to the walker that also replays captured programs. The dtype of a call picks its backend:
+float64 always runs on the reference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Protocol
+
+import numpy as np
+
+from tinyres.backends import native
+from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.backends.kernels import Kernel
+from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
+
+_address = attrgetter("address")
+
+
+class Recorder(Protocol):
+    """What takes the calls of a thread instead of the machine."""
+
+    remedy: str
+
+    def record(
+        self,
+        kernel: Kernel,
+        outs: Sequence[Buffer],
+        ins: Sequence[Buffer],
+        args: Sequence[int],
+        scalars: Sequence[float],
+        flags: int,
+    ) -> None: ...
+
+
+class _Door(threading.local):
+    """Per thread: where calls go, and how many have run."""
+
+    recorder: Recorder | None = None
+    launches: int = 0
+
+
+door = _Door()
+_native_enabled = False
+
+
+def launch(
+    kernel: Kernel,
+    outs: Sequence[Buffer],
+    ins: Sequence[Buffer],
+    args: Sequence[int] = (),
+    scalars: Sequence[float] = (),
+    flags: int = 0,
+) -> None:
+    """Run one kernel call now, or record it.
+
+    `outs` and `ins` are Buffers (ABSENT for an optional operand), `args` the sizes in the order the kernel names
+    them, `scalars` its constants. Raises ValueCheckFailed if the kernel is a value check and the check fails.
+    """
+    if door.recorder is not None:
+        door.recorder.record(kernel, outs, ins, args, scalars, flags)
+        return
+    door.launches += 1
+    if runs_native(kernel, outs, ins):
+        call = kernel.pack(
+            kernel.native_id, flags, 0, *map(_address, outs), *map(_address, ins), *args, *scalars
+        )
+        failed = native.run(call, 1) >= 0
+    else:
+        failed = run_reference(kernel, outs, ins, args, scalars, flags)
+    if failed:
+        raise ValueCheckFailed(f"[{kernel.name}] the value check failed")
+    if kernel.mutates:
+        for buffer in outs:
+            buffer.version += 1
+
+
+def runs_native(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:
+    """Whether this call goes to the C core: the backend is native and no float operand is float64."""
+    if not _native_enabled:
+        return False
+    position = kernel.float_operand
+    if position < 0:
+        return True
+    operand = outs[position] if position < len(outs) else ins[position - len(outs)]
+    return operand.dtype is not FLOAT64
+
+
+def run_reference(
+    kernel: Kernel,
+    outs: Sequence[Buffer],
+    ins: Sequence[Buffer],
+    args: Sequence[int],
+    scalars: Sequence[float],
+    flags: int,
+) -> bool:
+    """Run one call with NumPy; True if its value check failed."""
+    with np.errstate(all="ignore"):
+        return bool(kernel.reference(*[b.array for b in outs], *[b.array for b in ins], *args, *scalars, flags=flags))
+
+
+def refuse_while_recording(what: str) -> None:
+    """Raise CaptureError if a recorder is open on this thread: there are no values to read yet."""
+    if door.recorder is not None:
+        raise CaptureError(f"[{what}] a value is not there while a step is being recorded; {door.recorder.remedy}")
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder | None) -> Iterator[None]:
+    """Send this thread's calls to `recorder` (None: to the machine) until the block ends."""
+    previous, door.recorder = door.recorder, recorder
+    try:
+        yield
+    finally:
+        door.recorder = previous
+
+
+def set_backend(name: str) -> None:
+    """Choose what runs float32 kernels: "native" (the C core) or "reference" (NumPy). Process-wide.
+
+    Raises BackendError if the name is unknown or the C core is not there.
+
+    >>> import tinyres as tr
+    >>> tr.set_backend("reference"); tr.backend()
+    'reference'
+    >>> tr.set_backend("native")
+    """
+    global _native_enabled
+    if name not in ("native", "reference"):
+        raise BackendError(f'[set_backend] the backend is "native" or "reference"; got {name!r}; choose one of them')
+    if name == "native" and not native.AVAILABLE:
+        raise BackendError(f"[set_backend] the C core is not there: {native.reason}; install with a C compiler")
+    _native_enabled = name == "native"
+
+
+def backend() -> str:
+    """The backend of float32 kernels: "native" or "reference"."""
+    return "native" if _native_enabled else "reference"
+
+
+set_backend(os.environ.get("TINYRES_BACKEND") or ("native" if native.AVAILABLE else "reference"))
