@@ -1,13 +1,6 @@
 /* Which compiled instruction set runs: detected once (processor and operating system), overridable. */
 #include "dispatch.h"
 
-#define TR_TABLE(isa) extern const tr_kernel_fn tr_table_##isa[TR_KERNEL_COUNT];
-TR_TABLE(generic)
-TR_TABLE(avx2)
-TR_TABLE(avx512)
-TR_TABLE(neon)
-#undef TR_TABLE
-
 static int always(void) { return 1; }
 
 #if TR_HAS_X86

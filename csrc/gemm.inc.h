@@ -1,22 +1,169 @@
-static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
-    float *out = c->ptr[0];
-    const float *a = c->ptr[1], *b = c->ptr[2], *bias = c->ptr[3];
-    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2], begin, end;
-    int64_t ai = c->flags & 1 ? 1 : k, ap = c->flags & 1 ? m : 1;
-    int64_t bp = c->flags & 2 ? 1 : n, bj = c->flags & 2 ? k : 1;
-    tr_split(w, m, 1, &begin, &end);
-    for (int64_t i = begin; i < end; i++)
-        for (int64_t j = 0; j < n; j++) {
-            float sum = 0;
-            for (int64_t p = 0; p < k; p++)
-                sum += a[i * ai + p * ap] * b[p * bp + j * bj];
-            if (c->flags & TR_ACCUMULATE)
-                sum += out[i * n + j];
-            if (bias)
-                sum += bias[j];
-            if ((c->flags & TR_RELU) && sum < 0)
-                sum = 0;
-            out[i * n + j] = sum;
+/* matmul: out[m, n] = op(a) op(b) (+ out) (+ bias) (relu), one tile kernel for all shapes and transposes.
+ *
+ * A tile is up to GEMM_ROWS(v) rows by v vectors of out, held in registers over one block of k: per step it loads v
+ * vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its strides, since each
+ * element serves v multiplications and a cache line of it several steps. b is read in place while that is cheap;
+ * otherwise, or when it is transposed (the vectors must lie along n), each worker packs one panel of it, a block of k by
+ * v vectors, which stays in the second level cache while all rows go over it.
+ *
+ * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one after the
+ * other from zero, and block sums are added in order. So an element depends on its own operands only: not on m, n, its
+ * place, the transposes or the number of workers. Only n = 1 sums by lanes, in an order that depends on k alone.
+ *
+ * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last column and
+ * overlaps the one before it, both compute the same, and panels are cut so that the last has two vectors or more. An out
+ * narrower than one vector is left to the next narrower instruction set, and by the narrowest to a padded copy. */
+#include "gemm_tile.inc.h"
+
+#define GEMM_TRANSPOSE_A 1
+#define GEMM_TRANSPOSE_B 2
+
+/* A b of more bytes is packed if out has at least that many rows: fewer do not pay for it. */
+#define GEMM_PACK_BYTES (256 << 10)
+#define GEMM_PACK_A_BYTES (1 << 20)
+#define GEMM_PACK_ROWS 64
+
+/* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such steps would put
+ * all rows of a tile into the same few lines of the cache. */
+#define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
+#define GEMM_A_STEP (TR_GEMM_DEPTH + 16)
+#define GEMM_A_ROWS ((TR_OWN_BYTES / 4 - GEMM_PANEL_FLOATS) / GEMM_A_STEP)
+
+typedef struct gemm_product {
+    float *out;                /* [m, n], rows out_step apart */
+    const float *a, *b, *bias; /* stored [m, k] or, turned, [k, m]; [k, n] or, turned, [n, k]; [n] or NULL */
+    int64_t m, n, k, out_step;
+    int turned_a, turned_b, pack_a, pack_b, add, relu;
+} gemm_product;
+
+/* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
+static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
+                       int64_t depth, float *own) {
+    int ends = step + depth == d->k;
+    gemm_panel g = {
+        .a = d->turned_a ? d->a + step * d->m + row : d->a + row * d->k + step,
+        .out_step = d->out_step,
+        .a_row = d->turned_a ? 1 : d->k,
+        .a_step = d->turned_a ? d->m : 1,
+        .depth = depth,
+        .add = d->add || step > 0,
+        .relu = d->relu && ends,
+    };
+    if (d->pack_a) {
+        float *packed = own + GEMM_PANEL_FLOATS;
+        if (d->turned_a)
+            gemm_pack_transposed(packed, GEMM_A_STEP, g.a, d->m, row_end - row, depth);
+        else
+            gemm_pack(packed, GEMM_A_STEP, g.a, d->k, row_end - row, depth);
+        g.a = packed;
+        g.a_row = GEMM_A_STEP;
+        g.a_step = 1;
+    }
+    int64_t panels = (end - first + GEMM_VECTORS - 1) / GEMM_VECTORS;
+    for (int64_t panel = 0, v = first; panel < panels; panel++) {
+        int64_t next = first + (end - first) * (panel + 1) / panels, column = v * TR_LANES;
+        int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;
+        const float *b = d->turned_b ? d->b + column * d->k + step : d->b + step * d->n + column;
+        g.out = d->out + row * d->out_step + column;
+        g.bias = d->bias && ends ? d->bias + column : 0;
+        g.last = columns > TR_LANES ? columns - TR_LANES : 0;
+        g.b = d->pack_b ? own : b;
+        g.b_step = d->pack_b ? (next - v) * TR_LANES : d->n;
+        if (d->turned_b)
+            gemm_pack_transposed(own, g.b_step, b, d->k, depth, columns);
+        else if (d->pack_b)
+            gemm_pack(own, g.b_step, b, d->n, depth, columns);
+        gemm_panel_run(next - v, &g, row_end - row);
+        v = next;
+    }
+}
+
+/* Rows [row, row_end) and vectors [first, end) of columns, over all of k. */
+static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, float *own) {
+    int64_t blocks = d->k > TR_GEMM_DEPTH ? (d->k + TR_GEMM_DEPTH - 1) / TR_GEMM_DEPTH : 1;
+    int64_t parts = d->pack_a ? (row_end - row + GEMM_A_ROWS - 1) / GEMM_A_ROWS : 1;
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t top = row + (row_end - row) * part / parts, bottom = row + (row_end - row) * (part + 1) / parts;
+        for (int64_t block = 0; block < blocks; block++) {
+            int64_t step = d->k * block / blocks, next = d->k * (block + 1) / blocks;
+            gemm_block(d, top, bottom, first, end, step, next - step, own);
         }
+    }
+}
+
+/* The share of worker w. Split along n when b is packed, so that no two workers pack the same panel, else along the longer
+ * side. A share has two vectors of columns or more, so that the overlapping last one stays inside it. */
+static void gemm_share(const gemm_product *d, const tr_worker *w) {
+    int64_t vectors = (d->n + TR_LANES - 1) / TR_LANES;
+    int64_t row = 0, row_end = d->m, first = 0, end = vectors;
+    if (vectors >= 2 * w->nth && (d->pack_b ? vectors >= GEMM_VECTORS * w->nth : d->n > 4 * d->m)) {
+        first = vectors * w->ith / w->nth;
+        end = vectors * (w->ith + 1) / w->nth;
+    } else {
+        tr_split(w, d->m, 1, &row, &row_end);
+    }
+    if (row < row_end)
+        gemm_blocks(d, row, row_end, first, end, w->own);
+}
+
+#ifndef GEMM_NARROWER
+/* n < TR_LANES: the same on copies of b, bias and some rows of out that are padded to one vector. */
+#define GEMM_PADDED_ROWS 256
+
+static void gemm_padded(const gemm_product *d, const tr_worker *w) {
+    float out[GEMM_PADDED_ROWS * TR_LANES], bias[TR_LANES] = {0};
+    int64_t row, row_end;
+    gemm_product padded = *d;
+    padded.pack_b = 1;
+    padded.out_step = TR_LANES;
+    if (d->bias) {
+        memcpy(bias, d->bias, d->n * sizeof(float));
+        padded.bias = bias;
+    }
+    tr_split(w, d->m, 1, &row, &row_end);
+    for (; row < row_end; row += GEMM_PADDED_ROWS) {
+        int64_t rows = row_end - row < GEMM_PADDED_ROWS ? row_end - row : GEMM_PADDED_ROWS;
+        float *to = d->out + row * d->n;
+        for (int64_t i = 0; d->add && i < rows; i++)
+            for (int64_t j = 0; j < TR_LANES; j++)
+                out[i * TR_LANES + j] = j < d->n ? to[i * d->n + j] : 0.0f;
+        padded.out = out - row * TR_LANES;
+        gemm_blocks(&padded, row, row + rows, 0, 1, w->own);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(to + i * d->n, out + i * TR_LANES, d->n * sizeof(float));
+    }
+}
+#endif
+
+static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
+    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
+    int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
+    gemm_product d = {
+        .out = c->ptr[0],
+        .a = c->ptr[1],
+        .b = c->ptr[2],
+        .bias = c->ptr[3],
+        .m = m,
+        .n = n,
+        .k = k,
+        .out_step = n,
+        .turned_a = turned_a,
+        .turned_b = turned_b,
+        .pack_a = n >= GEMM_PACK_ROWS && m * k * 4 > GEMM_PACK_A_BYTES,
+        .pack_b = turned_b || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
+        .add = (c->flags & TR_ACCUMULATE) != 0,
+        .relu = (c->flags & TR_RELU) != 0,
+    };
+    if (m == 0 || n == 0)
+        return 0;
+    if (n < TR_LANES) {
+#ifdef GEMM_NARROWER
+        return GEMM_NARROWER[TR_ID_matmul](c, w);
+#else
+        gemm_padded(&d, w);
+        return 0;
+#endif
+    }
+    gemm_share(&d, w);
     return 0;
 }

@@ -1,7 +1,11 @@
 /* The register tile of matmul, and the packing of one panel of b for it. gemm.inc.h says how they are used. */
 
 /* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the registers. */
+#if GEMM_VECTORS == 4
 #define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : (v) == 2 ? GEMM_ROWS_2 : (v) == 3 ? GEMM_ROWS_3 : GEMM_ROWS_4)
+#else
+#define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
+#endif
 
 #ifdef __clang__
 #define TR_UNROLL _Pragma("clang loop unroll(full)")
@@ -64,7 +68,7 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
         }
         if (g->relu) {
             TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] = vec_max(sum[i][j], vec_splat(0.0f));
+                sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f)); /* NaN stays */
         }
         TR_UNROLL for (int j = 0; j < vectors; j++)
             vec_store(to + (j + 1 < vectors ? j * TR_LANES : last), sum[i][j]);
@@ -106,8 +110,8 @@ static void gemm_panel_run(int64_t vectors, const gemm_panel *g, int64_t rows) {
     }
 }
 
-/* to[p, j] = from[p, j], `columns` of them, rows to_step apart; `last` as in gemm_panel, or columns below one vector. */
-static void gemm_pack_rows(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth, int64_t columns) {
+/* to[p, j] = from[p, j]; columns below one vector are filled up with zeros to to_step. */
+static void gemm_pack(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth, int64_t columns) {
     for (int64_t p = 0; p < depth; p++, to += to_step, from += from_step) {
         int64_t j = 0;
         for (; j + TR_LANES <= columns; j += TR_LANES)
@@ -120,34 +124,78 @@ static void gemm_pack_rows(float *to, int64_t to_step, const float *from, int64_
     }
 }
 
-/* Four steps of k of TR_LANES columns, transposed: to[p, j] = from[j, p]. Each 128-bit part of a vector takes four steps
- * of one column, and a 4 x 4 transpose inside the parts does the rest. */
-#define GEMM_PARTS (TR_LANES / 4)
+/* Transposing: to[p, j] = from[j, p] for GEMM_TURN columns j and four steps p. Each 128-bit part of a vector loads four
+ * steps of one column; a 4 x 4 transpose inside the parts does the rest. Parts are joined two at a time, since wider joins
+ * cost more shuffles than they save. */
+#define GEMM_TURN (TR_LANES < 8 ? TR_LANES : 8)
 
-TR_INLINE void gemm_transpose_4(float *to, int64_t to_step, const float *from, int64_t from_step) {
-    vec_float c[4];
-    TR_UNROLL for (int q = 0; q < 4; q++)
-        c[q] = vec_load_quarters(from + q * from_step, 4 * from_step);
-    vec_float low01 = vec_zip_low(c[0], c[1]), high01 = vec_zip_high(c[0], c[1]);
-    vec_float low23 = vec_zip_low(c[2], c[3]), high23 = vec_zip_high(c[2], c[3]);
-    vec_store(to, vec_pairs_low(low01, low23));
-    vec_store(to + to_step, vec_pairs_high(low01, low23));
-    vec_store(to + 2 * to_step, vec_pairs_low(high01, high23));
-    vec_store(to + 3 * to_step, vec_pairs_high(high01, high23));
+typedef TR_VECTOR(float, 16) gemm_part;
+typedef TR_MEMORY(float, 16, 4) gemm_part_memory;
+typedef TR_VECTOR(float, GEMM_TURN * 4) gemm_turn;
+typedef TR_VECTOR(int32_t, GEMM_TURN * 4) gemm_turn_index;
+typedef TR_MEMORY(float, GEMM_TURN * 4, 4) gemm_turn_memory;
+
+#ifdef __clang__
+#define GEMM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define GEMM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (gemm_turn_index){__VA_ARGS__})
+#endif
+
+/* Column 0 and, in the upper part, column 4. */
+TR_INLINE gemm_turn gemm_load_parts(const float *from, int64_t from_step) {
+    gemm_part low = *(const gemm_part_memory *)from;
+#if TR_LANES < 8
+    (void)from_step;
+    return low;
+#else
+    gemm_part high = *(const gemm_part_memory *)(from + 4 * from_step);
+#ifdef __clang__
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return __builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(low), high, 1);
+#endif
+#endif
 }
 
-static void gemm_pack_columns(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth, int64_t columns) {
-    if (columns < TR_LANES || depth < 4) {
+#if TR_LANES < 8
+#define GEMM_ZIP_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 4, 1, 5)
+#define GEMM_ZIP_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 6, 3, 7)
+#define GEMM_PAIR_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 1, 4, 5)
+#define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 6, 7)
+#else
+#define GEMM_ZIP_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define GEMM_ZIP_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define GEMM_PAIR_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#endif
+
+TR_INLINE void gemm_transpose(float *to, int64_t to_step, const float *from, int64_t from_step) {
+    gemm_turn column0 = gemm_load_parts(from, from_step);
+    gemm_turn column1 = gemm_load_parts(from + from_step, from_step);
+    gemm_turn column2 = gemm_load_parts(from + 2 * from_step, from_step);
+    gemm_turn column3 = gemm_load_parts(from + 3 * from_step, from_step);
+    gemm_turn low01 = GEMM_ZIP_LOW(column0, column1), high01 = GEMM_ZIP_HIGH(column0, column1);
+    gemm_turn low23 = GEMM_ZIP_LOW(column2, column3), high23 = GEMM_ZIP_HIGH(column2, column3);
+    *(gemm_turn_memory *)to = GEMM_PAIR_LOW(low01, low23);
+    *(gemm_turn_memory *)(to + to_step) = GEMM_PAIR_HIGH(low01, low23);
+    *(gemm_turn_memory *)(to + 2 * to_step) = GEMM_PAIR_LOW(high01, high23);
+    *(gemm_turn_memory *)(to + 3 * to_step) = GEMM_PAIR_HIGH(high01, high23);
+}
+
+/* to[p, j] = from[j, p]: columns from_step apart. Edges are overlapped. */
+static void gemm_pack_transposed(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth,
+                                 int64_t columns) {
+    if (columns < GEMM_TURN || depth < 4) {
         for (int64_t p = 0; p < depth; p++)
             for (int64_t j = 0; j < to_step; j++)
                 to[p * to_step + j] = j < columns ? from[j * from_step + p] : 0.0f;
         return;
     }
-    for (int64_t j = 0; j < columns; j += TR_LANES) {
-        int64_t column = j + TR_LANES <= columns ? j : columns - TR_LANES;
+    for (int64_t j = 0; j < columns; j += GEMM_TURN) {
+        int64_t column = j + GEMM_TURN <= columns ? j : columns - GEMM_TURN;
         for (int64_t p = 0; p < depth; p += 4) {
             int64_t step = p + 4 <= depth ? p : depth - 4;
-            gemm_transpose_4(to + step * to_step + column, to_step, from + column * from_step + step, from_step);
+            gemm_transpose(to + step * to_step + column, to_step, from + column * from_step + step, from_step);
         }
     }
 }

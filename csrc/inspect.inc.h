@@ -1,0 +1,88 @@
+/* Kernels that look at values: statistics, dot products, checks. Sums are in double precision. */
+
+typedef struct statistics {
+    double sum, squares, most, zeros, nans, infs;
+} statistics;
+
+static statistics statistics_of(const float *x, int64_t n) {
+    vec_double low = {0}, high = {0}, low2 = {0}, high2 = {0};
+    vec_float most = {0};
+    vec_int zeros = {0};
+    statistics s = {0};
+    for (int64_t i = 0; i < n; i += TR_LANES) {
+        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, 0);
+        vec_double a = vec_low(v), b = vec_high(v);
+        low += a, high += b;
+        low2 += a * a, high2 += b * b;
+        most = vec_greater(vec_abs(v), most);
+        zeros -= v == 0.0f;
+    }
+    for (int i = 0; i < TR_LANES; i++) {
+        s.most = most[i] > s.most ? most[i] : s.most;
+        s.zeros += zeros[i];
+    }
+    s.zeros -= (double)(parts(n, TR_LANES) * TR_LANES - n); /* the padding */
+    s.sum = vec_sum_double(low + high);
+    s.squares = vec_sum_double(low2 + high2);
+    /* No sum of squares of floats overflows a double: if it is finite, everything is. */
+    if (!isfinite(s.squares))
+        for (int64_t i = 0; i < n; i++) {
+            s.nans += isnan(x[i]);
+            s.infs += isinf(x[i]) != 0;
+        }
+    return s;
+}
+
+static int TR_K(stats)(const tr_call *c, const tr_worker *w) {
+    double *out = c->ptr[0];
+    const float *x = c->ptr[1];
+    statistics *partial = w->shared, total = {0};
+    int64_t n = c->arg[0], size = chunk_of(n), chunks = parts(n, size), begin, end;
+    tr_split(w, chunks, 1, &begin, &end);
+    for (int64_t k = begin; k < end; k++)
+        partial[k] = statistics_of(x + k * size, at_most(size, n - k * size));
+    tr_barrier(w);
+    if (w->ith)
+        return 0;
+    for (int64_t k = 0; k < chunks; k++) {
+        total.sum += partial[k].sum;
+        total.squares += partial[k].squares;
+        total.most = partial[k].most > total.most ? partial[k].most : total.most;
+        total.zeros += partial[k].zeros;
+        total.nans += partial[k].nans;
+        total.infs += partial[k].infs;
+    }
+    const double result[8] = {total.sum, total.squares, total.most, total.zeros, total.nans, total.infs, 0, 0};
+    memcpy(out, result, sizeof result);
+    return 0;
+}
+
+static int TR_K(dot)(const tr_call *c, const tr_worker *w) {
+    double sum = dot_in_chunks(c->ptr[1], c->ptr[2], c->arg[0], w);
+    if (w->ith == 0)
+        *(double *)c->ptr[0] = sum;
+    return 0;
+}
+
+static int TR_K(check_labels)(const tr_call *c, const tr_worker *w) {
+    const int64_t *label = c->ptr[0];
+    int64_t begin, end;
+    int wrong = 0;
+    tr_split(w, c->arg[0], 64, &begin, &end);
+    for (int64_t i = begin; i < end; i++)
+        wrong |= label[i] < 0 || label[i] >= c->arg[1];
+    return wrong;
+}
+
+/* NaN and inf are the floats whose exponent is all ones. */
+static int TR_K(check_finite)(const tr_call *c, const tr_worker *w) {
+    const float *x = c->ptr[0];
+    int64_t begin, end;
+    vec_int found = {0};
+    tr_split(w, c->arg[0], 64, &begin, &end);
+    for (int64_t i = begin; i < end; i += TR_LANES) {
+        vec_float v = i + TR_LANES <= end ? vec_load(x + i) : vec_load_part(x + i, end - i, 0);
+        found |= ((vec_int)v & 0x7f800000) == 0x7f800000;
+    }
+    return vec_any(found);
+}

@@ -6,6 +6,13 @@
 #define TR_ISA avx2
 #define TR_LANES 8
 
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 14 or 15 of 16 registers. */
+#define GEMM_VECTORS 2
+#define GEMM_ROWS_MAX 12
+#define GEMM_ROWS_1 12
+#define GEMM_ROWS_2 6
+#define GEMM_NARROWER tr_table_generic
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else

@@ -6,6 +6,16 @@
 #define TR_ISA avx512
 #define TR_LANES 16
 
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 29 to 31 of 32 registers, but for one
+ * vector, where more rows would only wait for loads. */
+#define GEMM_VECTORS 4
+#define GEMM_ROWS_MAX 16
+#define GEMM_ROWS_1 16
+#define GEMM_ROWS_2 14
+#define GEMM_ROWS_3 8
+#define GEMM_ROWS_4 6
+#define GEMM_NARROWER tr_table_avx2
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 #else

@@ -47,6 +47,15 @@ void tr_barrier(const tr_worker *w);
 
 typedef int (*tr_kernel_fn)(const tr_call *call, const tr_worker *w);
 
+/* The kernels of each instruction set, by kernel id; isa_*.c. */
+extern const tr_kernel_fn tr_table_generic[TR_KERNEL_COUNT];
+#if TR_HAS_X86
+extern const tr_kernel_fn tr_table_avx2[TR_KERNEL_COUNT];
+extern const tr_kernel_fn tr_table_avx512[TR_KERNEL_COUNT];
+#elif TR_HAS_ARM64
+extern const tr_kernel_fn tr_table_neon[TR_KERNEL_COUNT];
+#endif
+
 /* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit` items. */
 TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *begin, int64_t *end) {
     int64_t units = (n + unit - 1) / unit;

@@ -114,6 +114,12 @@ static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
         planes *= i < 2 ? 1 : k.shape[i];
         overlapping |= k.to[i] == 0 && k.shape[i] > 1;
     }
+    if (k.ndim == 1 && !overlapping) {
+        tr_split(w, k.shape[0], 64, &begin, &end);
+        copy_row(out + begin * k.to[0] * item, k.to[0], in + begin * k.from[0] * item, k.from[0], end - begin, item,
+                 accumulate);
+        return 0;
+    }
     if (overlapping && w->ith > 0) /* several values go to one element: one worker keeps their order */
         return 0;
     if (overlapping)

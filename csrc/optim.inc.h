@@ -14,3 +14,120 @@ static int TR_K(clip_scale)(const tr_call *c, const tr_worker *w) {
         hyper[GRADIENT_SCALE] = norm <= hyper[CLIP_NORM] ? 1.0 : hyper[CLIP_NORM] / norm;
     return 0;
 }
+
+/* Coefficients of one update, the same for all elements. */
+typedef struct update {
+    vec_float lr, momentum, decay, scale, beta1, beta2, epsilon, correction;
+} update;
+
+/* One vector of the parameter and up to two of its state. */
+typedef void update_function(vec_float *p, vec_float *first, vec_float *second, vec_float g, const update *u);
+
+/* Runs f over [begin, end) of the arrays; first and second may be NULL. The tail goes round the same loop, padded. */
+TR_INLINE void update_all(float *p, float *first, float *second, const float *g, int64_t begin, int64_t end,
+                          const update *u, update_function *f) {
+    float pad[4][TR_LANES];
+    int64_t whole = end - (end - begin) % TR_LANES, tail = end - whole;
+    float *array[3] = {p, first, second};
+    for (int padded = 0;; padded = 1) {
+        for (int64_t i = begin; i < whole; i += TR_LANES) {
+            vec_float v[3] = {{0}};
+            for (int k = 0; k < 3; k++)
+                if (array[k])
+                    v[k] = vec_load(array[k] + i);
+            f(&v[0], &v[1], &v[2], vec_load(g + i), u);
+            for (int k = 0; k < 3; k++)
+                if (array[k])
+                    vec_store(array[k] + i, v[k]);
+        }
+        if (!tail || padded)
+            break;
+        for (int k = 0; k < 3; k++)
+            if (array[k]) {
+                vec_store(pad[k], vec_load_part(array[k] + whole, tail, 0));
+                array[k] = pad[k];
+            }
+        vec_store(pad[3], vec_load_part(g + whole, tail, 0));
+        g = pad[3];
+        begin = 0, whole = TR_LANES;
+    }
+    if (tail) {
+        int64_t at = end - tail;
+        memcpy(p + at, pad[0], (size_t)tail * sizeof(float));
+        if (first)
+            memcpy(first + at, pad[1], (size_t)tail * sizeof(float));
+        if (second)
+            memcpy(second + at, pad[2], (size_t)tail * sizeof(float));
+    }
+}
+
+TR_INLINE void sgd_step(vec_float *p, vec_float *v, vec_float *unused, vec_float g, const update *u) {
+    (void)v, (void)unused;
+    *p -= u->lr * (g * u->scale + u->decay * *p);
+}
+
+TR_INLINE void momentum_step(vec_float *p, vec_float *v, vec_float *unused, vec_float g, const update *u) {
+    (void)unused;
+    *v = u->momentum * *v + (g * u->scale + u->decay * *p);
+    *p -= u->lr * *v;
+}
+
+TR_INLINE void nesterov_step(vec_float *p, vec_float *v, vec_float *unused, vec_float g, const update *u) {
+    (void)unused;
+    g = g * u->scale + u->decay * *p;
+    *v = u->momentum * *v + g;
+    *p -= u->lr * (g + u->momentum * *v);
+}
+
+/* Stochastic gradient descent, with momentum where there is a velocity; flag bit 0: Nesterov's. */
+static int TR_K(sgd)(const tr_call *c, const tr_worker *w) {
+    float *p = c->ptr[0], *velocity = c->ptr[1];
+    const float *g = c->ptr[2];
+    const double *hyper = c->ptr[3];
+    int64_t begin, end;
+    update u = {.lr = vec_splat((float)hyper[LR]),
+                .momentum = vec_splat((float)hyper[MOMENTUM]),
+                .decay = vec_splat((float)hyper[WEIGHT_DECAY]),
+                .scale = vec_splat((float)hyper[GRADIENT_SCALE])};
+    tr_split(w, c->arg[0], 64, &begin, &end);
+    if (!velocity)
+        update_all(p, 0, 0, g, begin, end, &u, sgd_step);
+    else if (c->flags & 1)
+        update_all(p, velocity, 0, g, begin, end, &u, nesterov_step);
+    else
+        update_all(p, velocity, 0, g, begin, end, &u, momentum_step);
+    return 0;
+}
+
+TR_INLINE void adam_step(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
+    g = g * u->scale + u->decay * *p;
+    *m = u->beta1 * *m + (1.0f - u->beta1) * g;
+    *v = u->beta2 * *v + (1.0f - u->beta2) * (g * g);
+    *p -= u->lr * (*m / (vec_sqrt(*v) * u->correction + u->epsilon));
+}
+
+/* AdamW (Loshchilov and Hutter, 2019): the decay acts on the parameter and not on the gradient. */
+TR_INLINE void adamw_step(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
+    update plain = *u;
+    plain.decay = (vec_float){0};
+    *p *= u->decay;
+    adam_step(p, m, v, g, &plain);
+}
+
+/* Adam (Kingma and Ba, 2015); flag bit 0: decoupled weight decay. The bias corrections are worked in double precision. */
+static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
+    const double *hyper = c->ptr[4];
+    int64_t begin, end;
+    int decoupled = c->flags & 1;
+    double lr = hyper[LR] / (1 - pow(hyper[BETA1], hyper[STEP])), decay = hyper[WEIGHT_DECAY];
+    update u = {.lr = vec_splat((float)lr),
+                .beta1 = vec_splat((float)hyper[BETA1]),
+                .beta2 = vec_splat((float)hyper[BETA2]),
+                .scale = vec_splat((float)hyper[GRADIENT_SCALE]),
+                .decay = vec_splat((float)(decoupled ? 1 - hyper[LR] * decay : decay)),
+                .epsilon = vec_splat((float)hyper[EPSILON]),
+                .correction = vec_splat((float)(1 / sqrt(1 - pow(hyper[BETA2], hyper[STEP]))))};
+    tr_split(w, c->arg[0], 64, &begin, &end);
+    update_all(c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, decoupled ? adamw_step : adam_step);
+    return 0;
+}

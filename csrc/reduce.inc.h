@@ -1,0 +1,316 @@
+/* Reductions. The order of every sum is fixed by the sizes: chunks of a fixed number of elements, blocks of a fixed number
+ * of rows. A worker takes whole chunks; what chunks leave is combined in their order. Single precision is used inside
+ * blocks (of 16 additions in a row, or 8 rows added pairwise), double precision between them. */
+
+enum {
+    CHUNK = 1 << 14,       /* elements that one worker reduces in one go */
+    MAX_CHUNKS = 1 << 12,  /* so that partial results fit the shared workspace */
+    PANEL = 1 << 10,       /* columns whose double accumulators fit the first cache */
+    BLOCK_ROWS = 8,
+};
+
+#define SHARED_DOUBLES (TR_SHARED_BYTES / (int64_t)sizeof(double))
+
+TR_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+TR_INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+TR_INLINE int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/* The chunk length for n elements: a multiple of every vector length. */
+TR_INLINE int64_t chunk_of(int64_t n) { return at_least(CHUNK, parts(parts(n, MAX_CHUNKS), 64) * 64); }
+
+/* Sums over the contiguous direction. */
+
+static double sum_of_row(const float *x, int64_t n) {
+    vec_double low = {0}, high = {0};
+    for (int64_t i = 0; i < n;) {
+        int64_t end = at_most(n, i + 64 * TR_LANES);
+        vec_float a = {0}, b = {0}, c = {0}, d = {0};
+        for (; i + 4 * TR_LANES <= end; i += 4 * TR_LANES) {
+            a += vec_load(x + i);
+            b += vec_load(x + i + TR_LANES);
+            c += vec_load(x + i + 2 * TR_LANES);
+            d += vec_load(x + i + 3 * TR_LANES);
+        }
+        for (; i + TR_LANES <= end; i += TR_LANES)
+            a += vec_load(x + i);
+        if (i < end)
+            b += vec_load_part(x + i, end - i, 0);
+        i = end;
+        a = (a + b) + (c + d);
+        low += vec_low(a);
+        high += vec_high(a);
+    }
+    return vec_sum_double(low + high);
+}
+
+/* Sums over rows. Column accumulators live in slots of TR_LANES columns; the last slot ends at the last column, so it may
+ * overlap the one before: both hold the same sums, and no column is left to a narrower loop. */
+
+TR_INLINE int64_t slot_column(int64_t slot, int64_t cols) { return at_most(slot * TR_LANES, cols - TR_LANES); }
+
+TR_INLINE void add_to_slot(double *slot, vec_float v) {
+    vec_store_double(slot, vec_load_double(slot) + vec_low(v));
+    vec_store_double(slot + TR_HALF, vec_load_double(slot + TR_HALF) + vec_high(v));
+}
+
+/* slots[parts(cols, TR_LANES)][TR_LANES] = sums of `rows` rows of x; TR_LANES <= cols <= stride. */
+static void sum_rows(double *slots, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t count = parts(cols, TR_LANES), r = 0;
+    memset(slots, 0, (size_t)(count * TR_LANES) * sizeof(double));
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        for (int64_t s = 0; s < count; s++) {
+            const float *p = x + r * stride + slot_column(s, cols);
+            vec_float a = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
+            p += 4 * stride;
+            vec_float b = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
+            add_to_slot(slots + s * TR_LANES, a + b);
+        }
+    for (; r < rows; r++)
+        for (int64_t s = 0; s < count; s++)
+            add_to_slot(slots + s * TR_LANES, vec_load(x + r * stride + slot_column(s, cols)));
+}
+
+/* Copies slots to columns. */
+static void columns_of_slots(double *out, const double *slots, int64_t cols) {
+    for (int64_t s = 0; s < parts(cols, TR_LANES); s++)
+        memcpy(out + slot_column(s, cols), slots + s * TR_LANES, TR_LANES * sizeof(double));
+}
+
+/* How many rows of `cols` columns to lay side by side, so that rows too narrow for a vector become wide ones. */
+TR_INLINE int64_t rows_abreast(int64_t cols) { return cols >= TR_LANES ? 1 : parts(64, cols); }
+
+/* total[cols] = sums of `rows` rows, cols <= PANEL; slots is scratch of 2 * PANEL doubles. */
+static void sum_columns(double *total, double *slots, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t abreast = stride == cols ? rows_abreast(cols) : 1, wide = rows / abreast, width = cols * abreast;
+    if (width < TR_LANES) { /* a narrow rest of a wide matrix */
+        for (int64_t j = 0; j < cols; j++) {
+            total[j] = 0;
+            for (int64_t r = 0; r < rows; r++)
+                total[j] += x[r * stride + j];
+        }
+        return;
+    }
+    sum_rows(slots, x, wide, stride * abreast, width);
+    if (abreast == 1) {
+        columns_of_slots(total, slots, cols);
+        return;
+    }
+    double *columns = slots + PANEL;
+    columns_of_slots(columns, slots, width);
+    for (int64_t j = 0; j < cols; j++) {
+        total[j] = 0;
+        for (int64_t k = 0; k < abreast; k++)
+            total[j] += columns[k * cols + j];
+        for (int64_t r = wide * abreast; r < rows; r++)
+            total[j] += x[r * stride + j];
+    }
+}
+
+TR_INLINE void put(float *out, double value, int accumulate) { *out = (float)(accumulate ? *out + value : value); }
+
+/* out[outer, inner] = scale * sum over n of x[outer, n, inner]. Each of the outer matrices is cut into panels of columns
+ * and, if large, into chunks of rows. */
+static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
+    float *out = c->ptr[0];
+    const float *x = c->ptr[1];
+    int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
+    int accumulate = !!(c->flags & TR_ACCUMULATE);
+    double *slots = w->own, *total = slots + 2 * PANEL, *partial = w->shared, scale = c->scalar[0];
+    int64_t panels = inner == 1 ? 1 : parts(inner, PANEL), width = at_most(inner, PANEL);
+    int64_t rows = inner == 1 ? chunk_of(n) : at_least(BLOCK_ROWS, at_least(CHUNK / at_least(width, 1), parts(n, 64)));
+    rows = parts(rows, BLOCK_ROWS) * BLOCK_ROWS;
+    int64_t chunks = parts(n, rows);
+    if (chunks * outer * inner > SHARED_DOUBLES || chunks == 0)
+        chunks = 1, rows = n;
+    tr_split(w, outer * panels * chunks, 1, &begin, &end);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t o = task / (panels * chunks), panel = task / chunks % panels, chunk = task % chunks;
+        int64_t column = panel * PANEL, cols = at_most(inner - column, PANEL), count = at_most(rows, n - chunk * rows);
+        const float *from = x + (o * n + chunk * rows) * inner + column;
+        double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
+        if (inner == 1)
+            *to = sum_of_row(from, count);
+        else
+            sum_columns(to, slots, from, count, inner, cols);
+        for (int64_t j = 0; chunks == 1 && j < cols; j++)
+            put(out + o * inner + column + j, scale * total[j], accumulate);
+    }
+    if (chunks == 1)
+        return 0;
+    tr_barrier(w);
+    tr_split(w, outer * inner, 64, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        double sum = 0;
+        for (int64_t chunk = 0; chunk < chunks; chunk++)
+            sum += partial[chunk * outer * inner + i];
+        put(out + i, scale * sum, accumulate);
+    }
+    return 0;
+}
+
+/* Largest and smallest: no order to keep, NaN beats everything. */
+
+typedef vec_float vec_choice(vec_float a, vec_float b);
+
+TR_INLINE float choose_one(float a, float b, vec_choice *f) { return f(vec_splat(a), vec_splat(b))[0]; }
+
+TR_INLINE float extreme_of_row(const float *x, int64_t n, vec_choice *f) {
+    if (n < TR_LANES) {
+        float best = x[0];
+        for (int64_t i = 1; i < n; i++)
+            best = choose_one(best, x[i], f);
+        return best;
+    }
+    vec_float a = vec_load(x + n - TR_LANES), b = a, c = a, d = a;
+    int64_t i = 0;
+    for (; i + 4 * TR_LANES <= n; i += 4 * TR_LANES) {
+        a = f(a, vec_load(x + i));
+        b = f(b, vec_load(x + i + TR_LANES));
+        c = f(c, vec_load(x + i + 2 * TR_LANES));
+        d = f(d, vec_load(x + i + 3 * TR_LANES));
+    }
+    for (; i + TR_LANES <= n; i += TR_LANES)
+        a = f(a, vec_load(x + i));
+    a = f(f(a, b), f(c, d));
+    float best = a[0];
+    for (int lane = 1; lane < TR_LANES; lane++)
+        best = choose_one(best, a[lane], f);
+    return best;
+}
+
+TR_INLINE void extreme_of_columns(float *out, const float *x, int64_t n, int64_t stride, int64_t cols, vec_choice *f) {
+    if (cols < TR_LANES) {
+        for (int64_t j = 0; j < cols; j++) {
+            out[j] = x[j];
+            for (int64_t r = 1; r < n; r++)
+                out[j] = choose_one(out[j], x[r * stride + j], f);
+        }
+        return;
+    }
+    for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
+        const float *p = x + slot_column(s, cols);
+        vec_float best = vec_load(p);
+        for (int64_t r = 1; r < n; r++)
+            best = f(best, vec_load(p + r * stride));
+        vec_store(out + slot_column(s, cols), best);
+    }
+}
+
+TR_INLINE int extreme(const tr_call *c, const tr_worker *w, vec_choice *f) {
+    float *out = c->ptr[0], *partial = w->shared;
+    const float *x = c->ptr[1];
+    int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
+    if (inner == 1 && outer == 1) { /* one long row */
+        int64_t size = chunk_of(n), chunks = parts(n, size);
+        tr_split(w, chunks, 1, &begin, &end);
+        for (int64_t k = begin; k < end; k++)
+            partial[k] = extreme_of_row(x + k * size, at_most(size, n - k * size), f);
+        tr_barrier(w);
+        if (w->ith == 0)
+            out[0] = extreme_of_row(partial, chunks, f);
+        return 0;
+    }
+    int64_t panels = parts(inner, 64);
+    tr_split(w, outer * panels, 1, &begin, &end);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t o = task / panels, column = task % panels * 64;
+        if (inner == 1)
+            out[o] = extreme_of_row(x + o * n, n, f);
+        else
+            extreme_of_columns(out + o * inner + column, x + o * n * inner + column, n, inner,
+                               at_most(64, inner - column), f);
+    }
+    return 0;
+}
+
+static int TR_K(max)(const tr_call *c, const tr_worker *w) { return extreme(c, w, vec_max); }
+static int TR_K(min)(const tr_call *c, const tr_worker *w) { return extreme(c, w, vec_min); }
+
+/* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its place. */
+static int64_t argmax_of_row(const float *x, int64_t n) {
+    int64_t i = 0;
+    if (n < 2 * TR_LANES) {
+        int64_t best = 0;
+        for (i = 1; i < n && x[best] == x[best]; i++)
+            if (x[i] > x[best] || x[i] != x[i])
+                best = i;
+        return best;
+    }
+    vec_float most = vec_splat(extreme_of_row(x, n, vec_max));
+    for (; i + TR_LANES <= n; i += TR_LANES) {
+        vec_float v = vec_load(x + i);
+        if (vec_any((v == most) | (v != v)))
+            break;
+    }
+    while (i < n && x[i] != most[0] && x[i] == x[i])
+        i++;
+    return i;
+}
+
+static int TR_K(argmax)(const tr_call *c, const tr_worker *w) {
+    int64_t *out = c->ptr[0], cols = c->arg[1], begin, end;
+    const float *x = c->ptr[1];
+    tr_split(w, c->arg[0], 8, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        out[r] = argmax_of_row(x + r * cols, cols);
+    return 0;
+}
+
+/* The share of rows whose largest element stands at the label. Counts are exact in any order. */
+static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
+    const float *x = c->ptr[1];
+    const int64_t *label = c->ptr[2];
+    int64_t rows = c->arg[0], cols = c->arg[1], *right = w->shared, begin, end, count = 0;
+    tr_split(w, rows, 8, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        count += argmax_of_row(x + r * cols, cols) == label[r];
+    right[w->ith] = count;
+    tr_barrier(w);
+    if (w->ith)
+        return 0;
+    for (int i = 1; i < w->nth; i++)
+        count += right[i];
+    *(float *)c->ptr[0] = (float)((double)count / (double)rows);
+    return 0;
+}
+
+static double dot_of(const float *a, const float *b, int64_t n) {
+    vec_double low = {0}, high = {0}, low2 = {0}, high2 = {0};
+    int64_t i = 0;
+    for (; i + 2 * TR_LANES <= n; i += 2 * TR_LANES) {
+        vec_float x = vec_load(a + i), y = vec_load(b + i);
+        vec_float x2 = vec_load(a + i + TR_LANES), y2 = vec_load(b + i + TR_LANES);
+        low += vec_low(x) * vec_low(y);
+        high += vec_high(x) * vec_high(y);
+        low2 += vec_low(x2) * vec_low(y2);
+        high2 += vec_high(x2) * vec_high(y2);
+    }
+    for (; i < n; i += TR_LANES) {
+        vec_float x = vec_load_part(a + i, at_most(TR_LANES, n - i), 0);
+        vec_float y = vec_load_part(b + i, at_most(TR_LANES, n - i), 0);
+        low += vec_low(x) * vec_low(y);
+        high += vec_high(x) * vec_high(y);
+    }
+    return vec_sum_double((low + low2) + (high + high2));
+}
+
+/* The dot product in double precision; every worker returns the same value. */
+TR_INLINE double dot_in_chunks(const float *a, const float *b, int64_t n, const tr_worker *w) {
+    int64_t size = chunk_of(n), chunks = parts(n, size), begin, end;
+    double *partial = w->shared, sum = 0;
+    tr_split(w, chunks, 1, &begin, &end);
+    for (int64_t k = begin; k < end; k++)
+        partial[k] = dot_of(a + k * size, b + k * size, at_most(size, n - k * size));
+    tr_barrier(w);
+    for (int64_t k = 0; k < chunks; k++)
+        sum += partial[k];
+    return sum;
+}
+
+/* Adds to its output, so that a list of calls gives the squared norm of many arrays. */
+static int TR_K(sum_squares)(const tr_call *c, const tr_worker *w) {
+    double sum = dot_in_chunks(c->ptr[1], c->ptr[1], c->arg[0], w);
+    if (w->ith == 0)
+        *(double *)c->ptr[0] += sum;
+    return 0;
+}

@@ -17,6 +17,10 @@
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
 #define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference */
 
+/* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds exactly as a
+ * product and an addition do. */
+#define TR_GEMM_DEPTH 512
+
 typedef struct tr_call {
     int32_t kernel;         /* index into kernels.def */
     int32_t flags;

@@ -6,6 +6,7 @@ import warnings as _warnings
 
 from tinyres import errors
 from tinyres.backends import native as _native
+from tinyres.capture import capture
 from tinyres.engine.backward import backward, grad
 from tinyres.engine.node import Node
 from tinyres.engine.op import OPS, Op

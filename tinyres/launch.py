@@ -13,22 +13,20 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import FLOAT64, Buffer
 from tinyres.backends.kernels import Kernel
-from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
+from tinyres.errors import BackendError, ValueCheckFailed
 
 _address = attrgetter("address")
 
 
 class Recorder(Protocol):
-    """What takes the calls of a thread instead of the machine."""
-
-    remedy: str
+    """What takes the calls of a thread instead of the machine, and the changes that eager code would make at once."""
 
     def record(
         self,
@@ -39,6 +37,16 @@ class Recorder(Protocol):
         scalars: Sequence[float],
         flags: int,
     ) -> None: ...
+
+    def starts_backward(self, loss: Any) -> None: ...
+
+    def set_grad(self, leaf: Any, gradient: Any) -> None: ...
+
+    def accumulate_grad(self, leaf: Any, gradient: Any) -> None: ...
+
+    def refuse(self, op: str, what: str) -> None:
+        """Raise CaptureError: `what` is not possible now, and what to do instead."""
+        ...
 
 
 class _Door(threading.local):
@@ -110,7 +118,7 @@ def run_reference(
 def refuse_while_recording(what: str) -> None:
     """Raise CaptureError if a recorder is open on this thread: there are no values to read yet."""
     if door.recorder is not None:
-        raise CaptureError(f"[{what}] a value is not there while a step is being recorded; {door.recorder.remedy}")
+        door.recorder.refuse(what, "a value cannot be read")
 
 
 @contextlib.contextmanager

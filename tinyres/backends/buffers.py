@@ -6,6 +6,9 @@ A Buffer is contiguous, 64-byte aligned, never aliased by a user's array, and ca
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 FLOAT32 = np.dtype("float32")
@@ -15,6 +18,8 @@ BOOL = np.dtype("bool")
 
 ALIGNMENT = 64
 KEPT_BYTES_PER_BIN = 128 << 20
+
+births = itertools.count(1)
 
 
 class _Bin(list):
@@ -54,7 +59,7 @@ _NO_BLOCK[2].limit = 0
 class Buffer:
     """A typed, aligned, contiguous run of `size` elements; its memory returns to the pool when it is dropped."""
 
-    __slots__ = ("block", "address", "size", "dtype", "version", "_array", "__weakref__")
+    __slots__ = ("block", "address", "size", "dtype", "version", "born", "_array", "__weakref__")
 
     def __init__(self, size: int, dtype: np.dtype) -> None:
         nbytes = size * dtype.itemsize
@@ -70,6 +75,7 @@ class Buffer:
         self.size = size
         self.dtype = dtype
         self.version = 0
+        self.born = next(births)
         self._array: np.ndarray | None = None
 
     @property
@@ -92,7 +98,7 @@ class _Absent(Buffer):
 
     def __init__(self) -> None:
         self.block = _NO_BLOCK
-        self.address = self.size = self.version = 0
+        self.address = self.size = self.version = self.born = 0
         self.dtype = None
         self._array = None
 
@@ -109,3 +115,13 @@ def from_array(array: np.ndarray, dtype: np.dtype) -> Buffer:
     buffer = Buffer(array.size, dtype)
     buffer.array.reshape(array.shape)[...] = array
     return buffer
+
+
+pending_writes: list[Sequence[Buffer]] = []
+
+
+def settle_writes() -> None:
+    """Raise the versions of what replayed programs have written since; a replay itself only leaves a note."""
+    while pending_writes:
+        for buffer in pending_writes.pop():
+            buffer.version += 1

@@ -48,17 +48,20 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     wanted = "write it with np.savez(path, x=x, y=y)"
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
-            raise FileError(f"[load_table] the file must be a complete .npz; {path.name} is not or is cut off; {wanted}")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "x" in arrays and "y" in arrays:
-                return arrays["x"], arrays["y"]
-            came = ", ".join(arrays.files) or "nothing"
-    # What NumPy and zipfile raise for bytes that are not what they claim to be.
-    except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError, ValueError) as error:
-        raise FileError(
-            f"[load_table] the file must be a sound .npz without Python objects; {path.name}: {error}; {wanted}"
-        ) from error
+            raise FileError(
+                f"[load_table] the file must be a complete .npz; {path.name} is not one, or is cut off; {wanted}"
+            )
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                if "x" in arrays and "y" in arrays:
+                    return arrays["x"], arrays["y"]
+                came = ", ".join(arrays.files) or "nothing"
+        # What NumPy and zipfile raise for bytes that are not what they claim to be.
+        except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError, ValueError) as error:
+            raise FileError(
+                f"[load_table] the file must be a sound .npz without Python objects; {path.name}: {error}; {wanted}"
+            ) from error
     raise FileError(f"[load_table] a .npz must hold arrays x and y; {path.name} holds {came}; {wanted}")
 
 

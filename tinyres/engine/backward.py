@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import Buffer
+from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
 from tinyres.engine.node import Node
-from tinyres.engine.op import Context
+from tinyres.engine.op import Context, apply
 from tinyres.engine.primitives import ADD, add_in_place, sum_to
-from tinyres.engine.op import apply
-from tinyres.engine.state import state
+from tinyres.engine.state import no_grad, state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
 from tinyres.errors import ArgumentError, GradientError, ShapeError
-from tinyres.launch import launch
+from tinyres.launch import door, launch
 
 OnEdge = Callable[[Node, int, Node, "Tensor | None"], None]
 OnNode = Callable[[Node, Tensor], None]
@@ -45,13 +44,23 @@ def backward(
     6.0
     """
     root = scalar_root("backward", loss)
+    if door.recorder is not None:
+        door.recorder.starts_backward(loss)
     order = reachable(root)
     gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node)
     for node, gradient in gradients.items():
-        if node.grad is None:
-            node.grad = gradient
-        else:
-            node.grad = _without_recording(node.grad, gradient)
+        accumulate(node, gradient)
+
+
+def accumulate(leaf: Node, gradient: Tensor) -> None:
+    """Add to a leaf's `.grad`; out of place, since the gradient may be another leaf's too."""
+    if door.recorder is not None:
+        door.recorder.accumulate_grad(leaf, gradient)
+    elif leaf.grad is None:
+        leaf.set_grad(gradient)
+    else:
+        with no_grad():
+            leaf.set_grad(apply(ADD, (leaf.grad, gradient)))
 
 
 def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_graph: bool | None = None) -> list[Tensor]:
@@ -217,6 +226,8 @@ def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> T
 
 
 def _check_versions(node: Node) -> None:
+    if pending_writes:
+        settle_writes()
     for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]
         producer = node.inputs[position]
         if producer.buffer is None:
@@ -243,10 +254,3 @@ def _zeros(x: Tensor) -> Tensor:
     launch(kernels.fill, (buffer,), (), (x.size,), (0.0,))
     return Tensor(buffer, x.shape, x.dtype)
 
-
-def _without_recording(a: Tensor, b: Tensor) -> Tensor:
-    recording, state.grad_enabled = state.grad_enabled, False
-    try:
-        return apply(ADD, (a, b))
-    finally:
-        state.grad_enabled = recording

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.backends.buffers import Buffer
+from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
 from tinyres.engine.state import Scope, state, user_source
 
 if TYPE_CHECKING:
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from tinyres.engine.tensor import Tensor
 
 _creation = itertools.count()
+
+
+class _GradWrites:
+    """How often any `.grad` was set; lets a replayed program notice that somebody else has set one since."""
+
+    count = 0
+
+
+grad_writes = _GradWrites()
 
 
 class Node:
@@ -79,6 +88,8 @@ class Node:
             self.versions: tuple[int, ...] = ()
             self.source = None
         else:
+            if pending_writes:
+                settle_writes()
             self.versions = tuple([inputs[i].buffer.version for i in op.saves])
             scope = self.scope
             self.source = scope.source if scope is not None and scope.layer else user_source()
@@ -89,6 +100,11 @@ class Node:
             return self.name
         kind = self.op.name if self.op is not None else "a leaf"
         return f"{self.scope.path}/{kind}" if self.scope is not None else kind
+
+    def set_grad(self, gradient: Tensor | None) -> None:
+        """Replace what `.grad` shows."""
+        self.grad = gradient
+        grad_writes.count += 1
 
     def free(self) -> None:
         """Drop what only a second backward would need."""

@@ -86,10 +86,18 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
-            got = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise ShapeError(f"[grad] .grad takes None or a Tensor of shape {self.shape}; got {got}")
-        node_of(self).grad = value
+        if value is not None and not isinstance(value, Tensor):
+            raise DTypeError(f"[grad] .grad takes None or a Tensor; got {type(value).__name__}; use tr.tensor(value)")
+        if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
+            raise ShapeError(
+                f"[grad] a gradient has its Tensor's shape and dtype, {self.shape} {self.dtype}; "
+                f"got {value.shape} {value.dtype}; reshape or cast it"
+            )
+        node = node_of(self)
+        if door.recorder is not None:
+            door.recorder.set_grad(node, value)
+        else:
+            node.set_grad(value)
 
     def numpy(self) -> np.ndarray:
         """A copy of the values as a NumPy array."""
@@ -215,6 +223,8 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, value: ArrayLike, name: str, trainable: bool = True, dtype: DTypeLike = FLOAT32) -> None:
+        if door.recorder is not None:
+            door.recorder.refuse("parameter", "a parameter cannot be created")
         kind = _known_dtype("parameter", dtype)
         array = _readable_array("parameter", value)
         buffer = from_array(array, kind)
@@ -237,7 +247,8 @@ class Parameter(Tensor):
 
     def assign(self, value: ArrayLike | Tensor) -> None:
         """Overwrite the values in place. Raises ShapeError unless the shape is the same."""
-        refuse_while_recording("assign")
+        if door.recorder is not None:
+            door.recorder.refuse("assign", f"{self.name} cannot be assigned")
         array = _readable_array("assign", value)
         if array.shape != self.shape:
             raise ShapeError(f"[assign] {self.name} has shape {self.shape}; got {array.shape}; give the same shape")

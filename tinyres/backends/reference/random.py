@@ -6,6 +6,8 @@ stream can be made on its own, by any number of workers, on either backend, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinyres.backends.kernels import Array, kernel
@@ -16,11 +18,10 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _ROUNDS = 10
 
 
-def philox(counter: Array, key: Array) -> Array:
-    """Four random 32-bit words for each counter: uint64 counters [n] and one uint64 key give uint64 [n, 4]."""
-    c0, c1 = counter & _LOW, counter >> _HALF
-    c2 = c3 = np.zeros_like(counter)
-    k0, k1 = key & _LOW, key >> _HALF
+def philox(counter: Sequence[Array], key: Sequence[Array]) -> list[Array]:
+    """Four random words for each counter of four words, under a key of two; all are 32-bit words in uint64."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
     for _ in range(_ROUNDS):
         product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
@@ -30,15 +31,16 @@ def philox(counter: Array, key: Array) -> Array:
             product0 & _LOW,
         )
         k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
-    return np.stack([c0, c1, c2, c3], axis=-1)
+    return [c0, c1, c2, c3]
 
 
 def uniform(key: Array, n: int) -> Array:
     """The n numbers in [0, 1) that stand at a key: multiples of 2^-24, exact in float32; given in float64."""
     seed, counter = key.view(np.uint64)
-    blocks = counter // np.uint64(4) + np.arange((n + 3) // 4, dtype=np.uint64)
-    words = philox(blocks, seed).reshape(-1)[:n]
-    return (words >> np.uint64(8)) * 2.0**-24
+    block = counter // np.uint64(4) + np.arange((n + 3) // 4, dtype=np.uint64)
+    zero = np.zeros_like(block)
+    words = philox([block & _LOW, block >> _HALF, zero, zero], [seed & _LOW, seed >> _HALF])
+    return (np.stack(words, axis=-1).reshape(-1)[:n] >> np.uint64(8)) * 2.0**-24
 
 
 @kernel("lL", "", "n")

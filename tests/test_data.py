@@ -1,0 +1,166 @@
+"""The bundled digits, and tables from the user's own files: what is read, and what each bad file is told."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tinyres.data import load_digits, load_table
+from tinyres.errors import FileError
+
+
+def test_digits_are_the_known_images_in_a_fixed_split() -> None:
+    (x_train, y_train), (x_test, y_test) = load_digits()
+    assert (x_train.shape, y_train.shape, x_test.shape, y_test.shape) == ((1437, 64), (1437,), (360, 64), (360,))
+    assert (x_train.dtype, y_train.dtype, x_test.dtype, y_test.dtype) == (np.float32, np.int64, np.float32, np.int64)
+    x, y = np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test])
+    # Counts and the sum of all pixels as the data set is published.
+    assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (x.min(), x.max(), (x * 16).sum(dtype=np.float64)) == (0.0, 1.0, 561718.0)
+    assert y_train[:8].tolist() == [2, 8, 2, 6, 6, 7, 1, 9]
+    assert y_test[-4:].tolist() == [3, 7, 7, 8]
+
+
+def test_digits_are_new_arrays_at_each_call() -> None:
+    load_digits()[0][0][:] = -1
+    assert load_digits()[0][0].min() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "y"),
+    [
+        ("a,b,label\n1,2,0\n3,4.5,1\n", [[1, 2], [3, 4.5]], [0, 1]),
+        ("Target,b,c\n1,2,3\n0,5,6\n", [[2, 3], [5, 6]], [1, 0]),
+        ("b,c,kind\n2,3,1\n5,6,0\n", [[2, 3], [5, 6]], [1, 0]),
+        ("2,3,1.0\n5,1e2,0\n\n", [[2, 3], [5, 100]], [1, 0]),
+        ("\ufeffy, b\r\n0, 3\r\n", [[3]], [0]),
+    ],
+)
+def test_csv(tmp_path: Path, text: str, x: list[list[float]], y: list[int]) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode())
+    got_x, got_y = load_table(path)
+    assert (got_x.tolist(), got_y.tolist()) == (x, y)
+    assert (got_x.dtype, got_y.dtype) == (np.float32, np.int64)
+
+
+def test_npz_is_flattened(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
+    np.savez(tmp_path / "images.NPZ.npz", x=images, y=np.array([[2], [0], [1]], np.int8))
+    x, y = load_table(str(tmp_path / "images.NPZ.npz"))
+    assert x.tolist() == images.reshape(3, 8).tolist()
+    assert y.tolist() == [2, 0, 1]
+
+
+REMEDY = "use classes, y = np.unique(y, return_inverse=True)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file needs rows of numbers; bad.csv has none; check what wrote it"),
+        ("a,label\n", "the file needs rows of numbers; bad.csv has none; check what wrote it"),
+        ("a\n1\n", "a row holds features and a label; the rows of bad.csv have one column; separate columns by commas"),
+        (
+            "a,label\n1,0\n1,2,3\n",
+            "all rows must have the same columns; line 3 of bad.csv has 3, expected 2; mend that line",
+        ),
+        (
+            "a,b,label\n1,2,0\n1,red,0\n",
+            "features must be numbers; line 3 of bad.csv has 'red' in b; encode or drop that column",
+        ),
+        (
+            "a,b,label\n1,2,0\n1,nan,0\n",
+            "features must be finite in float32; bad.csv has nan in row 1, column 1 (from 0), and 1 such value(s) in "
+            "all; fill or drop those rows",
+        ),
+        ("a,label\n1,cat\n", f"labels must be integers from 0; bad.csv has labels like 'cat' (<U3); {REMEDY}"),
+        (
+            "a,label\n1,0.5\n",
+            f"labels must be the integers 0 to classes - 1; bad.csv has label 0.5 in its 1 rows; {REMEDY}",
+        ),
+        (
+            "a,label\n1,-1\n1,0\n",
+            f"labels must be the integers 0 to classes - 1; bad.csv has label -1.0 in its 2 rows; {REMEDY}",
+        ),
+    ],
+)
+def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(FileError, match=re.escape(f"[load_table] {message}") + "$"):
+        load_table(path)
+
+
+X, Y = np.ones((3, 2)), np.arange(3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X}, "a .npz must hold arrays x and y; bad.npz holds x; write it with np.savez(path, x=x, y=y)"),
+        ({"x": X, "y": np.array(["a", "b", "c"])}, f"bad.npz has labels like 'a' (<U1); {REMEDY}"),
+        ({"x": X, "y": np.eye(3)}, "shape (3,); y in bad.npz has shape (3, 3); use y.argmax(axis=1) if it is one-hot"),
+        ({"x": X, "y": Y[:2]}, "one label per row of x, shape (3,); y in bad.npz has shape (2,)"),
+        ({"x": X, "y": Y + 1}, f"bad.npz has label 3 in its 3 rows; {REMEDY}"),
+        ({"x": X, "y": np.array([0, 1, None], object)}, "the file must be a sound .npz without Python objects"),
+        ({"x": X.astype(str), "y": Y}, "x must hold numbers; x in bad.npz is <U32; encode it as floats"),
+        ({"x": X[:, 0], "y": Y}, "x must have shape (n, features) with n and features at least 1; x in bad.npz has"),
+        ({"x": X[:0], "y": Y[:0]}, "x must have shape (n, features) with n and features at least 1; x in bad.npz has"),
+        ({"x": X * 1e300, "y": Y}, "features must be finite in float32; bad.npz has inf in row 0, column 0 (from 0)"),
+    ],
+)
+def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(FileError, match=re.escape(message)):
+        load_table(tmp_path / "bad.npz")
+
+
+def test_files_that_are_not_tables(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"must end in \.npz or \.csv; got table\.txt; save it as one of them"):
+        load_table(tmp_path / "table.txt")
+    for name in ("missing.csv", "missing.npz"):
+        with pytest.raises(FileError, match=r"cannot be read: .*missing.*: No such file or directory; check the path"):
+            load_table(tmp_path / name)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FileError, match="Is a directory; check the path"):
+        load_table(tmp_path / "folder.csv")
+    (tmp_path / "latin.csv").write_bytes("größe,label\n1,0\n".encode("latin-1"))
+    with pytest.raises(FileError, match=r"a \.csv must be UTF-8 text with commas; latin\.csv"):
+        load_table(tmp_path / "latin.csv")
+
+
+def sound_npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.random.default_rng(0).normal(size=(20, 3)), y=np.arange(20) % 3)
+    return buffer.getvalue()
+
+
+SOUND = sound_npz()
+
+
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.npz"
+    for length in range(0, len(SOUND), 7):
+        path.write_bytes(SOUND[:length])
+        with pytest.raises(FileError, match=r"^\[load_table\] "):
+            load_table(path)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0, len(SOUND) - 1), byte=st.integers(0, 255))
+def test_a_damaged_file_never_ends_in_another_error(tmp_path: Path, position: int, byte: int) -> None:
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(SOUND[:position] + bytes([byte]) + SOUND[position + 1 :])
+    try:
+        x, y = load_table(path)
+    except FileError as error:
+        assert str(error).startswith("[load_table] ")
+    else:
+        assert x.shape == (20, 3) and y.shape == (20,)

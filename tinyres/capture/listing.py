@@ -1,0 +1,55 @@
+"""The readable listing of a Program: one line per call, and what a run costs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from tinyres.capture.program import NO_SLOT, Call, Program
+
+_SHOWN = 60
+
+
+def listing(program: Program, arena_bytes: int, unplanned_bytes: int, shown: int = _SHOWN) -> str:
+    """Calls with their sizes, buffers and scopes; then totals: calls, FLOPs, bytes moved, memory, passes."""
+    flops = sum(map(call_flops, program.calls))
+    moved = sum(call_bytes(program, call) for call in program.calls)
+    roles = Counter(slot.role for slot in program.slots)
+    lines = [
+        f"Program: {len(program.calls)} calls, {flops / 1e6:.3g} MFLOP, {moved / 1e6:.3g} MB moved, "
+        f"{roles['state']} state buffers, {roles['temporary']} temporaries",
+        f"arena: {arena_bytes / 1e6:.3g} MB ({unplanned_bytes / 1e6:.3g} MB before planning)",
+        *[f"pass {name}: {note}" for name, note in program.notes.items()],
+    ]
+    rows = list(enumerate(program.calls))
+    if len(rows) > shown:
+        rows = rows[: shown - shown // 4] + [None] + rows[-(shown // 4) :]  # type: ignore[list-item]
+    for row in rows:
+        if row is None:
+            lines.append(f"  ... {len(program.calls) - shown} calls ...")
+        else:
+            lines.append(f"{row[0]:4d}  {_line(program, row[1])}")
+    return "\n".join(lines)
+
+
+def call_flops(call: Call) -> int:
+    """Two per multiply-add of a matmul; one per output element of anything else."""
+    if call.kernel.name == "matmul":
+        return 2 * math.prod(call.args)
+    return math.prod(call.args[:3]) if call.args and call.kernel.name != "copy" else 0
+
+
+def call_bytes(program: Program, call: Call) -> int:
+    """The bytes of all operands, each counted once."""
+    return sum(program.slots[s].nbytes for s in {*call.outs, *call.ins} if s != NO_SLOT)
+
+
+def _line(program: Program, call: Call) -> str:
+    sizes = "x".join(map(str, call.args[:3])) if call.kernel.name != "copy" else "strided"
+    outs = " ".join(_slot(program, s) for s in call.outs)
+    ins = " ".join(_slot(program, s) for s in call.ins)
+    return f"{call.kernel.name:<26} {sizes:<14} {outs:<18} <- {ins:<26} {call.label}".rstrip()
+
+
+def _slot(program: Program, slot: int) -> str:
+    return "-" if slot == NO_SLOT else program.slots[slot].role[0] + str(slot)

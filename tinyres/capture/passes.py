@@ -1,0 +1,88 @@
+"""Passes: small functions Program -> Program, each linear in the number of calls, each bit-for-bit neutral.
+
+`optimize` runs them in order. TINYRES_PASSES chooses: "" or "none" switches all off, "-name,-name" those, a plain list
+of names keeps only those.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from tinyres.capture.program import Call, Program
+from tinyres.errors import ArgumentError
+
+Pass = Callable[[Program], Program]
+
+
+def remove_dead_calls(program: Program) -> Program:
+    """Drop calls whose results nobody sees: not an output, not state, not read by a call that stays."""
+    seen = {i for i, slot in enumerate(program.slots) if slot.role in ("state", "output")}
+    kept: list[Call] = []
+    for call in reversed(program.calls):
+        if call.is_check or any(s in seen for s in call.writes):
+            kept.append(call)
+            seen.update(call.reads)
+    kept.reverse()
+    return program.with_calls(kept, ("dead", f"{len(program.calls) - len(kept)} calls removed"))
+
+
+def guard_state(program: Program) -> Program:
+    """Move writes of outside state behind the last value check, where nothing before it reads what they write.
+
+    What cannot move is saved before each run instead (`exposed_state`), so that a failed check changes nothing.
+    """
+    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    touched: dict[int, int] = {}
+    written: dict[int, int] = {}
+    for i, call in enumerate(program.calls[: last_check + 1]):
+        for slot in (*call.reads, *call.writes):
+            touched[slot] = i
+        for slot in call.writes:
+            written[slot] = i
+    head: list[Call] = []
+    moved: list[Call] = []
+    for i, call in enumerate(program.calls[: last_check + 1]):
+        states = [s for s in call.writes if program.slots[s].role == "state"]
+        movable = (
+            states
+            and len(states) == len(call.writes)
+            and all(touched[s] == i for s in states)
+            and all(written.get(s, -1) <= i for s in call.reads)
+        )
+        (moved if movable else head).append(call)
+    calls = [*head, *moved, *program.calls[last_check + 1 :]]
+    return program.with_calls(calls, ("guard", f"{len(moved)} state writes moved behind the value checks"))
+
+
+def exposed_state(program: Program) -> list[int]:
+    """The state slots that are written before the last value check."""
+    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    exposed = {s for call in program.calls[:last_check] for s in call.writes if program.slots[s].role == "state"}
+    return sorted(exposed)
+
+
+PASSES: dict[str, Pass] = {"dead": remove_dead_calls, "guard": guard_state}
+
+
+def chosen() -> list[str]:
+    """The names of the passes that TINYRES_PASSES leaves on, in order."""
+    setting = os.environ.get("TINYRES_PASSES")
+    if setting is None:
+        return list(PASSES)
+    names = [name.strip() for name in setting.split(",") if name.strip() not in ("", "none")]
+    unknown = [name for name in names if name.lstrip("-") not in PASSES]
+    if unknown:
+        raise ArgumentError(
+            f"[capture] TINYRES_PASSES names passes; got {', '.join(unknown)}; there are {', '.join(PASSES)}"
+        )
+    if names and all(name.startswith("-") for name in names):
+        return [name for name in PASSES if f"-{name}" not in names]
+    return [name for name in PASSES if name in names]
+
+
+def optimize(program: Program) -> Program:
+    """Run the chosen passes."""
+    for name in chosen():
+        program = PASSES[name](program)
+    return program

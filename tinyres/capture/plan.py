@@ -1,0 +1,142 @@
+"""From Program to bytes: places for the temporaries in one arena, and the packed calls that the walker replays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyres.backends import native
+from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer
+from tinyres.capture.program import NO_SLOT, Call, Program
+from tinyres.launch import launch, run_reference, runs_native
+
+_BYTE = np.dtype("uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive calls of one backend. packed: the C structs, or None on the reference backend."""
+
+    first: int
+    calls: tuple[Call, ...]
+    packed: bytes | None
+
+
+class Executable:
+    """A planned Program: run() replays it.
+
+    arena_bytes: the memory of all temporaries together; unplanned_bytes: what they would take without sharing.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        offsets, self.arena_bytes = place_temporaries(program)
+        self.unplanned_bytes = sum(_rounded(s.nbytes) for s in program.slots if s.role == "temporary")
+        self._arena = Buffer(self.arena_bytes, _BYTE)
+        self._buffers = [
+            slot.buffer if slot.buffer is not None else _View(self._arena, offsets.get(i, 0), slot.size, slot.dtype)
+            for i, slot in enumerate(program.slots)
+        ]
+        self.segments = self._segmented()
+
+    def run(self) -> int:
+        """Replay all calls; -1, or the index of the call whose value check failed (nothing after it has run)."""
+        for segment in self.segments:
+            if segment.packed is not None:
+                failed = native.run(segment.packed, len(segment.calls))
+                if failed >= 0:
+                    return segment.first + failed
+            else:
+                for i, call in enumerate(segment.calls):
+                    outs, ins = self.operands(call)
+                    if run_reference(call.kernel, outs, ins, call.args, call.scalars, call.flags):
+                        return segment.first + i
+        return -1
+
+    def run_one(self, call: Call) -> list[Buffer]:
+        """Run a single call and return its outputs."""
+        outs, ins = self.operands(call)
+        launch(call.kernel, outs, ins, call.args, call.scalars, call.flags)
+        return outs
+
+    def operands(self, call: Call) -> tuple[list[Buffer], list[Buffer]]:
+        """The buffers of a call, outputs and inputs."""
+        outs = [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.outs]
+        return outs, [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.ins]
+
+    def _segmented(self) -> list[Segment]:
+        segments: list[Segment] = []
+        pending: list[Call] = []
+        packed: list[bytes] = []
+        for i, call in enumerate(self.program.calls):
+            outs, ins = self.operands(call)
+            is_native = runs_native(call.kernel, outs, ins)
+            if pending and is_native != bool(packed):
+                segments.append(Segment(i - len(pending), tuple(pending), b"".join(packed) or None))
+                pending, packed = [], []
+            pending.append(call)
+            if is_native:
+                addresses = [b.address for b in (*outs, *ins)]
+                packed.append(
+                    call.kernel.pack(call.kernel.native_id, call.flags, 0, *addresses, *call.args, *call.scalars)
+                )
+        if pending:
+            first = len(self.program.calls) - len(pending)
+            segments.append(Segment(first, tuple(pending), b"".join(packed) or None))
+        return segments
+
+
+class _View(Buffer):
+    """A planned temporary: a typed window of the arena, which it keeps alive."""
+
+    __slots__ = ("arena",)
+
+    def __init__(self, arena: Buffer, offset: int, size: int, dtype: np.dtype) -> None:
+        self.arena = arena
+        self.block = arena.block[0][offset : offset + size * dtype.itemsize], 0, arena.block[2]
+        self.address = arena.address + offset
+        self.size = size
+        self.dtype = dtype
+        self.version = self.born = 0
+        self._array = None
+
+    def __del__(self) -> None:
+        """The memory belongs to the arena."""
+
+
+def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
+    """An offset in the arena per temporary such that no two that live at once overlap; and the arena's size.
+
+    One scan over the calls: a slot takes the smallest free gap that fits when it is first written, and gives it back
+    after its last use.
+    """
+    last_use: dict[int, int] = {}
+    for i, call in enumerate(program.calls):
+        for slot in (*call.outs, *call.ins):
+            if slot != NO_SLOT and program.slots[slot].role == "temporary":
+                last_use[slot] = i
+    ending: dict[int, list[int]] = {}
+    for slot, i in last_use.items():
+        ending.setdefault(i, []).append(slot)
+    offsets: dict[int, int] = {}
+    free: dict[int, list[int]] = {}
+    end = 0
+    for i, call in enumerate(program.calls):
+        for slot in call.outs:
+            if slot in last_use and slot not in offsets:
+                size = _rounded(program.slots[slot].nbytes)
+                gaps = free.get(size)
+                if gaps:
+                    offsets[slot] = gaps.pop()
+                else:
+                    offsets[slot] = end
+                    end += size
+        for slot in ending.get(i, ()):
+            if slot in offsets:
+                free.setdefault(_rounded(program.slots[slot].nbytes), []).append(offsets[slot])
+    return offsets, end
+
+
+def _rounded(nbytes: int) -> int:
+    return max(ALIGNMENT, -(-nbytes // ALIGNMENT) * ALIGNMENT)

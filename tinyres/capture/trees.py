@@ -1,0 +1,56 @@
+"""Nested arguments and results: which leaves are data, and everything else as a hashable shape of the nest."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import CaptureError
+
+
+def flatten(tree: Any) -> tuple[list[Any], Hashable]:
+    """The Tensors and arrays of nested tuples, lists and dicts, and a hashable key that rebuilds the nest.
+
+    Other values are constants of the key. Raises CaptureError for a constant that cannot be one (not hashable).
+    """
+    leaves: list[Any] = []
+    return leaves, _key(tree, leaves)
+
+
+def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
+    """The nest that `flatten` took apart, with other leaves."""
+    iterator = iter(leaves)
+    return _build(key, iterator)
+
+
+def _key(tree: Any, leaves: list[Any]) -> Hashable:
+    if isinstance(tree, (Tensor, np.ndarray)):
+        leaves.append(tree)
+        return "leaf"
+    if isinstance(tree, (tuple, list)):
+        return type(tree).__name__, tuple([_key(item, leaves) for item in tree])
+    if isinstance(tree, dict):
+        return "dict", tuple(tree), tuple([_key(item, leaves) for item in tree.values()])
+    try:
+        hash(tree)
+    except TypeError:
+        raise CaptureError(
+            f"[capture] arguments and results are Tensors, arrays, hashable constants, and nests of them; "
+            f"got {type(tree).__name__}; pass it as an array or keep it outside"
+        ) from None
+    return "constant", type(tree), tree
+
+
+def _build(key: Any, leaves: Any) -> Any:
+    if key == "leaf":
+        return next(leaves)
+    kind = key[0]
+    if kind == "constant":
+        return key[2]
+    if kind == "dict":
+        return dict(zip(key[1], [_build(item, leaves) for item in key[2]]))
+    items = [_build(item, leaves) for item in key[1]]
+    return tuple(items) if kind == "tuple" else items

@@ -1,0 +1,235 @@
+"""Optimizer: the parameters it moves, the state it keeps for each of them, and the numbers it moves them by.
+
+Everything that changes between two steps stands in buffers that kernels read: the learning rate and the step count
+in `hyper`, momenta beside their parameter. So a step is a fixed list of kernel calls and can be captured and
+replayed. The state of a parameter exists from the moment the optimizer knows it, not from its first gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.engine.tensor import FLOATS, Tensor
+from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinyres.launch import door, launch, refuse_while_recording
+
+# The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
+LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
+
+
+class Optimizer:
+    """Moves parameters against their gradients; the base of SGD, Adam and AdamW.
+
+    params: Tensors that require a gradient; None if `compile` or `bind` gives them later. lr: step size.
+    weight_decay: how strongly parameters are pulled to zero. clip_norm: all gradients together are scaled down to
+    this L2 norm where theirs is larger; None: never.
+
+    A subclass names its per-parameter state in `slots` and launches its kernel in `update`.
+    Raises ArgumentError for numbers out of range, DTypeError for params that are not such Tensors.
+    """
+
+    name: ClassVar[str]
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | None,
+        *,
+        lr: float,
+        a: float = 0.0,
+        b: float = 0.0,
+        epsilon: float = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        op = self.name
+        if door.recorder is not None:
+            raise CaptureError(f"[{op}] an optimizer cannot be made while a step is being recorded; make it before")
+        if isinstance(params, (int, float, np.number)):
+            raise ArgumentError(
+                f"[{op}] the first argument is the list of parameters; got the number {params}; "
+                f"write {type(self).__name__}(lr={params})"
+            )
+        self.params: list[Tensor] = []
+        self.hyper = Buffer(8, FLOAT64)
+        self.hyper.array[:] = (
+            non_negative(op, "lr", lr),
+            a,
+            b,
+            epsilon,
+            non_negative(op, "weight_decay", weight_decay),
+            1.0,
+            0.0,
+            math.inf if clip_norm is None else positive(op, "clip_norm", clip_norm),
+        )
+        self._norm_squared = Buffer(1, FLOAT64) if clip_norm is not None else None
+        self._state: dict[int, tuple[Buffer, ...]] = {}
+        if params is not None:
+            self.bind(params)
+            if not self.params:
+                raise ArgumentError(
+                    f"[{op}] there must be parameters to move; got an empty list; pass model.parameters()"
+                )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; assigning to it takes effect at the next step, captured or not."""
+        refuse_while_recording("lr")
+        return float(self.hyper.array[LR])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        refuse_while_recording("lr")
+        self.hyper.array[LR] = non_negative(self.name, "lr", value)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        refuse_while_recording("steps")
+        return int(self.hyper.array[STEP])
+
+    def bind(self, params: Iterable[Tensor]) -> None:
+        """Take these parameters in, each with fresh state; those already known keep theirs."""
+        refuse_while_recording("bind")
+        added = self._readable_params(params)
+        for p in added:
+            if id(p) not in self._state:
+                self._state[id(p)] = tuple([_zeros(p) for _ in self._kept_slots()])
+                self.params.append(p)
+
+    def step(self) -> None:
+        """Move every parameter that requires a gradient and has one. Gradients stay; see `zero_grad`.
+
+        Raises GradientError if no parameter has a gradient.
+
+        >>> import tinyres as tr
+        >>> w = tr.tensor([1.0], requires_grad=True)
+        >>> opt = tr.optim.SGD([w], lr=0.5)
+        >>> (w * w).sum().backward(); opt.step()
+        >>> w.item()
+        0.0
+        """
+        due = [(p, p.grad) for p in self.params if p.requires_grad]
+        moving = [(p, g) for p, g in due if g is not None]
+        if not moving:
+            missing = "it has no parameters" if not due else f"none of its {len(due)} parameters has one"
+            raise GradientError(f"[{self.name}] a step needs a gradient; {missing}; call loss.backward() before step()")
+        launch(kernels.optimizer_tick, (self.hyper,), ())
+        if self._norm_squared is not None:
+            self._measure_norm(self._norm_squared, [g for _, g in moving])
+        for p, g in moving:
+            self.update(p.buffer, g.buffer, *self._state[id(p)])
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters, so that the next backward starts new ones."""
+        for p in self.params:
+            p.grad = None
+
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> None:
+        """Launch the kernel that moves one parameter."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make an optimizer like this one."""
+        hyper = self.hyper.array.tolist()
+        clip_norm = None if self._norm_squared is None else hyper[CLIP_NORM]
+        return {"lr": hyper[LR], "weight_decay": hyper[WEIGHT_DECAY], "clip_norm": clip_norm}
+
+    def state(self, names: Mapping[int, str]) -> dict[str, np.ndarray]:
+        """Copies of all state for a file: "hyper", and "slot/name" per parameter; names: id(parameter) -> name."""
+        arrays = {"hyper": self.hyper.array.copy()}
+        for p in self.params:
+            for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
+                arrays[f"{slot}/{names[id(p)]}"] = buffer.array.reshape(p.shape).copy()
+        return arrays
+
+    def restore(self, arrays: Mapping[str, np.ndarray], names: Mapping[int, str]) -> None:
+        """Take over what `state` gave. Raises ArgumentError, before anything changes, if an array does not fit."""
+        writes: list[tuple[str, Buffer, tuple[int, ...]]] = [("hyper", self.hyper, (8,))]
+        for p in self.params:
+            for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
+                writes.append((f"{slot}/{names[id(p)]}", buffer, p.shape))
+        for key, buffer, shape in writes:
+            found = arrays[key] if key in arrays else None
+            if found is None or found.shape != shape or found.dtype != buffer.dtype:
+                got = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+                raise ArgumentError(
+                    f"[{self.name}] the state {key} must be {buffer.dtype} of shape {shape}; got {got}; "
+                    "it was kept for other parameters"
+                )
+        for key, buffer, shape in writes:
+            buffer.array.reshape(shape)[...] = arrays[key]
+            buffer.version += 1
+
+    def _kept_slots(self) -> tuple[str, ...]:
+        """The names of the state that this optimizer, with its options, keeps for a parameter."""
+        return self.slots
+
+    def _measure_norm(self, norm_squared: Buffer, gradients: list[Tensor]) -> None:
+        """The squared norm of all gradients together, and the scale that clips it."""
+        first, *rest = [g.buffer for g in gradients]
+        launch(kernels.dot, (norm_squared,), (first, first), (first.size,))  # overwrites what the last step left
+        for g in rest:
+            launch(kernels.sum_squares, (norm_squared,), (g,), (g.size,))
+        launch(kernels.clip_scale, (self.hyper,), (norm_squared,))
+
+    def _readable_params(self, params: Iterable[Tensor]) -> list[Tensor]:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise DTypeError(
+                f"[{self.name}] parameters come as a list of Tensors; got {type(params).__name__}; "
+                "pass model.parameters() or [w, b]"
+            )
+        listed = list(params)
+        for i, p in enumerate(listed):
+            if not isinstance(p, Tensor):
+                raise DTypeError(
+                    f"[{self.name}] every parameter is a Tensor; got {type(p).__name__} at {i}; pass model.parameters()"
+                )
+            if p.dtype not in FLOATS or not p.is_leaf or p.node is None:
+                raise ArgumentError(
+                    f"[{self.name}] a parameter is a float leaf made with requires_grad=True; got a Tensor of shape "
+                    f"{p.shape}, {p.dtype}, at {i} that is not; give what the model was made of"
+                )
+        return listed
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
+        return f"{type(self).__name__}({numbers})"
+
+
+def non_negative(op: str, what: str, value: float) -> float:
+    """The value as a float, if it is a finite number >= 0."""
+    if not _is_number(value) or not 0 <= value < math.inf:
+        hint = "; for a schedule use callbacks=[LearningRateSchedule(fn)]" if callable(value) else ""
+        raise ArgumentError(f"[{op}] {what} is a finite number >= 0; got {value!r}; choose another{hint}")
+    return float(value)
+
+
+def positive(op: str, what: str, value: float) -> float:
+    """The value as a float, if it is a finite number > 0."""
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ArgumentError(f"[{op}] {what} is a finite number > 0; got {value!r}; choose another")
+    return float(value)
+
+
+def decay_rate(op: str, what: str, value: float) -> float:
+    """The value as a float, if it lies in [0, 1)."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ArgumentError(f"[{op}] {what} is a number in [0, 1); got {value!r}; choose another")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _zeros(p: Tensor) -> Buffer:
+    buffer = Buffer(p.buffer.size, p.dtype)
+    buffer.array.fill(0)
+    return buffer
