@@ -19,7 +19,7 @@ from cffi import FFI
 
 # setuptools wants paths relative to the directory of setup.py, and executes this file from there.
 CSRC = "csrc"
-SOURCES = ["dispatch.c", "pool.c", "run.c", "isa_generic.c", "isa_avx2.c", "isa_avx512.c", "isa_neon.c"]
+SOURCES = ["cpus.c", "dispatch.c", "pool.c", "run.c", "isa_generic.c", "isa_avx2.c", "isa_avx512.c", "isa_neon.c"]
 ROOT = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
 
 # No -march and no -ffast-math: each isa_*.c names its target itself, and fast-math would switch the whole Python

@@ -1,0 +1,374 @@
+/* Batch normalisation: rows are samples, columns are features, the variance is the biased one.
+ *
+ * Moments are taken in one pass over chunks of rows: each column is shifted by the mean of its first rows in the chunk, so
+ * what is squared is of the size of the deviations. As the shift comes from the data, the error of the variance stays
+ * under (rows of a chunk) * 2^-24 of it even if those first rows are outliers. Chunks are combined in double precision
+ * (Chan, Golub, LeVeque, 1979). Matrices of more than WIDEST columns are worked WIDEST columns at a time. */
+
+enum { WIDEST = 1 << 16 };
+
+typedef struct moments {
+    double *mean, *squares; /* per column; squares: sum of squared deviations from the mean */
+} moments;
+
+/* Joins the moments of b, over nb rows, to those of a, over na rows. */
+TR_INLINE void join_moments(double *mean, double *squares, double na, double mean_b, double squares_b, double nb) {
+    double delta = mean_b - *mean;
+    *mean += delta * (nb / (na + nb));
+    *squares += squares_b + delta * delta * (na * nb / (na + nb));
+}
+
+/* Moments of rows x cols, TR_LANES <= cols < 2 * PANEL; scratch holds 8 * PANEL doubles. */
+static void moments_of_rows(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    double *sums = scratch, *squares = scratch + 2 * PANEL;
+    float *shifts = (float *)(scratch + 4 * PANEL);
+    int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS), r = 0;
+    memset(sums, 0, 4 * PANEL * sizeof(double));
+    for (int64_t s = 0; s < count; s++) {
+        vec_float sum = {0};
+        for (int64_t k = 0; k < first; k++)
+            sum += vec_load(x + k * stride + slot_column(s, cols)) / (float)first;
+        vec_store(shifts + s * TR_LANES, sum);
+    }
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        for (int64_t s = 0; s < count; s++) {
+            const float *p = x + r * stride + slot_column(s, cols);
+            vec_float shift = vec_load(shifts + s * TR_LANES), sum = {0}, square = {0}, sum2 = {0}, square2 = {0};
+            for (int k = 0; k < BLOCK_ROWS; k += 2, p += 2 * stride) {
+                vec_float a = vec_load(p) - shift, b = vec_load(p + stride) - shift;
+                sum += a, sum2 += b;
+                square += a * a, square2 += b * b;
+            }
+            add_to_slot(sums + s * TR_LANES, sum + sum2);
+            add_to_slot(squares + s * TR_LANES, square + square2);
+        }
+    for (; r < rows; r++)
+        for (int64_t s = 0; s < count; s++) {
+            vec_float a = vec_load(x + r * stride + slot_column(s, cols)) - vec_load(shifts + s * TR_LANES);
+            add_to_slot(sums + s * TR_LANES, a);
+            add_to_slot(squares + s * TR_LANES, a * a);
+        }
+    for (int64_t s = 0; s < count; s++)
+        for (int64_t i = s * TR_LANES, j = slot_column(s, cols); i < (s + 1) * TR_LANES; i++, j++) {
+            double offset = sums[i] / (double)rows;
+            out.mean[j] = shifts[i] + offset;
+            out.squares[j] = fmax(squares[i] - sums[i] * offset, 0);
+        }
+}
+
+/* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
+static void moments_of(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
+    moments columns = {scratch + 6 * PANEL, scratch + 7 * PANEL};
+    if (width >= TR_LANES && abreast == 1) {
+        moments_of_rows(out, scratch, x, rows, stride, cols);
+        return;
+    }
+    if (width >= TR_LANES)
+        moments_of_rows(columns, scratch, x, wide, stride * abreast, width);
+    else
+        wide = 0, abreast = 0;
+    for (int64_t j = 0; j < cols; j++) {
+        double n = 0;
+        out.mean[j] = out.squares[j] = 0;
+        for (int64_t k = 0; k < abreast; k++, n += (double)wide)
+            join_moments(out.mean + j, out.squares + j, n, columns.mean[k * cols + j], columns.squares[k * cols + j],
+                         (double)wide);
+        for (int64_t r = wide * abreast; r < rows; r++, n++)
+            join_moments(out.mean + j, out.squares + j, n, x[r * stride + j], 0, 1);
+    }
+}
+
+/* y = (x - center) * scale + offset for a panel of columns: three vectors in the private workspace. */
+typedef struct affine {
+    float *center, *scale, *offset;
+} affine;
+
+/* rest is what the float mean lacks to the true one, NULL: nothing. gamma and beta may be NULL. */
+static affine affine_of(float *scratch, const float *mean, const float *rest, const float *var, const float *gamma,
+                        const float *beta, int64_t cols, int64_t abreast, double epsilon) {
+    affine f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL};
+    for (int64_t j = 0; j < cols; j++) {
+        double scale = (gamma ? gamma[j] : 1.0) / sqrt(var[j] + epsilon);
+        for (int64_t k = j; k < cols * abreast; k += cols) {
+            f.center[k] = mean[j];
+            f.scale[k] = (float)scale;
+            f.offset[k] = (float)((beta ? beta[j] : 0.0) - (rest ? rest[j] * scale : 0.0));
+        }
+    }
+    return f;
+}
+
+TR_INLINE vec_float affine_at(vec_float x, vec_float center, vec_float scale, vec_float offset, int relu) {
+    vec_float y = (x - center) * scale + offset;
+    return relu ? vec_greater(vec_splat(0), y) : y;
+}
+
+/* One row, or a rest of rows laid side by side: y may be x. */
+static void normalise_row(float *y, const float *x, int64_t n, affine f, int relu) {
+    for (int64_t i = 0; i < n; i += TR_LANES) {
+        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, 0);
+        store_up_to(y + i, affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu), 0,
+                    n - i);
+    }
+}
+
+/* Four rows share one load of the coefficients. The last vector overlaps the one before, so y must not be x. */
+TR_INLINE int64_t normalise_fours(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f,
+                                  int relu) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+        for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
+            int64_t j = slot_column(s, cols);
+            vec_float center = vec_load(f.center + j), scale = vec_load(f.scale + j), offset = vec_load(f.offset + j);
+            for (int64_t k = r * stride + j; k < (r + 4) * stride; k += stride)
+                vec_store(y + k, affine_at(vec_load(x + k), center, scale, offset, relu));
+        }
+    return r;
+}
+
+static void normalise(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f, int relu) {
+    int64_t r = 0;
+    if (cols >= TR_LANES && (y != x || cols % TR_LANES == 0))
+        r = relu ? normalise_fours(y, x, rows, stride, cols, f, 1) : normalise_fours(y, x, rows, stride, cols, f, 0);
+    for (; r < rows; r++)
+        normalise_row(y + r * stride, x + r * stride, cols, f, relu);
+}
+
+/* This worker's rows of the columns [column, column + cols) of a rows x stride matrix. */
+static void normalise_columns(const tr_worker *w, float *y, const float *x, const float *mean, const float *rest,
+                              const float *var, const float *gamma, const float *beta, int64_t rows, int64_t stride,
+                              int64_t column, int64_t cols, double epsilon, int relu) {
+    int64_t begin, end, abreast = rows_abreast(cols);
+    tr_split(w, rows, 1, &begin, &end);
+    for (int64_t panel = 0; panel < panels_of(cols); panel++) {
+        int64_t j = column + panel * PANEL, width = panel_width(panel, cols), at = begin * stride + j;
+        affine f = affine_of(w->own, mean + j, rest ? rest + panel * PANEL : 0, var + j, gamma ? gamma + j : 0,
+                             beta ? beta + j : 0, width, abreast, epsilon);
+        int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast;
+        normalise(y + at, x + at, wide, stride * abreast, width * abreast, f, relu);
+        if (left) {
+            at += wide * abreast * stride;
+            normalise_row(y + at, x + at, left * width, f, relu);
+        }
+    }
+}
+
+/* Rows of a chunk for `cols` columns, and how many chunks: by the sizes only. */
+TR_INLINE int64_t chunk_rows(int64_t rows, int64_t cols) {
+    int64_t most = at_most(64, SHARED_DOUBLES / 2 / (2 * cols)); /* half of the workspace for two doubles per column */
+    int64_t size = at_least(CHUNK / at_most(cols, PANEL), parts(rows, most));
+    return parts(size, BLOCK_ROWS) * BLOCK_ROWS;
+}
+
+/* y, mean[cols], var[cols] = batchnorm(x, gamma | NULL, beta | NULL). */
+static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
+    float *y = c->ptr[0], *mean = c->ptr[1], *var = c->ptr[2];
+    const float *x = c->ptr[3], *gamma = c->ptr[4], *beta = c->ptr[5];
+    int64_t rows = c->arg[0], stride = c->arg[1], begin, end;
+    for (int64_t column = 0; column < stride && rows; column += WIDEST) {
+        int64_t cols = at_most(WIDEST, stride - column), size = chunk_rows(rows, cols), chunks = parts(rows, size);
+        double *means = w->shared, *squares = means + chunks * cols;
+        float *rest = (float *)(squares + chunks * cols);
+        tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
+        for (int64_t task = begin; task < end; task++) {
+            int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
+            moments to = {means + chunk * cols + j, squares + chunk * cols + j};
+            moments_of(to, w->own, x + chunk * size * stride + column + j, at_most(size, rows - chunk * size), stride,
+                       panel_width(panel, cols));
+        }
+        tr_barrier(w);
+        tr_split(w, cols, 64, &begin, &end);
+        for (int64_t j = begin; j < end; j++) {
+            double center = means[j], square = squares[j];
+            for (int64_t k = 1; k < chunks; k++)
+                join_moments(&center, &square, (double)(k * size), means[k * cols + j], squares[k * cols + j],
+                             (double)at_most(size, rows - k * size));
+            mean[column + j] = (float)center;
+            var[column + j] = (float)(square / (double)rows);
+            rest[j] = (float)(center - mean[column + j]);
+        }
+        tr_barrier(w);
+        normalise_columns(w, y, x, mean, rest, var, gamma, beta, rows, stride, column, cols, c->scalar[0],
+                          c->flags & TR_RELU);
+        if (column + WIDEST < stride)
+            tr_barrier(w);
+    }
+    return 0;
+}
+
+static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
+    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0], c->arg[1], 0,
+                      c->arg[1], c->scalar[0], c->flags & TR_RELU);
+    return 0;
+}
+
+/* The gradient. With h = (x - mean) / sqrt(var + epsilon): dbeta = sum g, dgamma = sum g h, and
+ * dx = gamma / sqrt(var + epsilon) * (g - dbeta / rows - h dgamma / rows), an affine function of g and x. */
+
+/* sums = sum of g, products = sum of g (x - mean) over rows; TR_LANES <= cols < 2 * PANEL, as slots. */
+static void gradient_sums(double *sums, double *products, const float *g, const float *x, const float *mean,
+                          int64_t rows, int64_t stride, int64_t cols) {
+    int64_t count = parts(cols, TR_LANES), r = 0;
+    memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
+    memset(products, 0, (size_t)(count * TR_LANES) * sizeof(double));
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        for (int64_t s = 0; s < count; s++) {
+            int64_t at = r * stride + slot_column(s, cols);
+            vec_float center = vec_load(mean + slot_column(s, cols));
+            vec_float sum = {0}, product = {0}, sum2 = {0}, product2 = {0};
+            for (int k = 0; k < BLOCK_ROWS; k += 2, at += 2 * stride) {
+                vec_float a = vec_load(g + at), b = vec_load(g + at + stride);
+                sum += a, sum2 += b;
+                product += a * (vec_load(x + at) - center), product2 += b * (vec_load(x + at + stride) - center);
+            }
+            add_to_slot(sums + s * TR_LANES, sum + sum2);
+            add_to_slot(products + s * TR_LANES, product + product2);
+        }
+    for (; r < rows; r++)
+        for (int64_t s = 0; s < count; s++) {
+            int64_t at = r * stride + slot_column(s, cols);
+            vec_float a = vec_load(g + at);
+            add_to_slot(sums + s * TR_LANES, a);
+            add_to_slot(products + s * TR_LANES, a * (vec_load(x + at) - vec_load(mean + slot_column(s, cols))));
+        }
+}
+
+/* The same to columns, for any cols < 2 * PANEL. */
+static void gradient_sums_of(double *sums, double *products, double *scratch, const float *g, const float *x,
+                             const float *mean, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
+    double *slots = scratch, *slots2 = scratch + 2 * PANEL, *columns = scratch + 4 * PANEL, *columns2 = columns + 2 * PANEL;
+    float *means = (float *)(columns2 + 2 * PANEL);
+    if (width < TR_LANES)
+        abreast = wide = 0, memset(columns, 0, 4 * PANEL * sizeof(double));
+    else {
+        for (int64_t k = 0; k < abreast; k++)
+            memcpy(means + k * cols, mean, (size_t)cols * sizeof(float));
+        gradient_sums(slots, slots2, g, x, means, wide, stride * abreast, width);
+        columns_of_slots(columns, slots, width);
+        columns_of_slots(columns2, slots2, width);
+    }
+    for (int64_t j = 0; j < cols; j++) {
+        sums[j] = products[j] = 0;
+        for (int64_t k = 0; k < abreast; k++) {
+            sums[j] += columns[k * cols + j];
+            products[j] += columns2[k * cols + j];
+        }
+        for (int64_t at = wide * abreast * stride + j; at < rows * stride; at += stride) {
+            sums[j] += g[at];
+            products[j] += (double)g[at] * ((double)x[at] - mean[j]);
+        }
+    }
+}
+
+/* dx = a g + b (x - mean) + offset. */
+typedef struct gradient_factors {
+    float *a, *b, *center, *offset;
+} gradient_factors;
+
+TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float b, vec_float center, vec_float offset) {
+    return a * g + (b * (x - center) + offset);
+}
+
+static void gradient_row(float *dx, const float *g, const float *x, int64_t n, gradient_factors f) {
+    for (int64_t i = 0; i < n; i += TR_LANES) {
+        int64_t count = at_most(TR_LANES, n - i);
+        vec_float gradient = count == TR_LANES ? vec_load(g + i) : vec_load_part(g + i, count, 0);
+        vec_float value = count == TR_LANES ? vec_load(x + i) : vec_load_part(x + i, count, 0);
+        store_up_to(dx + i, gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
+                                        vec_load(f.offset + i)), 0, count);
+    }
+}
+
+static void gradient_rows(float *dx, const float *g, const float *x, int64_t rows, int64_t stride, int64_t cols,
+                          gradient_factors f) {
+    int64_t r = 0, fours = cols >= TR_LANES && ((dx != g && dx != x) || cols % TR_LANES == 0);
+    for (; fours && r + 4 <= rows; r += 4)
+        for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
+            int64_t j = slot_column(s, cols);
+            vec_float a = vec_load(f.a + j), b = vec_load(f.b + j);
+            vec_float center = vec_load(f.center + j), offset = vec_load(f.offset + j);
+            for (int64_t k = r * stride + j; k < (r + 4) * stride; k += stride)
+                vec_store(dx + k, gradient_at(vec_load(g + k), vec_load(x + k), a, b, center, offset));
+        }
+    for (; r < rows; r++)
+        gradient_row(dx + r * stride, g + r * stride, x + r * stride, cols, f);
+}
+
+static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
+    float *dx = c->ptr[0], *dgamma = c->ptr[1], *dbeta = c->ptr[2];
+    const float *g = c->ptr[3], *x = c->ptr[4], *mean = c->ptr[5], *var = c->ptr[6], *gamma = c->ptr[7];
+    int64_t rows = c->arg[0], stride = c->arg[1], begin, end;
+    double epsilon = c->scalar[0];
+    for (int64_t column = 0; column < stride; column += WIDEST) {
+        int64_t cols = at_most(WIDEST, stride - column), size = chunk_rows(rows, cols), chunks = parts(rows, size);
+        double *sums = w->shared, *products = sums + chunks * cols, *sum = products + chunks * cols, *product = sum + cols;
+        tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
+        for (int64_t task = begin; task < end; task++) {
+            int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
+            int64_t at = chunk * size * stride + column + j, to = chunk * cols + j;
+            gradient_sums_of(sums + to, products + to, w->own, g + at, x + at, mean + column + j,
+                             at_most(size, rows - chunk * size), stride, panel_width(panel, cols));
+        }
+        tr_barrier(w);
+        tr_split(w, cols, 64, &begin, &end);
+        for (int64_t j = begin; j < end; j++) {
+            double scale = 1 / sqrt(var[column + j] + epsilon);
+            sum[j] = product[j] = 0;
+            for (int64_t k = 0; k < chunks; k++) {
+                sum[j] += sums[k * cols + j];
+                product[j] += products[k * cols + j];
+            }
+            if (dbeta)
+                dbeta[column + j] = (float)sum[j];
+            if (dgamma)
+                dgamma[column + j] = (float)(product[j] * scale);
+        }
+        if (dx && rows) {
+            tr_barrier(w);
+            tr_split(w, rows, 1, &begin, &end);
+            for (int64_t panel = 0; panel < panels_of(cols); panel++) {
+                int64_t j0 = panel * PANEL, width = panel_width(panel, cols), abreast = rows_abreast(width);
+                float *own = w->own;
+                gradient_factors f = {own, own + 2 * PANEL, own + 4 * PANEL, own + 6 * PANEL};
+                for (int64_t j = 0; j < width; j++) {
+                    double inverse = 1 / (var[column + j0 + j] + epsilon), n = (double)rows;
+                    double a = (gamma ? gamma[column + j0 + j] : 1.0) * sqrt(inverse);
+                    for (int64_t k = j; k < width * abreast; k += width) {
+                        f.a[k] = (float)a;
+                        f.b[k] = (float)(-a * inverse * product[j0 + j] / n);
+                        f.center[k] = mean[column + j0 + j];
+                        f.offset[k] = (float)(-a * sum[j0 + j] / n);
+                    }
+                }
+                int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast, at = begin * stride + column + j0;
+                gradient_rows(dx + at, g + at, x + at, wide, stride * abreast, width * abreast, f);
+                if (left) {
+                    at += wide * abreast * stride;
+                    gradient_row(dx + at, g + at, x + at, left * width, f);
+                }
+            }
+        }
+        if (column + WIDEST < stride)
+            tr_barrier(w);
+    }
+    return 0;
+}
+
+/* moving = moving * momentum + new * (1 - momentum), for the mean and the variance. */
+static int TR_K(moving_statistics)(const tr_call *c, const tr_worker *w) {
+    float keep = (float)c->scalar[0], take = (float)(1 - c->scalar[0]);
+    int64_t begin, end;
+    tr_split(w, c->arg[0], 64, &begin, &end);
+    for (int k = 0; k < 2; k++) {
+        float *moving = c->ptr[k];
+        const float *now = c->ptr[2 + k];
+        for (int64_t i = begin; i < end; i += TR_LANES) {
+            vec_float a = i + TR_LANES <= end ? vec_load(moving + i) : vec_load_part(moving + i, end - i, 0);
+            vec_float b = i + TR_LANES <= end ? vec_load(now + i) : vec_load_part(now + i, end - i, 0);
+            store_up_to(moving + i, a * keep + b * take, 0, end - i);
+        }
+    }
+    return 0;
+}

@@ -17,7 +17,7 @@ static int TR_K(clip_scale)(const tr_call *c, const tr_worker *w) {
 
 /* Coefficients of one update, the same for all elements. */
 typedef struct update {
-    vec_float lr, momentum, decay, scale, beta1, beta2, epsilon, correction;
+    vec_float lr, momentum, decay, scale, beta1, rest1, beta2, rest2, epsilon, correction; /* rest = 1 - beta */
 } update;
 
 /* One vector of the parameter and up to two of its state. */
@@ -99,19 +99,20 @@ static int TR_K(sgd)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-TR_INLINE void adam_step(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
-    g = g * u->scale + u->decay * *p;
-    *m = u->beta1 * *m + (1.0f - u->beta1) * g;
-    *v = u->beta2 * *v + (1.0f - u->beta2) * (g * g);
+TR_INLINE void adam_move(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
+    *m = u->beta1 * *m + u->rest1 * g;
+    *v = u->beta2 * *v + u->rest2 * (g * g);
     *p -= u->lr * (*m / (vec_sqrt(*v) * u->correction + u->epsilon));
+}
+
+TR_INLINE void adam_step(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
+    adam_move(p, m, v, g * u->scale + u->decay * *p, u);
 }
 
 /* AdamW (Loshchilov and Hutter, 2019): the decay acts on the parameter and not on the gradient. */
 TR_INLINE void adamw_step(vec_float *p, vec_float *m, vec_float *v, vec_float g, const update *u) {
-    update plain = *u;
-    plain.decay = (vec_float){0};
     *p *= u->decay;
-    adam_step(p, m, v, g, &plain);
+    adam_move(p, m, v, g * u->scale, u);
 }
 
 /* Adam (Kingma and Ba, 2015); flag bit 0: decoupled weight decay. The bias corrections are worked in double precision. */
@@ -122,7 +123,9 @@ static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
     double lr = hyper[LR] / (1 - pow(hyper[BETA1], hyper[STEP])), decay = hyper[WEIGHT_DECAY];
     update u = {.lr = vec_splat((float)lr),
                 .beta1 = vec_splat((float)hyper[BETA1]),
+                .rest1 = vec_splat((float)(1 - hyper[BETA1])),
                 .beta2 = vec_splat((float)hyper[BETA2]),
+                .rest2 = vec_splat((float)(1 - hyper[BETA2])),
                 .scale = vec_splat((float)hyper[GRADIENT_SCALE]),
                 .decay = vec_splat((float)(decoupled ? 1 - hyper[LR] * decay : decay)),
                 .epsilon = vec_splat((float)hyper[EPSILON]),

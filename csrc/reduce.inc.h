@@ -77,29 +77,27 @@ static void columns_of_slots(double *out, const double *slots, int64_t cols) {
 }
 
 /* How many rows of `cols` columns to lay side by side, so that rows too narrow for a vector become wide ones. */
-TR_INLINE int64_t rows_abreast(int64_t cols) { return cols >= TR_LANES ? 1 : parts(64, cols); }
+TR_INLINE int64_t rows_abreast(int64_t cols) { return cols >= TR_LANES || cols < 1 ? 1 : parts(64, cols); }
 
-/* total[cols] = sums of `rows` rows, cols <= PANEL; slots is scratch of 2 * PANEL doubles. */
-static void sum_columns(double *total, double *slots, const float *x, int64_t rows, int64_t stride, int64_t cols) {
-    int64_t abreast = stride == cols ? rows_abreast(cols) : 1, wide = rows / abreast, width = cols * abreast;
-    if (width < TR_LANES) { /* a narrow rest of a wide matrix */
-        for (int64_t j = 0; j < cols; j++) {
-            total[j] = 0;
-            for (int64_t r = 0; r < rows; r++)
-                total[j] += x[r * stride + j];
-        }
-        return;
+/* Columns are worked in panels of PANEL; the last one takes what is left, so that none is narrower than a vector. */
+TR_INLINE int64_t panels_of(int64_t cols) { return at_least(1, cols / PANEL); }
+TR_INLINE int64_t panel_width(int64_t panel, int64_t cols) {
+    return panel + 1 < panels_of(cols) ? PANEL : cols - panel * PANEL;
+}
+
+/* total[cols] = sums of `rows` rows, cols < 2 * PANEL; scratch holds 4 * PANEL doubles. */
+static void sum_columns(double *total, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    double *slots = scratch, *columns = scratch + 2 * PANEL;
+    int64_t abreast = at_most(rows_abreast(cols), rows), wide = abreast ? rows / abreast : 0, width = cols * abreast;
+    if (width < TR_LANES) /* hardly any elements */
+        abreast = 1, wide = 0, width = cols, memset(columns, 0, (size_t)cols * sizeof(double));
+    else {
+        sum_rows(slots, x, wide, stride * abreast, width);
+        columns_of_slots(columns, slots, width);
     }
-    sum_rows(slots, x, wide, stride * abreast, width);
-    if (abreast == 1) {
-        columns_of_slots(total, slots, cols);
-        return;
-    }
-    double *columns = slots + PANEL;
-    columns_of_slots(columns, slots, width);
     for (int64_t j = 0; j < cols; j++) {
-        total[j] = 0;
-        for (int64_t k = 0; k < abreast; k++)
+        total[j] = columns[j];
+        for (int64_t k = 1; k < abreast; k++)
             total[j] += columns[k * cols + j];
         for (int64_t r = wide * abreast; r < rows; r++)
             total[j] += x[r * stride + j];
@@ -115,9 +113,9 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     const float *x = c->ptr[1];
     int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
     int accumulate = !!(c->flags & TR_ACCUMULATE);
-    double *slots = w->own, *total = slots + 2 * PANEL, *partial = w->shared, scale = c->scalar[0];
-    int64_t panels = inner == 1 ? 1 : parts(inner, PANEL), width = at_most(inner, PANEL);
-    int64_t rows = inner == 1 ? chunk_of(n) : at_least(BLOCK_ROWS, at_least(CHUNK / at_least(width, 1), parts(n, 64)));
+    double *scratch = w->own, *total = scratch + 4 * PANEL, *partial = w->shared, scale = c->scalar[0];
+    int64_t panels = panels_of(inner), width = at_least(1, at_most(inner, PANEL));
+    int64_t rows = inner == 1 ? chunk_of(n) : at_least(CHUNK / width, parts(n, 64));
     rows = parts(rows, BLOCK_ROWS) * BLOCK_ROWS;
     int64_t chunks = parts(n, rows);
     if (chunks * outer * inner > SHARED_DOUBLES || chunks == 0)
@@ -125,13 +123,13 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     tr_split(w, outer * panels * chunks, 1, &begin, &end);
     for (int64_t task = begin; task < end; task++) {
         int64_t o = task / (panels * chunks), panel = task / chunks % panels, chunk = task % chunks;
-        int64_t column = panel * PANEL, cols = at_most(inner - column, PANEL), count = at_most(rows, n - chunk * rows);
+        int64_t column = panel * PANEL, cols = panel_width(panel, inner), count = at_most(rows, n - chunk * rows);
         const float *from = x + (o * n + chunk * rows) * inner + column;
         double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
         if (inner == 1)
             *to = sum_of_row(from, count);
         else
-            sum_columns(to, slots, from, count, inner, cols);
+            sum_columns(to, scratch, from, count, inner, cols);
         for (int64_t j = 0; chunks == 1 && j < cols; j++)
             put(out + o * inner + column + j, scale * total[j], accumulate);
     }

@@ -1,28 +1,137 @@
-#include <stdlib.h>
-
+/* Walks a list of calls, on one thread or on all workers of the pool at once.
+ *
+ * Every worker walks the whole list. A call is split over as many workers as its estimated cost is worth; those beyond
+ * its width skip it. Between two calls there is a barrier unless both ran on worker 0 alone, so a chain of small calls
+ * costs nothing. How a list is spread never changes its results. */
 #include "dispatch.h"
+#include "pool.h"
 
-struct tr_gate { int unused; };
+enum { SPLIT_NS = 4000 };  /* work that pays for one more worker: some barriers, and lines from another core's cache */
+enum { WAKE_NS = 200000 }; /* work that pays for waking one: about 50 us, sometimes 150 */
 
-void tr_barrier(const tr_worker *w) { (void)w; }
+typedef struct list {
+    const tr_call *calls;
+    const tr_kernel_fn *table;
+    int64_t count;
+    int64_t failed; /* the first call that failed, or count; atomic */
+} list;
 
-int64_t tr_sizeof_call(void) { return sizeof(tr_call); }
-
-int64_t tr_run(const char *calls, int64_t count) {
-    static _Thread_local char *space;
-    const tr_call *call = (const tr_call *)calls;
-    const tr_kernel_fn *table = tr_kernel_table();
-    if (!space)
-        space = aligned_alloc(64, TR_OWN_BYTES + TR_SHARED_BYTES);
-    tr_worker w = {0, 1, space, space + TR_OWN_BYTES, 0};
-    for (int64_t i = 0; i < count; i++) {
-        if (call[i].kernel < 0 || call[i].kernel >= TR_KERNEL_COUNT || !space)
-            return i;
-        if (table[call[i].kernel](&call[i], &w))
-            return i;
+/* Cost in ns on one fast core, right within a factor of about two for data in the second level cache. */
+static double cost_of(const tr_call *c) {
+    const int64_t *n = c->arg;
+    double items = 1;
+    switch (c->kernel) {
+        case TR_ID_matmul:
+            return 0.02 * n[0] * n[1] * n[2] + 0.05 * n[0] * n[1];
+        case TR_ID_copy:
+            for (int i = 1; i <= 6; i++)
+                items *= i <= n[0] ? n[i] : 1;
+            return 0.3 * items;
+        case TR_ID_sum:
+        case TR_ID_max:
+        case TR_ID_min:
+            return 0.06 * n[0] * n[1] * n[2];
+        case TR_ID_random_key:
+        case TR_ID_optimizer_tick:
+        case TR_ID_clip_scale:
+            return 1;
+        case TR_ID_check_labels:
+        case TR_ID_check_finite:
+        case TR_ID_sum_squares:
+        case TR_ID_dot:
+        case TR_ID_fill:
+        case TR_ID_neg:
+        case TR_ID_relu:
+        case TR_ID_relu_grad:
+        case TR_ID_square:
+            return 0.08 * n[0];
+        case TR_ID_exp:
+        case TR_ID_log:
+        case TR_ID_tanh:
+        case TR_ID_sigmoid:
+        case TR_ID_softplus:
+        case TR_ID_dropout:
+        case TR_ID_adam:
+            return 0.3 * n[0];
+        case TR_ID_pow:
+            return 2.0 * n[0] * n[1];
+        case TR_ID_softmax:
+        case TR_ID_log_softmax:
+        case TR_ID_softmax_cross_entropy:
+        case TR_ID_batchnorm:
+        case TR_ID_batchnorm_grad:
+            return 0.3 * n[0] * n[1];
+        default: /* one pass over n or rows x cols items; unused sizes are 0 */
+            return 0.12 * n[0] * (n[1] > 0 ? n[1] : 1);
     }
+}
+
+static int width_of(const tr_call *c, int most) {
+    double worth = cost_of(c) / SPLIT_NS;
+    if (c->width > 0 && c->width < most)
+        most = c->width;
+    return worth < 2 ? 1 : worth < most ? (int)worth : most;
+}
+
+static int known(const tr_call *c) { return c->kernel >= 0 && c->kernel < TR_KERNEL_COUNT; }
+
+static void note_failure(list *l, int64_t i) {
+    int64_t first = __atomic_load_n(&l->failed, __ATOMIC_RELAXED);
+    while (i < first && !__atomic_compare_exchange_n(&l->failed, &first, i, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
+}
+
+/* What one of several workers does. A call that fails on worker 0 alone is seen by the others at the next barrier, which
+ * stands before the next call that they could take part in; until there worker 0 skips too. */
+static void walk(void *argument, const tr_worker *team) {
+    list *l = argument;
+    int before = 1, stopped = 0;
+    for (int64_t i = 0; i < l->count; i++) {
+        const tr_call *c = &l->calls[i];
+        int width = width_of(c, team->nth);
+        if (i > 0 && (width > 1 || before > 1)) {
+            tr_barrier(team);
+            if (__atomic_load_n(&l->failed, __ATOMIC_ACQUIRE) < i)
+                return;
+        }
+        before = width;
+        if (team->ith >= width || stopped)
+            continue;
+        tr_worker w = *team;
+        w.nth = width;
+        stopped = l->table[c->kernel](c, &w);
+        if (stopped)
+            note_failure(l, i);
+    }
+}
+
+static int64_t walk_alone(const tr_call *calls, int64_t count, const tr_kernel_fn *table) {
+    char *space = tr_workspace();
+    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0};
+    for (int64_t i = 0; i < count; i++)
+        if (!space || !known(&calls[i]) || table[calls[i].kernel](&calls[i], &w))
+            return i;
     return -1;
 }
 
-int tr_set_threads(int count) { (void)count; return 1; }
-int tr_get_threads(void) { return 1; }
+int64_t tr_run(const char *bytes, int64_t count) {
+    list l = {(const tr_call *)bytes, tr_kernel_table(), count, count};
+    int limit = tr_get_threads(), widest = 1;
+    if (limit > 1) {
+        double work = 0; /* what several workers can share */
+        for (int64_t i = 0; i < count; i++) {
+            int width = known(&l.calls[i]) ? width_of(&l.calls[i], limit) : 1;
+            if (width > widest)
+                widest = width;
+            if (width > 1)
+                work += cost_of(&l.calls[i]);
+            if (!known(&l.calls[i]))
+                l.count = l.failed = i; /* walk up to it and report it */
+        }
+        if (widest > 1 && tr_pool_run(walk, &l, widest, work > WAKE_NS))
+            return l.failed < count ? l.failed : -1;
+    }
+    return walk_alone(l.calls, count, l.table);
+}
+
+int64_t tr_sizeof_call(void) { return sizeof(tr_call); }

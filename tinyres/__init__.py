@@ -4,16 +4,71 @@ from __future__ import annotations
 
 import warnings as _warnings
 
-from tinyres import errors
+from tinyres import data, errors, optim
 from tinyres.backends import native as _native
+from tinyres.backends.native import set_threads
 from tinyres.capture import capture
 from tinyres.engine.backward import backward, grad
-from tinyres.engine.node import Node
-from tinyres.engine.op import OPS, Op
-from tinyres.engine.primitives import add
+from tinyres.engine.op import Op
 from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, name_scope, no_grad
 from tinyres.engine.tensor import Parameter, Tensor, tensor
-from tinyres.launch import backend, set_backend
+from tinyres.launch import backend, info, set_backend
+from tinyres.ops import (
+    Generator,
+    abs,
+    add,
+    argmax,
+    astype,
+    batchnorm,
+    batchnorm_inference,
+    broadcast_to,
+    clip,
+    concatenate,
+    custom_vjp,
+    dense,
+    div,
+    dropout,
+    equal,
+    exp,
+    flatten,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    log,
+    log_softmax,
+    logsumexp,
+    manual_seed,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    mul,
+    neg,
+    not_equal,
+    one_hot,
+    pad,
+    permute,
+    pow,
+    reciprocal,
+    relu,
+    reshape,
+    sigmoid,
+    sign,
+    softmax,
+    softplus,
+    sqrt,
+    square,
+    stack,
+    sub,
+    sum,
+    tanh,
+    transpose,
+    var,
+    where,
+)
 
 __version__ = "0.1.0"
 

@@ -50,10 +50,9 @@ class Recorder(Protocol):
 
 
 class _Door(threading.local):
-    """Per thread: where calls go, and how many have run."""
+    """Per thread: what takes the calls; None: the machine."""
 
     recorder: Recorder | None = None
-    launches: int = 0
 
 
 door = _Door()
@@ -76,11 +75,10 @@ def launch(
     if door.recorder is not None:
         door.recorder.record(kernel, outs, ins, args, scalars, flags)
         return
-    door.launches += 1
-    if runs_native(kernel, outs, ins):
-        call = kernel.pack(
-            kernel.native_id, flags, 0, *map(_address, outs), *map(_address, ins), *args, *scalars
-        )
+    operands = (*outs, *ins)
+    # `runs_native`, written out: a Python call here would cost a tenth of a small op
+    if _native_enabled and (kernel.float_operand < 0 or operands[kernel.float_operand].dtype is not FLOAT64):
+        call = kernel.pack(kernel.native_id, flags, 0, *map(_address, operands), *args, *scalars)
         failed = native.run(call, 1) >= 0
     else:
         failed = run_reference(kernel, outs, ins, args, scalars, flags)
@@ -93,13 +91,8 @@ def launch(
 
 def runs_native(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:
     """Whether this call goes to the C core: the backend is native and no float operand is float64."""
-    if not _native_enabled:
-        return False
-    position = kernel.float_operand
-    if position < 0:
-        return True
-    operand = outs[position] if position < len(outs) else ins[position - len(outs)]
-    return operand.dtype is not FLOAT64
+    operands = (*outs, *ins)
+    return _native_enabled and (kernel.float_operand < 0 or operands[kernel.float_operand].dtype is not FLOAT64)
 
 
 def run_reference(
@@ -152,6 +145,28 @@ def set_backend(name: str) -> None:
 def backend() -> str:
     """The backend of float32 kernels: "native" or "reference"."""
     return "native" if _native_enabled else "reference"
+
+
+def info() -> dict[str, str]:
+    """What runs the kernels here, and why: backend, instruction set, threads, and the environment that chose them.
+
+    >>> import tinyres as tr
+    >>> sorted(tr.info())[:2]
+    ['backend', 'environment']
+    """
+    chosen = {k: v for k, v in sorted(os.environ.items()) if k.startswith("TINYRES_")}
+    facts = {
+        "backend": f"{backend()} (float64 always runs on the reference)",
+        "environment": ", ".join(f"{k}={v}" for k, v in chosen.items()) or "no TINYRES_ variable is set",
+    }
+    if native.AVAILABLE:
+        supported = [name for name, runs in native.isas().items() if runs]
+        facts["isa"] = f"{native.isa()} (this machine supports {', '.join(supported)})"
+        facts["threads"] = str(native.threads())
+    else:
+        facts["native core"] = f"not there: {native.reason}"
+    facts["numpy"] = np.__version__
+    return facts
 
 
 set_backend(os.environ.get("TINYRES_BACKEND") or ("native" if native.AVAILABLE else "reference"))

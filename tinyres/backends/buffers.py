@@ -117,11 +117,12 @@ def from_array(array: np.ndarray, dtype: np.dtype) -> Buffer:
     return buffer
 
 
-pending_writes: list[Sequence[Buffer]] = []
+# By writer: the buffers that its replays have written since versions were last settled.
+pending_writes: dict[int, Sequence[Buffer]] = {}
 
 
 def settle_writes() -> None:
-    """Raise the versions of what replayed programs have written since; a replay itself only leaves a note."""
+    """Raise the versions of what replayed programs have written; a replay itself only leaves a note."""
     while pending_writes:
-        for buffer in pending_writes.pop():
+        for buffer in pending_writes.popitem()[1]:
             buffer.version += 1

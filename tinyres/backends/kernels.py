@@ -73,7 +73,9 @@ class Kernel:
         self.reference = reference
         self.native_id = -1
         self.mutates = outs != outs.lower()
-        self.float_operand = (outs + ins).lower().find("f")
+        # Inputs first: an output may be absent (batchnorm_grad), the first float input never is.
+        at = ins.lower().find("f")
+        self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
         self.pack: Callable[..., bytes] = _call_layout(
             len(outs) + len(ins), len(self.args), len(self.scalars)
         ).pack

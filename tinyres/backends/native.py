@@ -22,13 +22,13 @@ def _load() -> tuple[Any, str]:
     try:
         core = importlib.import_module("tinyres._core")
     except ModuleNotFoundError:
-        return None, "the C core was not built at install time (no C compiler, no Python.h, or TINYRES_NO_EXT=1)"
+        return None, "not built at install time: no C compiler, no Python.h, or TINYRES_NO_EXT=1"
     except ImportError as error:
-        return None, f"the C core cannot be loaded ({error})"
+        return None, f"it cannot be loaded: {error}"
     listed = _listed(core.lib, core.ffi)
     mismatch = _mismatch(core.lib.tr_sizeof_call(), listed)
     if mismatch:
-        return None, f"[backend] the C core does not match this version of tinyres: {mismatch}; install it again"
+        return None, f"it does not match this version of tinyres: {mismatch}; install tinyres again"
     for native_id, name in enumerate(listed):
         KERNELS[name].native_id = native_id
     return core.lib, ""
@@ -58,7 +58,7 @@ AVAILABLE: bool = _lib is not None
 
 def _require() -> Any:
     if _lib is None:
-        raise BackendError(f"[backend] this needs the C core; {reason}; install with a C compiler")
+        raise BackendError(f"[backend] this needs the C core, which is not there: {reason}; install with a C compiler")
     return _lib
 
 

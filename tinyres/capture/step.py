@@ -134,7 +134,7 @@ class Replay:
             for buffer, values in zip(self._exposed, saved):
                 buffer.array[...] = values
             explain_failure(lambda: self._run_python(leaves), self.program.calls[failed], self._written)
-        pending_writes.append(self._written)
+        pending_writes[id(self)] = self._written
         if self._grad_writes != grad_writes.count:
             for leaf, gradient in self._gradients.items():
                 leaf.set_grad(gradient)

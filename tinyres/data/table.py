@@ -57,8 +57,8 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
                 if "x" in arrays and "y" in arrays:
                     return arrays["x"], arrays["y"]
                 came = ", ".join(arrays.files) or "nothing"
-        # What NumPy and zipfile raise for bytes that are not what they claim to be.
-        except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError, ValueError) as error:
+        # What NumPy and zipfile raise for bytes that are not what they claim to be; RuntimeError if encrypted.
+        except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, RuntimeError, ValueError) as error:
             raise FileError(
                 f"[load_table] the file must be a sound .npz without Python objects; {path.name}: {error}; {wanted}"
             ) from error

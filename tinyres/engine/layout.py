@@ -92,8 +92,12 @@ def _mode(shape: Shape, out: Shape, split: int) -> int | None:
 
 def launch_broadcast(kernel: Kernel, out: Buffer, shape: Shape, operands: Sequence[Tensor], flags: int = 0) -> None:
     """Launch an elementwise kernel whose operands broadcast to `shape`."""
-    view = plan(shape, tuple([t.shape for t in operands]))
     buffers = [t.buffer for t in operands]
+    shapes = tuple([t.shape for t in operands])
+    if shapes == (shape, shape):
+        launch(kernel, (out,), buffers, (1, out.size), (), flags)
+        return
+    view = plan(shape, shapes)
     for position in view.spread:
         full = Buffer(out.size, operands[position].dtype)
         spread(full, shape, operands[position])

@@ -114,6 +114,25 @@ class Node:
         self.buffer = None  # type: ignore[assignment]
 
 
-def leaf(buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype, requires_grad: bool, name: str | None) -> Node:
+class ParameterLeaf(Node):
+    """The leaf of a Parameter: a trace shows it under the layer that reads it, not as data."""
+
+    __slots__ = ()
+
+
+class ConstantLeaf(Node):
+    """The leaf of a number written in the program, `x * 0.5`: a trace leaves it out."""
+
+    __slots__ = ()
+
+
+def leaf(
+    buffer: Buffer,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    requires_grad: bool,
+    name: str | None,
+    kind: type[Node] = Node,
+) -> Node:
     """A node that nothing computed: data, or a parameter."""
-    return Node(None, (), (), buffer, shape, dtype, (), requires_grad, name)
+    return kind(None, (), (), buffer, shape, dtype, (), requires_grad, name)

@@ -23,11 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import Buffer
+from tinyres.backends.buffers import BOOL, FLOAT32, INT64, Buffer
 from tinyres.engine.node import Node
 from tinyres.engine.state import state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
 from tinyres.errors import DTypeError, GradientError
+
+Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
+
+_TAKE_FLOATS = ("f", "x")
 
 OPS: dict[str, Op] = {}
 
@@ -41,16 +45,19 @@ class Op:
     vjp(g, ctx): one gradient per input, None where the gradient is zero or not needed.
     saves: the positions of inputs whose values the VJP reads. reads_output: whether it reads the output's values.
     dtype: of the output; None: that of the first input. view: the output shares the first input's buffer.
+    takes: a letter per input, the last one for all further ones: f float, l int64, b bool, x any. Inputs of letters
+    f and x must have one dtype.
     """
 
     name: str
     shape: Callable[..., tuple[int, ...]]
     forward: Callable[..., tuple[Buffer, ...] | None]
-    vjp: Callable[[Tensor, Context], Sequence[Tensor | None]] | None = None
+    vjp: Callable[[Tensor, Context], Gradients] | None = None
     saves: tuple[int, ...] = ()
     reads_output: bool = False
     dtype: np.dtype | None = None
     view: bool = False
+    takes: str = "f"
 
     def __post_init__(self) -> None:
         OPS[self.name] = self
@@ -107,25 +114,68 @@ class Context:
 def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     """Run an op on Tensors and record it if a gradient may be asked for."""
     recording = state.record_all
+    plain = True
     for t in inputs:
         if t.requires_grad:
             recording = True
+        if t.dtype is not FLOAT32:
+            plain = False
     if recording:
         for t in inputs:
             if not isinstance(t, Tensor):
                 return t.__tinyres_apply__(op, inputs, attrs)
-    dtype = inputs[0].dtype
-    for t in inputs:
-        if t.dtype is not dtype and t.dtype in FLOATS and dtype in FLOATS:
-            raise DTypeError(f"[{op.name}] the dtypes must be the same; got {dtype} and {t.dtype}; use .astype() on one of them")
+    if not plain:
+        check_dtypes(op, inputs)
+    elif op.takes not in _TAKE_FLOATS:
+        check_dtypes(op, inputs)
     shape = op.shape(*inputs, *attrs)
-    if op.dtype is not None:
-        dtype = op.dtype
+    dtype = op.dtype or inputs[0].dtype
     buffer = inputs[0].buffer if op.view else Buffer(math.prod(shape), dtype)
     saved = op.forward(buffer, *inputs, *attrs)
     if recording and state.grad_enabled and op.vjp is not None:
         return record(op, attrs, inputs, buffer, shape, dtype, saved or ())
     return Tensor(buffer, shape, dtype)
+
+
+def apply_keeping(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor, tuple[Buffer, ...]]:
+    """As `apply`, and also the buffers that forward left for the VJP; only for Tensors."""
+    for t in inputs:
+        if not isinstance(t, Tensor):
+            raise DTypeError(f"[{op.name}] takes Tensors; got {type(t).__name__}; use the layer of that name")
+    check_dtypes(op, inputs)
+    shape = op.shape(*inputs, *attrs)
+    dtype = op.dtype or inputs[0].dtype
+    buffer = Buffer(math.prod(shape), dtype)
+    saved = op.forward(buffer, *inputs, *attrs) or ()
+    recording = state.record_all or any(t.requires_grad for t in inputs)
+    if recording and state.grad_enabled and op.vjp is not None:
+        return record(op, attrs, inputs, buffer, shape, dtype, saved), saved
+    return Tensor(buffer, shape, dtype), saved
+
+
+def check_dtypes(op: Op, inputs: tuple[Tensor, ...]) -> None:
+    """Raise DTypeError unless each input has a dtype that the op takes, and all its floats the same."""
+    like = None
+    for i, t in enumerate(inputs):
+        letter = op.takes[min(i, len(op.takes) - 1)]
+        if letter in "fx":
+            like = like or t.dtype
+        if letter == "f" and t.dtype not in FLOATS:
+            raise DTypeError(
+                f"[{op.name}] takes float Tensors; got {t.dtype} of shape {t.shape}; use .astype(\"float32\")"
+            )
+        if letter == "l" and t.dtype is not INT64:
+            raise DTypeError(
+                f"[{op.name}] takes integers here; got {t.dtype} of shape {t.shape}; use .astype(\"int64\")"
+            )
+        if letter == "b" and t.dtype is not BOOL:
+            raise DTypeError(
+                f"[{op.name}] takes a bool Tensor here; got {t.dtype} of shape {t.shape}; compare it, as in x != 0"
+            )
+        if letter in "fx" and t.dtype is not like:
+            raise DTypeError(
+                f"[{op.name}] the dtypes must be the same; got {like} and {t.dtype}; use .astype() on one of them"
+            )
 
 
 def record(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import Buffer
@@ -12,6 +15,9 @@ from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Op, apply
 from tinyres.engine.tensor import Tensor, coerce, tensor
 from tinyres.launch import launch
+
+# What an op takes: a Tensor, or what tr.tensor makes one from.
+Operand = Tensor | ArrayLike
 
 
 def _add_shape(a: Tensor, b: Tensor) -> Shape:
@@ -29,7 +35,7 @@ def _add_vjp(g: Tensor, ctx: Context) -> Sequence[Tensor]:
 ADD = Op("add", shape=_add_shape, forward=_add_forward, vjp=_add_vjp)
 
 
-def add(a: Tensor, b: Tensor) -> Tensor:
+def add(a: Operand, b: Operand) -> Tensor:
     """The elementwise sum a + b, broadcast. Both its inputs receive the same gradient.
 
     >>> import tinyres as tr
@@ -41,7 +47,7 @@ def add(a: Tensor, b: Tensor) -> Tensor:
     return apply(ADD, (a, b))
 
 
-def as_operands(*values: object) -> tuple[Tensor, ...]:
+def as_operands(*values: Any) -> tuple[Tensor, ...]:
     """Every value as an operand of one op: what is not a Tensor takes the dtype of the first float Tensor."""
     like = next((v for v in values if hasattr(v, "requires_grad") and v.dtype.kind == "f"), None)
     if like is None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinyres.backends.buffers import BOOL, FLOAT32, FLOAT64, INT64, Buffer, from_array
-from tinyres.engine.node import Node, leaf
+from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from tinyres.launch import door, refuse_while_recording
 
@@ -225,12 +225,11 @@ class Parameter(Tensor):
     def __init__(self, value: ArrayLike, name: str, trainable: bool = True, dtype: DTypeLike = FLOAT32) -> None:
         if door.recorder is not None:
             door.recorder.refuse("parameter", "a parameter cannot be created")
-        kind = _known_dtype("parameter", dtype)
+        kind = known_dtype("parameter", dtype)
         array = _readable_array("parameter", value)
         buffer = from_array(array, kind)
-        super().__init__(
-            buffer, array.shape, kind, leaf(buffer, array.shape, kind, trainable, name), requires_grad=trainable
-        )
+        node = leaf(buffer, array.shape, kind, trainable, name, ParameterLeaf)
+        super().__init__(buffer, array.shape, kind, node, requires_grad=trainable)
 
     @property
     def trainable(self) -> bool:
@@ -274,7 +273,7 @@ def tensor(
     Tensor([[1., 2.],
             [3., 4.]], shape=(2, 2), dtype=float32)
     """
-    kind = FLOAT32 if dtype is None else _known_dtype("tensor", dtype)
+    kind = FLOAT32 if dtype is None else known_dtype("tensor", dtype)
     if requires_grad and kind not in FLOATS:
         raise DTypeError(f"[tensor] only float Tensors have gradients; got {kind} with requires_grad=True; use a float dtype")
     values = _readable_array("tensor", array)
@@ -307,10 +306,12 @@ def coerce(value: Any, like: Tensor) -> Any:
 @functools.lru_cache(maxsize=1024)
 def _constant(value: float, dtype: np.dtype) -> Tensor:
     """One immutable 0-d Tensor per number: `x * 0.5` in a loop allocates nothing."""
-    return tensor(value, dtype=dtype)
+    constant = tensor(value, dtype=dtype)
+    constant.node = leaf(constant.buffer, (), dtype, False, None, ConstantLeaf)
+    return constant
 
 
-def _known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
+def known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
     try:
         kind = np.dtype(dtype)
     except TypeError:

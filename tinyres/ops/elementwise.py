@@ -13,29 +13,11 @@ from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.ops import arithmetic
 from tinyres.ops.rules import pairwise, same_shape, unary
 
 
-def _neg_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (neg(g),)
-
-
-NEG = Op("neg", shape=same_shape, forward=unary(kernels.neg), vjp=_neg_vjp)
-
-
-def neg(x: Operand) -> Tensor:
-    """-x, elementwise.
-
-    >>> import tinyres as tr
-    >>> tr.neg(tr.tensor([1.0, -2.0]))
-    Tensor([-1.,  2.], shape=(2,), dtype=float32)
-    """
-    return apply(NEG, (x,) if isinstance(x, Tensor) else as_operands(x))
-
-
 def _exp_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.mul(g, ctx.output),)
+    return (g * ctx.output,)
 
 
 EXP = Op("exp", shape=same_shape, forward=unary(kernels.exp), vjp=_exp_vjp, reads_output=True)
@@ -52,7 +34,7 @@ def exp(x: Operand) -> Tensor:
 
 
 def _log_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.div(g, ctx.inputs[0]),)
+    return (g / ctx.inputs[0],)
 
 
 LOG = Op("log", shape=same_shape, forward=unary(kernels.log), vjp=_log_vjp, saves=(0,))
@@ -69,7 +51,7 @@ def log(x: Operand) -> Tensor:
 
 
 def _sqrt_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.div(arithmetic.mul(g, 0.5), ctx.output),)
+    return (g * 0.5 / ctx.output,)
 
 
 SQRT = Op("sqrt", shape=same_shape, forward=unary(kernels.sqrt), vjp=_sqrt_vjp, reads_output=True)
@@ -86,7 +68,7 @@ def sqrt(x: Operand) -> Tensor:
 
 
 def _square_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.mul(arithmetic.mul(g, 2.0), ctx.inputs[0]),)
+    return (g * 2.0 * ctx.inputs[0],)
 
 
 SQUARE = Op("square", shape=same_shape, forward=unary(kernels.square), vjp=_square_vjp, saves=(0,))
@@ -103,7 +85,7 @@ def square(x: Operand) -> Tensor:
 
 
 def _reciprocal_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (neg(arithmetic.mul(g, square(ctx.output))),)
+    return (-(g * square(ctx.output)),)
 
 
 RECIPROCAL = Op(
@@ -122,7 +104,7 @@ def reciprocal(x: Operand) -> Tensor:
 
 
 def _abs_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.mul(g, sign(ctx.inputs[0])),)
+    return (g * sign(ctx.inputs[0]),)
 
 
 ABS = Op("abs", shape=same_shape, forward=unary(kernels.abs), vjp=_abs_vjp, saves=(0,))
@@ -186,7 +168,7 @@ def relu(x: Operand) -> Tensor:
 
 def _tanh_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     g, y = ctx.inputs
-    to_y = arithmetic.mul(arithmetic.mul(arithmetic.mul(c, g), y), -2.0) if ctx.needs[1] else None
+    to_y = c * g * y * -2.0 if ctx.needs[1] else None
     return tanh_grad(c, y) if ctx.needs[0] else None, to_y
 
 
@@ -219,10 +201,7 @@ def tanh(x: Operand) -> Tensor:
 
 def _sigmoid_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     g, y = ctx.inputs
-    to_y = None
-    if ctx.needs[1]:
-        slope = arithmetic.sub(1.0, arithmetic.mul(y, 2.0))
-        to_y = arithmetic.mul(arithmetic.mul(c, g), slope)
+    to_y = c * g * (1.0 - 2.0 * y) if ctx.needs[1] else None
     return sigmoid_grad(c, y) if ctx.needs[0] else None, to_y
 
 
@@ -254,7 +233,7 @@ def sigmoid(x: Operand) -> Tensor:
 
 
 def _softplus_vjp(g: Tensor, ctx: Context) -> Gradients:
-    return (arithmetic.mul(g, sigmoid(ctx.inputs[0])),)
+    return (g * sigmoid(ctx.inputs[0]),)
 
 
 SOFTPLUS = Op("softplus", shape=same_shape, forward=unary(kernels.softplus), vjp=_softplus_vjp, saves=(0,))

@@ -135,7 +135,8 @@ def div(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> 
 
 @kernel("f", "ff", "rows cols")
 def pow(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.power, out, a, b, rows, cols, flags)
+    # np.power turns a single exponent of 0.5 into sqrt, in some versions of NumPy; at -inf and -0 it is not.
+    _binary(np.float_power, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols")

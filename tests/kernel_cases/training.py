@@ -1,0 +1,176 @@
+"""Cases of the kernels of layers and optimizers: matmul, batch normalisation, dropout, parameter updates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyres.backends.kernels import ACCUMULATE, DECOUPLED, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
+
+from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, ULP, Array, Case, floats, key, poison
+
+_EPSILON = 1e-3
+_TABLES = tuple((rows, cols) for rows, cols in SHAPES if rows) + ((300, 64), (1, 40))
+
+
+def _affine(rng: np.random.Generator, cols: int, present: bool) -> list[Array | None]:
+    return [floats(rng, cols, 0.5, 2), floats(rng, cols)] if present else [None, None]
+
+
+def _batchnorm_case(
+    rng: np.random.Generator, rows: int, cols: int, flags: int, affine: bool, offset: float = 0.0
+) -> Case:
+    x = (floats(rng, rows * cols) + np.float32(offset)).astype(np.float32)
+    # A float32 mean of 1e4 is off by up to 5e-4, and so is what is subtracted.
+    atol = 1e-5 + 3 * ULP * abs(offset)
+    ins = [x, *_affine(rng, cols, affine)]
+    outs = [poison(x.size), poison(cols), poison(cols)]
+    return Case("batchnorm", outs, ins, (rows, cols), (_EPSILON,), flags, 4e-6, atol)
+
+
+def _batchnorm_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for (rows, cols), flags, affine in itertools.product(_TABLES, (0, RELU), (False, True)):
+        yield _batchnorm_case(rng, rows, cols, flags, affine)
+    for offset in (1e4, -1e4):
+        yield _batchnorm_case(rng, 500, 19, 0, False, offset)
+
+
+def _inference_case(rng: np.random.Generator, rows: int, cols: int, flags: int, affine: bool) -> Case:
+    gamma, beta = _affine(rng, cols, affine)
+    ins = [floats(rng, rows * cols), floats(rng, cols), floats(rng, cols, 0, 2), gamma, beta]
+    return Case("batchnorm_inference", [poison(rows * cols)], ins, (rows, cols), (_EPSILON,), flags, 4e-6, 1e-5 * 3)
+
+
+def _inference_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for (rows, cols), flags, affine in itertools.product(SHAPES, (0, RELU), (False, True)):
+        yield _inference_case(rng, rows, cols, flags, affine)
+
+
+def _batchnorm_grad_case(
+    rng: np.random.Generator, rows: int, cols: int, wanted: tuple[bool, ...], with_gamma: bool
+) -> Case:
+    x = floats(rng, rows * cols)
+    g = floats(rng, rows * cols)
+    mean, var = x.reshape(rows, cols).mean(axis=0), x.reshape(rows, cols).var(axis=0)
+    outs = [poison(size) if want else None for size, want in zip((x.size, cols, cols), wanted, strict=True)]
+    gamma = floats(rng, cols, 0.5, 2) if with_gamma else None
+    # One row has variance 0: everything is scaled by 1 / sqrt(epsilon).
+    atol = 2e-7 * rows * 9 + (2e-5 if rows > 2 else 2e-3)
+    return Case("batchnorm_grad", outs, [g, x, mean, var, gamma], (rows, cols), (_EPSILON,), 0, 1e-5, atol)
+
+
+def _batchnorm_grad_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for rows, cols in _TABLES:
+        for wanted in itertools.product((False, True), repeat=3):
+            yield _batchnorm_grad_case(rng, rows, cols, wanted, with_gamma=sum(wanted) % 2 == 1)
+
+
+def _moving_case(rng: np.random.Generator, n: int) -> Case:
+    state = [floats(rng, n), floats(rng, n)]
+    return Case("moving_statistics", state, [floats(rng, n), floats(rng, n)], (n,), (0.99,), 0, 4 * ULP, 4 * ULP)
+
+
+def _moving_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n in SIZES:
+        yield _moving_case(rng, n)
+
+
+def _matmul_case(rng: np.random.Generator, m: int, n: int, k: int, flags: int, with_bias: bool) -> Case:
+    out = floats(rng, m * n) if flags & ACCUMULATE else poison(m * n)
+    bias = floats(rng, n) if with_bias else None
+    # A dot product of k loses at most k/2 units of the sum of magnitudes, 2.25 k at the mean; in truth about sqrt(k).
+    atol = 2.25 * (k + 1) * ULP * (1 + np.sqrt(k)) / 2
+    return Case("matmul", [out], [floats(rng, m * k), floats(rng, k * n), bias], (m, n, k), (), flags, 4 * ULP, atol)
+
+
+def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    transposes = (0, TRANSPOSE_A, TRANSPOSE_B, TRANSPOSE_A | TRANSPOSE_B)
+    shapes = [(1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 17, 5), (17, 1, 33), (5, 16, 1), (6, 64, 8), (7, 65, 9)]
+    shapes += [(12, 32, 40), (13, 33, 31), (32, 10, 64), (64, 64, 32), (3, 5, 300), (31, 100, 17), (70, 129, 260)]
+    for (m, n, k), flags in itertools.product(shapes, transposes):
+        yield _matmul_case(rng, m, n, k, flags, False)
+        yield _matmul_case(rng, m, n, k, flags, True)
+        yield _matmul_case(rng, m, n, k, flags | RELU, True)
+        yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False)
+    a, b = np.ones((5, 6), np.float32), np.ones((6, 20), np.float32)
+    a[1, 2], a[3, 0], b[0, 7] = np.nan, np.inf, 0  # NaN, inf and inf * 0 stay in their rows and columns
+    yield Case(name, [poison(100)], [a.reshape(-1), b.reshape(-1), None], (5, 20, 6), rtol=4 * ULP)
+
+
+def _random_key_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n in (0, 1, 3, 4, 5, 1000):
+        yield Case(name, [key(-99, -99), key(2**63 - 1, 12)], [], (n,))
+
+
+def _dropout_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n, rate in itertools.product(SIZES, (0.0, 0.1, 0.5, 0.9)):
+        for seed, counter in ((0, 0), (12345, 4 * 77), (-7, 2**34), (2**62 + 5, 2**40 - 8)):
+            ins = [floats(rng, n), key(seed, counter)]
+            yield Case(name, [poison(n)], ins, (n,), (rate,), rtol=2 * ULP, in_place=True)
+
+
+def _hyper(a: float, b: float = 0.999, step: float = 1.0, scale: float = 1.0) -> Array:
+    return np.array([0.05, a, b, 1e-7, 0.01, scale, step, 1.0])
+
+
+def _tick_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    yield Case(name, [_hyper(0.9, step=41.0)], [])
+
+
+def _clip_scale_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for squared in (0.0, 0.25, 1.0, 4.0, 1e300, np.inf, np.nan):
+        yield Case(name, [_hyper(0.9, scale=-5.0)], [np.array([squared])], rtol=1e-15)
+
+
+def _sgd_case(rng: np.random.Generator, n: int, with_velocity: bool, flags: int) -> Case:
+    velocity = floats(rng, n) if with_velocity else None
+    ins = [floats(rng, n), _hyper(0.9, scale=0.25)]
+    return Case("sgd", [floats(rng, n), velocity], ins, (n,), (), flags, 4 * ULP, 8 * ULP)
+
+
+def _sgd_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n, (with_velocity, flags) in itertools.product(SIZES, ((False, 0), (True, 0), (True, NESTEROV))):
+        yield _sgd_case(rng, n, with_velocity, flags)
+
+
+def _adam_case(rng: np.random.Generator, n: int, flags: int, step: float) -> Case:
+    state = [floats(rng, n), floats(rng, n), floats(rng, n, 0.1, 3)]
+    ins = [floats(rng, n), _hyper(0.9, step=step, scale=0.25)]
+    return Case("adam", state, ins, (n,), (), flags, 16 * ULP, 16 * ULP)
+
+
+def _adam_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n, flags, step in itertools.product(SIZES, (0, DECOUPLED), (1.0, 2.0, 1e6)):
+        yield _adam_case(rng, n, flags, step)
+    still = [np.zeros(9, np.float32) for _ in range(4)]  # no gradient yet: 0 / (0 + epsilon), not 0 / 0
+    yield Case(name, [still[0], still[1], still[2]], [still[3], _hyper(0.9)], (9,))
+
+
+CASES: dict[str, Any] = {
+    "batchnorm": _batchnorm_cases,
+    "batchnorm_inference": _inference_cases,
+    "batchnorm_grad": _batchnorm_grad_cases,
+    "moving_statistics": _moving_cases,
+    "matmul": _matmul_cases,
+    "random_key": _random_key_cases,
+    "dropout": _dropout_cases,
+    "optimizer_tick": _tick_cases,
+    "clip_scale": _clip_scale_cases,
+    "sgd": _sgd_cases,
+    "adam": _adam_cases,
+}
+
+_N, _ROWS, _COLS = LARGE_SIZE, LARGE_ROWS, LARGE_COLUMNS
+LARGE: dict[str, Any] = {
+    "batchnorm": lambda name, rng: _batchnorm_case(rng, _ROWS, _COLS, 0, True),
+    "batchnorm_inference": lambda name, rng: _inference_case(rng, _ROWS, _COLS, RELU, True),
+    "batchnorm_grad": lambda name, rng: _batchnorm_grad_case(rng, _ROWS, _COLS, (True, True, True), True),
+    "moving_statistics": lambda name, rng: _moving_case(rng, _N),
+    "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True),
+    "dropout": lambda name, rng: Case(name, [poison(_N)], [floats(rng, _N), key(3, 8)], (_N,), (0.3,)),
+    "sgd": lambda name, rng: _sgd_case(rng, _N, True, 0),
+    "adam": lambda name, rng: _adam_case(rng, _N, 0, 3.0),
+}

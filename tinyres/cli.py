@@ -1,0 +1,139 @@
+"""The command line: `tinyres demo` and `tinyres info`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tinyres.errors import TinyresError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 if it worked, 2 with one clear line on standard error for bad options or files."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options))
+    except TinyresError as error:
+        print(f"tinyres: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinyres", description="Train small residual nets and see the gradient at every node."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="train plain and residual nets on handwritten digits and compare their gradients",
+        description="Train nets of one depth that differ in one thing and compare what their gradients do.",
+    )
+    demo.add_argument("--blocks", type=int, default=16, metavar="N", help="blocks of two Dense (default 16)")
+    demo.add_argument("--width", type=int, default=64, metavar="N", help="units per Dense (default 64)")
+    demo.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the data (default 5)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights and shuffling (default 0)")
+    demo.add_argument("--optimizer", default="adam", choices=("sgd", "adam", "adamw"), help="default adam")
+    demo.add_argument("--lr", type=float, default=None, metavar="X", help="learning rate (default: the optimizer's)")
+    demo.add_argument("--nets", default=None, metavar="A,B", help="which nets, by name, separated by commas")
+    demo.add_argument("--data", default=None, metavar="FILE", help=".npz with x and y, or .csv with a label column")
+    demo.add_argument("--json", default=None, metavar="FILE", help="also write the results to this file")
+    demo.set_defaults(command=_demo)
+    info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _info(options: argparse.Namespace) -> int:
+    from tinyres.launch import info
+
+    for key, value in info().items():
+        print(f"{key:<16} {value}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from tinyres.study import demo
+
+    chosen = demo.DemoOptions(
+        blocks=options.blocks,
+        width=options.width,
+        epochs=options.epochs,
+        seed=options.seed,
+        optimizer=options.optimizer,
+        lr=options.lr,
+        nets=tuple(demo.NETS) if options.nets is None else tuple(n for n in options.nets.split(",") if n),
+        data=options.data,
+    )
+    demo.check(chosen)
+    data = demo.split_data(chosen)
+    _print_equation(demo.scalar_equation())
+    results = _train(demo, chosen, data)
+    _print_results(chosen, results, data)
+    said = demo.sentences(results)
+    print("\n".join(said))
+    if options.json is not None:
+        _write_json(options.json, {"options": vars(chosen), "nets": [r.as_dict() for r in results.values()], "sentences": said})
+    return 0
+
+
+def _print_equation(parts: dict[str, float]) -> None:
+    print("The equation on scalars: L = (wx + x)^2 at w = 0.1, x = 3. At the fork, x feeds the branch wx and the skip:")
+    print(
+        f"  dL/dx {parts['gradient']:.2f} = skip {parts['skip']:.2f} ({parts['skip_share']:.3f})"
+        f" + branch {parts['branch']:.2f} ({parts['branch_share']:.3f})\n"
+    )
+
+
+def _train(demo: Any, options: Any, data: Any) -> dict[str, Any]:
+    batches = -(-len(data[0][0]) // 32) * options.epochs
+    results = {}
+    if not sys.stdout.isatty():
+        for name in options.nets:
+            print(f"training {name}: {options.blocks} blocks of 2 Dense, width {options.width} ...", flush=True)
+            results[name] = demo.run_net(name, options, data, lambda: None)
+        return results
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, transient=True) as progress:
+        for name in options.nets:
+            task = progress.add_task(name, total=batches)
+            results[name] = demo.run_net(name, options, data, lambda task=task: progress.advance(task))
+    return results
+
+
+def _print_results(options: Any, results: dict[str, Any], data: Any) -> None:
+    n_train, n_test = len(data[0][0]), len(data[1][0])
+    print(f"\n{n_train} training and {n_test} test examples, {options.epochs} epochs of {options.optimizer}, batch 32")
+    print("gradient traces at the start of training; |g| = L2 norm of dL/d(block input), shares of it sum to 1\n")
+    print(f"{'net':<10} {'train':>6} {'test':>6} {'ms per':>7}   {'block':<8} {'|g|':>9} {'skip':>7} {'branch':>7}")
+    print(f"{'':<10} {'error':>6} {'error':>6} {'step':>7}")
+    for result in results.values():
+        lead = f"{result.name:<10} {result.train_error:>6.1%} {result.test_error:>6.1%} {result.step_ms:>7.2f}"
+        for row in result.rows:
+            print(f"{lead:<32}   {row['block']:<8} {row['grad_norm']:>9.3g} {_share(row['skip'])} {_share(row['branch'])}")
+            lead = ""
+    print()
+
+
+def _share(value: float | None) -> str:
+    return f"{'-':>7}" if value is None else f"{value:>7.3f}"
+
+
+def _write_json(path: str, results: dict[str, Any]) -> None:
+    from tinyres.errors import FileError
+
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+    except OSError as error:
+        raise FileError(f"[demo] the results cannot be written: {path}: {error.strerror}; check the path") from error
+    print(f"\nwritten to {path}")

@@ -1,0 +1,134 @@
+"""Put what was measured on a tape into a Trace: names, kinds, shares, forks and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyres.engine.node import Node
+from tinyres.graph.blocks import Block, BlockShape, find_blocks
+from tinyres.graph.kinds import PARAMETER, SKIP, ForkShape, Shape, classify
+from tinyres.graph.measure import NOTHING, EdgeNumbers, Measurement
+from tinyres.graph.nodes import Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.graph.tape import MULTIPLICATIVE_OPS, Tape
+from tinyres.graph.trace import Header, Trace
+
+
+def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
+    """The Trace of one measured pass."""
+    pairs = list(tape.edges)
+    kinds, fork_shapes = classify(_shape(tape, pairs))
+    block_shapes = find_blocks(tape.scopes, pairs, kinds, fork_shapes)
+    parameters = [
+        TraceParameter(
+            name,
+            node.shape,
+            *_numbers(node, measured),
+            arrays=measured.arrays.get(node),
+            trainable=node.requires_grad,
+        )
+        for name, node in zip(tape.parameter_names, tape.parameters)
+    ]
+    nodes = _nodes(tape, measured, parameters, block_shapes)
+    edges = [
+        _edge(tape.names[src], tape.names[dst], kind, tape.edges[src, dst], tape.units[src], dst, measured)
+        for (src, dst), kind in zip(pairs, kinds)
+    ]
+    forks = [_fork(shape, nodes, edges) for shape in fork_shapes]
+    blocks = [_block(shape, nodes, forks, fork_shapes) for shape in block_shapes]
+    edges += [
+        _edge(tape.parameter_names[src], tape.names[dst], PARAMETER, count, tape.parameters[src], dst, measured)
+        for (src, dst), count in tape.parameter_edges.items()
+    ]
+    return Trace(header, nodes, parameters, edges, forks, blocks, measured.audit)
+
+
+def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:
+    """The tape as `classify` sees it: a layer is parametric if it reads a Parameter or a leaf that requires a gradient."""
+    trainable = [n.op is None and n.requires_grad for n in tape.units]
+    weights = [0] * len(tape.units)
+    for _, dst in tape.parameter_edges:
+        weights[dst] += 1
+    for src, dst in pairs:
+        weights[dst] += trainable[src]
+    return Shape(
+        edges=pairs,
+        weights=weights,
+        trainable=trainable,
+        sizes=[n.buffer.size for n in tape.units],
+        multiplicative=[n.op is not None and n.op.name in MULTIPLICATIVE_OPS for n in tape.units],
+    )
+
+
+def _numbers(node: Node, measured: Measurement) -> tuple[float, float, float, int, int, int, float, int]:
+    value = measured.values[node]
+    gradient = measured.gradients.get(node, NOTHING)
+    return (
+        value.norm, value.mean, value.std, value.zeros, value.nans, value.infs,
+        gradient.norm, gradient.nans + gradient.infs,
+    )  # fmt: skip
+
+
+def _nodes(
+    tape: Tape, measured: Measurement, parameters: list[TraceParameter], blocks: list[BlockShape]
+) -> list[TraceNode]:
+    params: dict[int, dict[str, TraceParameter]] = {}
+    for src, dst in tape.parameter_edges:
+        record = parameters[src]
+        params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
+    block_of: dict[int, str] = {}
+    for block in sorted(blocks, key=lambda b: -len(b.members)):  # inner blocks last
+        for member in block.members:
+            block_of[member] = block.name
+    return [
+        TraceNode(
+            tape.names[i],
+            node.shape,
+            *_numbers(node, measured),
+            arrays=measured.arrays.get(node),
+            op=tape.kinds[i],
+            primitive=node.op.name if node.op is not None else "",
+            block=block_of.get(i, ""),
+            source=node.source,
+            params=params.get(i, {}),
+        )
+        for i, node in enumerate(tape.units)
+    ]
+
+
+def _edge(
+    src: str, dst: str, kind: str, count: int, producer: Node, consumer: int, measured: Measurement
+) -> TraceEdge:
+    whole = measured.gradients.get(producer, NOTHING).norm
+    part = measured.splits.get((producer, consumer))
+    if part is None:
+        part = EdgeNumbers(whole, whole * whole) if producer not in measured.splitting else EdgeNumbers(0.0, 0.0)
+    share = part.dot / (whole * whole) if whole != 0 else None
+    cosine = part.dot / (part.norm * whole) if whole != 0 and part.norm != 0 else None
+    return TraceEdge(src, dst, kind, part.norm, share, cosine, count)
+
+
+def _fork(shape: ForkShape, nodes: list[TraceNode], edges: list[TraceEdge]) -> Fork:
+    own = tuple(edges[e] for e in shape.edges)
+    return Fork(nodes[shape.node].name, nodes[shape.join].name, own, _note(own))
+
+
+def _note(edges: Sequence[TraceEdge]) -> str:
+    """What makes the split into skip and branch ambiguous, in words."""
+    skips = [e.dst for e in edges if e.kind == SKIP]
+    if len(skips) > 1:
+        return f"several edges are equally short, all count as skip: {', '.join(skips)}"
+    return ""
+
+
+def _block(
+    shape: BlockShape, nodes: list[TraceNode], forks: list[Fork], fork_shapes: list[ForkShape]
+) -> Block:
+    return Block(
+        name=shape.name,
+        input=nodes[shape.input],
+        output=nodes[shape.members[-1]],
+        nodes=tuple(nodes[i] for i in shape.members),
+        fork=None if shape.fork is None else forks[shape.fork],
+        join=None if shape.fork is None else nodes[fork_shapes[shape.fork].join],
+        branch_end=None if shape.branch_end is None else nodes[shape.branch_end],
+    )

@@ -1,0 +1,147 @@
+"""The records a Trace is made of: nodes, parameters, edges, forks and the audit's findings. Plain, immutable data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyres.errors import TraceError
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What is measured of one array and of the loss's gradient with respect to it.
+
+    name: never an id. shape: of the array. value_norm: its L2 norm; value_mean, value_std: over all elements.
+    zeros, nans, infs: how many elements are that. grad_norm: L2 norm of ∂loss/∂array over all elements and the whole
+    batch, accumulated in float64; grad_nans: how many of its elements are NaN or infinite.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    value_norm: float
+    value_mean: float
+    value_std: float
+    zeros: int
+    nans: int
+    infs: int
+    grad_norm: float
+    grad_nans: int
+    arrays: tuple[np.ndarray, np.ndarray | None] | None = field(default=None, repr=False, kw_only=True)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape))
+
+    @property
+    def value(self) -> np.ndarray:
+        """The array itself, read-only; measured by `graph.trace(arrays=True)`."""
+        return self._arrays()[0]
+
+    @property
+    def grad(self) -> np.ndarray:
+        """∂loss/∂array, read-only, zeros where nothing came back; measured by `graph.trace(arrays=True)`."""
+        grad = self._arrays()[1]
+        return np.zeros(self.shape) if grad is None else grad
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        if self.arrays is None:
+            raise TraceError(f"[trace] the arrays of {self.name} were not measured; call graph.trace(arrays=True)")
+        return self.arrays
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TraceParameter(Measured):
+    """One Parameter: named like "block3/dense/kernel". Its gradient is summed over all layer calls that use it."""
+
+    trainable: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TraceNode(Measured):
+    """One call of a layer, one op outside of layers, or one leaf.
+
+    op: class name of the layer, name of the op, or "leaf". primitive: the op that computed the output. block: the name
+    of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
+    """
+
+    op: str = ""
+    primitive: str = ""
+    block: str = ""
+    source: tuple[str, int] | None = None
+    params: Mapping[str, TraceParameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEdge:
+    """The gradient that one consumer sent back to what it read.
+
+    src: the producer, a node or a parameter. dst: the consumer. kind: skip, branch, parallel, gate, chain or parameter.
+    grad_norm: L2 norm of the cotangent g_e that came back over it. share: ⟨g_e, g⟩ / ⟨g, g⟩ of the producer's whole
+    gradient g, signed; cosine: ⟨g_e, g⟩ / (|g_e| |g|). Both None where g (or g_e) is exactly 0.
+    count: how many times the consumer read the producer.
+    """
+
+    src: str
+    dst: str
+    kind: str
+    grad_norm: float
+    share: float | None
+    cosine: float | None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A node that feeds several consumers; here its gradient is the sum of what comes back over its edges.
+
+    node: its name. join: the first node that everything from here to the loss passes. edges: to its consumers in graph
+    order, their shares sum to 1. note: what to keep in mind where skip and branch are not clear-cut, else "".
+    """
+
+    node: str
+    join: str
+    edges: tuple[TraceEdge, ...]
+    note: str = ""
+
+    def share(self, kind: str) -> float | None:
+        """The summed share of all edges of this kind, None if there is none or the gradient is exactly 0."""
+        shares = [e.share for e in self.edges if e.kind == kind]
+        if not shares or None in shares:
+            return None
+        return float(sum(s for s in shares if s is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that does not add up: at which node, on which edge (src, dst), what, and by how much."""
+
+    node: str
+    edge: tuple[str, str] | None
+    problem: str
+    error: float
+
+    def __str__(self) -> str:
+        where = self.node if self.edge is None else f"{self.node} (edge {self.edge[0]} -> {self.edge[1]})"
+        return f"{where}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Whether the measured gradients add up.
+
+    level: "sums" (every gradient is the sum of its edges) or "full" (each VJP against differences too).
+    nodes, edges: how many were checked.
+    """
+
+    level: str
+    nodes: int
+    edges: int
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures

@@ -1,0 +1,186 @@
+"""Read a recorded tape as a graph of layer calls: units, their names, and the edges between them.
+
+The ops of one layer call become one unit if exactly one of them is read from outside. Ops outside of layers are units
+of their own, and so are those of a layer that contains other layers or has several outputs. Numbers written in the
+program are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tinyres.engine.backward import reachable
+from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf
+from tinyres.engine.state import Scope
+
+MULTIPLICATIVE_OPS = frozenset({"mul", "div", "matmul"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A tape by units, in graph order.
+
+    order: the op nodes and leaves through which gradients flow, newest first, as backward wants them.
+    units: per unit the node that holds its output; parameters: the leaves of Parameters. owner: the unit of each node.
+    names, parameter_names, kinds: per unit what users call it and its op. scopes: path of the innermost name_scope.
+    edges: (producer, consumer) units -> how many op inputs; parameter_edges: (parameter, consumer) likewise.
+    """
+
+    order: list[Node]
+    units: list[Node]
+    parameters: list[Node]
+    owner: dict[Node, int]
+    names: list[str]
+    parameter_names: list[str]
+    kinds: list[str]
+    scopes: list[str]
+    edges: dict[tuple[int, int], int]
+    parameter_edges: dict[tuple[int, int], int]
+
+
+def read_tape(root: Node, level: str) -> Tape:
+    """The tape below `root`, by layer calls ("layer") or with every op a unit ("op")."""
+    order = [n for n in reachable(root, all_floats=True) if type(n) is not ConstantLeaf]
+    forward = order[::-1]
+    included = set(forward)
+    layer_of = _layer_calls(forward, included, root) if level == "layer" else {}
+    parameters = [n for n in forward if type(n) is ParameterLeaf and n is not root]
+    outputs: dict[Scope, int] = {}
+    owner: dict[Node, int] = {}
+    units: list[Node] = []
+    layers: list[Scope | None] = []
+    # A layer call's output is the newest of its ops, so units in the order of their outputs are in graph order.
+    for node in order:
+        if type(node) is ParameterLeaf and node is not root:
+            continue
+        layer = layer_of.get(node)
+        if layer is not None and layer in outputs:
+            owner[node] = outputs[layer]
+            continue
+        owner[node] = len(units)
+        if layer is not None:
+            outputs[layer] = len(units)
+        units.append(node)
+        layers.append(layer)
+    last = len(units) - 1
+    units.reverse()
+    layers.reverse()
+    for node in owner:
+        owner[node] = last - owner[node]
+    edges, parameter_edges = _edges(forward, owner, parameters)
+    names = _names(units, layers)
+    return Tape(
+        order=order,
+        units=units,
+        parameters=parameters,
+        owner=owner,
+        names=names,
+        parameter_names=_parameter_names(parameters, parameter_edges, names),
+        kinds=[_kind(node, layer) for node, layer in zip(units, layers)],
+        scopes=[node.scope.block if node.scope is not None and node.op is not None else "" for node in units],
+        edges=edges,
+        parameter_edges=parameter_edges,
+    )
+
+
+def _layer_calls(forward: list[Node], included: set[Node], root: Node) -> dict[Node, Scope]:
+    """The layer call of every op that lies in one with a single output and no layers inside."""
+    innermost: dict[Scope, Scope | None] = {}
+    layer_of: dict[Node, Scope] = {}
+    containers: set[Scope] = set()
+    for node in forward:
+        scope = node.scope
+        if scope is None or node.op is None:
+            continue
+        if scope not in innermost:
+            innermost[scope] = _innermost_layer(scope, containers)
+        layer = innermost[scope]
+        if layer is not None:
+            layer_of[node] = layer
+    outputs: dict[Scope, set[Node]] = {layer_of[root]: {root}} if root in layer_of else {}
+    for node in forward:
+        layer = layer_of.get(node)
+        for producer in node.inputs:
+            theirs = layer_of.get(producer)
+            if theirs is not None and theirs is not layer and producer in included:
+                outputs.setdefault(theirs, set()).add(producer)
+    return {n: s for n, s in layer_of.items() if s not in containers and len(outputs[s]) == 1}
+
+
+def _innermost_layer(scope: Scope, containers: set[Scope]) -> Scope | None:
+    """The layer call that `scope` lies in; the calls around that one are noted as containers."""
+    layer: Scope | None = None
+    outer: Scope | None = scope
+    while outer is not None:
+        if outer.layer is not None:
+            if layer is None:
+                layer = outer
+            else:
+                containers.add(outer)
+        outer = outer.parent
+    return layer
+
+
+def _edges(
+    forward: list[Node], owner: dict[Node, int], parameters: list[Node]
+) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
+    number = {node: i for i, node in enumerate(parameters)}
+    edges: dict[tuple[int, int], int] = {}
+    parameter_edges: dict[tuple[int, int], int] = {}
+    for node in forward:
+        for producer in node.inputs:
+            src = owner.get(producer)
+            if src is not None:
+                if src != owner[node]:
+                    edges[src, owner[node]] = edges.get((src, owner[node]), 0) + 1
+            elif producer in number:
+                key = number[producer], owner[node]
+                parameter_edges[key] = parameter_edges.get(key, 0) + 1
+    return edges, parameter_edges
+
+
+def _kind(node: Node, layer: Scope | None) -> str:
+    if layer is not None and layer.layer is not None:
+        return layer.layer
+    return node.op.name if node.op is not None else "leaf"
+
+
+def _names(units: list[Node], layers: list[Scope | None]) -> list[str]:
+    taken: dict[str, int] = {}
+    names = []
+    for node, layer in zip(units, layers):
+        if layer is not None:
+            names.append(_unused(layer.path, "@", taken))
+        elif node.op is None:
+            names.append(_unused(node.name or ("tensor" if node.requires_grad else "input"), "_", taken))
+        else:
+            prefix = f"{node.scope.path}/" if node.scope is not None else ""
+            names.append(_unused(prefix + node.op.name, "_", taken))
+    return names
+
+
+def _parameter_names(
+    parameters: list[Node], edges: Iterable[tuple[int, int]], unit_names: list[str]
+) -> list[str]:
+    """Full names: a Parameter that is called just "kernel" is named after the first layer call that reads it."""
+    first: dict[int, int] = {}
+    for parameter, consumer in edges:
+        first.setdefault(parameter, consumer)
+    taken = dict.fromkeys(unit_names, 0)
+    names = []
+    for i, node in enumerate(parameters):
+        name = node.name or "parameter"
+        names.append(_unused(name if "/" in name else f"{unit_names[first[i]]}/{name}", "_", taken))
+    return names
+
+
+def _unused(name: str, separator: str, taken: dict[str, int]) -> str:
+    """The name, or the next name@k or name_k that is free; `taken` holds for each name the last k tried."""
+    unused, count = name, taken.get(name, 0)
+    while unused in taken:
+        count += 1
+        unused = f"{name}{separator}{count}"
+    taken[name] = count
+    taken.setdefault(unused, 0)
+    return unused

@@ -1,0 +1,89 @@
+"""History: what `fit` returns; plain lists of numbers, and the gradient norms it watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinyres.errors import TraceError
+
+
+class GradientNorms:
+    """The L2 norm of ∂loss/∂output of every layer, at the steps that `fit(watch=n)` looked at.
+
+    steps: (looked,) int64, counted from 0 over all epochs. names: the layers in forward order. norms: (looked, names)
+    float64; NaN where a layer took no part in that step.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._rows: list[dict[str, float]] = []
+        self._names: list[str] = []
+
+    def append(self, step: int, norms: dict[str, float]) -> None:
+        """Add one step; norms: layer name -> norm, in forward order."""
+        known = set(self._names)
+        self._names += [name for name in norms if name not in known]
+        self._steps.append(step)
+        self._rows.append(norms)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps looked at."""
+        return np.array(self._steps, np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """The layers, in forward order."""
+        return list(self._names)
+
+    @property
+    def norms(self) -> np.ndarray:
+        """norms[step, node]."""
+        table = [[row.get(name, np.nan) for name in self._names] for row in self._rows]
+        return np.array(table, np.float64).reshape(len(self._rows), len(self._names))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat dicts with step, node and norm, as a DataFrame takes them."""
+        return [
+            {"step": step, "node": name, "norm": norm}
+            for step, row in zip(self._steps, self._rows)
+            for name, norm in row.items()
+        ]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __repr__(self) -> str:
+        return f"GradientNorms({len(self._steps)} steps, {len(self._names)} layers)"
+
+
+class History:
+    """The record of one `fit`.
+
+    epoch: the epochs run, counted from 0. history: "loss", each metric, and both with "val_" -> one float per epoch.
+    gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError.
+    """
+
+    def __init__(self, gradients: GradientNorms | None = None) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+        self._gradients = gradients
+
+    @property
+    def gradients(self) -> GradientNorms:
+        """The gradient norms that `fit(watch=n)` recorded every n steps."""
+        if self._gradients is None:
+            raise TraceError("[history] gradients were not watched; got a fit with watch=0; call fit(..., watch=1)")
+        return self._gradients
+
+    def append(self, epoch: int, logs: dict[str, float]) -> None:
+        """Add one epoch."""
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        return f"History({len(self.epoch)} epochs{': ' + last if last else ''})"

@@ -1,0 +1,101 @@
+"""What `fit` shows while it runs: a progress bar in a terminal, one line per epoch elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from tinyres.errors import ArgumentError
+
+READ_EVERY = 0.2  # seconds between two readings of the running means
+
+
+def text(logs: dict[str, float]) -> str:
+    """The logs as one line."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+
+
+class Progress:
+    """Shows nothing; the base of what shows something. Use it as a context manager around the training loop."""
+
+    def __init__(self, first: int, epochs: int, steps: int) -> None:
+        self.first, self.epochs, self.steps = first, epochs, steps
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Epoch `epoch`, counted from 0, begins."""
+
+    def step(self, done: int, read: Callable[[], dict[str, float]]) -> None:
+        """`done` steps of the epoch are done; `read()` gives the running means, at a price."""
+
+    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """The epoch is over."""
+
+    def say(self, line: str) -> None:
+        """One line of its own."""
+        print(line, flush=True)
+
+
+class Lines(Progress):
+    """One plain line per epoch."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        self._began = time.perf_counter()
+
+    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        seconds = time.perf_counter() - self._began
+        self.say(f"epoch {epoch + 1}/{self.epochs}  {seconds:.2f} s  {text(logs)}")
+
+
+class Bar(Lines):
+    """A bar over the steps of the epoch with the running means, and the line of Lines when the epoch is over."""
+
+    def __enter__(self) -> Bar:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar: Any = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[logs]}"),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self.steps, logs="")
+        self._shown = 0.0
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self._bar.reset(self._task, total=self.steps, description=f"epoch {epoch + 1}/{self.epochs}", logs="")
+
+    def step(self, done: int, read: Callable[[], dict[str, float]]) -> None:
+        now = time.perf_counter()
+        if now - self._shown >= READ_EVERY or done == self.steps:
+            self._shown = now
+            self._bar.update(self._task, completed=done, logs=text(read()))
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False)
+
+
+def progress(verbose: Any, first: int, epochs: int, steps: int) -> Progress:
+    """verbose: 0 nothing, 1 bar, 2 lines, "auto" bar in a terminal and lines elsewhere."""
+    if not isinstance(verbose, (int, str)) or verbose not in ("auto", 0, 1, 2):
+        raise ArgumentError(f'[fit] verbose is "auto", 0 (nothing), 1 (bar) or 2 (lines); got {verbose!r}; choose one')
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
+    return (Progress, Bar, Lines)[verbose](first, epochs, steps)

@@ -1,0 +1,1 @@
+"""Layers, the functional graph of layers, initialisers and losses."""

@@ -1,0 +1,207 @@
+"""Initialisers: how weights begin, with Keras' names and defaults.
+
+    glorot_uniform, glorot_normal    variance 2 / (fan_in + fan_out)    Glorot and Bengio 2010
+    he_uniform, he_normal            variance 2 / fan_in                He et al. 2015
+    lecun_uniform, lecun_normal      variance 1 / fan_in                LeCun et al. 1998
+    random_uniform, random_normal    fixed range or deviation
+    zeros, ones, constant
+
+Normal ones are truncated at two standard deviations and widened again, as in Keras. Without a seed the numbers come
+from the library's generator (`tr.manual_seed`); an initialiser with a seed gives the same numbers each time.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyres.errors import ArgumentError
+from tinyres.ops.random import default_generator
+
+INITIALIZERS: dict[str, type[Initializer]] = {}
+
+_TRUNCATED_DEVIATION = 0.87962566103423978  # of a standard normal cut off at ±2
+
+
+class Initializer:
+    """A function from a shape to the values that a weight starts with."""
+
+    name = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            INITIALIZERS[cls.name] = cls
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        """Float64 values of this shape."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+
+class Constant(Initializer):
+    """Every element is `value`."""
+
+    name = "constant"
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = float(value)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return np.full(shape, self.value)
+
+
+class Zeros(Initializer):
+    """Every element is 0."""
+
+    name = "zeros"
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """Every element is 1."""
+
+    name = "ones"
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return np.ones(shape)
+
+
+class _Seeded(Initializer):
+    """An initialiser that draws."""
+
+    seed: int | None
+
+    def generator(self) -> np.random.Generator:
+        """A fresh stream of the library's generator, or the stream of the seed."""
+        return default_generator().numpy() if self.seed is None else np.random.default_rng(self.seed)
+
+
+class RandomUniform(_Seeded):
+    """Uniform between minval and maxval."""
+
+    name = "random_uniform"
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        self.minval, self.maxval, self.seed = float(minval), float(maxval), _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return self.generator().uniform(self.minval, self.maxval, shape)
+
+
+class RandomNormal(_Seeded):
+    """Normal with this mean and standard deviation."""
+
+    name = "random_normal"
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = float(mean), float(stddev), _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return self.generator().normal(self.mean, self.stddev, shape)
+
+
+class VarianceScaling(_Seeded):
+    """Zero mean and variance `scale / n`, where n is the fan_in or the mean of fan_in and fan_out."""
+
+    scale = 1.0
+    average_fans = False
+    normal = False
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        fan_in, fan_out = fans(shape)
+        n = (fan_in + fan_out) / 2 if self.average_fans else fan_in
+        deviation = math.sqrt(self.scale / max(n, 1))
+        if self.normal:
+            return _truncated_normal(self.generator(), shape) * (deviation / _TRUNCATED_DEVIATION)
+        limit = math.sqrt(3.0) * deviation
+        return self.generator().uniform(-limit, limit, shape)
+
+
+class GlorotUniform(VarianceScaling):
+    """Uniform in ±√(6 / (fan_in + fan_out)): keeps variance through linear layers in both directions."""
+
+    name, average_fans = "glorot_uniform", True
+
+
+class GlorotNormal(VarianceScaling):
+    """Normal with variance 2 / (fan_in + fan_out)."""
+
+    name, average_fans, normal = "glorot_normal", True, True
+
+
+class HeUniform(VarianceScaling):
+    """Uniform in ±√(6 / fan_in): keeps variance where a ReLU follows."""
+
+    name, scale = "he_uniform", 2.0
+
+
+class HeNormal(VarianceScaling):
+    """Normal with variance 2 / fan_in."""
+
+    name, scale, normal = "he_normal", 2.0, True
+
+
+class LecunUniform(VarianceScaling):
+    """Uniform in ±√(3 / fan_in)."""
+
+    name = "lecun_uniform"
+
+
+class LecunNormal(VarianceScaling):
+    """Normal with variance 1 / fan_in."""
+
+    name, normal = "lecun_normal", True
+
+
+def get(identifier: str | Initializer | Callable[..., Any]) -> Callable[[Sequence[int]], Any]:
+    """The initialiser of this name, or the object or function of a shape itself.
+
+    Raises ArgumentError for an unknown name, and lists the known ones.
+    """
+    if isinstance(identifier, str) and identifier in INITIALIZERS:
+        return INITIALIZERS[identifier]()
+    if callable(identifier) and not isinstance(identifier, type):
+        return identifier
+    known = ", ".join(sorted(INITIALIZERS))
+    raise ArgumentError(f"[initializer] known names are {known}; got {identifier!r}; use one, or a function of the shape")
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """(fan_in, fan_out) of a kernel: (inputs, outputs), all leading axes of more than two being a receptive field."""
+    if not shape:
+        return 1, 1
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+def _truncated_normal(generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    values = generator.standard_normal(shape)
+    outside = np.abs(values) > 2.0
+    while outside.any():
+        values[outside] = generator.standard_normal(int(outside.sum()))
+        outside = np.abs(values) > 2.0
+    return values
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise ArgumentError(f"[initializer] a seed is an integer of at least 0, or None; got {seed!r}; choose one")
+    return None if seed is None else int(seed)

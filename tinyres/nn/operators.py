@@ -1,0 +1,122 @@
+"""The layers that nobody writes: what an Input is in a model, and what Python's operators on symbolic tensors record."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyres.engine.op import Op, apply
+from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
+from tinyres.errors import DTypeError, ShapeError
+from tinyres.nn.layer import Layer
+from tinyres.nn.symbolic import Call, Symbolic, current_block
+from tinyres.engine.state import user_source
+
+
+class InputLayer(Layer):
+    """Where data enters a model."""
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike = "float32", name: str | None = None) -> None:
+        super().__init__(name, dtype=dtype)
+        self.shape = tuple(shape)
+        self.built = True
+
+    @property
+    def default_name(self) -> str:
+        return "input"
+
+    def call(self, x: Tensor) -> Tensor:
+        """The data as it is."""
+        return x
+
+
+def Input(shape: Sequence[int], name: str | None = None, dtype: DTypeLike = "float32") -> Symbolic:
+    """A symbolic tensor to build a model on.
+
+    shape: the sizes of one sample, without the batch. dtype: float32, float64 or int64; data is cast to it.
+    Raises ShapeError unless shape is a sequence of positive sizes.
+
+    >>> import tinyres as tr
+    >>> x = tr.Input(shape=(64,))
+    >>> tr.layers.Dense(10)(x).shape
+    (None, 10)
+    """
+    if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        hint = f"({shape},)" if isinstance(shape, int) else "(64,)"
+        raise ShapeError(f"[Input] the shape is the sizes of one sample, without the batch; got {shape!r}; write shape={hint}")
+    kind = tensor(0, dtype=dtype).dtype
+    layer = InputLayer([int(n) for n in shape], kind, name)
+    layer.scope = current_block()
+    call = Call(layer, (), {}, layer.scope, user_source())
+    call.outputs = Symbolic((None, *layer.shape), kind, call)
+    return call.outputs
+
+
+class OpLayer(Layer):
+    """One op with its constants, as a layer: `x * 0.5`, `tr.tanh(x)`, `x - y` on symbolic tensors.
+
+    constants: the Tensors among the op's inputs, by position; Parameters among them are this layer's weights.
+    """
+
+    def __init__(self, op: Op, attrs: Sequence[Any], constants: Mapping[int, Tensor], name: str | None = None) -> None:
+        super().__init__(name)
+        self.op = op
+        self.attrs = tuple(attrs)
+        self.constants = dict(constants)
+        self.built = True
+
+    @property
+    def default_name(self) -> str:
+        if self.op.name == "mul" and any(t.size == 1 for t in self.constants.values()):
+            return "scale"
+        return self.op.name
+
+    def call(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The op on these tensors, with the constants at their positions."""
+        following = iter(tensors)
+        count = len(tensors) + len(self.constants)
+        operands = [self.constants[i] if i in self.constants else next(following) for i in range(count)]
+        return apply(self.op, tuple(operands), *self.attrs)
+
+    def _attributes(self) -> Any:
+        for t in self.constants.values():
+            if isinstance(t, Parameter):
+                yield (t.name or "weight").rpartition("/")[2], t
+
+    def _set_dtype(self, kind: np.dtype) -> None:
+        super()._set_dtype(kind)
+        self.constants = {
+            i: tensor(t, dtype=kind) if t.dtype in FLOATS and not isinstance(t, Parameter) else t
+            for i, t in self.constants.items()
+        }
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OpLayer:
+        clone = OpLayer(self.op, self.attrs, copy.deepcopy(self.constants, memo), self._name)
+        clone._name_chosen = self._name_chosen
+        clone.scope = self.scope
+        memo[id(self)] = clone
+        return clone
+
+
+def recorded_operator(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Symbolic:
+    """What an op on symbolic tensors records: an Add or Multiply of two like tensors, else an OpLayer."""
+    from tinyres.nn.merge import Add, Multiply
+
+    operands = [t for t in inputs if isinstance(t, Symbolic)]
+    if len(operands) == 2 and operands[0].shape == operands[1].shape and op.name in ("add", "mul") and not attrs:
+        return (Add if op.name == "add" else Multiply)()(operands)
+    constants = {}
+    for i, t in enumerate(inputs):
+        if isinstance(t, Symbolic):
+            continue
+        if not isinstance(t, Tensor) or t.node is not None and t.node.op is not None:
+            raise DTypeError(
+                f"[{op.name}] with a symbolic tensor, the other operand is symbolic, a number, an array or a Parameter; "
+                f"got {type(t).__name__}; compute it in an own layer"
+            )
+        constants[i] = t
+    return OpLayer(op, attrs, constants)(operands)

@@ -1,0 +1,50 @@
+"""Layers that change the shape and keep the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tinyres import ops
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ShapeError
+from tinyres.nn.layer import Layer
+
+
+class Flatten(Layer):
+    """All axes but the batch in one: (n, a, b) gives (n, a · b).
+
+    >>> import tinyres as tr
+    >>> tr.layers.Flatten()(tr.tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
+    (1, 4)
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        """x with one axis after the batch."""
+        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+class Reshape(Layer):
+    """Each sample in another shape of the same size; one size may be -1.
+
+    target_shape: without the batch. Raises ShapeError if the sizes do not fit.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Reshape((2, -1))(tr.tensor([[1.0, 2.0, 3.0, 4.0]])).shape
+    (1, 2, 2)
+    """
+
+    def __init__(self, target_shape: Sequence[int], name: str | None = None) -> None:
+        super().__init__(name)
+        self.target_shape = tuple(int(n) for n in target_shape)
+
+    def call(self, x: Tensor) -> Tensor:
+        """x with its samples reshaped."""
+        size, known = math.prod(x.shape[1:]), math.prod(n for n in self.target_shape if n != -1)
+        free = self.target_shape.count(-1)
+        if free > 1 or (size != known if not free else not known or size % known):
+            raise ShapeError(
+                f"[Reshape] {self.path} keeps the size of a sample; got samples of shape {x.shape[1:]} for "
+                f"{self.target_shape}; give sizes whose product is {size}"
+            )
+        return ops.reshape(x, (x.shape[0], *[size // known if n == -1 else n for n in self.target_shape]))

@@ -1,0 +1,262 @@
+"""Symbolic: a tensor of which only shape and dtype are known; what `tr.Input` gives and layers pass on.
+
+Calling a layer on Symbolics records a Call. Its output shape is found by running the layer once on placeholders of
+batch 2 while the door records and runs nothing, so a mistake in a shape is an error where the net is built, in the
+words of the op that found it. No shape rule of an op is written twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinyres import ops
+from tinyres.backends.buffers import Buffer
+from tinyres.backends.kernels import Kernel
+from tinyres.engine.node import leaf
+from tinyres.engine.op import Op
+from tinyres.engine.state import no_grad, state, user_source
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError, DTypeError, ShapeError
+from tinyres.launch import recording
+
+if TYPE_CHECKING:
+    from tinyres.nn.layer import Layer
+
+BATCH = 2
+
+SymbolicShape = tuple["int | None", ...]
+
+_creation = itertools.count()
+
+
+class Symbolic:
+    """A tensor that will be there when the model runs: a shape whose batch axis is None, and what computes it.
+
+    Python's operators and all tr functions of ops take it and record a layer; `+` of two equal shapes is an Add.
+    """
+
+    __slots__ = ("shape", "dtype", "producer", "__weakref__")
+
+    requires_grad = True
+    __array_ufunc__ = None  # np_array + symbolic: NumPy leaves the operation to us
+
+    def __init__(self, shape: SymbolicShape, dtype: np.dtype, producer: Call) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.producer = producer
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes, the batch axis included."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> NoReturn:
+        """Not known, since the batch is not."""
+        raise ShapeError(
+            f"[Input] the size of a symbolic tensor is not known before the model runs; got shape {self.shape}; "
+            "use layers.Reshape or layers.Flatten, or do it in an own layer"
+        )
+
+    def reshape(self, *shape: Any) -> Symbolic:
+        """Recorded as layers.Reshape: the first size must be -1 and stands for the batch."""
+        from tinyres.nn.shape import Reshape
+
+        sizes = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        if not sizes or sizes[0] not in (-1, None):
+            raise ShapeError(
+                f"[reshape] a symbolic tensor keeps its batch axis; got {sizes} for shape {self.shape}; begin with -1"
+            )
+        return Reshape(sizes[1:])(self)
+
+    def __tinyres_apply__(self, op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Symbolic:
+        from tinyres.nn.operators import recorded_operator
+
+        return recorded_operator(op, inputs, attrs)
+
+    def __getattr__(self, name: str) -> Callable[..., Symbolic]:
+        """The methods that Tensors have (`x.sum(axis=1)`), recorded."""
+        method = None if name.startswith("_") else getattr(Tensor, name, None)
+        if not callable(method) or name in _NEEDS_VALUES:
+            raise AttributeError(
+                f"[Input] a symbolic tensor of shape {self.shape} has no {name!r}: it has no values before the model runs"
+            )
+        return lambda *args, **kwargs: method(self, *args, **kwargs)
+
+    def __add__(self, other: Any) -> Symbolic:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Symbolic:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Symbolic:
+        return ops.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Symbolic:
+        return ops.sub(other, self)
+
+    def __mul__(self, other: Any) -> Symbolic:
+        return ops.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Symbolic:
+        return ops.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Symbolic:
+        return ops.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbolic:
+        return ops.div(other, self)
+
+    def __pow__(self, other: Any) -> Symbolic:
+        return ops.pow(self, other)
+
+    def __matmul__(self, other: Any) -> Symbolic:
+        return ops.matmul(self, other)
+
+    def __neg__(self) -> Symbolic:
+        return ops.neg(self)
+
+    def __abs__(self) -> Symbolic:
+        return ops.abs(self)
+
+    def __bool__(self) -> NoReturn:
+        self._no_value("its truth")
+
+    def __float__(self) -> NoReturn:
+        self._no_value("a number")
+
+    def __len__(self) -> NoReturn:
+        self._no_value("its length")
+
+    def __iter__(self) -> NoReturn:
+        self._no_value("its rows")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._no_value("an array")
+
+    def _no_value(self, what: str) -> NoReturn:
+        raise DTypeError(
+            f"[Input] a symbolic tensor has no values before the model runs; got shape {self.shape}, asked for {what}; "
+            "build tr.Model(inputs, outputs) and call it on data"
+        )
+
+    def __repr__(self) -> str:
+        return f"Symbolic(shape={self.shape}, dtype={self.dtype}, from={self.producer.layer!r})"
+
+
+_NEEDS_VALUES = frozenset(("backward", "item", "numpy", "tolist", "assign"))
+
+
+class Call:
+    """One recorded call of a layer: what it was called on, where, and what came out.
+
+    scope: the path of the name_scope around it. source: (file, line) of the user's code. index: grows with creation,
+    so that ascending order is a valid order to run.
+    """
+
+    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index")
+
+    def __init__(
+        self,
+        layer: Layer,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        scope: str,
+        source: tuple[str, int] | None,
+    ) -> None:
+        self.layer = layer
+        self.args = args
+        self.kwargs = kwargs
+        self.outputs: Any = None
+        self.scope = scope
+        self.source = source
+        self.index = next(_creation)
+
+    def inputs(self) -> list[Symbolic]:
+        """The Symbolics among the arguments, in order."""
+        return list(symbolics((self.args, self.kwargs)))
+
+
+class DryRecorder:
+    """Takes kernel calls and runs none: for the shapes of what a layer gives."""
+
+    remedy = "write the layer's call in ops on Tensors, so that it runs before there is data"
+
+    def record(
+        self,
+        kernel: Kernel,
+        outs: Sequence[Buffer],
+        ins: Sequence[Buffer],
+        args: Sequence[int],
+        scalars: Sequence[float],
+        flags: int,
+    ) -> None:
+        """Nothing is kept."""
+
+
+_DRY = DryRecorder()
+
+
+def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `layer` on arguments that hold Symbolics: the outputs, as Symbolics in the structure that `call` returned."""
+    call = Call(layer, args, kwargs, current_block(), user_source())
+    layer.build_for(args)
+    with recording(_DRY), no_grad():
+        outputs = layer(*substituted(args, placeholder), **substituted(kwargs, placeholder))
+    call.outputs = _as_symbolic(outputs, call)
+    return call.outputs
+
+
+def current_block() -> str:
+    """The path of the innermost name_scope."""
+    return state.scope.block if state.scope is not None else ""
+
+
+def placeholder(symbolic: Symbolic) -> Tensor:
+    """A Tensor of batch 2 without values, for a dry run."""
+    shape = tuple([BATCH if size is None else size for size in symbolic.shape])
+    size = 1
+    for n in shape:
+        size *= n
+    buffer = Buffer(size, symbolic.dtype)
+    return Tensor(buffer, shape, symbolic.dtype, leaf(buffer, shape, symbolic.dtype, False, None))
+
+
+def symbolics(structure: Any) -> Iterator[Symbolic]:
+    """Every Symbolic in nested tuples, lists and dicts, in order."""
+    if isinstance(structure, Symbolic):
+        yield structure
+    elif isinstance(structure, (list, tuple)):
+        for item in structure:
+            yield from symbolics(item)
+    elif isinstance(structure, dict):
+        yield from symbolics(list(structure.values()))
+
+
+def substituted(structure: Any, replace: Callable[[Symbolic], Any]) -> Any:
+    """The structure with each Symbolic replaced."""
+    if isinstance(structure, Symbolic):
+        return replace(structure)
+    if isinstance(structure, (list, tuple)):
+        return type(structure)([substituted(item, replace) for item in structure])
+    if isinstance(structure, dict):
+        return {key: substituted(item, replace) for key, item in structure.items()}
+    return structure
+
+
+def _as_symbolic(output: Any, call: Call) -> Any:
+    if isinstance(output, Tensor):
+        shape: SymbolicShape = output.shape
+        if shape and shape[0] == BATCH:
+            shape = (None, *shape[1:])
+        return Symbolic(shape, output.dtype, call)
+    if isinstance(output, (list, tuple)):
+        return type(output)([_as_symbolic(item, call) for item in output])
+    raise ArgumentError(
+        f"[{type(call.layer).__name__}] a layer's call must return a Tensor, or a list or tuple of them; "
+        f"got {type(output).__name__}; return what the ops gave"
+    )

@@ -1,0 +1,160 @@
+"""Matrix products: `matmul` of two matrices, and `dense`, the fused x @ kernel + bias with an optional ReLU.
+
+Transposes are flags of the kernel, in forward and in both gradients: nothing is ever copied to turn it around.
+"""
+
+from __future__ import annotations
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.backends.kernels import RELU, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.engine.layout import Shape
+from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError, ShapeError
+from tinyres.launch import launch
+from tinyres.ops.elementwise import relu_grad
+from tinyres.ops.movement import reshape
+from tinyres.ops.reduction import sum
+
+
+def _matmul_shape(a: Tensor, b: Tensor, flags: int) -> Shape:
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        raise ShapeError(
+            f"[matmul] both inputs must be matrices (2 axes); got {a.shape} @ {b.shape}; "
+            "reshape them, or use tr.dense(x, kernel) for x with leading batch axes"
+        )
+    m, k = a.shape if not flags & TRANSPOSE_A else (a.shape[1], a.shape[0])
+    inner, n = b.shape if not flags & TRANSPOSE_B else (b.shape[1], b.shape[0])
+    if k != inner:
+        turned = " after transposing" if flags else ""
+        raise ShapeError(
+            "[matmul] the last dimension of the left input must equal the first of the right: "
+            f"got {(m, k)} @ {(inner, n)}{turned}; transpose or reshape one of them"
+        )
+    return m, n
+
+
+def _matmul_forward(out: Buffer, a: Tensor, b: Tensor, flags: int) -> None:
+    rows, columns = a.shape
+    m, k = (columns, rows) if flags & TRANSPOSE_A else (rows, columns)
+    n = b.shape[0] if flags & TRANSPOSE_B else b.shape[1]
+    launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT), (m, n, k), (), flags)
+
+
+def _matmul_vjp(g: Tensor, ctx: Context) -> Gradients:
+    a, b = ctx.inputs
+    (flags,) = ctx.attrs
+    turn_a, turn_b = bool(flags & TRANSPOSE_A), bool(flags & TRANSPOSE_B)
+    to_a = to_b = None
+    if ctx.needs[0]:
+        to_a = matmul(b, g, turn_b, True) if turn_a else matmul(g, b, False, not turn_b)
+    if ctx.needs[1]:
+        to_b = matmul(g, a, True, turn_a) if turn_b else matmul(a, g, not turn_a, False)
+    return to_a, to_b
+
+
+MATMUL = Op("matmul", shape=_matmul_shape, forward=_matmul_forward, vjp=_matmul_vjp, saves=(0, 1))
+
+
+def matmul(a: Operand, b: Operand, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """The matrix product a @ b: (m, k) and (k, n) give (m, n).
+
+    transpose_a, transpose_b: take that input turned around, (k, m) or (n, k), without copying it.
+    Raises ShapeError unless both have 2 axes and the inner sizes agree.
+
+    >>> import tinyres as tr
+    >>> tr.matmul(tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]]), transpose_b=True)
+    Tensor([[11.]], shape=(1, 1), dtype=float32)
+    """
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        a, b = as_operands(a, b)
+    return apply(MATMUL, (a, b), TRANSPOSE_A * bool(transpose_a) + TRANSPOSE_B * bool(transpose_b))
+
+
+def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> Shape:
+    shape = _dense_without_bias_shape(x, kernel, flags)
+    if bias.shape != (shape[-1],):
+        raise ShapeError(
+            f"[dense] the bias must have one element per unit, shape {(shape[-1],)}; got {bias.shape} for a kernel "
+            f"of shape {kernel.shape}; reshape the bias"
+        )
+    return shape
+
+
+def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: int) -> Shape:
+    if len(kernel.shape) != 2 or len(x.shape) < 2:
+        raise ShapeError(
+            "[dense] the input must have shape (..., features) with at least 2 axes, the kernel (features, units); "
+            f"got {x.shape} and {kernel.shape}; reshape them"
+        )
+    if x.shape[-1] != kernel.shape[0]:
+        raise ShapeError(
+            "[dense] the last axis of the input must equal the first of the kernel (the features): "
+            f"got {x.shape} @ {kernel.shape}; give {kernel.shape[0]} features, or build the layer for {x.shape[-1]}"
+        )
+    return (*x.shape[:-1], kernel.shape[1])
+
+
+def _dense_forward(out: Buffer, x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> None:
+    k, n = kernel.shape
+    rows = x.shape[0] if len(x.shape) == 2 else out.size // max(n, 1)
+    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, bias.buffer), (rows, n, k), (), flags)
+
+
+def _dense_without_bias_forward(out: Buffer, x: Tensor, kernel: Tensor, flags: int) -> None:
+    k, n = kernel.shape
+    rows = x.shape[0] if len(x.shape) == 2 else out.size // max(n, 1)
+    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, ABSENT), (rows, n, k), (), flags)
+
+
+def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
+    x, kernel, *_ = ctx.inputs
+    needs, shape = ctx.needs, x.shape
+    if ctx.attrs[0] & RELU:
+        g = relu_grad(g, ctx.output)
+    if len(shape) != 2:
+        g, x = reshape(g, (-1, kernel.shape[1])), reshape(x, (-1, kernel.shape[0]))
+    to_x = matmul(g, kernel, transpose_b=True) if needs[0] else None
+    if to_x is not None and len(shape) != 2:
+        to_x = reshape(to_x, shape)
+    to_kernel = matmul(x, g, transpose_a=True) if needs[1] else None
+    if len(needs) == 2:
+        return to_x, to_kernel
+    return to_x, to_kernel, sum(g, 0) if needs[2] else None
+
+
+DENSE = Op("dense", shape=_dense_shape, forward=_dense_forward, vjp=_dense_vjp, saves=(0, 1), reads_output=True)
+DENSE_WITHOUT_BIAS = Op(
+    "dense_without_bias",
+    shape=_dense_without_bias_shape,
+    forward=_dense_without_bias_forward,
+    vjp=_dense_vjp,
+    saves=(0, 1),
+    reads_output=True,
+)
+
+
+def dense(x: Operand, kernel: Operand, bias: Operand | None = None, activation: str | None = None) -> Tensor:
+    """x @ kernel + bias, and ReLU on top if asked for, in one kernel.
+
+    x: (..., features), at least 2 axes. kernel: (features, units). bias: (units,). activation: None or "relu".
+    Raises ShapeError where these do not fit, ArgumentError for another activation.
+
+    >>> import tinyres as tr
+    >>> tr.dense(tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, -3.0], [1.0, -1.0]]), tr.tensor([1.0, 1.0]), "relu")
+    Tensor([[6., 0.]], shape=(1, 2), dtype=float32)
+    """
+    if activation is not None and activation != "relu":
+        raise ArgumentError(
+            f'[dense] the fused activation is None or "relu"; got {activation!r}; apply another one to the output'
+        )
+    flags = RELU if activation is not None else 0
+    if bias is None:
+        if not isinstance(x, Tensor) or not isinstance(kernel, Tensor):
+            x, kernel = as_operands(x, kernel)
+        return apply(DENSE_WITHOUT_BIAS, (x, kernel), flags)
+    if not isinstance(x, Tensor) or not isinstance(kernel, Tensor) or not isinstance(bias, Tensor):
+        x, kernel, bias = as_operands(x, kernel, bias)
+    return apply(DENSE, (x, kernel, bias), flags)

@@ -1,0 +1,212 @@
+"""Batch normalisation (Ioffe and Szegedy, 2015) over all axes but the last, with the biased variance, as Keras.
+
+In training the batch's own statistics normalise, and the gradient flows through them; `batchnorm` also returns them
+for the moving averages. In inference given statistics do, and every row stands for itself.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.engine.layout import Shape
+from tinyres.engine.op import Context, Gradients, Op, apply, apply_keeping
+from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.state import state
+from tinyres.engine.tensor import Tensor, tensor
+from tinyres.errors import ShapeError
+from tinyres.launch import launch
+from tinyres.ops.elementwise import sqrt, square
+from tinyres.ops.reduction import mean, sum
+
+
+def _rows_and_columns(shape: Shape) -> tuple[int, int]:
+    rows = 1
+    for size in shape[:-1]:
+        rows *= size
+    return rows, shape[-1]
+
+
+def _check(op: str, x: Tensor, *per_feature: Tensor) -> Shape:
+    if len(x.shape) < 2:
+        raise ShapeError(f"[{op}] the input must have shape (batch, ..., features); got {x.shape}; add a batch axis")
+    for t in per_feature:
+        if t.shape != x.shape[-1:]:
+            raise ShapeError(
+                f"[{op}] gamma, beta and the statistics must have one element per feature, shape {x.shape[-1:]}; "
+                f"got {t.shape} for an input of shape {x.shape}; build the layer for {x.shape[-1]} features"
+            )
+    return x.shape
+
+
+def _batchnorm_shape(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Shape:
+    _check("batchnorm", x, gamma, beta)
+    if 0 in x.shape:
+        raise ShapeError(
+            f"[batchnorm] the batch is empty, its mean is not defined: got shape {x.shape}; give at least one example"
+        )
+    return x.shape
+
+
+def _batchnorm_forward(out: Buffer, x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Buffer, ...]:
+    rows, columns = _rows_and_columns(x.shape)
+    statistics = Buffer(columns, x.dtype), Buffer(columns, x.dtype)
+    launch(
+        kernels.batchnorm,
+        (out, *statistics),
+        (x.buffer, gamma.buffer, beta.buffer),
+        (rows, columns),
+        (epsilon,),
+    )
+    return statistics
+
+
+def _batchnorm_vjp(g: Tensor, ctx: Context) -> Gradients:
+    x, gamma, _ = ctx.inputs
+    (epsilon,) = ctx.attrs
+    if state.grad_enabled:
+        return _batchnorm_vjp_of_ops(g, x, gamma, epsilon)
+    rows, columns = _rows_and_columns(x.shape)
+    sizes = x.buffer.size, columns, columns
+    outs = [Buffer(size, x.dtype) if needed else ABSENT for size, needed in zip(sizes, ctx.needs)]
+    launch(
+        kernels.batchnorm_grad,
+        outs,
+        (g.buffer, x.buffer, *ctx.saved, gamma.buffer),
+        (rows, columns),
+        (epsilon,),
+    )
+    shapes = x.shape, gamma.shape, gamma.shape
+    return [
+        Tensor(out, shape, x.dtype) if needed else None for out, shape, needed in zip(outs, shapes, ctx.needs)
+    ]
+
+
+def _batchnorm_vjp_of_ops(g: Tensor, x: Tensor, gamma: Tensor, epsilon: float) -> Gradients:
+    """What the kernel computes, in ops that can be differentiated again."""
+    axes = tuple(range(len(x.shape) - 1))
+    centred = x - mean(x, axes)
+    deviation = sqrt(mean(square(centred), axes) + epsilon)
+    normalised = centred / deviation
+    to_beta = sum(g, axes)
+    to_gamma = sum(g * normalised, axes)
+    to_x = (g - mean(g, axes) - normalised * mean(g * normalised, axes)) * (gamma / deviation)
+    return to_x, to_gamma, to_beta
+
+
+BATCHNORM = Op(
+    "batchnorm", shape=_batchnorm_shape, forward=_batchnorm_forward, vjp=_batchnorm_vjp, saves=(0, 1, 2)
+)
+
+
+def batchnorm(
+    x: Operand, gamma: Operand | None = None, beta: Operand | None = None, epsilon: float = 1e-3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """gamma · (x - mean) / sqrt(variance + epsilon) + beta with the batch's own statistics, and these statistics.
+
+    x: (batch, ..., features). gamma, beta: (features,), None for 1 and 0. Returns (y, mean, variance); the statistics
+    have shape (features,), the variance is biased, and no gradient flows out of these two.
+    Raises ShapeError where the shapes do not fit or the batch is empty.
+
+    >>> import tinyres as tr
+    >>> y, mean, variance = tr.batchnorm(tr.tensor([[1.0], [3.0]]), epsilon=0.0)
+    >>> y.tolist(), mean.item(), variance.item()
+    ([[-1.0], [1.0]], 2.0, 1.0)
+    """
+    x, gamma, beta = _operands(x, gamma, beta)
+    y, (mean_buffer, variance_buffer) = apply_keeping(BATCHNORM, (x, gamma, beta), float(epsilon))
+    shape = x.shape[-1:]
+    return y, Tensor(mean_buffer, shape, x.dtype), Tensor(variance_buffer, shape, x.dtype)
+
+
+def _operands(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    features = x.shape[-1] if x.shape else 0
+    gamma = _constant_row(1.0, features, x.dtype) if gamma is None else gamma
+    beta = _constant_row(0.0, features, x.dtype) if beta is None else beta
+    if not isinstance(gamma, Tensor) or not isinstance(beta, Tensor):
+        return as_operands(x, gamma, beta)
+    return x, gamma, beta
+
+
+@functools.lru_cache(maxsize=64)
+def _constant_row(value: float, features: int, dtype: np.dtype) -> Tensor:
+    return tensor(np.full(features, value), dtype=dtype)
+
+
+def _inference_shape(
+    x: Tensor, moving_mean: Tensor, moving_variance: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
+) -> Shape:
+    return _check("batchnorm_inference", x, moving_mean, moving_variance, gamma, beta)
+
+
+def _inference_forward(
+    out: Buffer,
+    x: Tensor,
+    moving_mean: Tensor,
+    moving_variance: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    epsilon: float,
+) -> None:
+    launch(
+        kernels.batchnorm_inference,
+        (out,),
+        (x.buffer, moving_mean.buffer, moving_variance.buffer, gamma.buffer, beta.buffer),
+        _rows_and_columns(x.shape),
+        (epsilon,),
+    )
+
+
+def _inference_vjp(g: Tensor, ctx: Context) -> Gradients:
+    x, moving_mean, moving_variance, gamma, _ = ctx.inputs
+    (epsilon,) = ctx.attrs
+    needs = ctx.needs
+    axes = tuple(range(len(x.shape) - 1))
+    deviation = sqrt(moving_variance + epsilon)
+    slope = gamma / deviation
+    to_x = g * slope if needs[0] else None
+    to_beta = sum(g, axes) if needs[4] or needs[1] else None
+    to_mean = to_beta * -slope if to_beta is not None and needs[1] else None
+    to_gamma = to_variance = None
+    if needs[2] or needs[3]:
+        to_gamma = sum(g * (x - moving_mean), axes) / deviation
+    if to_gamma is not None and needs[2]:
+        to_variance = to_gamma * gamma * -0.5 / (moving_variance + epsilon)
+    return to_x, to_mean, to_variance, to_gamma, to_beta
+
+
+BATCHNORM_INFERENCE = Op(
+    "batchnorm_inference",
+    shape=_inference_shape,
+    forward=_inference_forward,
+    vjp=_inference_vjp,
+    saves=(0, 1, 2, 3, 4),
+)
+
+
+def batchnorm_inference(
+    x: Operand,
+    moving_mean: Operand,
+    moving_variance: Operand,
+    gamma: Operand | None = None,
+    beta: Operand | None = None,
+    epsilon: float = 1e-3,
+) -> Tensor:
+    """gamma · (x - moving_mean) / sqrt(moving_variance + epsilon) + beta: each row on its own.
+
+    x: (batch, ..., features); all others (features,), gamma and beta None for 1 and 0.
+    Raises ShapeError where the shapes do not fit.
+
+    >>> import tinyres as tr
+    >>> tr.batchnorm_inference(tr.tensor([[5.0]]), tr.tensor([1.0]), tr.tensor([4.0]), epsilon=0.0)
+    Tensor([[2.]], shape=(1, 1), dtype=float32)
+    """
+    x, gamma, beta = _operands(x, gamma, beta)
+    if not isinstance(moving_mean, Tensor) or not isinstance(moving_variance, Tensor):
+        x, moving_mean, moving_variance = as_operands(x, moving_mean, moving_variance)
+    return apply(BATCHNORM_INFERENCE, (x, moving_mean, moving_variance, gamma, beta), float(epsilon))

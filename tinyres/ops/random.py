@@ -1,0 +1,142 @@
+"""Random numbers: one counter-based generator that everything random in the library draws from, and dropout.
+
+A Generator's whole state is (seed, counter) in a buffer, so that a captured step moves it on like any other state,
+and a saved one resumes exactly. Philox4x32-10: Salmon, Moraes, Dror, Shaw, Parallel random numbers, SC 2011.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import INT64, Buffer
+from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError
+from tinyres.launch import launch, refuse_while_recording
+from tinyres.ops.rules import same_shape
+
+
+class _Preserved(threading.local):
+    """The generators that a `preserving_generator` block has drawn from, and their state before."""
+
+    states: dict[Generator, np.ndarray] | None = None
+
+
+_preserved = _Preserved()
+
+
+class Generator:
+    """A stream of random numbers. The same seed gives the same numbers on every backend and machine.
+
+    seed: an int in 0..2**63 - 1. state: the int64 buffer (seed, counter).
+    """
+
+    __slots__ = ("state",)
+
+    def __init__(self, seed: int) -> None:
+        self.state = Buffer(2, INT64)
+        self.state.array[...] = _checked_seed("Generator", seed), 0
+
+    def manual_seed(self, seed: int) -> None:
+        """Start anew with this seed."""
+        refuse_while_recording("manual_seed")
+        self.state.array[...] = _checked_seed("manual_seed", seed), 0
+
+    def key(self, n: int) -> Buffer:
+        """The key of the next n numbers, as the kernels take it; moves past them."""
+        self._preserve()
+        key = Buffer(2, INT64)
+        launch(kernels.random_key, (key, self.state), (), (n,))
+        return key
+
+    def numpy(self) -> np.random.Generator:
+        """A NumPy generator seeded from here, for shuffles and initialisers; a new one each time."""
+        refuse_while_recording("Generator.numpy")
+        self._preserve()
+        seed, counter = self.state.array.tolist()
+        self.state.array[1] = counter + 4
+        return np.random.default_rng((seed, counter))
+
+    def _preserve(self) -> None:
+        states = _preserved.states
+        if states is not None and self not in states:
+            states[self] = self.state.array.copy()
+
+    def __repr__(self) -> str:
+        seed, counter = self.state.array.tolist()
+        return f"Generator(seed={seed}, counter={counter})"
+
+
+def _checked_seed(op: str, seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ArgumentError(f"[{op}] a seed is an int in 0..2**63 - 1; got {seed!r}; choose one, such as 0")
+    return int(seed)
+
+
+_default = Generator(int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def default_generator() -> Generator:
+    """The generator that is used where none is given."""
+    return _default
+
+
+def manual_seed(seed: int) -> None:
+    """Start the default generator anew: initialisers, shuffles and dropout repeat exactly.
+
+    >>> import tinyres as tr
+    >>> tr.manual_seed(0)
+    >>> tr.default_generator()
+    Generator(seed=0, counter=0)
+    """
+    refuse_while_recording("manual_seed")
+    _default.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def preserving_generator() -> Iterator[None]:
+    """Draw the numbers that would come next, and leave every generator as it was (this thread only)."""
+    outer, _preserved.states = _preserved.states, {}
+    try:
+        yield
+    finally:
+        for generator, before in _preserved.states.items():
+            generator.state.array[...] = before
+        _preserved.states = outer
+
+
+def _dropout_forward(out: Buffer, x: Tensor, rate: float, key: Buffer) -> None:
+    launch(kernels.dropout, (out,), (x.buffer, key), (out.size,), (rate,))
+
+
+def _dropout_vjp(g: Tensor, ctx: Context) -> Gradients:
+    return (apply(DROPOUT, (g,), *ctx.attrs),)  # linear in x: the gradient is the same mask, drawn again
+
+
+DROPOUT = Op("dropout", shape=same_shape, forward=_dropout_forward, vjp=_dropout_vjp)
+
+
+def dropout(x: Operand, rate: float, generator: Generator | None = None) -> Tensor:
+    """Zero each element with probability `rate` and divide the others by 1 - rate (Srivastava et al., 2014).
+
+    rate: in 0 <= rate < 1; at 0 it is x itself. generator: the default one if None.
+    Raises ArgumentError for another rate.
+
+    >>> import tinyres as tr
+    >>> tr.manual_seed(0)
+    >>> tr.dropout(tr.tensor([1.0, 1.0, 1.0, 1.0]), 0.5).shape
+    (4,)
+    """
+    if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1:
+        raise ArgumentError(f"[dropout] the rate is the share to zero, 0 <= rate < 1; got {rate!r}; choose another")
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    if rate == 0:
+        return x
+    return apply(DROPOUT, (x,), float(rate), (generator or _default).key(x.size))

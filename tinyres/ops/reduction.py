@@ -1,0 +1,286 @@
+"""Reductions over any axes: sum, mean, var, max, min, logsumexp; and argmax, which has no gradient.
+
+`axis` is None (all), an int or several; negative ones count from the end. `keepdims` leaves reduced axes as 1.
+A run of neighbouring axes is reduced by one kernel over outer x n x inner.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import BOOL, FLOAT32, INT64, Buffer
+from tinyres.backends.kernels import Kernel
+from tinyres.engine.layout import Shape
+from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError, ShapeError
+from tinyres.launch import launch
+from tinyres.ops.casting import astype
+from tinyres.ops.comparison import equal
+from tinyres.ops.elementwise import clip, exp, log, square
+from tinyres.ops.movement import broadcast_to, reshape, transpose
+
+Axis = int | Sequence[int] | None
+
+
+class Reduction(NamedTuple):
+    """How a shape is reduced: the result's shape, the same with ones, and (outer, n, inner) per kernel.
+
+    elements: how many go into each result.
+    """
+
+    shape: Shape
+    kept: Shape
+    runs: tuple[tuple[int, int, int], ...]
+    elements: int
+
+
+@functools.lru_cache(maxsize=4096)
+def reduction(op: str, shape: Shape, axis: int | tuple[int, ...] | None, keepdims: bool) -> Reduction:
+    """The plan to reduce `shape` over `axis`; errors name the op."""
+    axes = normalized_axes(op, shape, axis)
+    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
+    squeezed = tuple(size for i, size in enumerate(shape) if i not in axes)
+    runs, sizes, stop = [], list(shape), len(shape)
+    while stop > 0:  # runs of neighbouring axes, innermost first
+        start = stop - 1
+        if start in axes:
+            while start - 1 in axes:
+                start -= 1
+            runs.append((math.prod(sizes[:start]), math.prod(sizes[start:stop]), math.prod(sizes[stop:])))
+            sizes[start:stop] = [1] * (stop - start)
+        stop = start
+    elements = math.prod(shape[i] for i in axes)
+    return Reduction(kept if keepdims else squeezed, kept, tuple(runs) or ((math.prod(shape), 1, 1),), elements)
+
+
+def normalized_axes(op: str, shape: Shape, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """The axes as sorted indices from the front."""
+    ndim = len(shape)
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for i in axes:
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise ArgumentError(
+                f"[{op}] an axis is an int, several are a tuple, None is all; got axis={axis!r}; name axes by number"
+            )
+        if not -ndim <= i < ndim:
+            choice = f"choose one in {-ndim}..{ndim - 1}" if ndim else "leave axis out"
+            raise ShapeError(f"[{op}] an axis must be one of the {ndim} of shape {shape}; got axis={axis}; {choice}")
+    positive = sorted({int(i) % ndim for i in axes})
+    if len(positive) != len(axes):
+        raise ShapeError(f"[{op}] each axis may be named once; got axis={axis} for shape {shape}; drop the second")
+    return tuple(positive)
+
+
+def _checked(axis: Axis) -> int | tuple[int, ...] | None:
+    return tuple(axis) if isinstance(axis, (list, tuple)) else axis  # type: ignore[return-value]
+
+
+def _run(kernel: Kernel, out: Buffer, x: Tensor, plan: Reduction, scale: tuple[float, ...] = ()) -> None:
+    source = x.buffer
+    for outer, n, inner in plan.runs[:-1]:
+        partial = Buffer(outer * inner, x.dtype)
+        launch(kernel, (partial,), (source,), (outer, n, inner), (1.0,) if scale else ())
+        source = partial
+    launch(kernel, (out,), (source,), plan.runs[-1], scale)
+
+
+def _sum_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
+    return reduction("sum", x.shape, axis, keepdims).shape
+
+
+def _sum_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
+    _run(kernels.sum, out, x, reduction("sum", x.shape, axis, keepdims), (1.0,))
+
+
+def _sum_vjp(g: Tensor, ctx: Context) -> Gradients:
+    (shape,) = ctx.shapes
+    return (broadcast_to(reshape(g, reduction("sum", shape, *ctx.attrs).kept), shape),)
+
+
+SUM = Op("sum", shape=_sum_shape, forward=_sum_forward, vjp=_sum_vjp)
+
+
+def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over the axes; 0 over none. Bools count as 0 and 1.
+
+    Raises ShapeError for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.sum(tr.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    Tensor([4., 6.], shape=(2,), dtype=float32)
+    """
+    return apply(SUM, (_numeric(x),), _checked(axis), keepdims)
+
+
+def _numeric(x: Operand) -> Tensor:
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    return astype(x, FLOAT32) if x.dtype is BOOL else x
+
+
+def _mean_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
+    return _nonempty("mean", x, axis, keepdims).shape
+
+
+def _nonempty(op: str, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Reduction:
+    plan = reduction(op, x.shape, axis, keepdims)
+    if plan.elements == 0:
+        raise ShapeError(
+            f"[{op}] needs at least one element to reduce; got shape {x.shape}, axis={axis}; check for an empty batch"
+        )
+    return plan
+
+
+def _mean_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
+    plan = reduction("mean", x.shape, axis, keepdims)
+    _run(kernels.sum, out, x, plan, (1.0 / plan.elements,))
+
+
+def _mean_vjp(g: Tensor, ctx: Context) -> Gradients:
+    (shape,) = ctx.shapes
+    plan = reduction("mean", shape, *ctx.attrs)
+    return (broadcast_to(reshape(g * (1.0 / plan.elements), plan.kept), shape),)
+
+
+MEAN = Op("mean", shape=_mean_shape, forward=_mean_forward, vjp=_mean_vjp)
+
+
+def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over the axes. Bools count as 0 and 1.
+
+    Raises ShapeError over no elements, or for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.mean(tr.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1, keepdims=True)
+    Tensor([[1.5],
+            [3.5]], shape=(2, 1), dtype=float32)
+    """
+    return apply(MEAN, (_numeric(x),), _checked(axis), keepdims)
+
+
+def var(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The (biased) variance over the axes: the mean squared distance from the mean, as np.var.
+
+    Raises ShapeError over no elements, or for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.var(tr.tensor([1.0, 2.0, 3.0]))
+    Tensor(0.6667, shape=(), dtype=float32)
+    """
+    x = _numeric(x)
+    return mean(square(x - mean(x, axis, keepdims=True)), axis, keepdims)
+
+
+def _max_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
+    return _nonempty("max", x, axis, keepdims).shape
+
+
+def _max_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
+    _run(kernels.max, out, x, reduction("max", x.shape, axis, keepdims))
+
+
+def _extremum_vjp(g: Tensor, ctx: Context) -> Gradients:
+    """The gradient goes to where the extremum stands, in equal parts if it stands in several places."""
+    (x,) = ctx.inputs
+    axis, _ = ctx.attrs
+    kept = reduction("max", x.shape, *ctx.attrs).kept
+    hits = astype(equal(x, reshape(ctx.output, kept)), x.dtype)
+    return (reshape(g, kept) / sum(hits, axis, keepdims=True) * hits,)
+
+
+MAX = Op("max", shape=_max_shape, forward=_max_forward, vjp=_extremum_vjp, saves=(0,), reads_output=True)
+
+
+def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element over the axes; NaN if one is NaN. Equal maxima share the gradient equally.
+
+    Raises ShapeError over no elements, or for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.max(tr.tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
+    Tensor([3., 4.], shape=(2,), dtype=float32)
+    """
+    return apply(MAX, (x,) if isinstance(x, Tensor) else as_operands(x), _checked(axis), keepdims)
+
+
+def _min_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
+    return _nonempty("min", x, axis, keepdims).shape
+
+
+def _min_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
+    _run(kernels.min, out, x, reduction("min", x.shape, axis, keepdims))
+
+
+MIN = Op("min", shape=_min_shape, forward=_min_forward, vjp=_extremum_vjp, saves=(0,), reads_output=True)
+
+
+def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over the axes; NaN if one is NaN. Equal minima share the gradient equally.
+
+    Raises ShapeError over no elements, or for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.min(tr.tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
+    Tensor([1., 2.], shape=(2,), dtype=float32)
+    """
+    return apply(MIN, (x,) if isinstance(x, Tensor) else as_operands(x), _checked(axis), keepdims)
+
+
+def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log Σ e^x over the axes; never overflows. Its gradient is the softmax.
+
+    Raises ShapeError over no elements, or for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.logsumexp(tr.tensor([1000.0, 1000.0]))
+    Tensor(1000.6931, shape=(), dtype=float32)
+    """
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    limit = float(np.finfo(x.dtype).max)  # an infinite shift would give inf - inf
+    shift = clip(max(x, axis, keepdims=True), -limit, limit).detach()
+    total = log(sum(exp(x - shift), axis, keepdims))
+    return total + (shift if keepdims else reshape(shift, total.shape))
+
+
+def _argmax_shape(x: Tensor) -> Shape:
+    if x.shape[-1] == 0:
+        raise ShapeError(f"[argmax] needs at least one element per row; got shape {x.shape}; check for an empty axis")
+    return x.shape[:-1]
+
+
+def _argmax_forward(out: Buffer, x: Tensor) -> None:
+    launch(kernels.argmax, (out,), (x.buffer,), (out.size, x.shape[-1]))
+
+
+ARGMAX = Op("argmax", shape=_argmax_shape, forward=_argmax_forward, dtype=INT64)
+
+
+def argmax(x: Operand, axis: int | None = None) -> Tensor:
+    """Where the (first) maximum stands along an axis, or in the flattened Tensor; int64, no gradient.
+
+    NaN counts as the maximum, as in np.argmax. Raises ShapeError for an axis that is not there or empty.
+
+    >>> import tinyres as tr
+    >>> tr.argmax(tr.tensor([[1.0, 4.0], [3.0, 2.0]]), axis=1)
+    Tensor([1, 0], shape=(2,), dtype=int64)
+    """
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    if axis is None:
+        return apply(ARGMAX, (reshape(x, (-1,)),))
+    (chosen,) = normalized_axes("argmax", x.shape, axis)
+    last = len(x.shape) - 1
+    if chosen != last:
+        x = transpose(x, (*(i for i in range(last + 1) if i != chosen), chosen))
+    return apply(ARGMAX, (x,))

@@ -1,0 +1,231 @@
+"""Softmax and what follows from it: softmax, log_softmax, and the fused cross-entropy with integer labels.
+
+The kernels work along the last axis; for another one the Tensor is turned there and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import FLOAT32, FLOAT64, INT64, Buffer
+from tinyres.backends.kernels import Kernel
+from tinyres.engine.layout import Shape
+from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.state import state
+from tinyres.engine.tensor import Tensor, tensor
+from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
+from tinyres.launch import launch
+from tinyres.ops.elementwise import exp
+from tinyres.ops.movement import transpose
+from tinyres.ops.reduction import normalized_axes, sum
+from tinyres.ops.rules import same_shape
+
+
+def _rowwise(kernel: Kernel) -> Callable[..., None]:
+    def forward(out: Buffer, x: Tensor) -> None:
+        columns = x.shape[-1]
+        launch(kernel, (out,), (x.buffer,), (out.size // columns if columns else 0, columns))
+
+    return forward
+
+
+def _along(op: Op, x: Operand, axis: int) -> Tensor:
+    if not isinstance(x, Tensor):
+        (x,) = as_operands(x)
+    ndim = len(x.shape)
+    if axis == -1 and ndim:
+        return apply(op, (x,))
+    (at,) = normalized_axes(op.name, x.shape, axis)
+    if at == ndim - 1:
+        return apply(op, (x,))
+    swapped = list(range(ndim))
+    swapped[at], swapped[-1] = swapped[-1], swapped[at]
+    return transpose(apply(op, (transpose(x, swapped),)), swapped)
+
+
+def _softmax_vjp(g: Tensor, ctx: Context) -> Gradients:
+    y = ctx.output
+    weighted = g * y
+    return (weighted - y * sum(weighted, -1, keepdims=True),)
+
+
+SOFTMAX = Op("softmax", shape=same_shape, forward=_rowwise(kernels.softmax), vjp=_softmax_vjp, reads_output=True)
+
+
+def softmax(x: Operand, axis: int = -1) -> Tensor:
+    """e^x divided by its sum along an axis; never overflows.
+
+    Raises ShapeError for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.softmax(tr.tensor([0.0, 0.0, 1000.0]))
+    Tensor([0., 0., 1.], shape=(3,), dtype=float32)
+    """
+    return _along(SOFTMAX, x, axis)
+
+
+def _log_softmax_vjp(g: Tensor, ctx: Context) -> Gradients:
+    return (g - exp(ctx.output) * sum(g, -1, keepdims=True),)
+
+
+LOG_SOFTMAX = Op(
+    "log_softmax", shape=same_shape, forward=_rowwise(kernels.log_softmax), vjp=_log_softmax_vjp, reads_output=True
+)
+
+
+def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+    """The logarithm of the softmax along an axis, without its underflow.
+
+    Raises ShapeError for an axis that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.log_softmax(tr.tensor([0.0, 0.0, 1000.0]))
+    Tensor([-1000., -1000.,     0.], shape=(3,), dtype=float32)
+    """
+    return _along(LOG_SOFTMAX, x, axis)
+
+
+def _cross_entropy_shape(logits: Tensor, labels: Tensor) -> Shape:
+    if len(logits.shape) != 2:
+        raise ShapeError(
+            f"[softmax_cross_entropy] logits must have shape (batch, classes); got {logits.shape}; reshape them"
+        )
+    if logits.shape[0] == 0 or logits.shape[1] == 0:
+        raise ShapeError(
+            f"[softmax_cross_entropy] the batch is empty, its mean is not defined: got logits of shape {logits.shape}; "
+            "give at least one example and one class"
+        )
+    if labels.shape != logits.shape[:1]:
+        raise ShapeError(_wrong_labels_shape(logits.shape, labels.shape))
+    return ()
+
+
+def _wrong_labels_shape(logits: Shape, labels: Shape) -> str:
+    remedy = "give one integer per example"
+    if labels == logits:
+        remedy = 'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"'
+    elif labels == (logits[0], 1):
+        remedy = "use labels.reshape(-1)"
+    return (
+        f"[softmax_cross_entropy] labels must have shape (batch,), here {logits[:1]}; "
+        f"got labels {labels} for logits {logits}; {remedy}"
+    )
+
+
+def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple[Buffer, ...]:
+    rows, columns = logits.shape
+    try:
+        launch(kernels.check_labels, (), (labels.buffer,), (rows, columns))
+    except ValueCheckFailed:
+        values = labels.buffer.array
+        raise ArgumentError(
+            f"[softmax_cross_entropy] labels must lie in 0..{columns - 1} for {columns} classes; "
+            f"got {values.min()}..{values.max()}; renumber the labels, or give the last layer more units"
+        ) from None
+    probabilities = Buffer(logits.buffer.size, logits.dtype)
+    launch(
+        kernels.softmax_cross_entropy, (out, probabilities), (logits.buffer, labels.buffer), (rows, columns)
+    )
+    return (probabilities,)
+
+
+def _cross_entropy_vjp(g: Tensor, ctx: Context) -> Gradients:
+    logits, labels = ctx.inputs
+    rows, columns = logits.shape
+    if state.grad_enabled:
+        return (softmax(logits) - one_hot(labels, columns, logits.dtype)) * (g * (1.0 / rows)), None
+    out = Buffer(rows * columns, logits.dtype)
+    launch(
+        kernels.softmax_cross_entropy_grad,
+        (out,),
+        (ctx.saved[0], labels.buffer, g.buffer),
+        (rows, columns),
+    )
+    return Tensor(out, logits.shape, logits.dtype), None
+
+
+SOFTMAX_CROSS_ENTROPY = Op(
+    "softmax_cross_entropy",
+    shape=_cross_entropy_shape,
+    forward=_cross_entropy_forward,
+    vjp=_cross_entropy_vjp,
+    saves=(0, 1),
+    takes="fl",
+)
+
+
+def softmax_cross_entropy(logits: Operand, labels: Tensor | ArrayLike) -> Tensor:
+    """The mean over the batch of -log softmax(logits)[label], in one fused kernel.
+
+    logits: (batch, classes), before any softmax. labels: integers (batch,) in 0..classes-1.
+    Raises ArgumentError for labels out of range or logits that are a softmax already, DTypeError for labels that are
+    not integers, ShapeError where the shapes do not fit or the batch is empty.
+
+    >>> import tinyres as tr
+    >>> tr.softmax_cross_entropy(tr.tensor([[0.0, 0.0], [0.0, 9.0]]), [0, 1])
+    Tensor(0.3466, shape=(), dtype=float32)
+    """
+    if not isinstance(logits, Tensor):
+        (logits,) = as_operands(logits)
+    if isinstance(logits, Tensor) and logits.node is not None and logits.node.op is SOFTMAX:
+        raise ArgumentError(
+            f"[softmax_cross_entropy] takes logits, from which it makes the softmax itself; got a softmax of shape "
+            f"{logits.shape}; pass what went into the softmax"
+        )
+    if not isinstance(labels, Tensor) or labels.dtype is not INT64:
+        labels = _as_labels(logits.shape, labels)
+    return apply(SOFTMAX_CROSS_ENTROPY, (logits, labels))
+
+
+def _as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
+    if hasattr(labels, "__tinyres_apply__"):
+        return labels  # type: ignore[return-value]
+    array = np.asarray(labels)
+    if array.dtype.kind in "iu":
+        return tensor(array, dtype=INT64)
+    remedy = 'use labels.astype("int64")'
+    what = str(array.dtype)
+    if array.dtype.kind in "USO":
+        what = "strings" if array.dtype.kind in "US" else "objects"
+        remedy = "number them with classes, y = np.unique(y, return_inverse=True)"
+    elif array.shape == logits and array.ndim == 2:
+        remedy = 'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"'
+    elif array.dtype.kind == "f" and np.isnan(array).any():
+        what = f"{array.dtype} with {np.isnan(array).sum()} NaN"
+        remedy = "remove the examples without a label"
+    raise DTypeError(
+        "[softmax_cross_entropy] labels must be integers of shape (batch,); "
+        f"got {what} of shape {array.shape}; {remedy}"
+    )
+
+
+def _one_hot_shape(labels: Tensor, classes: int, *_: object) -> Shape:
+    return (*labels.shape, classes)
+
+
+def _one_hot_forward(out: Buffer, labels: Tensor, classes: int) -> None:
+    launch(kernels.one_hot, (out,), (labels.buffer,), (labels.buffer.size, classes))
+
+
+_ONE_HOT: dict[np.dtype, Op] = {
+    dtype: Op(f"one_hot_{dtype}", shape=_one_hot_shape, forward=_one_hot_forward, dtype=dtype, takes="l")
+    for dtype in (FLOAT32, FLOAT64)
+}
+
+
+def one_hot(labels: Tensor | ArrayLike, classes: int, dtype: DTypeLike = FLOAT32) -> Tensor:
+    """1 where the class is the label, else 0: labels (...) become (..., classes). No gradient.
+
+    >>> import tinyres as tr
+    >>> tr.one_hot([0, 2], 3)
+    Tensor([[1., 0., 0.],
+            [0., 0., 1.]], shape=(2, 3), dtype=float32)
+    """
+    if not isinstance(labels, Tensor):
+        labels = tensor(labels, dtype=INT64)
+    return apply(_ONE_HOT[np.dtype(dtype)], (labels,), classes)
