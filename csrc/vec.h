@@ -170,7 +170,8 @@ TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
     vec_float shifted = x * TR_LOG2_E + TR_EXP_ROUND, n = shifted - TR_EXP_ROUND;
     vec_float r = (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
-    vec_float y = 1.0f + (r + r * r * vec_exp_tail(r));
+    vec_float sum = 1.0f + r, lost = (1.0f - sum) + r; /* exact: |r| < 1 */
+    vec_float y = sum + (r * r * vec_exp_tail(r) + lost);
     vec_int bits = (vec_int)shifted, half = bits >> 1;
     return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
 }
@@ -221,10 +222,12 @@ TR_INLINE vec_float vec_tanh(vec_float x) {
     return (vec_float)(((vec_int)y & 0x7fffffff) | sign);
 }
 
-/* sigmoid: with e = e^-|x| it is 1 / (1 + e) or, for negative x, e / (1 + e): e never overflows. */
+/* sigmoid: with e = e^-|x| and t = e / (1 + e) it is 1 - t or, for negative x, t = e - e t: as a correction to 1 or e, t
+ * hardly carries its own rounding errors over. */
 TR_INLINE vec_float vec_sigmoid(vec_float x) {
-    vec_float e = vec_exp(-vec_abs(x));
-    return vec_select(x < 0.0f, e, vec_splat(1.0f)) / (1.0f + e);
+    vec_float e = vec_exp(-vec_abs(x)), t = e / (1.0f + e);
+    vec_float whole = vec_select(x < 0.0f, e, vec_splat(1.0f));
+    return whole - whole * t;
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */

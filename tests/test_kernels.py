@@ -98,7 +98,8 @@ def assert_agree(case: Case, got: list[Array | None], expected: list[Array | Non
             b = b.astype(a.dtype)
             if a.dtype.kind == "f":
                 error = np.abs(a.astype(np.float64) - b)
-                allowed = case.rtol * np.abs(b.astype(np.float64)) + case.atol
+                atol = case.atol[index] if isinstance(case.atol, tuple) else case.atol
+                allowed = case.rtol * np.abs(b.astype(np.float64)) + atol
                 same = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.isfinite(a) & np.isfinite(b) & (error <= allowed))
                 if case.signed_zeros:
                     same &= (a != 0) | (b != 0) | (np.signbit(a) == np.signbit(b))

@@ -8,7 +8,7 @@ import pytest
 import tinyres as tr
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
 from tinyres.launch import recording
-from tinyres.optim import BY_NAME, SGD, Adam, AdamW, Optimizer
+from tinyres.optim import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
 
 SHAPES = [(3, 5), (7,), (), (1, 1), (0, 4)]
 STEPS = 6
@@ -239,7 +239,7 @@ def test_state_of_other_parameters_is_refused_whole():
 
 
 def test_names():
-    assert {name: cls.__name__ for name, cls in BY_NAME.items()} == {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+    assert {name: cls.__name__ for name, cls in OPTIMIZERS.items()} == {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
     assert issubclass(Adam, Optimizer)
     assert repr(SGD(lr=0.5)) == "SGD(lr=0.5, weight_decay=0.0, clip_norm=None, momentum=0.0, nesterov=False)"
 

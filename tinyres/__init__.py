@@ -9,6 +9,7 @@ from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads
 from tinyres.capture import capture
 from tinyres.engine.backward import backward, grad
+from tinyres.engine.gradcheck import gradcheck
 from tinyres.engine.op import Op
 from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, name_scope, no_grad
 from tinyres.engine.tensor import Parameter, Tensor, tensor

@@ -13,14 +13,14 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import FLOAT64, Buffer
 from tinyres.backends.kernels import Kernel
-from tinyres.errors import BackendError, ValueCheckFailed
+from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
 
 _address = attrgetter("address")
 
@@ -47,6 +47,40 @@ class Recorder(Protocol):
     def refuse(self, op: str, what: str) -> None:
         """Raise CaptureError: `what` is not possible now, and what to do instead."""
         ...
+
+
+class DryRecorder:
+    """Takes every call and runs none: what comes out of ops has shapes and no values.
+
+    remedy: what an error tells a user whose code asks for more.
+    """
+
+    def __init__(self, remedy: str) -> None:
+        self.remedy = remedy
+
+    def record(
+        self,
+        kernel: Kernel,
+        outs: Sequence[Buffer],
+        ins: Sequence[Buffer],
+        args: Sequence[int],
+        scalars: Sequence[float],
+        flags: int,
+    ) -> None:
+        """Nothing is kept."""
+
+    def starts_backward(self, loss: Any) -> None:
+        self.refuse("backward", "a gradient cannot be computed")
+
+    def set_grad(self, leaf: Any, gradient: Any) -> None:
+        self.refuse("grad", "a gradient cannot be set")
+
+    def accumulate_grad(self, leaf: Any, gradient: Any) -> None:
+        self.refuse("grad", "a gradient cannot be set")
+
+    def refuse(self, op: str, what: str) -> NoReturn:
+        """Raise CaptureError with the remedy."""
+        raise CaptureError(f"[{op}] {what} while only shapes are being worked out; {self.remedy}")
 
 
 class _Door(threading.local):

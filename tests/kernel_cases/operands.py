@@ -36,7 +36,7 @@ class Case:
     scalars: tuple[float, ...] = ()
     flags: int = 0
     rtol: float = 0.0  # of each value
-    atol: float = 0.0  # of each value, in the units of the output
+    atol: float | tuple[float, ...] = 0.0  # of each value, or for each output
     signed_zeros: bool = False  # the sign of a zero is part of the result
     in_place: bool = False  # the output may be the first input
 

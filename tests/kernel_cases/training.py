@@ -24,11 +24,11 @@ def _batchnorm_case(
     rng: np.random.Generator, rows: int, cols: int, flags: int, affine: bool, offset: float = 0.0
 ) -> Case:
     x = (floats(rng, rows * cols) + np.float32(offset)).astype(np.float32)
-    # A float32 mean of 1e4 is off by up to 5e-4, and so is what is subtracted.
-    atol = 1e-5 + 3 * ULP * abs(offset)
+    # The mean is off by a rounding (5e-4 at 1e4), which a variance near 0 scales by up to 1 / sqrt(epsilon).
+    atol = (1e-5 + 3 * ULP * abs(offset), 1e-6, 1e-6)
     ins = [x, *_affine(rng, cols, affine)]
     outs = [poison(x.size), poison(cols), poison(cols)]
-    return Case("batchnorm", outs, ins, (rows, cols), (_EPSILON,), flags, 4e-6, atol)
+    return Case("batchnorm", outs, ins, (rows, cols), (_EPSILON,), flags, 1e-6, atol)
 
 
 def _batchnorm_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -41,7 +41,7 @@ def _batchnorm_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
 def _inference_case(rng: np.random.Generator, rows: int, cols: int, flags: int, affine: bool) -> Case:
     gamma, beta = _affine(rng, cols, affine)
     ins = [floats(rng, rows * cols), floats(rng, cols), floats(rng, cols, 0, 2), gamma, beta]
-    return Case("batchnorm_inference", [poison(rows * cols)], ins, (rows, cols), (_EPSILON,), flags, 4e-6, 1e-5 * 3)
+    return Case("batchnorm_inference", [poison(rows * cols)], ins, (rows, cols), (_EPSILON,), flags, 1e-6, 1e-5)
 
 
 def _inference_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -57,9 +57,9 @@ def _batchnorm_grad_case(
     mean, var = x.reshape(rows, cols).mean(axis=0), x.reshape(rows, cols).var(axis=0)
     outs = [poison(size) if want else None for size, want in zip((x.size, cols, cols), wanted, strict=True)]
     gamma = floats(rng, cols, 0.5, 2) if with_gamma else None
-    # One row has variance 0: everything is scaled by 1 / sqrt(epsilon).
-    atol = 2e-7 * rows * 9 + (2e-5 if rows > 2 else 2e-3)
-    return Case("batchnorm_grad", outs, [g, x, mean, var, gamma], (rows, cols), (_EPSILON,), 0, 1e-5, atol)
+    # One row has variance 0: the gradient is 0, what is left is rounding scaled by 1 / sqrt(epsilon).
+    atol = (1e-5 if rows > 2 else 1e-4, 1e-6 * rows, 1e-6 * rows)
+    return Case("batchnorm_grad", outs, [g, x, mean, var, gamma], (rows, cols), (_EPSILON,), 0, 2e-6, atol)
 
 
 def _batchnorm_grad_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -139,7 +139,7 @@ def _sgd_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
 def _adam_case(rng: np.random.Generator, n: int, flags: int, step: float) -> Case:
     state = [floats(rng, n), floats(rng, n), floats(rng, n, 0.1, 3)]
     ins = [floats(rng, n), _hyper(0.9, step=step, scale=0.25)]
-    return Case("adam", state, ins, (n,), (), flags, 16 * ULP, 16 * ULP)
+    return Case("adam", state, ins, (n,), (), flags, 4 * ULP, 4 * ULP)
 
 
 def _adam_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:

@@ -343,7 +343,7 @@ int main(void) {
             continue;
         long before = wrong;
         tr_set_threads(1);
-        test_all(2000);
+        test_all(640);
         test_large();
         tr_set_threads(3);
         test_large();

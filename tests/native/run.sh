@@ -10,10 +10,11 @@ compiler=${1:-cc}
 [ $# -eq 0 ] || shift
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
-for source in "$core"/*.c "$here"/kernels.c; do
-    "$compiler" -std=gnu11 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -pthread -Wall -Wno-psabi \
-        -Werror -I"$core" "$@" -c "$source" -o "$work/$(basename "$source" .c).o" &
+set -- "$compiler" -std=gnu11 -pthread -Wall -Wno-psabi -Werror -I"$core" "$@"
+for source in "$core"/*.c; do
+    "$@" -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -c "$source" -o "$work/$(basename "$source" .c).o" &
 done
+"$@" -O1 -c "$here/kernels.c" -o "$work/kernels.o"
 wait
-"$compiler" -pthread "$@" "$work"/*.o -o "$work/kernels" -lm
+"$@" "$work"/*.o -o "$work/kernels" -lm
 ${RUN:-} "$work/kernels"

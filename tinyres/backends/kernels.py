@@ -37,6 +37,8 @@ DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
 RELU = 1 << 17  # matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out
 
+GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
+
 RELATIONS = (">", ">=", "<", "<=", "==", "!=")
 RELATION_SHIFT = 4  # compare: the index into RELATIONS stands above the two layouts
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from tinyres.capture.fusion import accumulate_into_matmul, fuse_relu
 from tinyres.capture.program import Call, Program
 from tinyres.errors import ArgumentError
 
@@ -62,7 +63,40 @@ def exposed_state(program: Program) -> list[int]:
     return sorted(exposed)
 
 
-PASSES: dict[str, Pass] = {"dead": remove_dead_calls, "guard": guard_state}
+def update_early(program: Program) -> Program:
+    """Move each parameter's update right behind the last use of its weight and gradient, while both are in cache.
+
+    It stays behind the last value check, and behind everything else it depends on.
+    """
+    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    written: dict[int, tuple[int, int]] = {}
+    touched: dict[int, tuple[int, int]] = {}
+    order: list[tuple[int, int]] = []
+    moved = 0
+    for i, call in enumerate(program.calls):
+        place = (i, 0)
+        if call.kernel.name in UPDATES:
+            needs = [written.get(s, (-1, 0)) for s in call.reads] + [touched.get(s, (-1, 0)) for s in call.writes]
+            earliest = max(needs)
+            place = (max(earliest[0], last_check), i)
+            moved += place[0] < i - 1
+        for slot in call.reads:
+            touched[slot] = max(place, touched.get(slot, place))
+        for slot in call.writes:
+            written[slot] = touched[slot] = max(place, touched.get(slot, place))
+        order.append(place)
+    calls = [program.calls[i] for i in sorted(range(len(order)), key=order.__getitem__)]
+    return program.with_calls(calls, ("update", f"{moved} optimizer calls moved forward"))
+
+
+UPDATES = frozenset({"sgd", "adam", "optimizer_tick"})
+PASSES: dict[str, Pass] = {
+    "dead": remove_dead_calls,
+    "relu": fuse_relu,
+    "accumulate": accumulate_into_matmul,
+    "guard": guard_state,
+    "update": update_early,
+}
 
 
 def chosen() -> list[str]:

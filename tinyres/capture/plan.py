@@ -13,6 +13,12 @@ from tinyres.launch import launch, run_reference, runs_native
 
 _BYTE = np.dtype("uint8")
 
+# Kernels that may write over an input of the output's size: each element depends on its own inputs only.
+ELEMENTWISE = frozenset(
+    "neg exp log sqrt abs sign tanh sigmoid relu softplus square reciprocal clip clip_grad relu_grad tanh_grad "
+    "sigmoid_grad add sub mul div pow maximum minimum dropout".split()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -126,6 +132,11 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
         for slot in call.outs:
             if slot in last_use and slot not in offsets:
                 size = _rounded(program.slots[slot].nbytes)
+                dying = _overwritable(program, call, i, last_use)
+                if dying is not None:
+                    offsets[slot] = offsets[dying]
+                    ending[i].remove(dying)
+                    continue
                 gaps = free.get(size)
                 if gaps:
                     offsets[slot] = gaps.pop()
@@ -136,6 +147,19 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
             if slot in offsets:
                 free.setdefault(_rounded(program.slots[slot].nbytes), []).append(offsets[slot])
     return offsets, end
+
+
+def _overwritable(program: Program, call: Call, i: int, last_use: dict[int, int]) -> int | None:
+    """An input that an elementwise call may overwrite with its output: a temporary of that size that ends here."""
+    if call.kernel.name not in ELEMENTWISE:
+        return None
+    out = program.slots[call.outs[0]]
+    for position, slot in enumerate(call.ins):
+        source = program.slots[slot]
+        full = len(call.args) == 1 or not call.flags >> (2 * position) & 3
+        if full and last_use.get(slot) == i and (source.size, source.dtype) == (out.size, out.dtype):
+            return slot
+    return None
 
 
 def _rounded(nbytes: int) -> int:

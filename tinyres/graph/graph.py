@@ -1,7 +1,6 @@
 """Graph: one recorded computation that can be traced.
 
-`tr.Graph(loss)` holds on to the tape of a loss that has been computed; `Graph.from_function` computes it anew at each
-trace. A trace leaves no mark: no `.grad`, moving statistic, generator or open capture is changed by it.
+`tr.Graph(loss)` holds on to the tape of a loss that has been computed; `Graph.of(run)` computes it anew at each trace. A trace leaves no mark: no `.grad`, moving statistic, generator or open capture is changed by it.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ class Graph:
 
     def __init__(self, loss: Tensor) -> None:
         self._run: Callable[[], Tensor] | None = None
+        self._batch: int | None = None
         self._training: bool | None = None
         self._pinned: list[Node] = []
         if door.recorder is not None:
@@ -55,14 +55,15 @@ class Graph:
         self._pinned = self._tape.order
 
     @classmethod
-    def from_function(cls, run: Callable[[], Tensor], training: bool | None = None) -> Graph:
+    def of(cls, run: Callable[[], Tensor], batch: int | None = None, training: bool | None = None) -> Graph:
         """A Graph whose every trace calls `run()` for the loss, at the parameters' values of that moment.
 
         run is called with all float leaves recorded and moving statistics held; generators are its own care.
-        training: whether it runs layers in training mode, for the header of the trace.
+        batch, training: rows of the data, and whether layers run in training mode; for the header of the trace.
         """
         graph = cls.__new__(cls)
         graph._run = run
+        graph._batch = batch
         graph._training = training
         graph._pinned = []
         return graph
@@ -80,7 +81,7 @@ class Graph:
             measured = measure(root, tape, Ledger(root, tape) if audit else None, arrays)
             header = Header(
                 loss=float(root.buffer.array[0]),
-                batch=_batch(tape),
+                batch=_batch(tape) if self._batch is None else self._batch,
                 training=self._training,
                 dtype=str(root.dtype),
                 backend=_backend(root),

@@ -112,6 +112,11 @@ class Trace:
         what = "a block without a fork" if isinstance(found, Block) else "not a fork, it feeds one consumer"
         raise TraceError(f"[trace] a fork feeds several consumers; {key!r} is {what}; trace.forks lists all forks")
 
+    @property
+    def audited(self) -> bool:
+        """Whether the audit was made."""
+        return self._audit is not None
+
     def audit(self) -> Audit:
         """Whether every gradient is the sum of what came over its edges, and what is not: `.ok`, `.failures`."""
         if self._audit is None:

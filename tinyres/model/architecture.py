@@ -61,7 +61,7 @@ def _class(name: str) -> type[Layer]:
 
 
 def _encode_graph(model: Functional) -> dict[str, Any]:
-    layers = model.layers
+    layers = [layer for _, layer in model._children()]  # Inputs too, which a Sequential does not list
     number = {id(layer): i for i, layer in enumerate(layers)}
     slots: dict[Symbolic, int] = {}
     for symbolic in model.inputs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
@@ -31,7 +30,7 @@ def get(owner: str, activation: str | Callable[[Tensor], Tensor] | None) -> Call
     if callable(activation) and not isinstance(activation, type):
         return activation
     known = ", ".join(ACTIVATIONS)
-    raise ArgumentError(f"[{owner}] known activations are {known}; got {activation!r}; use one, or a function of a Tensor")
+    raise ArgumentError(f"[{owner}] known activations are {known}; got {activation!r}; use one, or your own function")
 
 
 class Activation(Layer):
@@ -51,7 +50,7 @@ class Activation(Layer):
         self._function = get("Activation", activation)
 
     @property
-    def final_activation(self) -> str | None:  # type: ignore[override]
+    def final_activation(self) -> str | None:
         """ "softmax" or "sigmoid" if this applies it, else None."""
         return self.activation if isinstance(self.activation, str) and self.activation in WITH_LOGITS else None
 
@@ -90,7 +89,7 @@ class Softmax(Layer):
         self.axis = axis
 
     @property
-    def final_activation(self) -> str | None:  # type: ignore[override]
+    def final_activation(self) -> str | None:
         """ "softmax" over the last axis, else None."""
         return "softmax" if self.axis == -1 else None
 

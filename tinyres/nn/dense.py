@@ -41,7 +41,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(name)
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ArgumentError(f"[Dense] units is the number of outputs, an integer of at least 1; got {units!r}; choose one")
+            raise ArgumentError(f"[Dense] units is the number of outputs, at least 1; got {units!r}; give an integer")
         self.units = int(units)
         self.activation = activation
         self.use_bias = bool(use_bias)
@@ -52,7 +52,7 @@ class Dense(Layer):
         self._function = None if self._fused or activation in (None, "linear") else function
 
     @property
-    def final_activation(self) -> str | None:  # type: ignore[override]
+    def final_activation(self) -> str | None:
         """ "softmax" or "sigmoid" if that is its activation, else None."""
         named = isinstance(self.activation, str) and self.activation in activations.WITH_LOGITS
         return self.activation if named else None  # type: ignore[return-value]

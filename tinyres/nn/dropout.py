@@ -24,7 +24,7 @@ class Dropout(Layer):
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
-            raise ArgumentError(f"[Dropout] the rate is a number from 0 up to, not including, 1; got {rate!r}; choose one")
+            raise ArgumentError(f"[Dropout] the rate is the share to drop, 0 <= rate < 1; got {rate!r}; choose one")
         self.rate = float(rate)
         self.seed = seed
         self.generator = None if seed is None else Generator(seed)

@@ -8,7 +8,7 @@ every node on the tape knows which call of which layer, in which block and from 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,8 @@ class Functional(Layer):
         self._single_input = isinstance(inputs, Symbolic)
         self._single_output = isinstance(outputs, Symbolic)
         self.calls = _calls_between(owner, self.inputs, self.outputs)
+        if not self.calls:
+            raise ArgumentError(f"[{owner}] the outputs must come out of layers; got the inputs themselves; call a layer")
         entries = [s.producer for s in self.inputs]
         self._table = _named(owner, sorted({*entries, *self.calls}, key=lambda call: call.index))
         self._slot_of: dict[Symbolic, int] = {s: i for i, s in enumerate(self.inputs)}
@@ -101,7 +103,8 @@ class Functional(Layer):
     def call(self, inputs: Any, training: bool = False, logits: bool = False) -> Any:
         """Run all steps. logits: stop before the softmax or sigmoid at the output (see `final_activation`)."""
         if not self.steps:
-            raise ArgumentError(f"[{type(self).__name__}] it has no layers; got {self!r}; give inputs and outputs, or define call")
+            owner = type(self).__name__
+            raise ArgumentError(f"[{owner}] it has no layers yet; got a call; give inputs and outputs, or define call")
         values: list[Any] = [None] * len(self._slot_of)
         values[: len(self.inputs)] = self._arranged(inputs)
         outer = state.scope
@@ -142,6 +145,10 @@ class Functional(Layer):
     def layers(self) -> list[Layer]:
         """The layers in the order in which they were called, Inputs first."""
         return [layer for _, layer in self._children()]
+
+    def named_layers(self) -> dict[str, Layer]:
+        """Every layer by path, Inputs included, in the order in which they were called."""
+        return dict(self._children())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this path ("block3/dense"), or with this last part if only one has it, or at this index."""
@@ -214,14 +221,17 @@ class Functional(Layer):
         return self._table if self.steps else super()._children()
 
     @property
+    def path(self) -> str:
+        """The path within the model or layer around it, "" for a model of its own."""
+        return self._path or ""
+
+    @property
     def _prefix(self) -> str:
         return ""
 
-    def set_path(self, path: str) -> None:
-        """Note the path as a layer of another model; parameters are named from there."""
-        self._path = path
-        for leaf_path, layer in self._children():
-            layer.set_path(joined(path, leaf_path))
+    def __repr__(self) -> str:
+        name = f'"{self._name or self.default_name}"'
+        return f"<{type(self).__name__} {name}, {len(self.layers)} layers{'' if self.built else ', not built'}>"
 
     def _scope(self, outer: Scope | None) -> Scope | None:
         if context.training is None or outer is None:
@@ -232,7 +242,8 @@ class Functional(Layer):
         if not self.steps:
             return super()._as_tensors(args)
         if len(args) != 1:
-            raise ArgumentError(f"[{type(self).__name__}] a model is called on one argument; got {len(args)}; put them into a list")
+            owner = type(self).__name__
+            raise ArgumentError(f"[{owner}] a model is called on one argument; got {len(args)}; put them into a list")
         return args
 
     def _arranged(self, inputs: Any) -> list[Tensor]:
@@ -243,11 +254,11 @@ class Functional(Layer):
             if sorted(inputs) != sorted(names):  # type: ignore[type-var]
                 raise ArgumentError(f"[{owner}] the inputs are {names}; got {sorted(inputs)}; give one value for each")
             inputs = [inputs[name] for name in names]
-        elif len(self.inputs) == 1 and not (isinstance(inputs, (list, tuple)) and _holds_arrays(inputs) and len(inputs) == 1):
+        elif len(names) == 1 and not _is_list_of_one(inputs):
             inputs = [inputs]
         elif not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
             got = f"{len(inputs)} values" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ArgumentError(f"[{owner}] the model has inputs {names}; got {got}; give a list with one value for each")
+            raise ArgumentError(f"[{owner}] the inputs are {names}; got {got}; give a list with one value for each")
         return [_checked_input(owner, value, symbolic) for value, symbolic in zip(inputs, self.inputs)]
 
     def _made_steps(self) -> list[Step]:
@@ -322,8 +333,8 @@ def _named(owner: str, calls: Iterable[Call]) -> list[tuple[str, Layer]]:
     return list(zip(paths, layers))
 
 
-def _holds_arrays(values: Sequence[Any]) -> bool:
-    return any(isinstance(value, (Tensor, np.ndarray)) for value in values)
+def _is_list_of_one(inputs: Any) -> bool:
+    return isinstance(inputs, (list, tuple)) and len(inputs) == 1 and isinstance(inputs[0], (Tensor, np.ndarray))
 
 
 def _checked_input(owner: str, value: Any, symbolic: Symbolic) -> Tensor:
@@ -337,11 +348,11 @@ def _checked_input(owner: str, value: Any, symbolic: Symbolic) -> Tensor:
         )
     if t.dtype is not symbolic.dtype:
         raise DTypeError(
-            f'[{owner}] the input "{name}" is {symbolic.dtype}; got a {t.dtype} Tensor; use x.astype("{symbolic.dtype}") '
-            "or model.astype(...)"
+            f'[{owner}] the input "{name}" is {symbolic.dtype}; got a {t.dtype} Tensor; '
+            f'use x.astype("{symbolic.dtype}"), or model.astype to change the model'
         )
     if t.node is None:
-        return Tensor(t.buffer, t.shape, t.dtype, leaf(t.buffer, t.shape, t.dtype, t.requires_grad, name), t.requires_grad)
+        return Tensor(t.buffer, t.shape, t.dtype, leaf(t.buffer, t.shape, t.dtype, False, name))
     if t.node.op is None and t.node.name is None:
         t.node.name = name
     return t

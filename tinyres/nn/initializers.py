@@ -179,7 +179,7 @@ def get(identifier: str | Initializer | Callable[..., Any]) -> Callable[[Sequenc
     if callable(identifier) and not isinstance(identifier, type):
         return identifier
     known = ", ".join(sorted(INITIALIZERS))
-    raise ArgumentError(f"[initializer] known names are {known}; got {identifier!r}; use one, or a function of the shape")
+    raise ArgumentError(f"[initializer] known names are {known}; got {identifier!r}; use one, or your own function")
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:

@@ -57,9 +57,6 @@ class Layer:
     Tensor([2., 4.], shape=(2,), dtype=float32)
     """
 
-    final_activation: str | None = None
-    """ "softmax" or "sigmoid" where the output is one and `logits` can give what it was made of."""
-
     _takes_training = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -172,6 +169,11 @@ class Layer:
         return self._path or joined(self.scope or "", self._name or self.default_name)
 
     @property
+    def final_activation(self) -> str | None:
+        """ "softmax" or "sigmoid" if the output is one and `logits` gives what it is made of, else None."""
+        return None
+
+    @property
     def trainable(self) -> bool:
         """Whether the weights of this layer and its sublayers get gradients; set it to False to freeze them.
 
@@ -232,7 +234,7 @@ class Layer:
         own = self.named_weights()
         if len(weights) != len(own):
             raise ShapeError(
-                f"[set_weights] {self.path} has {len(own)} weights; got {len(weights)}; give them in the order of .weights"
+                f"[set_weights] {self!r} has {len(own)} weights; got {len(weights)}; give them in the order of .weights"
             )
         arrays = [np.asarray(value) for value in weights]
         for (name, parameter), array in zip(own.items(), arrays):
@@ -313,8 +315,10 @@ class Layer:
         if isinstance(value, (list, tuple)):
             if any(isinstance(item, (Tensor, np.ndarray)) for item in value):
                 return [self._as_tensor(item) for item in value]
-            return tensor(value, dtype=self.dtype)  # type: ignore[arg-type]
-        return value if isinstance(value, Tensor) or not hasattr(value, "__array__") else tensor(value, dtype=self.dtype)
+            return tensor(value, dtype=self.dtype)
+        if isinstance(value, Tensor) or not hasattr(value, "__array__"):
+            return value
+        return tensor(value, dtype=self.dtype)
 
     def _own_weights(self) -> tuple[dict[str, Parameter], dict[str, Parameter]]:
         """(trained, kept), by leaf name: what add_weight made, then other Parameters among the attributes."""
@@ -409,5 +413,5 @@ def _checked_shape(owner: str, leaf: str, shape: Any) -> tuple[int, ...]:
     except TypeError:
         sizes = (-1,)
     if any(n < 0 for n in sizes):
-        raise ShapeError(f"[{owner}] the shape of {leaf} must be known sizes; got {shape}; use input_shape[-1], not the batch")
+        raise ShapeError(f"[{owner}] a weight needs known sizes; got {shape} for {leaf}; leave out the batch axis")
     return sizes

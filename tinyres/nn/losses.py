@@ -98,9 +98,10 @@ class Loss:
         with entered(Scope("loss", "", self.name, state.scope)):
             value = self.function(prediction, target)
         if not isinstance(value, Tensor):
-            raise ArgumentError(f"[{self.name}] a loss must return a Tensor; got {type(value).__name__}; compute it with ops")
+            got = type(value).__name__
+            raise ArgumentError(f"[{self.name}] a loss must return a Tensor; got {got}; compute it with ops")
         if value.size != 1:
-            raise ShapeError(f"[{self.name}] a loss must return one number; got shape {value.shape}; end it with .mean()")
+            raise ShapeError(f"[{self.name}] a loss must be one number; got shape {value.shape}; end it with .mean()")
         return value
 
     def __repr__(self) -> str:
@@ -191,7 +192,7 @@ def _paired(op: str, prediction: Tensor, target: Any) -> Any:
             hint = 'for integer labels use the loss "sparse_categorical_crossentropy"'
         raise ShapeError(f"[{op}] prediction {prediction.shape} and target {shape} differ; {hint}")
     if 0 in shape:
-        raise ShapeError(f"[{op}] the batch is empty, its mean is not defined: got shape {shape}; give at least one example")
+        raise ShapeError(f"[{op}] the batch is empty, it has no mean; got shape {shape}; give at least one example")
     return target
 
 

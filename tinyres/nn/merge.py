@@ -21,12 +21,12 @@ class _Merge(Layer):
     def _check(self, shapes: Any) -> None:
         owner = type(self).__name__
         if not isinstance(shapes, list) or len(shapes) < 2:
-            raise ShapeError(f"[{owner}] it joins a list of at least two tensors; got {shapes}; write {owner}()([x, shortcut])")
+            raise ShapeError(f"[{owner}] it joins a list of two tensors or more; got {shapes}; write {owner}()([x, y])")
         if any(shape != shapes[0] for shape in shapes):
             listed = " and ".join(map(str, shapes))
             raise ShapeError(
                 f"[{owner}] the inputs must have equal shapes; got {listed}; "
-                f"bring them to one width first, as with layers.Dense({shapes[0][-1] if shapes[0] else 1}) on the other one"
+                "bring them to one width first, as by a layers.Dense on the skip"
             )
 
     def _checked(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -90,7 +90,7 @@ class Concatenate(Layer):
     def build(self, input_shape: Any) -> None:
         """Check that there is a list."""
         if not isinstance(input_shape, list):
-            raise ShapeError(f"[Concatenate] it joins a list of tensors; got {input_shape}; write Concatenate()([x, y])")
+            raise ShapeError(f"[Concatenate] it joins a list of tensors; got {input_shape}; call it on [x, y]")
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """The tensors side by side."""

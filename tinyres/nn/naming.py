@@ -49,7 +49,7 @@ def unique_paths(owner: str, candidates: Sequence[Candidate]) -> list[str]:
         if candidate.chosen:
             path = joined(candidate.scope, candidate.name or candidate.default)
             if path in taken:
-                raise ArgumentError(f'[{owner}] names must be unique; got two layers named "{path}"; rename one of them')
+                raise ArgumentError(f'[{owner}] names must be unique; got "{path}" for two layers; rename one of them')
             taken.add(path)
     paths = []
     for candidate in candidates:

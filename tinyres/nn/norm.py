@@ -48,9 +48,9 @@ class BatchNormalization(Layer):
     ) -> None:
         super().__init__(name)
         if not 0.0 <= momentum <= 1.0:
-            raise ArgumentError(f"[BatchNormalization] momentum is between 0 and 1; got {momentum!r}; Keras' default is 0.99")
+            raise ArgumentError(f"[BatchNormalization] momentum is within 0..1; got {momentum!r}; the default is 0.99")
         if not epsilon >= 0.0:
-            raise ArgumentError(f"[BatchNormalization] epsilon is at least 0; got {epsilon!r}; Keras' default is 0.001")
+            raise ArgumentError(f"[BatchNormalization] epsilon is at least 0; got {epsilon!r}; the default is 0.001")
         self.momentum = float(momentum)
         self.epsilon = float(epsilon)
         self.center = bool(center)

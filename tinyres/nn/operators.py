@@ -1,4 +1,4 @@
-"""The layers that nobody writes: what an Input is in a model, and what Python's operators on symbolic tensors record."""
+"""The layers that nobody writes: what an Input is in a model, and what operators on symbolic tensors record."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyres.engine.op import Op, apply
+from tinyres.engine.state import user_source
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import DTypeError, ShapeError
 from tinyres.nn.layer import Layer
 from tinyres.nn.symbolic import Call, Symbolic, current_block
-from tinyres.engine.state import user_source
 
 
 class InputLayer(Layer):
@@ -47,7 +47,7 @@ def Input(shape: Sequence[int], name: str | None = None, dtype: DTypeLike = "flo
     """
     if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
         hint = f"({shape},)" if isinstance(shape, int) else "(64,)"
-        raise ShapeError(f"[Input] the shape is the sizes of one sample, without the batch; got {shape!r}; write shape={hint}")
+        raise ShapeError(f"[Input] the shape is that of one sample, without batch; got {shape!r}; write shape={hint}")
     kind = tensor(0, dtype=dtype).dtype
     layer = InputLayer([int(n) for n in shape], kind, name)
     layer.scope = current_block()
@@ -115,8 +115,8 @@ def recorded_operator(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> 
             continue
         if not isinstance(t, Tensor) or t.node is not None and t.node.op is not None:
             raise DTypeError(
-                f"[{op.name}] with a symbolic tensor, the other operand is symbolic, a number, an array or a Parameter; "
-                f"got {type(t).__name__}; compute it in an own layer"
+                f"[{op.name}] with a symbolic tensor go symbolic ones, numbers, arrays and Parameters; "
+                f"got {'what an op gave' if isinstance(t, Tensor) else type(t).__name__}; compute it in an own layer"
             )
         constants[i] = t
     return OpLayer(op, attrs, constants)(operands)

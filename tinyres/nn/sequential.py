@@ -24,7 +24,8 @@ class SequentialStructure(Functional):
         self._entry: Symbolic | None = None
         self._exit: Symbolic | None = None
         if layers is not None and not isinstance(layers, (list, tuple)):
-            raise ArgumentError(f"[Sequential] it takes a list of layers; got {type(layers).__name__}; write Sequential([...])")
+            got = type(layers).__name__
+            raise ArgumentError(f"[Sequential] it takes a list of layers; got {got}; write Sequential([...])")
         for layer in layers or ():
             self._append(layer)
         self._reconnect()
@@ -40,9 +41,9 @@ class SequentialStructure(Functional):
             raise ArgumentError("[Sequential] it has no layers yet; got called; add some first")
         if not isinstance(input_shape, tuple) or len(input_shape) < 2:
             raise ShapeError(
-                f"[Sequential] it takes one batch of shape (n, ...); got {input_shape}; for one sample use x.reshape(1, -1)"
+                f"[Sequential] it takes a batch, (n, ...); got shape {input_shape}; for one sample use x.reshape(1, -1)"
             )
-        self._enter(Input(shape=input_shape[1:]))  # type: ignore[arg-type]
+        self._enter(Input(shape=input_shape[1:]))
         self._reconnect()
 
     @property

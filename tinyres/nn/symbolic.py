@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tinyres import ops
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import Kernel
 from tinyres.engine.node import leaf
 from tinyres.engine.op import Op
 from tinyres.engine.state import no_grad, state, user_source
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
-from tinyres.launch import recording
+from tinyres.launch import DryRecorder, recording
+from tinyres.ops.methods import OPERATORS
 
 if TYPE_CHECKING:
     from tinyres.nn.layer import Layer
@@ -78,50 +77,28 @@ class Symbolic:
 
         return recorded_operator(op, inputs, attrs)
 
+    @property
+    def T(self) -> NoReturn:
+        """Not possible: the batch stays the first axis."""
+        raise ShapeError(
+            f"[Input] a symbolic tensor keeps its batch as the first axis; got .T of shape {self.shape}; "
+            "use x.transpose(0, 2, 1) with axis 0 first, or do it in an own layer"
+        )
+
+    def flatten(self) -> Symbolic:
+        """Recorded as layers.Flatten: the batch stays."""
+        from tinyres.nn.shape import Flatten
+
+        return Flatten()(self)
+
     def __getattr__(self, name: str) -> Callable[..., Symbolic]:
         """The methods that Tensors have (`x.sum(axis=1)`), recorded."""
         method = None if name.startswith("_") else getattr(Tensor, name, None)
         if not callable(method) or name in _NEEDS_VALUES:
             raise AttributeError(
-                f"[Input] a symbolic tensor of shape {self.shape} has no {name!r}: it has no values before the model runs"
+                f"[Input] a symbolic tensor has no values before the model runs; got .{name} for shape {self.shape}"
             )
         return lambda *args, **kwargs: method(self, *args, **kwargs)
-
-    def __add__(self, other: Any) -> Symbolic:
-        return ops.add(self, other)
-
-    def __radd__(self, other: Any) -> Symbolic:
-        return ops.add(other, self)
-
-    def __sub__(self, other: Any) -> Symbolic:
-        return ops.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Symbolic:
-        return ops.sub(other, self)
-
-    def __mul__(self, other: Any) -> Symbolic:
-        return ops.mul(self, other)
-
-    def __rmul__(self, other: Any) -> Symbolic:
-        return ops.mul(other, self)
-
-    def __truediv__(self, other: Any) -> Symbolic:
-        return ops.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Symbolic:
-        return ops.div(other, self)
-
-    def __pow__(self, other: Any) -> Symbolic:
-        return ops.pow(self, other)
-
-    def __matmul__(self, other: Any) -> Symbolic:
-        return ops.matmul(self, other)
-
-    def __neg__(self) -> Symbolic:
-        return ops.neg(self)
-
-    def __abs__(self) -> Symbolic:
-        return ops.abs(self)
 
     def __bool__(self) -> NoReturn:
         self._no_value("its truth")
@@ -147,6 +124,10 @@ class Symbolic:
     def __repr__(self) -> str:
         return f"Symbolic(shape={self.shape}, dtype={self.dtype}, from={self.producer.layer!r})"
 
+
+for _name, _operator in OPERATORS.items():
+    if _name not in ("__eq__", "__ne__"):  # a Symbolic is a key: equal is identical
+        setattr(Symbolic, _name, _operator)
 
 _NEEDS_VALUES = frozenset(("backward", "item", "numpy", "tolist", "assign"))
 
@@ -181,28 +162,11 @@ class Call:
         return list(symbolics((self.args, self.kwargs)))
 
 
-class DryRecorder:
-    """Takes kernel calls and runs none: for the shapes of what a layer gives."""
-
-    remedy = "write the layer's call in ops on Tensors, so that it runs before there is data"
-
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None:
-        """Nothing is kept."""
-
-
-_DRY = DryRecorder()
+_DRY = DryRecorder("write the layer's call in ops on Tensors, so that it runs before there is data")
 
 
 def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call `layer` on arguments that hold Symbolics: the outputs, as Symbolics in the structure that `call` returned."""
+    """Call `layer` on arguments that hold Symbolics: its outputs as Symbolics, in the structure that `call` gave."""
     call = Call(layer, args, kwargs, current_block(), user_source())
     layer.build_for(args)
     with recording(_DRY), no_grad():

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import Kernel
 from tinyres.engine.layout import Shape, contiguous_strides, strided_copy
 from tinyres.engine.op import OPS, Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError
-from tinyres.launch import recording
+from tinyres.launch import DryRecorder, recording
 
 
 class CustomOp(Op):
@@ -26,21 +25,7 @@ class CustomOp(Op):
             raise ArgumentError(f"[custom_vjp] {self.name!r} is an op of tinyres; got it as a name; choose another")
 
 
-class _Dry:
-    """Takes the place of the machine while only the output's shape is asked for."""
-
-    remedy = "write the forward of an own op with tinyres ops only"
-
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None:
-        pass
+_SHAPES_ONLY = DryRecorder("write the forward of an own op with tinyres ops only, and read no values in it")
 
 
 def custom_vjp(
@@ -85,7 +70,7 @@ def custom_vjp(
         return output
 
     def shape(*inputs: Tensor) -> Shape:
-        with recording(_Dry()):
+        with recording(_SHAPES_ONLY):
             return run(*inputs).shape
 
     def fill(out: Buffer, *inputs: Tensor) -> None:

@@ -40,7 +40,7 @@ def mse(prediction: Operand, target: Operand) -> Tensor:
     prediction, target: the same shape. Raises ShapeError where they differ or are empty.
 
     >>> import tinyres as tr
-    >>> tr.mse(tr.tensor([1.0, 2.0]), tr.tensor([1.0, 4.0]))
+    >>> tr.losses.mse(tr.tensor([1.0, 2.0]), tr.tensor([1.0, 4.0]))
     Tensor(2., shape=(), dtype=float32)
     """
     prediction, target = _paired("mse", prediction, target)
@@ -53,7 +53,7 @@ def binary_cross_entropy(probabilities: Operand, target: Operand) -> Tensor:
     probabilities, target: the same shape, in 0..1. Raises ShapeError where they differ or are empty.
 
     >>> import tinyres as tr
-    >>> tr.binary_cross_entropy(tr.tensor([0.5, 0.5]), tr.tensor([0.0, 1.0]))
+    >>> tr.losses.binary_cross_entropy(tr.tensor([0.5, 0.5]), tr.tensor([0.0, 1.0]))
     Tensor(0.6931, shape=(), dtype=float32)
     """
     probabilities, target = _paired("binary_cross_entropy", probabilities, target)
@@ -67,7 +67,7 @@ def binary_cross_entropy_with_logits(logits: Operand, target: Operand) -> Tensor
     logits, target: the same shape, targets in 0..1. Raises ShapeError where they differ or are empty.
 
     >>> import tinyres as tr
-    >>> tr.binary_cross_entropy_with_logits(tr.tensor([0.0, 100.0]), tr.tensor([0.0, 1.0]))
+    >>> tr.losses.binary_cross_entropy_with_logits(tr.tensor([0.0, 100.0]), tr.tensor([0.0, 1.0]))
     Tensor(0.3466, shape=(), dtype=float32)
     """
     logits, target = _paired("binary_cross_entropy_with_logits", logits, target)

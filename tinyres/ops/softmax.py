@@ -167,7 +167,7 @@ def softmax_cross_entropy(logits: Operand, labels: Tensor | ArrayLike) -> Tensor
     not integers, ShapeError where the shapes do not fit or the batch is empty.
 
     >>> import tinyres as tr
-    >>> tr.softmax_cross_entropy(tr.tensor([[0.0, 0.0], [0.0, 9.0]]), [0, 1])
+    >>> tr.losses.softmax_cross_entropy(tr.tensor([[0.0, 0.0], [0.0, 9.0]]), [0, 1])
     Tensor(0.3466, shape=(), dtype=float32)
     """
     if not isinstance(logits, Tensor):

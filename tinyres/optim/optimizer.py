@@ -22,6 +22,8 @@ from tinyres.launch import door, launch, refuse_while_recording
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
 LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
 
+OPTIMIZERS: dict[str, type[Optimizer]] = {}
+
 
 class Optimizer:
     """Moves parameters against their gradients; the base of SGD, Adam and AdamW.
@@ -30,12 +32,16 @@ class Optimizer:
     weight_decay: how strongly parameters are pulled to zero. clip_norm: all gradients together are scaled down to
     this L2 norm where theirs is larger; None: never.
 
-    A subclass names its per-parameter state in `slots` and launches its kernel in `update`.
+    A subclass has a `name`, names its per-parameter state in `slots`, and launches its kernel in `update`.
     Raises ArgumentError for numbers out of range, DTypeError for params that are not such Tensors.
     """
 
     name: ClassVar[str]
     slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        OPTIMIZERS[cls.name] = cls
 
     def __init__(
         self,

@@ -1,0 +1,122 @@
+/* What this machine can do, and OpenBLAS without Python around it. Built by roofline.py for the machine it runs on.
+ *
+ * The limits are loops that do nothing else: multiply-adds between registers, and streams over arrays that the caller
+ * sizes to a level of the cache. `repeat` runs are timed as one. */
+#include <stdint.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define WIDTH 64
+#elif defined(__AVX__)
+#define WIDTH 32
+#else
+#define WIDTH 16
+#endif
+#define LANES (WIDTH / 4)
+#define CHAINS 12 /* at least latency x ports of any core, few enough to stay in 16 registers */
+
+typedef float vec __attribute__((vector_size(WIDTH), aligned(4), may_alias));
+
+/* Two operations per lane and chain in every round; the result depends on all of them. */
+int64_t fma_operations(int64_t rounds) { return rounds * CHAINS * LANES * 2; }
+
+float fma_chains(int64_t rounds, float scale, float shift)
+{
+    vec chain[CHAINS];
+    for (int c = 0; c < CHAINS; c++)
+        for (int lane = 0; lane < LANES; lane++)
+            chain[c][lane] = (float)(c + lane);
+    for (int64_t round = 0; round < rounds; round++)
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++)
+            chain[c] = chain[c] * scale + shift;
+    float total = 0;
+    for (int c = 0; c < CHAINS; c++)
+        for (int lane = 0; lane < LANES; lane++)
+            total += chain[c][lane];
+    return total;
+}
+
+#define BETWEEN_RUNS __asm__ volatile("" ::: "memory")
+
+/* a[n] is read; n is a multiple of 8 vectors, as in all streams here. */
+float stream_read(const float *a, int64_t n, int64_t repeat)
+{
+    vec sum[8] = {{0}};
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 8 * LANES)
+#pragma GCC unroll 8
+            for (int u = 0; u < 8; u++)
+                sum[u] += *(const vec *)(a + i + u * LANES);
+        BETWEEN_RUNS;
+    }
+    return (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7])[0];
+}
+
+/* out[n] = a[n] */
+void stream_copy(float *out, const float *a, int64_t n, int64_t repeat)
+{
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 4 * LANES)
+#pragma GCC unroll 4
+            for (int u = 0; u < 4; u++)
+                *(vec *)(out + i + u * LANES) = *(const vec *)(a + i + u * LANES);
+        BETWEEN_RUNS;
+    }
+}
+
+/* out[n] = a[n] + scale * b[n] */
+void stream_triad(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat)
+{
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 4 * LANES)
+#pragma GCC unroll 4
+            for (int u = 0; u < 4; u++) {
+                int64_t at = i + u * LANES;
+                *(vec *)(out + at) = *(const vec *)(a + at) + scale * *(const vec *)(b + at);
+            }
+        BETWEEN_RUNS;
+    }
+}
+
+/* The same with stores that bypass the caches, where the instruction set has them; out is 64-byte aligned. */
+#if defined(__AVX__)
+void stream_copy_past_caches(float *out, const float *a, int64_t n, int64_t repeat)
+{
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 8)
+            _mm256_stream_ps(out + i, _mm256_loadu_ps(a + i));
+        _mm_sfence();
+    }
+}
+
+void stream_triad_past_caches(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat)
+{
+    __m256 scales = _mm256_set1_ps(scale);
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 8)
+            _mm256_stream_ps(out + i, _mm256_add_ps(_mm256_loadu_ps(a + i), _mm256_mul_ps(scales, _mm256_loadu_ps(b + i))));
+        _mm_sfence();
+    }
+}
+#else
+void stream_copy_past_caches(float *out, const float *a, int64_t n, int64_t repeat) { stream_copy(out, a, n, repeat); }
+void stream_triad_past_caches(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat)
+{
+    stream_triad(out, a, b, scale, n, repeat);
+}
+#endif
+
+/* cblas_sgemm with 64-bit sizes, row major: c[m, n] = op(a) op(b), `repeat` times. */
+typedef void (*sgemm)(int order, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+                      const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+
+void repeat_sgemm(sgemm gemm, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
+                  const float *b, float *c, int64_t repeat)
+{
+    for (int64_t run = 0; run < repeat; run++)
+        gemm(101, transpose_a ? 112 : 111, transpose_b ? 112 : 111, m, n, k, 1.0f, a, transpose_a ? m : k, b,
+             transpose_b ? k : n, 0.0f, c, n);
+}

@@ -1,0 +1,121 @@
+"""The limits of the machine, measured in the run whose rows are compared with them.
+
+Peak arithmetic is the rate of multiply-adds that never leave the registers; bandwidth is that of a read, copy or triad
+loop over arrays of the same total size as the row's, so that it is the right level of the cache; above the last level
+the better of ordinary and cache-bypassing stores. Each number is the best of several runs: a limit, not a typical value.
+`roofline.c` holds the loops and is compiled on first use.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SOURCE = Path(__file__).with_name("roofline.c")
+RUNS = 9
+RUN_SECONDS = 2e-3
+BLOCK = 128  # floats: the streams are unrolled to 8 vectors of at most 16 lanes
+BYTES_PER_ELEMENT = {"read": 4, "copy": 8, "triad": 12}
+
+# Working sets that lie within a level of the cache on the machines of the last ten years.
+LEVELS = {"L1": 16 << 10, "L2": 192 << 10, "L3": 8 << 20, "memory": 256 << 20}
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """roofline.c, compiled for this machine. Raises RuntimeError with the compiler's words if that fails."""
+    folder = tempfile.mkdtemp(prefix="tinyres-roofline-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = os.path.join(folder, "roofline.so")
+    compiler = os.environ.get("CC", "cc")
+    for machine in ("-march=native", "-mcpu=native"):
+        command = [compiler, "-O3", machine, "-ffp-contract=fast", "-fPIC", "-shared", str(SOURCE), "-o", target]
+        built = subprocess.run(command, capture_output=True, text=True)
+        if built.returncode == 0:
+            break
+    else:
+        raise RuntimeError(f"the roofline could not be compiled: {' '.join(command)}\n{built.stderr}")
+    lib = ctypes.CDLL(target)
+    lib.fma_operations.restype = ctypes.c_int64
+    lib.fma_chains.restype = lib.stream_read.restype = ctypes.c_float
+    return lib
+
+
+def aligned(shape: tuple[int, ...] | int, dtype: type = np.float32) -> np.ndarray:
+    """An array of zeros on a 64-byte boundary."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def pointer(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+@functools.cache
+def fma_peak() -> float:
+    """FLOP/s of one core, float32."""
+    lib = library()
+
+    def run(rounds: int) -> None:
+        lib.fma_chains(ctypes.c_int64(rounds), ctypes.c_float(0.5), ctypes.c_float(1.0))
+
+    return best_rate(run, lib.fma_operations(ctypes.c_int64(1)))
+
+
+@functools.cache
+def bandwidth(kind: str, total_bytes: int) -> float:
+    """Bytes per second of a "read", "copy" or "triad" whose arrays take total_bytes together.
+
+    Bytes are those that the loop names: what a store reads into the cache first is not counted.
+    """
+    return max(best_rate(run, moved) for run, moved in streams(kind, total_bytes))
+
+
+def streams(kind: str, total_bytes: int) -> list[tuple[Callable[[int], object], int]]:
+    """The loops of this kind as `run(repeat)`, ordinary stores first, and the bytes that one repeat moves."""
+    lib = library()
+    n = max(BLOCK, round(total_bytes / BYTES_PER_ELEMENT[kind] / BLOCK) * BLOCK)
+    out, a, b = aligned(n), aligned(n), aligned(n)
+    a[:] = b[:] = 1.0
+    size, scale = ctypes.c_int64(n), ctypes.c_float(0.5)
+    operands = {
+        "read": (pointer(a),),
+        "copy": (pointer(out), pointer(a)),
+        "triad": (pointer(out), pointer(a), pointer(b), scale),
+    }[kind]
+    loops = [getattr(lib, f"stream_{kind}")]
+    if kind != "read":
+        loops.append(getattr(lib, f"stream_{kind}_past_caches"))
+
+    def runner(loop: Callable[..., object]) -> Callable[[int], object]:
+        arrays = out, a, b  # operands are bare addresses
+        return lambda repeat: loop(*operands, size, ctypes.c_int64(repeat)) if arrays else None
+
+    return [(runner(loop), n * BYTES_PER_ELEMENT[kind]) for loop in loops]
+
+
+def best_rate(run: Callable[[int], object], amount: float) -> float:
+    """The best amount per second of several timed `run(repeat)`, each of about RUN_SECONDS."""
+    repeat = 1
+    while (seconds := _timed(run, repeat)) < RUN_SECONDS / 4:
+        repeat *= 2
+    repeat = max(1, round(repeat * RUN_SECONDS / seconds))
+    return amount * repeat / min(_timed(run, repeat) for _ in range(RUNS))
+
+
+def _timed(run: Callable[[int], object], repeat: int) -> float:
+    start = time.perf_counter()
+    run(repeat)
+    return time.perf_counter() - start

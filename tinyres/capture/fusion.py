@@ -1,0 +1,121 @@
+"""Passes that let one call do the work of two, with the rounding of the two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tinyres.backends.kernels import ACCUMULATE, GEMM_DEPTH, RELU
+from tinyres.capture.program import NO_SLOT, Call, Program
+
+RELU_EPILOGUES = frozenset({"matmul", "add", "batchnorm", "batchnorm_inference"})
+
+
+def fuse_relu(program: Program) -> Program:
+    """A ReLU of something that nobody else reads becomes the epilogue of the call that makes it."""
+    uses = _Uses(program)
+    calls: list[Call | None] = list(program.calls)
+    fused = 0
+    for j, call in enumerate(program.calls):
+        if call.kernel.name != "relu":
+            continue
+        source, target = call.ins[0], call.outs[0]
+        i = uses.only_writer(source)
+        if i is None or uses.readers(source) != [j] or uses.only_writer(target) != j:
+            continue
+        producer = calls[i]
+        if producer is None or producer.outs[0] != source or producer.kernel.name not in RELU_EPILOGUES:
+            continue
+        calls[i] = replace(producer, outs=(target, *producer.outs[1:]), flags=producer.flags | RELU)
+        calls[j] = None
+        fused += 1
+    return program.with_calls([c for c in calls if c is not None], ("relu", f"{fused} ReLUs became epilogues"))
+
+
+def accumulate_into_matmul(program: Program) -> Program:
+    """total = total + a @ b of a gradient becomes a matmul with β = 1 into the total, where K fits one block.
+
+    The product is summed in full before it is added, so the rounding is that of the two calls.
+    """
+    uses = _Uses(program)
+    calls: list[Call | None] = list(program.calls)
+    same: dict[int, int] = {}
+    fused = 0
+    for j, call in enumerate(program.calls):
+        if call.kernel.name != "add" or call.flags != 0:
+            continue
+        for product, total in (call.ins, call.ins[::-1]):
+            i = uses.only_writer(product)
+            if i is None or uses.readers(product) != [j]:
+                continue
+            matmul = calls[i]
+            if matmul is None or not _plain_matmul(matmul) or not uses.may_take_over(total, call.outs[0], i, j):
+                continue
+            if uses.changed_between(matmul.reads, i, j):
+                continue
+            calls[i] = None
+            calls[j] = replace(matmul, outs=(total,), flags=matmul.flags | ACCUMULATE)
+            if call.outs[0] != total:
+                same[call.outs[0]] = total
+            fused += 1
+            break
+    kept = [_renamed(c, same) for c in calls if c is not None]
+    return program.with_calls(kept, ("accumulate", f"{fused} gradient sums moved into their matmul"))
+
+
+class _Uses:
+    """Where each slot is written and read, by call number."""
+
+    def __init__(self, program: Program) -> None:
+        self._slots = program.slots
+        self._writes: dict[int, list[int]] = {}
+        self._reads: dict[int, list[int]] = {}
+        for i, call in enumerate(program.calls):
+            for slot in call.reads:
+                seen = self._reads.setdefault(slot, [])
+                if not seen or seen[-1] != i:
+                    seen.append(i)
+            for slot in call.writes:
+                self._writes.setdefault(slot, []).append(i)
+
+    def only_writer(self, slot: int) -> int | None:
+        """The one call that writes a temporary or an output; None for anything else."""
+        writers = self._writes.get(slot, [])
+        return writers[0] if len(writers) == 1 and self._slots[slot].role in ("temporary", "output") else None
+
+    def readers(self, slot: int) -> list[int]:
+        """The calls that read a temporary; an output is also read from outside."""
+        return self._reads.get(slot, []) if self._slots[slot].role == "temporary" else []
+
+    def may_take_over(self, total: int, out: int, i: int, j: int) -> bool:
+        """Whether call j may leave its sum in `total`: a temporary that dies there, and of which `out` is the next life."""
+        if total == out:
+            return self._slots[total].role == "temporary"
+        return (
+            self.only_writer(total) is not None
+            and self.readers(total)[-1:] == [j]
+            and self.only_writer(out) == j
+            and self._slots[out].role == "temporary"
+            and self._slots[total].size == self._slots[out].size
+        )
+
+    def changed_between(self, slots: tuple[int, ...], i: int, j: int) -> bool:
+        """Whether any of the slots is written by a call after i and before j."""
+        return any(i < w < j for slot in slots for w in self._writes.get(slot, ()))
+
+
+def _plain_matmul(call: Call) -> bool:
+    depth = call.args[2] if call.kernel.name == "matmul" else 0
+    return 0 < depth <= GEMM_DEPTH and not call.flags & (ACCUMULATE | RELU) and call.ins[2] == NO_SLOT
+
+
+def _renamed(call: Call, same: dict[int, int]) -> Call:
+    """The call with slots replaced by the ones that took over their lives (chains of them followed)."""
+
+    def final(slot: int) -> int:
+        while slot in same:
+            slot = same[slot]
+        return slot
+
+    if any(s in same for s in (*call.outs, *call.ins)):
+        return replace(call, outs=tuple(map(final, call.outs)), ins=tuple(map(final, call.ins)))
+    return call

@@ -1,0 +1,337 @@
+"""Model and Sequential: a graph of layers with what training needs around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyres.backends import reference as kernels
+from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.engine.backward import backward
+from tinyres.engine.node import Node
+from tinyres.engine.state import Scope, no_grad, preserving
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError
+from tinyres.graph.graph import Graph
+from tinyres.launch import launch
+from tinyres.model import files, fitting, saving
+from tinyres.model.callbacks import Callback
+from tinyres.model.data import Port, read_count
+from tinyres.model.history import History
+from tinyres.model.metrics import Meter, accuracy, resolve
+from tinyres.nn import losses
+from tinyres.nn.functional import Functional
+from tinyres.nn.layer import Layer
+from tinyres.nn.sequential import SequentialStructure
+from tinyres.ops import sigmoid, softmax
+from tinyres.ops.random import preserving_generator
+from tinyres.optim import OPTIMIZERS, Optimizer
+
+_ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
+
+
+class Model(Functional):
+    """The layers between `inputs` and `outputs`, and how they are trained, measured and saved.
+
+    inputs: what tr.Input gave, or a list. outputs: what layers gave for it, or a list. A subclass may define `call`
+    instead, with its layers as attributes. epoch: how many epochs were trained. stop_training: set it to True in a
+    callback to end `fit`. Raises ArgumentError if an output does not follow from the inputs.
+
+    >>> import tinyres as tr
+    >>> inputs = tr.Input(shape=(4,))
+    >>> model = tr.Model(inputs, tr.layers.Dense(3, activation="softmax")(inputs))
+    >>> model.predict(np.zeros((2, 4))).shape
+    (2, 3)
+    """
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None) -> None:
+        self.optimizer: Optimizer | None = None
+        self.loss: Any = None
+        self.metrics: list[Any] = []
+        self.stop_training = False
+        self.epoch = 0
+        self._position: fitting.Position | None = None
+        self._plan: Plan | None = None
+        self._measured: list[tuple[str, Any]] = []
+        super().__init__(inputs, outputs, name)
+
+    @classmethod
+    def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
+        """A model over layers that are connected already."""
+        return cls(inputs, outputs, name=name)
+
+    @property
+    def ports(self) -> list[Port] | None:
+        """The inputs: name, shape, dtype. None for a subclassed model, or before a Sequential is built."""
+        if not self.steps:
+            return None
+        return [Port(str(s.producer.layer.name), s.shape, s.dtype) for s in self.inputs]
+
+    def compile(
+        self, optimizer: str | Optimizer = "sgd", loss: Any = None, metrics: Sequence[Any] | None = None
+    ) -> None:
+        """Say how `fit` trains.
+
+        optimizer: "sgd", "adam", "adamw", or an Optimizer without parameters or with this model's. loss: a name, such
+        as "sparse_categorical_crossentropy", or a function (prediction, target) -> mean. metrics: a list of names
+        ("accuracy", "mae") and such functions. Raises ArgumentError for what is unknown, or does not fit the model.
+
+        >>> import tinyres as tr
+        >>> model = tr.Sequential([tr.layers.Dense(1)])
+        >>> model.compile(optimizer=tr.optim.Adam(lr=0.01), loss="mse", metrics=["mae"])
+        """
+        if loss is None:
+            raise ArgumentError('[compile] training needs a loss; got None; choose one, such as loss="mse"')
+        chosen = _optimizer(optimizer)
+        losses.get(loss)
+        measured = resolve("compile", metrics)
+        if self.built:
+            losses.for_model(loss, self)
+            self._refuse_foreign(chosen)
+        self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
+        self._plan = None
+        if self.built:
+            self._bind()
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+        capture: bool = True,
+        watch: int = 0,
+        live: bool = False,
+    ) -> History:
+        """Train for epochs initial_epoch .. epochs - 1 and return the History.
+
+        x: (samples, ...), a list of arrays or a dict by name for several inputs; y: one target per sample.
+        verbose: "auto" (a bar in a terminal, else a line per epoch), 0, 1 (bar), 2 (lines). validation_split: the
+        last fraction of the samples is held back. validation_data: (x, y). shuffle: a new order in each epoch.
+        initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step; False runs every
+        step in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
+        live: print the gradient at the first and last layer after each epoch.
+
+        All data is checked before anything changes. A loss that is not finite raises GradientError before its step
+        is taken.
+
+        >>> import tinyres as tr
+        >>> model = tr.Sequential([tr.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=3, verbose=0)
+        >>> len(history.history["loss"])
+        3
+        """
+        options = fitting.Options(
+            batch_size=read_count("fit", "batch_size", batch_size, 1),
+            epochs=read_count("fit", "epochs", epochs, 0),
+            initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
+            watch=read_count("fit", "watch", watch, 0),
+            verbose=verbose,
+            shuffle=bool(shuffle),
+            capture=bool(capture),
+            live=bool(live),
+        )
+        return fitting.fit(self, x, y, options, callbacks, validation_split, validation_data)
+
+    def evaluate(self, x: Any, y: Any, batch_size: int = 256, capture: bool = True) -> list[float]:
+        """[loss, each metric], means over all samples, in inference.
+
+        x, y: as for `fit`. Raises ArgumentError before `compile`, and for data that does not fit.
+        """
+        size = read_count("evaluate", "batch_size", batch_size, 1)
+        return list(fitting.evaluate(self, x, y, size, bool(capture)).values())
+
+    def predict(self, x: Any, batch_size: int = 256, capture: bool = True) -> Any:
+        """The outputs for all samples as a NumPy array, or a list of them, in inference.
+
+        x: as for `fit`. Raises ShapeError or DTypeError for data that does not fit.
+        """
+        return fitting.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
+
+    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
+
+        Returns the loss, and with `watch` by layer name the squared norm of the gradient of its output.
+        """
+        plan = self.plan("train_step")
+        prediction, loss = plan.loss(self, x, y, training=True)
+        launch(kernels.check_finite, (), (loss.buffer,), (1,))
+        plan.training.add(loss, plan.seen(prediction), y)
+        plan.optimizer.zero_grad()
+        observer = LayerNorms() if watch else None
+        backward(loss, on_node=observer)
+        plan.optimizer.step()
+        return loss, observer.squares if observer is not None else {}
+
+    def test_step(self, x: Any, y: Tensor) -> Tensor:
+        """Loss and metrics of one batch, in inference, without gradients."""
+        plan = self.plan("test_step")
+        with no_grad():
+            prediction, loss = plan.loss(self, x, y, training=False)
+            plan.testing.add(loss, plan.seen(prediction), y)
+        return loss
+
+    def predict_step(self, x: Any) -> Any:
+        """The outputs for one batch, in inference, without gradients."""
+        with no_grad():
+            return self(x, training=False)
+
+    def graph(self, x: Any, y: Any, loss: Any = None, training: bool = True) -> Graph:
+        """The graph of the loss on this batch; each `.trace()` runs forward and backward at the present weights.
+
+        x, y: as for `fit`, all as one batch. loss: as for `compile`, whose loss is the default. training: whether
+        layers are in training mode. Leaves no mark: gradients, moving statistics and generators stay as they are.
+        """
+        compiled = self.loss if loss is None else loss
+        if compiled is None:
+            raise ArgumentError('[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"')
+        samples = fitting.read(self, "graph", x, y, compiled)
+        inputs, target = next(samples.batches(samples.count))
+        measure = LossOf(compiled, self)
+
+        def forward() -> Tensor:
+            with preserving(), preserving_generator():
+                return measure(self, inputs, target, training)[1]
+
+        return Graph.of(forward, batch=samples.count, training=training)
+
+    def save(self, path: files.PathLike) -> None:
+        """Write the model to an .npz file: layers, weights, optimizer, generators, and how far `fit` has come.
+
+        A kill at any moment leaves the old file or the new one. Raises FileError if the file cannot be written.
+        """
+        saving.save(self, path)
+
+    def load_weights(self, path: files.PathLike) -> None:
+        """Take over the weights of a saved model of the same architecture; nothing changes if they do not fit.
+
+        Raises FileError naming the first weight that differs, or if the file is no model.
+        """
+        saving.load_weights(self, path)
+
+    def plan(self, op: str) -> Plan:
+        """What `compile` said, settled for the built model."""
+        if self.optimizer is None or self.loss is None:
+            raise ArgumentError(f"[{op}] the model is not compiled; got no loss; call model.compile(...) first")
+        if self._plan is None:
+            self._bind()
+            self._plan = Plan(self.optimizer, LossOf(self.loss, self), self._measured, self._dtype())
+        return self._plan
+
+    def _bind(self) -> None:
+        assert self.optimizer is not None
+        self._refuse_foreign(self.optimizer)
+        if not self.optimizer.params:
+            self.optimizer.bind(self.parameters())
+
+    def _refuse_foreign(self, optimizer: Optimizer) -> None:
+        own = {id(p) for p in self.parameters()}
+        foreign = [p for p in optimizer.params if id(p) not in own]
+        if foreign:
+            raise ArgumentError(
+                f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of another, "
+                f"such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
+            )
+
+    def _dtype(self) -> np.dtype:
+        weights = self.weights
+        return weights[0].dtype if weights else self.dtype
+
+
+class Sequential(SequentialStructure, Model):
+    """Layers one after the other, each called on the output of the one before.
+
+    layers: in order; the first may be a tr.Input, without one the first data tells the shape.
+    Raises ArgumentError for anything else.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.Input(shape=(4,)), tr.layers.Dense(8, activation="relu"), tr.layers.Dense(3)])
+    >>> model(np.zeros((2, 4))).shape
+    (2, 3)
+    """
+
+    @classmethod
+    def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Sequential:
+        """A stack of layers that are connected already."""
+        model = cls(name=name)
+        model._entry, model._exit = inputs, outputs
+        model.connect(inputs, outputs)
+        model._stack = [call.layer for call in model.calls]
+        return model
+
+
+class LossOf:
+    """A loss as this model computes it: on its output, or on its logits where that is the same and more exact."""
+
+    def __init__(self, loss: Any, model: Functional) -> None:
+        self._function, self._on_logits = losses.for_model(loss, model)
+        self.activation = model.final_activation if self._on_logits else None
+
+    def __call__(self, model: Functional, x: Any, y: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """(what the loss was computed on, the loss)."""
+        options = {"logits": True} if self._on_logits else {}
+        prediction = model(x, training=training, **options)
+        return prediction, self._function(prediction, y)
+
+
+class Plan:
+    """A compiled model's loss, optimizer and meters."""
+
+    def __init__(
+        self, optimizer: Optimizer, loss: LossOf, metrics: Sequence[tuple[str, Any]], dtype: np.dtype
+    ) -> None:
+        self.optimizer = optimizer
+        self.loss = loss
+        self.training = Meter(metrics, dtype)
+        self.testing = Meter(metrics, dtype)
+        # The largest logit stands where the largest probability does.
+        self._as_they_are = loss.activation is None or (
+            loss.activation == "softmax" and all(metric is accuracy for _, metric in metrics)
+        )
+
+    def seen(self, prediction: Tensor) -> Tensor:
+        """What metrics look at: the model's output, though the loss took its logits."""
+        if self._as_they_are:
+            return prediction
+        with no_grad():
+            return _ACTIVATIONS[self.loss.activation](prediction)  # type: ignore[index]
+
+
+class LayerNorms:
+    """An observer of backward that measures the gradient of every layer call's output, and nothing within."""
+
+    def __init__(self) -> None:
+        self.squares: dict[str, Tensor] = {}
+        self._seen: set[Scope] = set()
+
+    def __call__(self, node: Node, total: Tensor) -> None:
+        scope = node.scope
+        # Backward comes to the newest node of a call first, and that is its output.
+        if scope is None or scope.layer is None or node.op is None or scope in self._seen:
+            return
+        self._seen.add(scope)
+        square = Buffer(1, FLOAT64)
+        launch(kernels.dot, (square,), (total.buffer, total.buffer), (total.size,))
+        self.squares[scope.path] = Tensor(square, (), FLOAT64)
+
+
+def _optimizer(optimizer: Any) -> Optimizer:
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
+        return OPTIMIZERS[optimizer]()
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        name = optimizer.__name__
+        raise ArgumentError(f"[compile] an optimizer is an object; got the class {name}; write {name}(lr=...)")
+    raise ArgumentError(
+        f"[compile] an optimizer is one of {sorted(OPTIMIZERS)} or made by tr.optim; got {optimizer!r}; choose one"
+    )

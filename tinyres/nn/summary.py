@@ -1,0 +1,111 @@
+"""The summary of a model as plain text in 80 columns: one row per layer call, with what it is connected to.
+
+An input of a joining layer is a skip if another input of the same layer was computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tinyres.nn.symbolic import Symbolic, symbolics
+
+if TYPE_CHECKING:
+    from tinyres.nn.functional import Functional
+    from tinyres.nn.layer import Layer
+
+WIDTH = 80
+_NAME, _SHAPE, _COUNT = 31, 13, 10
+_LINKS = WIDTH - _NAME - _SHAPE - _COUNT - 4
+
+
+class Row(NamedTuple):
+    """One layer call: links are the paths of the calls it reads, skips those of them that are skips."""
+
+    path: str
+    kind: str
+    shape: str
+    parameters: int
+    links: tuple[str, ...]
+    skips: frozenset[str]
+
+
+def summary(model: Functional) -> str:
+    """The table, under a title and above the totals."""
+    rows = _connected(model) if model.steps else [_alone(path, layer) for path, layer in model._children()]
+    title = f'{type(model).__name__} "{model.name or model.default_name}"'
+    lines = [title, _line("layer", "output shape", "parameters", "reads"), "-" * WIDTH]
+    for row in rows:
+        lines.extend(_lines(row))
+    lines.append("-" * WIDTH)
+    total = model.count_params()
+    trained = sum(w.size for w in model.trainable_weights)
+    lines.append(f"{total:,} parameters: {trained:,} trained, {total - trained:,} not trained")
+    skips = sum(len(row.skips) for row in rows)
+    if skips:
+        lines.append(f"{skips} skip connection{'s' if skips > 1 else ''}")
+    if not model.built:
+        lines.append("not built yet: shapes and parameters are known after the first call")
+    return "\n".join(lines)
+
+
+def _connected(model: Functional) -> list[Row]:
+    path_of: dict[Symbolic, str] = {}
+    above: dict[Symbolic, int] = {}  # the calls that a tensor was computed from, one bit each
+    rows = []
+    layer_paths = {layer: path for path, layer in model._children()}
+    for symbolic in model.inputs:
+        layer = symbolic.producer.layer
+        path_of[symbolic] = layer_paths[layer]
+        above[symbolic] = 1 << len(above)
+        rows.append(_alone(layer_paths[layer], layer)._replace(shape=str(symbolic.shape)))
+    counted: set[Layer] = set()
+    for step in model.steps:
+        sources = list(dict.fromkeys(step.call.inputs()))
+        skips = frozenset(path_of[s] for s in sources if _is_above(s, sources, above))
+        reach = 1 << len(above)
+        for s in sources:
+            reach |= above[s]
+        outputs = list(symbolics(step.call.outputs))
+        for output in outputs:
+            path_of[output], above[output] = step.path, reach
+        shape = ", ".join(str(output.shape) for output in outputs)
+        parameters = 0 if step.layer in counted else step.layer.count_params()
+        counted.add(step.layer)
+        links = tuple(path_of[s] for s in sources)
+        rows.append(Row(step.path, type(step.layer).__name__, shape, parameters, links, skips))
+    return rows
+
+
+def _is_above(symbolic: Symbolic, others: Sequence[Symbolic], above: dict[Symbolic, int]) -> bool:
+    """Whether one of the others was computed from this one."""
+    return any(o is not symbolic and above[symbolic] & above[o] == above[symbolic] for o in others)
+
+
+def _alone(path: str, layer: Layer) -> Row:
+    return Row(path, type(layer).__name__, "-", layer.count_params(), (), frozenset())
+
+
+def _lines(row: Row) -> list[str]:
+    links = [f"{link} (skip)" if link in row.skips else link for link in row.links]
+    first, *others = _wrapped(links) or [""]
+    title = f"{row.path} ({row.kind})"
+    lines = [title] if len(title) > _NAME else []
+    lines.append(_line("" if lines else title, row.shape, f"{row.parameters:,}", first))
+    return lines + [_line("", "", "", link) for link in others]
+
+
+def _wrapped(links: Sequence[str]) -> list[str]:
+    """The links, as many to a line as fit."""
+    lines: list[str] = []
+    for i, link in enumerate(links):
+        text = link if i == len(links) - 1 else link + ","
+        if lines and len(lines[-1]) + 1 + len(text) <= _LINKS:
+            lines[-1] += " " + text
+        else:
+            lines.append(text)
+    return lines
+
+
+def _line(name: str, shape: str, parameters: str, links: str) -> str:
+    return f"{name:<{_NAME}} {shape:<{_SHAPE}} {parameters:>{_COUNT}}  {links}".rstrip()

@@ -1,0 +1,45 @@
+"""How numbers read in tables and sentences: three digits, "-" for what there is not."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(x: float | None) -> str:
+    """Three significant digits: 64.2, 0.767, 1234, 1.17e-06; "-" for None."""
+    if x is None:
+        return "-"
+    if not math.isfinite(x):
+        return str(x)
+    size = abs(x)
+    if size == 0:
+        return "0"
+    if 1e-3 <= size < 999.5:
+        return f"{x:#.3g}".rstrip(".")
+    if 999.5 <= size < 99999.5:
+        return f"{x:.0f}"
+    return f"{x:.2e}"
+
+
+def ratio(x: float | None) -> str:
+    """A share or ratio of ordinary size: 0.649."""
+    return f"{x:.3f}" if x is not None and abs(x) < 99.9995 else number(x)
+
+
+def strength(x: float | None) -> str:
+    """A ratio that is read at a glance: 0.74."""
+    return f"{x:.2f}" if x is not None and (x == 0 or 0.005 <= abs(x) < 999.5) else number(x)
+
+
+def fitted(name: str, width: int) -> str:
+    """The name, its middle left out if it is longer than `width`: the ends of paths tell most."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) * 2 // 3
+    return f"{name[: width - 1 - tail]}…{name[-tail:]}"
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """"a, b and 3 more"."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
