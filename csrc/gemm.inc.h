@@ -8,7 +8,8 @@
  *
  * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one after the
  * other from zero, and block sums are added in order. So an element depends on its own operands only: not on m, n, its
- * place, the transposes or the number of workers. Only n = 1 sums by lanes, in an order that depends on k alone.
+ * place, the transposes or the number of workers. Only dot products of contiguous vectors (a matrix times a vector, a
+ * vector times a transposed matrix) sum by lanes, in an order that depends on k alone.
  *
  * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last column and
  * overlaps the one before it, both compute the same, and panels are cut so that the last has two vectors or more. An out
@@ -135,9 +136,52 @@ static void gemm_padded(const gemm_product *d, const tr_worker *w) {
 }
 #endif
 
+/* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for vectors to
+ * lie along. bias[i * bias_step] is added. */
+static void gemm_dots(const gemm_product *d, const float *rows, const float *x, int64_t count, int64_t bias_step,
+                      const tr_worker *w) {
+    int64_t k = d->k, begin, end;
+    int64_t whole = k / TR_LANES * TR_LANES;
+    vec_int rest; /* lanes of the last vector, which overlaps the one before, that are still to be added */
+    for (int j = 0; j < TR_LANES; j++)
+        rest[j] = j >= TR_LANES - (k - whole) ? -1 : 0;
+    tr_split(w, count, 4, &begin, &end);
+    for (int64_t i = begin; i < end; i += 4) {
+        const float *row[4];
+        vec_float sum[4];
+        for (int r = 0; r < 4; r++) {
+            row[r] = rows + (i + r < end ? i + r : end - 1) * k;
+            sum[r] = vec_splat(0.0f);
+        }
+        for (int64_t p = 0; p < whole; p += TR_LANES)
+            TR_UNROLL for (int r = 0; r < 4; r++)
+                sum[r] += vec_load(row[r] + p) * vec_load(x + p);
+        for (int r = 0; r < 4 && i + r < end; r++) {
+            float *out = d->out + i + r, total = 0.0f;
+            if (whole > 0) {
+                vec_float last = vec_load(row[r] + k - TR_LANES) * vec_load(x + k - TR_LANES);
+                total = vec_sum(sum[r] + (vec_float)((vec_int)last & rest));
+            } else {
+                for (int64_t p = 0; p < k; p++)
+                    total += row[r][p] * x[p];
+            }
+            if (d->add)
+                total = *out + total;
+            if (d->bias)
+                total += d->bias[(i + r) * bias_step];
+            *out = d->relu && total < 0.0f ? 0.0f : total;
+        }
+    }
+}
+
 static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
+    int dots_a = n == 1 && (!turned_a || m == 1), dots_b = m == 1 && turned_b;
+#ifdef GEMM_NARROWER
+    if (n < TR_LANES && !dots_a && !dots_b)
+        return GEMM_NARROWER[TR_ID_matmul](c, w);
+#endif
     gemm_product d = {
         .out = c->ptr[0],
         .a = c->ptr[1],
@@ -156,14 +200,15 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
     };
     if (m == 0 || n == 0)
         return 0;
-    if (n < TR_LANES) {
-#ifdef GEMM_NARROWER
-        return GEMM_NARROWER[TR_ID_matmul](c, w);
-#else
+    if (dots_a)
+        gemm_dots(&d, d.a, d.b, m, 0, w);
+    else if (dots_b)
+        gemm_dots(&d, d.b, d.a, n, 1, w);
+#ifndef GEMM_NARROWER
+    else if (n < TR_LANES)
         gemm_padded(&d, w);
-        return 0;
 #endif
-    }
-    gemm_share(&d, w);
+    else
+        gemm_share(&d, w);
     return 0;
 }

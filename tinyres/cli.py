@@ -60,7 +60,7 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from tinyres.study import demo
+    from tinyres.study import demo, nets
 
     chosen = demo.DemoOptions(
         blocks=options.blocks,
@@ -69,7 +69,7 @@ def _demo(options: argparse.Namespace) -> int:
         seed=options.seed,
         optimizer=options.optimizer,
         lr=options.lr,
-        nets=tuple(demo.NETS) if options.nets is None else tuple(n for n in options.nets.split(",") if n),
+        nets=tuple(nets.NETS) if options.nets is None else tuple(n for n in options.nets.split(",") if n),
         data=options.data,
     )
     demo.check(chosen)
@@ -80,7 +80,9 @@ def _demo(options: argparse.Namespace) -> int:
     said = demo.sentences(results)
     print("\n".join(said))
     if options.json is not None:
-        _write_json(options.json, {"options": vars(chosen), "nets": [r.as_dict() for r in results.values()], "sentences": said})
+        _write_json(
+            options.json, {"options": vars(chosen), "nets": [r.as_dict() for r in results.values()], "sentences": said}
+        )
     return 0
 
 
@@ -119,7 +121,9 @@ def _print_results(options: Any, results: dict[str, Any], data: Any) -> None:
     for result in results.values():
         lead = f"{result.name:<10} {result.train_error:>6.1%} {result.test_error:>6.1%} {result.step_ms:>7.2f}"
         for row in result.rows:
-            print(f"{lead:<32}   {row['block']:<8} {row['grad_norm']:>9.3g} {_share(row['skip'])} {_share(row['branch'])}")
+            print(
+                f"{lead:<32}   {row['block']:<8} {row['grad_norm']:>9.3g} {_share(row['skip'])} {_share(row['branch'])}"
+            )
             lead = ""
     print()
 

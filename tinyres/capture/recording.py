@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import Buffer, births
 from tinyres.backends.kernels import Kernel
-from tinyres.backends import reference as kernels
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD
@@ -98,4 +98,3 @@ class Recording:
     def gradients(self) -> dict[Node, Tensor | None]:
         """What the step leaves in `.grad` of the leaves it touched."""
         return {leaf: leaf.grad for leaf in self._grads_before}
-

@@ -35,9 +35,7 @@ from tinyres.errors import CaptureError
 from tinyres.launch import backend, door, recording
 
 
-def capture(
-    fn: Callable[..., Any] | None = None, *, check_finite: bool = False, check: bool = False
-) -> Any:
+def capture(fn: Callable[..., Any] | None = None, *, check_finite: bool = False, check: bool = False) -> Any:
     """Turn a function of tensors into a CapturedStep; also a decorator, with or without arguments.
 
     check_finite: stop at the first loss that is not finite, with all state as before that call, and name the first
@@ -70,7 +68,9 @@ class CapturedStep:
     def program(self) -> Replay:
         """The Program that ran last. Raises CaptureError before the first call."""
         if self._last is None:
-            raise CaptureError("[capture] nothing has been captured yet; got a request for the program; call the step once")
+            raise CaptureError(
+                "[capture] nothing has been captured yet; got a request for the program; call the step once"
+            )
         return self._last
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -149,7 +149,9 @@ class Replay:
             view[...] = leaf.buffer.array.reshape(view.shape) if isinstance(leaf, Tensor) else leaf
 
     def _run_python(self, leaves: Sequence[Any]) -> Any:
-        args, kwargs = unflatten(self._tree, [leaf if isinstance(leaf, Tensor) else _as_tensor(leaf) for leaf in leaves])
+        args, kwargs = unflatten(
+            self._tree, [leaf if isinstance(leaf, Tensor) else _as_tensor(leaf) for leaf in leaves]
+        )
         return self._step.fn(*args, **kwargs)
 
 

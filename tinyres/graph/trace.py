@@ -18,7 +18,7 @@ from tinyres.graph.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParamete
 
 LEVELS = ("block", "layer", "op", "edge", "parameter")
 
-renderers: dict[str, Callable[..., str]] = {}
+renderers: dict[str, Callable[..., str]] = {}  # by what they render: filled by the view room
 writers: dict[str, Callable[[Trace, str], None]] = {}
 readers: dict[str, Callable[[str], Trace]] = {}
 

@@ -63,7 +63,7 @@ def scalar_equation() -> dict[str, float]:
     loss = (w * x + x) ** 2
     trace = Graph(loss).trace(arrays=True)
     gradient = float(trace["x"].grad)
-    shares = {edge.dst: edge.share for edge in trace.fork("x").edges}
+    shares = {edge.dst: edge.share or 0.0 for edge in trace.fork("x").edges}
     branch = shares["mul"]
     skip = shares["add"]
     return {
@@ -154,8 +154,9 @@ def check(options: DemoOptions) -> None:
         raise ArgumentError(
             f"[demo] nets are chosen from {', '.join(NETS)}; got {', '.join(unknown) or 'none'}; correct --nets"
         )
-    for name, value, least in (("blocks", options.blocks, 1), ("width", options.width, 1), ("epochs", options.epochs, 1)):
-        if value < least:
-            raise ArgumentError(f"[demo] --{name} must be at least {least}; got {value}; give a larger one")
+    for name in ("blocks", "width", "epochs"):
+        value = getattr(options, name)
+        if value < 1:
+            raise ArgumentError(f"[demo] --{name} must be at least 1; got {value}; give a larger one")
     if options.lr is not None and not 0 < options.lr < float("inf"):
         raise ArgumentError(f"[demo] --lr must be a positive number; got {options.lr}; give a positive one")

@@ -1,7 +1,15 @@
-"""Renderers: pure functions of a Trace, which find their way to it by the names they register here."""
+"""Renderers: pure functions of a Trace or a Comparison, which find them by the names registered here."""
 
 from tinyres.graph.trace import renderers
-from tinyres.view.html import preformatted
-from tinyres.view.table import table, text
+from tinyres.view import comparison, html, table
 
-renderers.update(text=text, table=table, html=preformatted)
+renderers.update(
+    {
+        "text": table.text,
+        "table": table.table,
+        "html": html.preformatted,
+        "comparison": comparison.text,
+        "comparison table": comparison.table,
+        "comparison html": comparison.preformatted,
+    }
+)

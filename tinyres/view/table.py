@@ -65,15 +65,15 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
     if level is None:
         level = "block" if trace.blocks else trace.level
     if level == "block":
-        return _block_rows(trace.blocks, most)
+        return _block_lines(trace.blocks, most)
     if level == "edge":
-        return _rows(trace.edges, _EDGE_COLUMNS, most)
+        return lines_of(trace.edges, _EDGE_COLUMNS, most)
     if level == "parameter":
-        return _rows(trace.parameters, _PARAMETER_COLUMNS, most)
-    return _rows(trace.nodes, _NODE_COLUMNS, most)
+        return lines_of(trace.parameters, _PARAMETER_COLUMNS, most)
+    return lines_of(trace.nodes, _NODE_COLUMNS, most)
 
 
-def _block_rows(blocks: Sequence[Block], most: int | None) -> list[str]:
+def _block_lines(blocks: Sequence[Block], most: int | None) -> list[str]:
     last = blocks[-1].grad_norm if blocks else 0.0
     bars, scale = _bars([b.grad_norm for b in blocks])
     name_width = min(max([5, *(len(b.name) for b in blocks)]), 16)
@@ -86,13 +86,13 @@ def _block_rows(blocks: Sequence[Block], most: int | None) -> list[str]:
         Column("branch", 8, lambda b: ratio(b.branch)),
         Column("|F|/|x|", 9, lambda b: strength(b.strength)),
     ]
-    return _rows(blocks, columns, most, bars, scale)
+    return lines_of(blocks, columns, most, bars, scale)
 
 
-def _rows(
+def lines_of(
     records: Sequence[Any],
     columns: Sequence[Column],
-    most: int | None,
+    most: int | None = None,
     bars: Sequence[str] | None = None,
     scale: str = "",
 ) -> list[str]:
