@@ -4,7 +4,7 @@ Every row is the time of one call, with its GFLOP/s or GB/s and how much of the 
 the end stands, per kind of operation, how tinyres compares with the fastest peer of each group.
 """
 
-# ruff: noqa: E402, I001  one_thread comes before anything that imports NumPy
+# ruff: noqa: I001  one_thread comes before anything that imports NumPy
 from __future__ import annotations
 
 import one_thread  # noqa: F401

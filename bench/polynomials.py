@@ -1,10 +1,11 @@
-"""Derive the polynomial coefficients of exp and log in ``csrc/vec.h``.
+"""Derive the polynomial coefficients of exp, log and tanh in ``csrc/vec.h``.
 
-Both are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
+All are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
 rounded to float32 at the end:
 
 * exp: q(r) = (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, the error weighed by r^2 / e^r, so that it bounds the relative
   error of 1 + r + r^2 q(r).
+* tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= 0.55, weighed by z x / tanh(x).
 * log: p(f) = (log(1+f) - f + f^2/2) / f^3 on sqrt(1/2) <= 1+f <= sqrt(2), weighed by f^3 / log(1+f).
 
 Run ``python bench/polynomials.py`` (needs mpmath); it prints the C arrays and the error that the rounded coefficients
@@ -65,6 +66,18 @@ def tail_of_log(f):
     return (mp.log1p(f) - f + f * f / 2) / f**3
 
 
+def tail_of_tanh(z):
+    """Return (tanh(x) / x - 1) / z for z = x^2, from its series close to 0."""
+    x = mp.sqrt(z)
+    return (mp.tanh(x) / x - 1) / z if z > mp.mpf("1e-12") else mp.mpf(-1) / 3 + 2 * z / 15
+
+
+def weight_of_tanh(z):
+    """Return z x / tanh(x) for z = x^2, which tends to z."""
+    x = mp.sqrt(z)
+    return z * x / mp.tanh(x) if z else mp.mpf("1e-30")
+
+
 def weight_of_log(f):
     """Return f^3 / log(1+f), which tends to f^2."""
     return f**3 / mp.log1p(f) if f else mp.mpf("1e-30")
@@ -86,6 +99,8 @@ def main() -> None:
         report("exp", tail_of_exp, lambda r: r * r / mp.exp(r) + mp.mpf("1e-30"), -half, half, degree)
     for degree in (5, 6, 7):
         report("log", tail_of_log, weight_of_log, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1, degree)
+    for degree in (3, 4, 5):
+        report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), mp.mpf("0.55") ** 2, degree)
     bits = mp.log(2)
     high = mp.mpf(int(bits * 2**15)) / 2**15
     print("ln2 high (15 bits)", float(high).hex(), "low", float(np.float32(float(bits - high))).hex())

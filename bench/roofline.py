@@ -1,8 +1,8 @@
 """The limits of the machine, measured in the run whose rows are compared with them.
 
-Peak arithmetic is the rate of multiply-adds that never leave the registers; bandwidth is that of a read, copy or triad
-loop over arrays of the same total size as the row's, so that it is the right level of the cache; above the last level
-the better of ordinary and cache-bypassing stores. Each number is the best of several runs: a limit, not a typical value.
+Peak arithmetic is the rate of multiply-adds that never leave the registers. Bandwidth is that of a read, copy or triad
+loop over arrays of the same total size as the row's, so that it is the right level of the cache; the better of ordinary
+stores and stores that bypass the caches. Each number is the best of several runs: a limit, not a typical value.
 `roofline.c` holds the loops and is compiled on first use.
 """
 
@@ -89,21 +89,14 @@ def streams(kind: str, total_bytes: int) -> list[tuple[Callable[[int], object], 
     n = max(BLOCK, round(total_bytes / BYTES_PER_ELEMENT[kind] / BLOCK) * BLOCK)
     out, a, b = aligned(n), aligned(n), aligned(n)
     a[:] = b[:] = 1.0
-    size, scale = ctypes.c_int64(n), ctypes.c_float(0.5)
-    operands = {
-        "read": (pointer(a),),
-        "copy": (pointer(out), pointer(a)),
-        "triad": (pointer(out), pointer(a), pointer(b), scale),
-    }[kind]
-    loops = [getattr(lib, f"stream_{kind}")]
-    if kind != "read":
-        loops.append(getattr(lib, f"stream_{kind}_past_caches"))
+    arrays = {"read": (a,), "copy": (out, a), "triad": (out, a, b)}[kind]
+    scale = (ctypes.c_float(0.5),) if kind == "triad" else ()
 
     def runner(loop: Callable[..., object]) -> Callable[[int], object]:
-        arrays = out, a, b  # operands are bare addresses
-        return lambda repeat: loop(*operands, size, ctypes.c_int64(repeat)) if arrays else None
+        return lambda repeat: loop(*map(pointer, arrays), *scale, ctypes.c_int64(n), ctypes.c_int64(repeat))
 
-    return [(runner(loop), n * BYTES_PER_ELEMENT[kind]) for loop in loops]
+    loops = [f"stream_{kind}"] if kind == "read" else [f"stream_{kind}", f"stream_{kind}_past_caches"]
+    return [(runner(getattr(lib, loop)), n * BYTES_PER_ELEMENT[kind]) for loop in loops]
 
 
 def best_rate(run: Callable[[int], object], amount: float) -> float:

@@ -10,7 +10,6 @@
 #include "random.inc.h"
 #include "optim.inc.h"
 #include "inspect.inc.h"
-#include "pending.inc.h"
 
 const tr_kernel_fn TR_K(tr_table)[TR_KERNEL_COUNT] = {
 #define TR_KERNEL(name, outs, ins, args, scalars) TR_K(name),

@@ -111,10 +111,31 @@ TR_INLINE int vec_any(vec_int mask) {
     return any != 0;
 }
 
+/* Lane i takes lane i + by, cyclically. As a loop over lanes it would go through memory. */
+#if TR_LANES == 16
+#define VEC_ROTATION(by) VEC_TURN(0, by), VEC_TURN(4, by), VEC_TURN(8, by), VEC_TURN(12, by)
+#elif TR_LANES == 8
+#define VEC_ROTATION(by) VEC_TURN(0, by), VEC_TURN(4, by)
+#else
+#define VEC_ROTATION(by) VEC_TURN(0, by)
+#endif
+#define VEC_LANE(i) ((i) % TR_LANES)
+#define VEC_TURN(i, by) VEC_LANE(i + by), VEC_LANE(i + 1 + by), VEC_LANE(i + 2 + by), VEC_LANE(i + 3 + by)
+#ifdef __clang__
+#define VEC_ROTATE(v, by) __builtin_shufflevector(v, v, VEC_ROTATION(by))
+#else
+#define VEC_ROTATE(v, by) __builtin_shuffle(v, (vec_int){VEC_ROTATION(by)})
+#endif
+
 TR_INLINE float vec_sum(vec_float v) {
-    for (int width = TR_LANES / 2; width; width /= 2)
-        for (int i = 0; i < width; i++)
-            v[i] += v[i + width];
+#if TR_LANES >= 16
+    v += VEC_ROTATE(v, 8);
+#endif
+#if TR_LANES >= 8
+    v += VEC_ROTATE(v, 4);
+#endif
+    v += VEC_ROTATE(v, 2);
+    v += VEC_ROTATE(v, 1);
     return v[0];
 }
 

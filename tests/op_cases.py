@@ -74,7 +74,6 @@ BROADCAST = (
     ((1, 3), (0, 1)),
 )
 BIG = (256, 1024)
-TRIPLES = tuple((a, b, b) for a, b in (((3, 4), (4,)), ((4,), (4,))))
 
 
 def labels_of(shape: Shape) -> np.ndarray:
@@ -211,7 +210,9 @@ REDUCED = each((7,), (3, 4), (2, 3, 4), (3, 1, 2), (40, 3))
 REDUCTIONS = [
     Case("sum", tr.sum, np.sum, (*REDUCED, *each((), (0,), (0, 3))), bench=(BIG,)),
     Case("sum", lambda x: tr.sum(x, 0), lambda x: np.sum(x, 0), (*REDUCED, *each((0, 3), (3, 0))), bench=(BIG,)),
-    Case("sum", lambda x: x.sum((0, 2), True), lambda x: np.sum(x, (0, 2), keepdims=True), each((2, 3, 4), (5, 1, 2, 2))),
+    Case(
+        "sum", lambda x: x.sum((0, 2), True), lambda x: np.sum(x, (0, 2), keepdims=True), each((2, 3, 4), (5, 1, 2, 2))
+    ),
     Case("sum", lambda x: x.sum(()), lambda x: np.sum(x, ()), each((2, 3))),
     Case("mean", tr.mean, np.mean, (*REDUCED, *each(())), bench=(BIG,)),
     Case("mean", lambda x: tr.mean(x, -1), lambda x: np.mean(x, -1), REDUCED, bench=(BIG,)),
@@ -277,7 +278,13 @@ PRODUCTS = [
         (((5, 3), (3, 4), (4,)), ((2, 2, 3), (3, 4), (4,))),
         bench=((128, 256), (256, 256), (256,)),
     ),
-    Case("dense_without_bias", tr.dense, np.matmul, (((5, 3), (3, 4)), ((2, 2, 3), (3, 4))), bench=((128, 256), (256, 256))),
+    Case(
+        "dense_without_bias",
+        tr.dense,
+        np.matmul,
+        (((5, 3), (3, 4)), ((2, 2, 3), (3, 4))),
+        bench=((128, 256), (256, 256)),
+    ),
     Case(
         "dense_without_bias",
         lambda x, kernel: tr.dense(x, kernel, activation="relu"),
@@ -287,22 +294,62 @@ PRODUCTS = [
 ]
 
 MOVEMENT = [
-    Case("reshape", lambda x: tr.reshape(x, (2, -1)), lambda x: x.reshape(2, -1), each((4,), (2, 3), (3, 4, 1)), bench=(BIG,)),
+    Case(
+        "reshape",
+        lambda x: tr.reshape(x, (2, -1)),
+        lambda x: x.reshape(2, -1),
+        each((4,), (2, 3), (3, 4, 1)),
+        bench=(BIG,),
+    ),
     Case("reshape", lambda x: tr.flatten(x, 1), lambda x: x.reshape(len(x), -1), each((2, 3, 4), (2, 3))),
     Case("transpose", tr.transpose, np.transpose, each((), (3,), (3, 4), (2, 3, 4), (0, 3)), bench=(BIG,)),
-    Case("transpose", lambda x: x.permute(2, 0, 1), lambda x: x.transpose(2, 0, 1), each((2, 3, 4)), bench=((64, 64, 64),)),
+    Case(
+        "transpose",
+        lambda x: x.permute(2, 0, 1),
+        lambda x: x.transpose(2, 0, 1),
+        each((2, 3, 4)),
+        bench=((64, 64, 64),),
+    ),
     Case("index", lambda x: x[1], lambda x: x[1], each((3,), (3, 4), (2, 3, 4)), bench=(BIG,)),
     Case("index", lambda x: x[..., None, -2], lambda x: x[..., None, -2], each((3,), (3, 4))),
     Case("index", lambda x: x[::-1, 1:3], lambda x: x[::-1, 1:3], each((3, 4), (2, 3, 2)), bench=(BIG,)),
     Case("index", lambda x: x[-1:0:-2, ..., ::3], lambda x: x[-1:0:-2, ..., ::3], each((5, 7), (4, 2, 3))),
     Case("index", lambda x: x[2:2], lambda x: x[2:2], each((3, 4))),
     Case("place", lambda g: movement.place(g, (4, 5), ((1, 3, None), (None, None, 2))), np_place, each((2, 3))),
-    Case("concatenate", lambda a, b: tr.concatenate([a, b]), lambda a, b: np.concatenate([a, b]), (((2, 3), (4, 3)), ((2,), (0,))), bench=(BIG, BIG)),
-    Case("concatenate", lambda a, b: tr.concatenate([a, b, a], -1), lambda a, b: np.concatenate([a, b, a], -1), (((2, 3), (2, 1)), ((2, 2, 1), (2, 2, 3))), bench=(BIG, BIG)),
-    Case("concatenate", lambda a, b: tr.stack([a, b], 1), lambda a, b: np.stack([a, b], 1), (((2, 3), (2, 3)), ((3,), (3,)))),
-    Case("pad", lambda x: tr.pad(x, (1, 2), 0.5), lambda x: np.pad(x, (1, 2), constant_values=0.5), each((3,), (2, 3)), bench=(BIG,)),
+    Case(
+        "concatenate",
+        lambda a, b: tr.concatenate([a, b]),
+        lambda a, b: np.concatenate([a, b]),
+        (((2, 3), (4, 3)), ((2,), (0,))),
+        bench=(BIG, BIG),
+    ),
+    Case(
+        "concatenate",
+        lambda a, b: tr.concatenate([a, b, a], -1),
+        lambda a, b: np.concatenate([a, b, a], -1),
+        (((2, 3), (2, 1)), ((2, 2, 1), (2, 2, 3))),
+        bench=(BIG, BIG),
+    ),
+    Case(
+        "concatenate",
+        lambda a, b: tr.stack([a, b], 1),
+        lambda a, b: np.stack([a, b], 1),
+        (((2, 3), (2, 3)), ((3,), (3,))),
+    ),
+    Case(
+        "pad",
+        lambda x: tr.pad(x, (1, 2), 0.5),
+        lambda x: np.pad(x, (1, 2), constant_values=0.5),
+        each((3,), (2, 3)),
+        bench=(BIG,),
+    ),
     Case("pad", lambda x: tr.pad(x, ((0, 1), (2, 0))), lambda x: np.pad(x, ((0, 1), (2, 0))), each((2, 3), (0, 3))),
-    Case("broadcast_to", lambda x: tr.broadcast_to(x, (2, 3, 4)), lambda x: np.broadcast_to(x, (2, 3, 4)), each((), (4,), (3, 1), (2, 1, 4))),
+    Case(
+        "broadcast_to",
+        lambda x: tr.broadcast_to(x, (2, 3, 4)),
+        lambda x: np.broadcast_to(x, (2, 3, 4)),
+        each((), (4,), (3, 1), (2, 1, 4)),
+    ),
     Case("sum_to", lambda x: ops.sum_to(x, (3, 1)), lambda x: x.sum((0, 2)).reshape(3, 1), each((2, 3, 4))),
 ]
 
@@ -318,7 +365,12 @@ SOFTMAX = [
         each((1, 1), (3, 4), (5, 10)),
         bench=((256, 10),),
     ),
-    Case("one_hot_float32", lambda x: ops.one_hot(labels_of(x.shape), 5), lambda x: one_hot(labels_of(x.shape), 5), each((3, 4))),
+    Case(
+        "one_hot_float32",
+        lambda x: ops.one_hot(labels_of(x.shape), 5),
+        lambda x: one_hot(labels_of(x.shape), 5),
+        each((3, 4)),
+    ),
     Case(
         "one_hot_float64",
         lambda x: ops.one_hot(labels_of(x.shape), 5, "float64"),

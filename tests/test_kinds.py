@@ -20,7 +20,7 @@ def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str
     shape = Shape(
         edges=[(at[a], at[b]) for a, b in pairs],
         weights=[parametric.split().count(n) for n in names],
-        trainable=[n in trainable.split() for n in names],
+        is_weight=[n in trainable.split() for n in names],
         sizes=[1 if n in scalar.split() else 8 for n in names],
         multiplicative=[n in multiplicative.split() for n in names],
     )

@@ -190,7 +190,9 @@ def test_batchnorm_computes_only_what_is_asked_for() -> None:
     np.testing.assert_allclose(gamma.grad.numpy(), 2 * 4 * np.array([1.0, 2.0, 3.0]), rtol=1e-3)
 
 
-@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True), (True, False, True)])
+@pytest.mark.parametrize(
+    "wanted", [(True, False, False), (False, True, False), (False, False, True), (True, False, True)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_batchnorm_gradients_one_by_one(wanted: tuple[bool, ...], dtype: str) -> None:
     arrays = [np.random.default_rng(i).normal(size=s) for i, s in enumerate([(6, 3), (3,), (3,)])]
@@ -239,5 +241,8 @@ def test_preserving_draws_the_next_numbers_and_leaves_no_mark() -> None:
 
 def test_the_streams_of_a_seed_are_fixed() -> None:
     generator = tr.Generator(0)
-    assert generator.numpy().integers(1000, size=3).tolist() == np.random.default_rng((0, 0)).integers(1000, size=3).tolist()
+    assert (
+        generator.numpy().integers(1000, size=3).tolist()
+        == np.random.default_rng((0, 0)).integers(1000, size=3).tolist()
+    )
     assert repr(generator) == "Generator(seed=0, counter=4)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings as _warnings
 
 from tinyres import data, errors, optim
+from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads
 from tinyres.capture import capture
@@ -13,7 +14,11 @@ from tinyres.engine.gradcheck import gradcheck
 from tinyres.engine.op import Op
 from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, name_scope, no_grad
 from tinyres.engine.tensor import Parameter, Tensor, tensor
+from tinyres.graph import Graph, Trace, compare
 from tinyres.launch import backend, info, set_backend
+from tinyres.model import History, Model, Sequential, callbacks, load, metrics
+from tinyres.nn import initializers, layers, losses
+from tinyres.nn.operators import Input
 from tinyres.ops import (
     Generator,
     abs,

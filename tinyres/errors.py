@@ -27,6 +27,10 @@ class GradientError(TinyresError, RuntimeError):
     """A backward pass that cannot run or gave a wrong gradient."""
 
 
+class NonFiniteError(GradientError):
+    """A loss that is NaN or infinite; no state was changed by the step that gave it."""
+
+
 class CaptureError(TinyresError, RuntimeError):
     """Something that cannot be recorded into a captured step."""
 

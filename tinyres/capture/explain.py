@@ -15,7 +15,7 @@ from tinyres.backends.buffers import FLOAT32, FLOAT64, Buffer
 from tinyres.backends.kernels import Kernel
 from tinyres.capture.program import Call, Program
 from tinyres.capture.recording import Recording
-from tinyres.errors import CaptureError, GradientError
+from tinyres.errors import CaptureError, NonFiniteError
 from tinyres.launch import launch, recording
 
 
@@ -47,7 +47,7 @@ class _FirstNonFinite(_Running):
         for out in outs:
             if out.dtype in (FLOAT32, FLOAT64) and not np.isfinite(out.array).all():
                 call = self.calls[-1]
-                raise GradientError(
+                raise NonFiniteError(
                     f"[check_finite] the loss must be finite; {_name(call.label, call.kernel)} is the first to give "
                     f"{_extremes(out.array)}; all state is as before this step; lower the learning rate or look at "
                     "its inputs"

@@ -110,9 +110,12 @@ class _Check:
         return inputs, out
 
     def cotangent(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Fixed random weights for the output, so that no element's error can cancel another's."""
+        """The weights of the output's elements: 1 for a single one, else random, so that no errors can cancel."""
         _, out = self.run(values)
-        return np.random.default_rng(0).uniform(0.5, 1.5, out.shape) * _signs(out.shape)
+        if out.size == 1:
+            return np.ones(out.shape)
+        random = np.random.default_rng(0)
+        return random.uniform(0.5, 1.5, out.shape) * random.choice([-1, 1], out.shape)
 
     def analytic(self, values: Sequence[np.ndarray], cotangent: np.ndarray) -> tuple[list[np.ndarray], Tensor]:
         inputs, out = self.run(values)
@@ -170,18 +173,14 @@ class _Check:
             )
 
 
-def _signs(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(2).choice([-1.0, 1.0], shape)
-
-
 def _blame(out: Tensor, eps: float) -> str:
     """Which op's VJP disagrees with its own forward; checked one by one, in the order in which they ran."""
     if out.node is None:
         return f"nothing recorded computes its output of shape {out.shape}"
     for node in reversed(reachable(out.node)):
         if node.op is not None and not node.op.view and _disagrees(node, eps):
-            return f"correct the VJP of op [{node.op.name}]"
-    return "the VJP of each op is right on its own: look for a kink within eps, or a .numpy() or .detach() inside"
+            return f"correct the VJP of op [{node.op.name}], or keep its inputs further than eps from a kink"
+    return "the VJP of each op is right on its own: look for a .numpy() or .detach() inside"
 
 
 def _disagrees(node: Node, eps: float) -> bool:
@@ -197,7 +196,7 @@ def _disagrees(node: Node, eps: float) -> bool:
         tensors = [tensor(v, dtype=n.dtype) for v, n in zip(moved, node.inputs)]
         buffer = Buffer(node.buffer.size, node.dtype)
         op.forward(buffer, *tensors, *node.attrs)
-        return buffer.array.reshape(node.shape)
+        return buffer.array.reshape(node.shape).copy()
 
     recording, state.grad_enabled = state.grad_enabled, False
     try:

@@ -16,8 +16,9 @@ from tinyres.graph.trace import Header, Trace
 def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
     """The Trace of one measured pass."""
     pairs = list(tape.edges)
-    kinds, fork_shapes = classify(_shape(tape, pairs))
-    block_shapes = find_blocks(tape.scopes, pairs, kinds, fork_shapes)
+    shape = _shape(tape, pairs)
+    kinds, fork_shapes = classify(shape)
+    block_shapes = find_blocks(tape.scopes, shape, kinds, fork_shapes)
     parameters = [
         TraceParameter(
             name,
@@ -33,8 +34,8 @@ def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
         _edge(tape.names[src], tape.names[dst], kind, tape.edges[src, dst], tape.units[src], dst, measured)
         for (src, dst), kind in zip(pairs, kinds)
     ]
-    forks = [_fork(shape, nodes, edges) for shape in fork_shapes]
-    blocks = [_block(shape, nodes, forks, fork_shapes) for shape in block_shapes]
+    forks = [_fork(f, nodes, edges) for f in fork_shapes]
+    blocks = [_block(b, nodes, forks, fork_shapes) for b in block_shapes]
     edges += [
         _edge(tape.parameter_names[src], tape.names[dst], PARAMETER, count, tape.parameters[src], dst, measured)
         for (src, dst), count in tape.parameter_edges.items()
@@ -43,17 +44,24 @@ def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
 
 
 def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:
-    """The tape as `classify` sees it: a layer is parametric if it reads a Parameter or a leaf that requires a gradient."""
-    trainable = [n.op is None and n.requires_grad for n in tape.units]
-    weights = [0] * len(tape.units)
+    """The tape as `classify` sees it: a layer is parametric if it reads a weight.
+
+    A weight is a Parameter, a leaf that requires a gradient, or what was computed from Parameters alone.
+    """
+    reads_parameters = [0] * len(tape.units)
     for _, dst in tape.parameter_edges:
-        weights[dst] += 1
+        reads_parameters[dst] += 1
+    producers: list[list[int]] = [[] for _ in tape.units]
     for src, dst in pairs:
-        weights[dst] += trainable[src]
+        producers[dst].append(src)
+    computed = [False] * len(tape.units)
+    for i, node in enumerate(tape.units):
+        computed[i] = node.op is not None and all([computed[p] for p in producers[i]])
+    is_weight = [computed[i] or (n.op is None and n.requires_grad) for i, n in enumerate(tape.units)]
     return Shape(
         edges=pairs,
-        weights=weights,
-        trainable=trainable,
+        weights=[reads_parameters[i] + sum(is_weight[p] for p in producers[i]) for i in range(len(tape.units))],
+        is_weight=is_weight,
         sizes=[n.buffer.size for n in tape.units],
         multiplicative=[n.op is not None and n.op.name in MULTIPLICATIVE_OPS for n in tape.units],
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyres.graph.kinds import BRANCH, SKIP, ForkShape
+from tinyres.graph.kinds import BRANCH, SKIP, ForkShape, Shape
 from tinyres.graph.nodes import Fork, TraceNode
 
 
@@ -77,11 +77,12 @@ class Block:
 
 
 def find_blocks(
-    scopes: Sequence[str], edges: Sequence[tuple[int, int]], kinds: Sequence[str], forks: Sequence[ForkShape]
+    scopes: Sequence[str], shape: Shape, kinds: Sequence[str], forks: Sequence[ForkShape]
 ) -> list[BlockShape]:
     """All blocks in graph order. scopes: per node the path of its innermost name_scope, "" outside of any."""
+    edges = shape.edges
     links = _Links(edges, len(scopes))
-    drafts = [*_named(scopes, edges, forks, links), *_regions(scopes, kinds, forks, links)]
+    drafts = [*_named(scopes, shape, forks, links), *_regions(scopes, kinds, forks, links)]
     drafts.sort(key=lambda b: (b.members[0], -len(b.members)))
     taken = set(scopes)
     unused = (name for name in (f"block{i}" for i in itertools.count()) if name not in taken)
@@ -116,7 +117,7 @@ class _Links:
 
 
 def _named(
-    scopes: Sequence[str], edges: Sequence[tuple[int, int]], forks: Sequence[ForkShape], links: _Links
+    scopes: Sequence[str], shape: Shape, forks: Sequence[ForkShape], links: _Links
 ) -> list[BlockShape]:
     members: dict[str, list[int]] = {}
     for node, scope in enumerate(scopes):
@@ -132,7 +133,7 @@ def _named(
         within = set(inside)
         at_entry = by_node.get(entry)
         if at_entry is not None:
-            landing = sum(edges[e][1] in within for e in forks[at_entry].edges)
+            landing = sum(shape.edges[e][1] in within for e in forks[at_entry].edges)
             if landing > 1 or forks[at_entry].join in within:
                 return at_entry
         for node in inside:
@@ -143,7 +144,9 @@ def _named(
 
     found = []
     for name, inside in members.items():
-        entry = max(links.producers[inside[0]])
+        first = next((n for n in inside if not shape.is_weight[n]), inside[0])
+        # The newest thing that the block reads and that is no weight; a leaf x of the user's may look like one.
+        entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p in by_node, p))
         found.append(BlockShape(name, tuple(inside), entry, fork_of(entry, inside), None))
     return found
 

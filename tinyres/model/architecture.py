@@ -8,7 +8,7 @@ found by name among the layers that are defined when the file is read; nothing i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,13 @@ from tinyres.nn.operators import Input, InputLayer, OpLayer
 from tinyres.nn.symbolic import Symbolic
 
 KIND = "$"  # marks what JSON has no form for
+
+
+def every_layer(layer: Layer) -> Iterator[Layer]:
+    """The layer and all layers within it, outer ones first."""
+    yield layer
+    for inner in layer.layers:
+        yield from every_layer(inner)
 
 
 def encode_layer(layer: Layer) -> dict[str, Any]:

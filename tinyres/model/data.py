@@ -6,15 +6,18 @@ on the data alone is made here, so that bad data changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import INT64, Buffer
+from tinyres.backends.buffers import BOOL, FLOAT32, FLOAT64, INT64, Buffer
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
+
+_CANONICAL = {dtype: dtype for dtype in (FLOAT32, FLOAT64, INT64, BOOL)}  # the engine compares dtypes by identity
 
 UNIQUE_HINT = "number them with classes, y = np.unique(y, return_inverse=True)"
 
@@ -54,15 +57,22 @@ class Samples:
             yield (inputs[0] if len(inputs) == 1 else inputs), y
 
 
+def placeholder(array: np.ndarray, count: int) -> Tensor:
+    """A Tensor of `count` samples like these, without values."""
+    shape, dtype = (count, *array.shape[1:]), _CANONICAL[array.dtype]
+    return Tensor(Buffer(math.prod(shape), dtype), shape, dtype)
+
+
 def _gather(array: np.ndarray, chosen: slice | np.ndarray, count: int) -> Tensor:
     shape = (count, *array.shape[1:])
-    buffer = Buffer(count * (array.size // len(array)), array.dtype)
+    dtype = _CANONICAL[array.dtype]
+    buffer = Buffer(count * (array.size // len(array)), dtype)
     out = buffer.array.reshape(shape)
     if isinstance(chosen, slice):
         out[...] = array[chosen]
     else:
         np.take(array, chosen, axis=0, out=out, mode="clip")  # any other mode goes through a copy
-    return Tensor(buffer, shape, array.dtype)
+    return Tensor(buffer, shape, dtype)
 
 
 def read_inputs(op: str, x: Any, ports: Sequence[Port]) -> list[np.ndarray]:

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.backends.buffers import Buffer
 from tinyres.capture import capture
 from tinyres.engine.state import no_grad, preserving
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.launch import DryRecorder, recording
 from tinyres.model.callbacks import Callback
-from tinyres.model.data import Port, Samples, read_inputs, read_numbers, read_targets, split_off
+from tinyres.model.data import Port, Samples, placeholder, read_inputs, read_numbers, read_targets, split_off
 from tinyres.model.history import GradientNorms, History
 from tinyres.model.progress import progress
 from tinyres.nn import losses
@@ -235,23 +234,20 @@ def _rehearse(model: Model, inputs: Sequence[np.ndarray], target: tuple[np.ndarr
 
     Builds the model if need be. Returns the output.
     """
-    held = [_placeholder(array) for array in inputs]
+    held = [placeholder(array, REHEARSED) for array in inputs]
     x = held[0] if len(held) == 1 else held
     with recording(_DRY), preserving(), preserving_generator(), no_grad():
         if target is None:
             return model(x, training=False)
         measure = model.loss_of(target[1])
         with contextlib.suppress(CaptureError):  # a loss that reads values can only be checked by running it
-            prediction, _ = measure(model, x, _placeholder(target[0]), training=True)
+            y = placeholder(target[0], REHEARSED)
+            prediction, _ = measure(model, x, y, training=True)
             if target[1] is model.loss:
-                model.rehearse_metrics(measure, prediction, _placeholder(target[0]))
+                plan = model.plan("fit")
+                plan.training.rehearse(plan.seen(prediction), y)
             return prediction
     return None
-
-
-def _placeholder(array: np.ndarray) -> Tensor:
-    shape = (REHEARSED, *array.shape[1:])
-    return Tensor(Buffer(math.prod(shape), array.dtype), shape, array.dtype)
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:

@@ -52,6 +52,12 @@ class GradientNorms:
             for name, norm in row.items()
         ]
 
+    def line(self) -> str:
+        """The last step in one line: the gradient at the first and at the last layer, and their ratio."""
+        (first, g), *_, (last, h) = [*self._rows[-1].items()] * (1 if len(self._rows[-1]) > 1 else 2)
+        ratio = f"{g / h:.2g}" if h else "-"
+        return f"  gradient at step {self._steps[-1]}: {first} {g:.3g}, {last} {h:.3g}, first/last {ratio}"
+
     def __len__(self) -> int:
         return len(self._steps)
 

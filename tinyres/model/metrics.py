@@ -112,6 +112,20 @@ class Meter:
         for total, value in zip(self.totals, values):
             launch(kernels.sum, (total,), (value.buffer,), (1, 1, 1), (weight,), ACCUMULATE)
 
+    def rehearse(self, prediction: Any, target: Tensor) -> None:
+        """Run the metrics on placeholders. Raises ArgumentError unless each gives one number, as a Tensor."""
+        for name, metric in self._metrics:
+            value = metric(prediction, target)
+            if not isinstance(value, Tensor) or value.size != 1:
+                got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+                raise ArgumentError(f"[{name}] a metric returns one number, as a Tensor; got {got}; end it with .mean()")
+
+    def restore(self, totals: Sequence[float], count: int) -> None:
+        """Go on from these sums over `count` samples."""
+        for total, value in zip(self.totals, totals):
+            total.array[0] = value
+        self.count = count
+
     def read(self) -> dict[str, float]:
         """The means, by name."""
         refuse_while_recording("metrics")

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.capture import capture as capture_step
 from tinyres.engine.backward import backward
 from tinyres.engine.node import Node
-from tinyres.engine.state import Scope, no_grad, preserving
+from tinyres.engine.state import Scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.graph.graph import Graph
 from tinyres.launch import launch
 from tinyres.model import files, fitting, saving
+from tinyres.model.architecture import every_layer
 from tinyres.model.callbacks import Callback
 from tinyres.model.data import Port, read_count
 from tinyres.model.history import History
 from tinyres.model.metrics import Meter, accuracy, resolve
 from tinyres.nn import losses
 from tinyres.nn.functional import Functional
-from tinyres.nn.layer import Layer
 from tinyres.nn.sequential import SequentialStructure
 from tinyres.ops import sigmoid, softmax
-from tinyres.ops.random import preserving_generator
+from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import OPTIMIZERS, Optimizer
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
@@ -52,9 +53,10 @@ class Model(Functional):
         self.metrics: list[Any] = []
         self.stop_training = False
         self.epoch = 0
-        self._position: fitting.Position | None = None
+        self.position: fitting.Position | None = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
+        self._runners: dict[Hashable, Callable[..., Any]] = {}
         super().__init__(inputs, outputs, name)
 
     @classmethod
@@ -92,6 +94,7 @@ class Model(Functional):
             self._refuse_foreign(chosen)
         self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
         self._plan = None
+        self._runners.clear()
         if self.built:
             self._bind()
 
@@ -167,7 +170,7 @@ class Model(Functional):
         launch(kernels.check_finite, (), (loss.buffer,), (1,))
         plan.training.add(loss, plan.seen(prediction), y)
         plan.optimizer.zero_grad()
-        observer = LayerNorms() if watch else None
+        observer = LayerNorms(loss) if watch else None
         backward(loss, on_node=observer)
         plan.optimizer.step()
         return loss, observer.squares if observer is not None else {}
@@ -196,10 +199,11 @@ class Model(Functional):
             raise ArgumentError('[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"')
         samples = fitting.read(self, "graph", x, y, compiled)
         inputs, target = next(samples.batches(samples.count))
-        measure = LossOf(compiled, self)
+        assert target is not None
+        measure = self.loss_of(compiled)
 
         def forward() -> Tensor:
-            with preserving(), preserving_generator():
+            with preserving_generator():
                 return measure(self, inputs, target, training)[1]
 
         return Graph.of(forward, batch=samples.count, training=training)
@@ -218,14 +222,45 @@ class Model(Functional):
         """
         saving.load_weights(self, path)
 
-    def plan(self, op: str) -> Plan:
-        """What `compile` said, settled for the built model."""
+    def require_compiled(self, op: str) -> None:
+        """Raise ArgumentError before `compile`."""
         if self.optimizer is None or self.loss is None:
             raise ArgumentError(f"[{op}] the model is not compiled; got no loss; call model.compile(...) first")
+
+    def plan(self, op: str) -> Plan:
+        """What `compile` said, settled for the built model."""
+        self.require_compiled(op)
         if self._plan is None:
             self._bind()
-            self._plan = Plan(self.optimizer, LossOf(self.loss, self), self._measured, self._dtype())
+            assert self.optimizer is not None
+            self._plan = Plan(self.optimizer, self.loss_of(self.loss), self._measured, self.float_dtype)
         return self._plan
+
+    def loss_of(self, loss: Any) -> LossOf:
+        """The loss as this model computes it."""
+        return LossOf(loss, self)
+
+    def runner(self, step: str, captured: bool) -> Callable[..., Any]:
+        """`train_step`, `test_step` or `predict_step`, captured or not; recorded anew when weights are frozen or freed."""
+        key = (step, captured, tuple([w.requires_grad for w in self.weights]))
+        if key not in self._runners:
+            made: Callable[..., Any] = getattr(self, step)
+            if captured:
+                made = capture_step(made)
+            elif step == "train_step":
+                made = fitting.EagerStep(self)
+            self._runners[key] = made
+        return self._runners[key]
+
+    def generators(self) -> list[Generator]:
+        """The generators that a run draws from: the library's, and those of layers with a seed of their own."""
+        own = [v for layer in every_layer(self) for v in vars(layer).values() if isinstance(v, Generator)]
+        return [default_generator(), *own]
+
+    @property
+    def float_dtype(self) -> np.dtype:
+        """The dtype of the weights."""
+        return next((w.dtype for w in self.weights), self.dtype)
 
     def _bind(self) -> None:
         assert self.optimizer is not None
@@ -241,10 +276,6 @@ class Model(Functional):
                 f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of another, "
                 f"such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
             )
-
-    def _dtype(self) -> np.dtype:
-        weights = self.weights
-        return weights[0].dtype if weights else self.dtype
 
 
 class Sequential(SequentialStructure, Model):
@@ -309,9 +340,9 @@ class Plan:
 class LayerNorms:
     """An observer of backward that measures the gradient of every layer call's output, and nothing within."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: Tensor) -> None:
         self.squares: dict[str, Tensor] = {}
-        self._seen: set[Scope] = set()
+        self._seen: set[Scope | None] = {loss.node.scope if loss.node is not None else None}
 
     def __call__(self, node: Node, total: Tensor) -> None:
         scope = node.scope

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinyres.errors import ArgumentError
@@ -19,17 +19,13 @@ def text(logs: dict[str, float]) -> str:
 
 
 class Progress:
-    """Shows nothing; the base of what shows something. Use it as a context manager around the training loop."""
+    """Shows nothing; the base of what shows something."""
 
-    def __init__(self, first: int, epochs: int, steps: int) -> None:
-        self.first, self.epochs, self.steps = first, epochs, steps
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    @contextlib.contextmanager
+    def running(self, epochs: int, steps: int) -> Iterator[None]:
+        """Around a training of `epochs` epochs, counted from 0, of `steps` steps each."""
+        self.epochs, self.steps = epochs, steps
+        yield
 
     def begin_epoch(self, epoch: int) -> None:
         """Epoch `epoch`, counted from 0, begins."""
@@ -59,24 +55,17 @@ class Lines(Progress):
 class Bar(Lines):
     """A bar over the steps of the epoch with the running means, and the line of Lines when the epoch is over."""
 
-    def __enter__(self) -> Bar:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    @contextlib.contextmanager
+    def running(self, epochs: int, steps: int) -> Iterator[None]:
+        from rich import progress as rich
 
-        self._bar: Any = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[logs]}"),
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=self.steps, logs="")
-        self._shown = 0.0
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
+        columns = rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()
+        with super().running(epochs, steps), rich.Progress(
+            *columns, rich.TimeRemainingColumn(), rich.TextColumn("{task.fields[logs]}"), transient=True
+        ) as self._bar:
+            self._task = self._bar.add_task("", total=steps, logs="")
+            self._shown = 0.0
+            yield
 
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
@@ -92,10 +81,10 @@ class Bar(Lines):
         self._bar.console.print(line, markup=False, highlight=False)
 
 
-def progress(verbose: Any, first: int, epochs: int, steps: int) -> Progress:
+def progress(verbose: Any) -> Progress:
     """verbose: 0 nothing, 1 bar, 2 lines, "auto" bar in a terminal and lines elsewhere."""
     if not isinstance(verbose, (int, str)) or verbose not in ("auto", 0, 1, 2):
         raise ArgumentError(f'[fit] verbose is "auto", 0 (nothing), 1 (bar) or 2 (lines); got {verbose!r}; choose one')
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
-    return (Progress, Bar, Lines)[verbose](first, epochs, steps)
+    return (Progress, Bar, Lines)[int(verbose)]()

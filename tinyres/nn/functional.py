@@ -86,7 +86,7 @@ class Functional(Layer):
         self._single_output = isinstance(outputs, Symbolic)
         self.calls = _calls_between(owner, self.inputs, self.outputs)
         if not self.calls:
-            raise ArgumentError(f"[{owner}] the outputs must come out of layers; got the inputs themselves; call a layer")
+            raise ArgumentError(f"[{owner}] the outputs must come out of layers; got the inputs; call a layer")
         entries = [s.producer for s in self.inputs]
         self._table = _named(owner, sorted({*entries, *self.calls}, key=lambda call: call.index))
         self._slot_of: dict[Symbolic, int] = {s: i for i, s in enumerate(self.inputs)}

@@ -118,12 +118,8 @@ def _share(g: Tensor, ctx: Context, alone: Tensor, not_lost: Tensor) -> Gradient
     return g * part if ctx.needs[0] else None, g * (1.0 - part) if ctx.needs[1] else None
 
 
-MAXIMUM = Op(
-    "maximum", shape=broadcast("maximum"), forward=binary(kernels.maximum), vjp=_maximum_vjp, saves=(0, 1)
-)
-MINIMUM = Op(
-    "minimum", shape=broadcast("minimum"), forward=binary(kernels.minimum), vjp=_minimum_vjp, saves=(0, 1)
-)
+MAXIMUM = Op("maximum", shape=broadcast("maximum"), forward=binary(kernels.maximum), vjp=_maximum_vjp, saves=(0, 1))
+MINIMUM = Op("minimum", shape=broadcast("minimum"), forward=binary(kernels.minimum), vjp=_minimum_vjp, saves=(0, 1))
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:

@@ -172,9 +172,7 @@ def _tanh_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return tanh_grad(c, y) if ctx.needs[0] else None, to_y
 
 
-TANH_GRAD = Op(
-    "tanh_grad", shape=same_shape, forward=pairwise(kernels.tanh_grad), vjp=_tanh_grad_vjp, saves=(0, 1)
-)
+TANH_GRAD = Op("tanh_grad", shape=same_shape, forward=pairwise(kernels.tanh_grad), vjp=_tanh_grad_vjp, saves=(0, 1))
 
 
 def tanh_grad(g: Tensor, y: Tensor) -> Tensor:

@@ -352,9 +352,7 @@ def _concatenate_vjp(g: Tensor, ctx: Context) -> Gradients:
     return gradients
 
 
-CONCATENATE = Op(
-    "concatenate", shape=_concatenate_shape, forward=_concatenate_forward, vjp=_concatenate_vjp, takes="x"
-)
+CONCATENATE = Op("concatenate", shape=_concatenate_shape, forward=_concatenate_forward, vjp=_concatenate_vjp, takes="x")
 
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:

@@ -80,9 +80,7 @@ def _batchnorm_vjp(g: Tensor, ctx: Context) -> Gradients:
         (epsilon,),
     )
     shapes = x.shape, gamma.shape, gamma.shape
-    return [
-        Tensor(out, shape, x.dtype) if needed else None for out, shape, needed in zip(outs, shapes, ctx.needs)
-    ]
+    return [Tensor(out, shape, x.dtype) if needed else None for out, shape, needed in zip(outs, shapes, ctx.needs)]
 
 
 def _batchnorm_vjp_of_ops(g: Tensor, x: Tensor, gamma: Tensor, epsilon: float) -> Gradients:
@@ -97,9 +95,7 @@ def _batchnorm_vjp_of_ops(g: Tensor, x: Tensor, gamma: Tensor, epsilon: float) -
     return to_x, to_gamma, to_beta
 
 
-BATCHNORM = Op(
-    "batchnorm", shape=_batchnorm_shape, forward=_batchnorm_forward, vjp=_batchnorm_vjp, saves=(0, 1, 2)
-)
+BATCHNORM = Op("batchnorm", shape=_batchnorm_shape, forward=_batchnorm_forward, vjp=_batchnorm_vjp, saves=(0, 1, 2))
 
 
 def batchnorm(

@@ -68,6 +68,12 @@ class Generator:
         if states is not None and self not in states:
             states[self] = self.state.array.copy()
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Generator:
+        """A generator that stands where this one stands and goes on alone."""
+        clone = memo[id(self)] = Generator(0)
+        clone.state.array[...] = self.state.array
+        return clone
+
     def __repr__(self) -> str:
         seed, counter = self.state.array.tolist()
         return f"Generator(seed={seed}, counter={counter})"

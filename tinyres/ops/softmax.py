@@ -128,9 +128,7 @@ def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple
             f"got {values.min()}..{values.max()}; renumber the labels, or give the last layer more units"
         ) from None
     probabilities = Buffer(logits.buffer.size, logits.dtype)
-    launch(
-        kernels.softmax_cross_entropy, (out, probabilities), (logits.buffer, labels.buffer), (rows, columns)
-    )
+    launch(kernels.softmax_cross_entropy, (out, probabilities), (logits.buffer, labels.buffer), (rows, columns))
     return (probabilities,)
 
 

@@ -1,0 +1,158 @@
+"""What of a model goes into a file, and back: everything that the next training step depends on.
+
+The header holds the layers, what was trained and with what, the generators, and the place within an epoch; the arrays
+are the weights and the optimizer's state. Loading checks all of it against the rebuilt model before it changes any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyres.engine.tensor import FLOATS, Parameter
+from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.model import files
+from tinyres.model.architecture import decode_layer, encode_layer, every_layer
+from tinyres.model.fitting import Position
+from tinyres.nn.layer import LAYERS
+from tinyres.ops.random import preserving_generator
+from tinyres.optim import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from tinyres.model.model import Model
+
+WEIGHTS = "weights/"
+OPTIMIZER = "optimizer/"
+
+
+def save(model: Model, path: files.PathLike) -> None:
+    """See Model.save."""
+    if not model.built:
+        raise ArgumentError(f"[save] a model has weights once it is built; {model!r} is not; call it on data first")
+    weights = model.named_weights()
+    arrays = {WEIGHTS + name: w.numpy() for name, w in weights.items()}
+    header: dict[str, Any] = {
+        "model": encode_layer(model),
+        "trainable": [layer.trainable for layer in every_layer(model)],
+        "frozen": [name for name, w in model.named_parameters().items() if not w.trainable],
+        "epoch": model.epoch,
+        "generators": [generator.state.array.tolist() for generator in model.generators()],
+    }
+    optimizer = model.optimizer
+    if optimizer is not None:
+        header["optimizer"] = {"name": optimizer.name, "config": optimizer.config()}
+        header["loss"] = model.loss if isinstance(model.loss, str) else None
+        header["metrics"] = [metric for metric in model.metrics if isinstance(metric, str)]
+        names = {id(w): name for name, w in weights.items()}
+        header["moved"] = [names[id(p)] for p in optimizer.params]
+        arrays.update({OPTIMIZER + key: value for key, value in optimizer.state(names).items()})
+        if model.position is not None:
+            meter = model.plan("save").training
+            model.position.totals = [float(total.array[0]) for total in meter.totals]
+            model.position.seen = meter.count
+            header["position"] = asdict(model.position)
+            model.position.totals = None
+    files.write(path, header, arrays)
+
+
+def load(path: files.PathLike) -> Model:
+    """The model that `model.save(path)` wrote, compiled as it was, with the library's generator as it was.
+
+    Training goes on bit for bit: `model.fit(..., initial_epoch=model.epoch)`. A loss or metric of your own is not in
+    the file: call `model.compile(model.optimizer, loss=...)` again, which keeps the optimizer's state. Own layers must
+    be defined when the file is read. Raises FileError if the file is missing, damaged, or no model.
+
+    >>> import tinyres as tr, tempfile, pathlib
+    >>> model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "model.npz"
+    ...     model.save(path)
+    ...     tr.load(path).count_params()
+    3
+    """
+    header, arrays = files.read("load", path)
+    try:
+        with preserving_generator():  # weights are initialised, then overwritten
+            model = decode_layer(header["model"])
+            if not isinstance(model, LAYERS["Model"]):
+                raise FileError(f"[load] {path} holds a {type(model).__name__}, not a model; give a file of model.save")
+            writes = _fitting_weights("load", path, model, arrays)
+            _restore(model, header, arrays)
+    except TinyresError:
+        raise
+    except Exception as error:  # a header that is JSON, but says what no save has written
+        raise FileError(
+            f"[load] {path} cannot be read as a model ({type(error).__name__}: {error}); it was written by another "
+            "program, or its layers have changed since; give a file that this version wrote"
+        ) from error
+    for parameter, array in writes:
+        parameter.assign(array)
+    for generator, state in zip(model.generators(), header["generators"]):
+        generator.state.array[...] = state
+    return model
+
+
+def load_weights(model: Model, path: files.PathLike) -> None:
+    """See Model.load_weights."""
+    _, arrays = files.read("load_weights", path)
+    if not model.built:
+        raise ArgumentError(f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first")
+    for parameter, array in _fitting_weights("load_weights", path, model, arrays):
+        parameter.assign(array)
+
+
+def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Everything but the weights and generators."""
+    for layer, trainable in zip(every_layer(model), header["trainable"]):
+        layer.trainable = trainable
+    weights = model.named_weights()
+    for name, parameter in model.named_parameters().items():
+        parameter.trainable = name not in header["frozen"]
+    model.epoch = int(header["epoch"])
+    if "optimizer" in header:
+        record = header["optimizer"]
+        if record["name"] not in OPTIMIZERS:
+            raise FileError(f"[load] the file was trained with {record['name']}, which is not defined; define it, then load")
+        optimizer = OPTIMIZERS[record["name"]](**record["config"])
+        optimizer.bind([weights[name] for name in header["moved"]])
+        state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
+        optimizer.restore(state, {id(w): name for name, w in weights.items()})
+        if header["loss"] is not None:
+            model.compile(optimizer, header["loss"], header["metrics"])
+        model.optimizer = optimizer
+        if "position" in header:
+            position = Position(**header["position"])
+            position.order = tuple(position.order) if position.order is not None else None  # type: ignore[assignment]
+            model.position = position
+
+
+def _fitting_weights(
+    op: str, path: files.PathLike, model: Model, arrays: Mapping[str, np.ndarray]
+) -> list[tuple[Parameter, np.ndarray]]:
+    """Each weight with its array, if all of them fit."""
+    found = {key[len(WEIGHTS) :]: value for key, value in arrays.items() if key.startswith(WEIGHTS)}
+    own = model.named_weights()
+    for name, parameter in own.items():
+        if name not in found:
+            other = next((key for key in found if key not in own), None)
+            instead = f"it has {other} {found[other].shape} instead" if other else f"it has {len(found)} weights"
+            raise FileError(
+                f"[{op}] the file must be of the same architecture; this model has {name} {parameter.shape}, which is not in "
+                f"{path}: {instead}; build the model as it was when it was saved"
+            )
+        array = found[name]
+        if array.shape != parameter.shape or array.dtype not in FLOATS:
+            raise FileError(
+                f"[{op}] the file must be of the same architecture; {name} has shape {parameter.shape} here, and "
+                f"{array.shape} {array.dtype} in {path}; build the model as it was when it was saved"
+            )
+    extra = next((key for key in found if key not in own), None)
+    if extra is not None:
+        raise FileError(
+            f"[{op}] the file must be of the same architecture; {path} has {extra} {found[extra].shape}, which this model "
+            "has not; build the model as it was when it was saved"
+        )
+    return [(parameter, found[name]) for name, parameter in own.items()]
