@@ -37,6 +37,9 @@ typedef struct gemm_product {
     int turned_a, turned_b, pack_a, pack_b, add, relu;
 } gemm_product;
 
+/* Where part i of `total` begins when it is cut into equal parts. A division costs as much as a small tile. */
+TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) { return parts == 1 ? total * i : total * i / parts; }
+
 /* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
 static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
                        int64_t depth, float *own) {
@@ -62,7 +65,7 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
     }
     int64_t panels = (end - first + GEMM_VECTORS - 1) / GEMM_VECTORS;
     for (int64_t panel = 0, v = first; panel < panels; panel++) {
-        int64_t next = first + (end - first) * (panel + 1) / panels, column = v * TR_LANES;
+        int64_t next = first + gemm_cut(end - first, panel + 1, panels), column = v * TR_LANES;
         int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;
         const float *b = d->turned_b ? d->b + column * d->k + step : d->b + step * d->n + column;
         g.out = d->out + row * d->out_step + column;
@@ -84,9 +87,9 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
     int64_t blocks = d->k > TR_GEMM_DEPTH ? (d->k + TR_GEMM_DEPTH - 1) / TR_GEMM_DEPTH : 1;
     int64_t parts = d->pack_a ? (row_end - row + GEMM_A_ROWS - 1) / GEMM_A_ROWS : 1;
     for (int64_t part = 0; part < parts; part++) {
-        int64_t top = row + (row_end - row) * part / parts, bottom = row + (row_end - row) * (part + 1) / parts;
+        int64_t top = row + gemm_cut(row_end - row, part, parts), bottom = row + gemm_cut(row_end - row, part + 1, parts);
         for (int64_t block = 0; block < blocks; block++) {
-            int64_t step = d->k * block / blocks, next = d->k * (block + 1) / blocks;
+            int64_t step = gemm_cut(d->k, block, blocks), next = gemm_cut(d->k, block + 1, blocks);
             gemm_block(d, top, bottom, first, end, step, next - step, own);
         }
     }
@@ -98,8 +101,8 @@ static void gemm_share(const gemm_product *d, const tr_worker *w) {
     int64_t vectors = (d->n + TR_LANES - 1) / TR_LANES;
     int64_t row = 0, row_end = d->m, first = 0, end = vectors;
     if (vectors >= 2 * w->nth && (d->pack_b ? vectors >= GEMM_VECTORS * w->nth : d->n > 4 * d->m)) {
-        first = vectors * w->ith / w->nth;
-        end = vectors * (w->ith + 1) / w->nth;
+        first = gemm_cut(vectors, w->ith, w->nth);
+        end = gemm_cut(vectors, w->ith + 1, w->nth);
     } else {
         tr_split(w, d->m, 1, &row, &row_end);
     }
@@ -178,6 +181,13 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
     int dots_a = n == 1 && (!turned_a || m == 1), dots_b = m == 1 && turned_b;
+    if (n == 1 && m > 1 && turned_a && !c->ptr[3]) { /* the transpose of a vector times a matrix */
+        tr_call transposed = *c;
+        transposed.ptr[1] = c->ptr[2], transposed.ptr[2] = c->ptr[1];
+        transposed.arg[0] = 1, transposed.arg[1] = m;
+        transposed.flags &= ~(GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B);
+        return TR_K(matmul)(&transposed, w);
+    }
 #ifdef GEMM_NARROWER
     if (n < TR_LANES && !dots_a && !dots_b)
         return GEMM_NARROWER[TR_ID_matmul](c, w);

@@ -78,8 +78,9 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
 /* The panel's rows, in as few tiles as possible and as equal as possible. */
 TR_INLINE void gemm_tiles(const int vectors, const gemm_panel *g, int64_t rows) {
     int64_t tiles = (rows + GEMM_ROWS(vectors) - 1) / GEMM_ROWS(vectors), row = 0;
+    int64_t each = tiles == 1 ? rows : rows / tiles, higher = rows - each * tiles;
     for (int64_t t = 0; t < tiles; t++) {
-        int64_t height = (rows - row + tiles - t - 1) / (tiles - t);
+        int64_t height = each + (t < higher);
 #define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(vectors)) gemm_tile(n, vectors, g, row); break;
         switch (height) {
             GEMM_CASE(1) GEMM_CASE(2) GEMM_CASE(3) GEMM_CASE(4) GEMM_CASE(5) GEMM_CASE(6) GEMM_CASE(7) GEMM_CASE(8)

@@ -58,6 +58,11 @@ extern const tr_kernel_fn tr_table_neon[TR_KERNEL_COUNT];
 
 /* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit` items. */
 TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *begin, int64_t *end) {
+    if (w->nth == 1) {
+        *begin = 0;
+        *end = n;
+        return;
+    }
     int64_t units = (n + unit - 1) / unit;
     int64_t each = units / w->nth, extra = units % w->nth;
     int64_t first = each * w->ith + (w->ith < extra ? w->ith : extra);

@@ -230,7 +230,7 @@ def _check_versions(node: Node) -> None:
         settle_writes()
     for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]
         producer = node.inputs[position]
-        if producer.buffer is None:
+        if producer.freed:
             raise GradientError(
                 f"[backward] the value of {producer.label()} was freed by an earlier backward(); "
                 "call backward(retain_graph=True) the first time, or run forward again"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
+from tinyres.backends.buffers import ABSENT, Buffer, pending_writes, settle_writes
 from tinyres.engine.state import Scope, state, user_source
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Node:
         self.freed = True
         self.saved = ()
         self.inputs = ()
-        self.buffer = None  # type: ignore[assignment]
+        self.buffer = ABSENT
 
 
 class ParameterLeaf(Node):

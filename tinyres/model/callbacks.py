@@ -134,4 +134,6 @@ class LearningRateSchedule(Callback):
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
-        self.model.optimizer.lr = self.schedule(epoch)
+        optimizer = self.model.optimizer
+        assert optimizer is not None  # fit has seen to it
+        optimizer.lr = self.schedule(epoch)

@@ -44,7 +44,7 @@ class Samples:
         targets = None if self.targets is None else self.targets[start:stop]
         return Samples([x[start:stop] for x in self.inputs], targets, stop - start)
 
-    def batches(self, size: int, order: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[Any, Tensor | None]]:
+    def batches(self, size: int, order: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[Any, Any]]:
         """(x, y) Tensors of `size` samples, the last maybe smaller; in the given order, from batch `first` on.
 
         x is one Tensor, or a list of them for a model of several inputs.
@@ -83,7 +83,9 @@ def read_inputs(op: str, x: Any, ports: Sequence[Port]) -> list[np.ndarray]:
     arrays = [_read_input(op, array, port) for array, port in zip(_one_per_port(op, x, ports), ports)]
     counts = {port.name: len(array) for array, port in zip(arrays, ports)}
     if len(set(counts.values())) > 1:
-        raise ShapeError(f"[{op}] all inputs must have the same number of samples; got {counts}; cut them to one length")
+        raise ShapeError(
+            f"[{op}] all inputs must have the same number of samples; got {counts}; cut them to one length"
+        )
     if not arrays[0].shape[0]:
         raise ShapeError(f"[{op}] there must be at least one sample; got x of shape {arrays[0].shape}; give it data")
     return arrays
@@ -100,8 +102,8 @@ def _one_per_port(op: str, x: Any, ports: Sequence[Port]) -> list[Any]:
     if not isinstance(x, (list, tuple)) or len(x) != len(ports):
         got = f"{len(x)} of them" if isinstance(x, (list, tuple)) else type(x).__name__
         raise ArgumentError(
-            f"[{op}] this model takes a list of {len(ports)} arrays, one per input: {[p.name for p in ports]}; got {got}; "
-            "give them in this order"
+            f"[{op}] this model takes a list of {len(ports)} arrays, one per input: {[p.name for p in ports]}; "
+            f"got {got}; give them in this order"
         )
     return list(x)
 
@@ -138,9 +140,13 @@ def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray
     if array.dtype.kind in "USO" and array.size and all(isinstance(v, str) for v in array.flat[:1]):
         raise DTypeError(f"[{op}] {what} must be numbers; got strings ({str(array.flat[0])!r}, ...); {string_hint}")
     if array.dtype.kind not in "fiub":
-        raise DTypeError(f"[{op}] {what} must be real numbers; got {array.dtype} of shape {array.shape}; convert it first")
+        raise DTypeError(
+            f"[{op}] {what} must be real numbers; got {array.dtype} of shape {array.shape}; convert it first"
+        )
     if array.ndim == 0:
-        raise ShapeError(f"[{op}] {what} needs an axis for the samples; got the single number {array.item()}; give a list")
+        raise ShapeError(
+            f"[{op}] {what} needs an axis for the samples; got the single number {array.item()}; give a list"
+        )
     return array
 
 
@@ -193,16 +199,19 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.n
         hint = "give one integer per sample"
         if y.shape[1:] == output[1:]:
             hint = 'for one-hot targets use loss="categorical_crossentropy", or y.argmax(axis=-1)'
-        raise ShapeError(f"[{op}] labels have the shape (samples,{''.join(f' {s},' for s in shape)}); got y of shape {y.shape}; {hint}")
+        wanted = f"(samples,{''.join(f' {size},' for size in shape)})"
+        raise ShapeError(f"[{op}] labels have the shape {wanted}; got y of shape {y.shape}; {hint}")
     if y.dtype.kind == "f":
         _refuse_non_finite(op, y)
         fractional = y != np.floor(y)
         if fractional.any():
-            raise DTypeError(f"[{op}] labels are whole numbers; got {y[fractional][0]:g}; for a regression use loss=\"mse\"")
+            raise DTypeError(
+                f'[{op}] labels are whole numbers; got {y[fractional][0]:g}; for a regression use loss="mse"'
+            )
     if y.size and (y.min() < 0 or y.max() >= classes):
         raise ArgumentError(
-            f"[{op}] labels lie in 0..{classes} - 1, one for each output of the model; got {y.min():g} to {y.max():g}; "
-            + UNIQUE_HINT
+            f"[{op}] labels lie in 0..{classes} - 1, one for each output of the model; "
+            f"got {y.min():g} to {y.max():g}; {UNIQUE_HINT}"
         )
     return np.ascontiguousarray(y, INT64)
 
@@ -213,8 +222,8 @@ def _refuse_non_finite(op: str, y: np.ndarray) -> None:
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         where = first[0] if len(first) == 1 else first
         raise ArgumentError(
-            f"[{op}] y must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} at {where}; "
-            "drop or fill these samples"
+            f"[{op}] y must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
+            f"at {where}; drop or fill these samples"
         )
 
 

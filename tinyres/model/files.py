@@ -40,7 +40,8 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            np.savez(file, **{HEADER: np.frombuffer(encoded, np.uint8)}, **arrays)
+            entries: dict[str, Any] = {HEADER: np.frombuffer(encoded, np.uint8), **arrays}
+            np.savez(file, **entries)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -75,10 +76,16 @@ def _header(op: str, path: PathLike, encoded: np.ndarray | None) -> dict[str, An
         with contextlib.suppress(ValueError, RecursionError):
             header = json.loads(encoded.tobytes())
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileError(f"[{op}] {path} is an .npz file, but not a model; it has no {FORMAT} header; give a file that model.save wrote")
+        raise FileError(
+            f"[{op}] {path} is an .npz file, but not a model: it has no {FORMAT} header; "
+            "give a file that model.save wrote"
+        )
     version = header.get("version")
     if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise FileError(f"[{op}] this tinyres reads model files of version 1 to {VERSION}; {path} has {version}; update it")
+        raise FileError(
+            f"[{op}] this tinyres reads model files of version 1 to {VERSION}; {path} has {version!r}; "
+            "install a newer one"
+        )
     return header
 
 

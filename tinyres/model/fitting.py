@@ -81,7 +81,9 @@ def fit(
     samples, validation = _training_data(model, x, y, validation_split, validation_data)
     plan = model.plan("fit")
     if not any(p.requires_grad for p in plan.optimizer.params):
-        raise ArgumentError("[fit] there must be something to train; got a model without trainable weights; unfreeze some")
+        raise ArgumentError(
+            "[fit] there must be something to train; got a model without trainable weights; unfreeze some"
+        )
     steps = math.ceil(samples.count / options.batch_size)
     watch = options.watch or (steps if options.live else 0)
     gradients = GradientNorms() if watch else None
@@ -189,12 +191,16 @@ def _training_data(
     model: Model, x: Any, y: Any, fraction: Any, given: Any
 ) -> tuple[Samples, Samples | None]:
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
-        raise ArgumentError(f"[fit] validation_split is a fraction, 0 <= fraction < 1; got {fraction!r}; choose another")
+        raise ArgumentError(
+            f"[fit] validation_split is a fraction, 0 <= fraction < 1; got {fraction!r}; choose another"
+        )
     if given is not None and (not isinstance(given, (tuple, list)) or len(given) != 2):
-        raise ArgumentError(f"[fit] validation_data is a pair (x, y); got {type(given).__name__}; write validation_data=(x, y)")
+        raise ArgumentError(
+            f"[fit] validation_data is a pair (x, y); got {type(given).__name__}; write validation_data=(x, y)"
+        )
     samples = read(model, "fit", x, y, model.loss)
     if given is not None:
-        return samples, read(model, "fit: validation_data", *given, model.loss)
+        return samples, read(model, "fit: validation_data", given[0], given[1], model.loss)
     return split_off("fit", samples, float(fraction)) if fraction else (samples, None)
 
 
@@ -312,4 +318,6 @@ class EagerStep:
                 buffer.array[...] = values
         with contextlib.suppress(CaptureError):
             capture(self._model.train_step)(x, y)  # fails the same way, and names the node
-        raise NonFiniteError("[check_finite] the loss must be finite; all state is as before this step; lower the learning rate")
+        raise NonFiniteError(
+            "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the learning rate"
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyres import ops
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import INT64, Buffer
 from tinyres.backends.kernels import ACCUMULATE
@@ -32,16 +33,16 @@ def accuracy(prediction: Tensor, target: Tensor) -> Tensor:
     >>> tr.metrics.accuracy(tr.tensor([[0.1, 0.9], [0.8, 0.2]]), tr.tensor([1, 1], dtype="int64")).item()
     0.5
     """
-    if target.dtype is INT64 and prediction.ndim and target.shape == prediction.shape[:-1] and prediction.shape[-1] > 1:
+    classes = prediction.shape[-1] if prediction.ndim else 1
+    if target.dtype is INT64 and target.shape == prediction.shape[:-1] and classes > 1:
         return _share_of_labels(prediction, target.buffer)
     if target.shape != prediction.shape:
         raise ShapeError(
             f"[accuracy] targets are integer labels or have the shape of the prediction, {prediction.shape}; "
             f"got {target.dtype} of shape {target.shape}; reshape them"
         )
-    if prediction.ndim < 2 or prediction.shape[-1] == 1:
+    if prediction.ndim < 2 or classes == 1:
         return _share_at_half(prediction, target)
-    classes = prediction.shape[-1]
     labels = Buffer(prediction.size // max(classes, 1), INT64)
     launch(kernels.argmax, (labels,), (_as(target, prediction.dtype),), (labels.size, classes))
     return _share_of_labels(prediction, labels)
@@ -57,7 +58,7 @@ def mae(prediction: Tensor, target: Tensor) -> Tensor:
     if target.shape != prediction.shape:
         raise ShapeError(
             f"[mae] prediction {prediction.shape} and target {target.shape} differ; "
-            f"use y.reshape{tuple([-1, *prediction.shape[1:]])}"
+            f"use y.reshape{(-1, *prediction.shape[1:])}"
         )
     count, dtype = prediction.size, prediction.dtype
     difference, out = Buffer(count, dtype), Buffer(1, dtype)
@@ -79,9 +80,9 @@ def _share_of_labels(prediction: Tensor, labels: Buffer) -> Tensor:
 def _share_at_half(prediction: Tensor, target: Tensor) -> Tensor:
     with no_grad():
         dtype = prediction.dtype
-        above = [(t > 0.5).astype(dtype) for t in (prediction, Tensor(_as(target, dtype), target.shape, dtype))]
-        wrong = (above[0] - above[1]).abs()
-        return 1.0 - wrong.mean()
+        target = Tensor(_as(target, dtype), target.shape, dtype)
+        above = [ops.astype(ops.greater(t, 0.5), dtype) for t in (prediction, target)]
+        return 1.0 - ops.mean(ops.abs(above[0] - above[1]))
 
 
 def _as(t: Tensor, dtype: np.dtype) -> Buffer:
@@ -118,7 +119,9 @@ class Meter:
             value = metric(prediction, target)
             if not isinstance(value, Tensor) or value.size != 1:
                 got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-                raise ArgumentError(f"[{name}] a metric returns one number, as a Tensor; got {got}; end it with .mean()")
+                raise ArgumentError(
+                    f"[{name}] a metric returns one number, as a Tensor; got {got}; end it with .mean()"
+                )
 
     def restore(self, totals: Sequence[float], count: int) -> None:
         """Go on from these sums over `count` samples."""

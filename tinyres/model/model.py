@@ -196,7 +196,9 @@ class Model(Functional):
         """
         compiled = self.loss if loss is None else loss
         if compiled is None:
-            raise ArgumentError('[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"')
+            raise ArgumentError(
+                '[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
+            )
         samples = fitting.read(self, "graph", x, y, compiled)
         inputs, target = next(samples.batches(samples.count))
         assert target is not None
@@ -241,7 +243,7 @@ class Model(Functional):
         return LossOf(loss, self)
 
     def runner(self, step: str, captured: bool) -> Callable[..., Any]:
-        """`train_step`, `test_step` or `predict_step`, captured or not; recorded anew when weights are frozen or freed."""
+        """`train_step`, `test_step` or `predict_step`, captured or not; made anew when weights are frozen or freed."""
         key = (step, captured, tuple([w.requires_grad for w in self.weights]))
         if key not in self._runners:
             made: Callable[..., Any] = getattr(self, step)
@@ -273,8 +275,8 @@ class Model(Functional):
         foreign = [p for p in optimizer.params if id(p) not in own]
         if foreign:
             raise ArgumentError(
-                f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of another, "
-                f"such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
+                f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of "
+                f"another, such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
             )
 
 

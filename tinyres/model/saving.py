@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -76,9 +76,10 @@ def load(path: files.PathLike) -> Model:
     header, arrays = files.read("load", path)
     try:
         with preserving_generator():  # weights are initialised, then overwritten
-            model = decode_layer(header["model"])
-            if not isinstance(model, LAYERS["Model"]):
-                raise FileError(f"[load] {path} holds a {type(model).__name__}, not a model; give a file of model.save")
+            layer = decode_layer(header["model"])
+            if not isinstance(layer, LAYERS["Model"]):
+                raise FileError(f"[load] {path} holds a {type(layer).__name__}, not a model; give a file of model.save")
+            model = cast("Model", layer)
             writes = _fitting_weights("load", path, model, arrays)
             _restore(model, header, arrays)
     except TinyresError:
@@ -99,7 +100,9 @@ def load_weights(model: Model, path: files.PathLike) -> None:
     """See Model.load_weights."""
     _, arrays = files.read("load_weights", path)
     if not model.built:
-        raise ArgumentError(f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first")
+        raise ArgumentError(
+            f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first"
+        )
     for parameter, array in _fitting_weights("load_weights", path, model, arrays):
         parameter.assign(array)
 
@@ -115,7 +118,9 @@ def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.nd
     if "optimizer" in header:
         record = header["optimizer"]
         if record["name"] not in OPTIMIZERS:
-            raise FileError(f"[load] the file was trained with {record['name']}, which is not defined; define it, then load")
+            raise FileError(
+                f"[load] the file was trained with {record['name']}, which is not defined; define it, then load"
+            )
         optimizer = OPTIMIZERS[record["name"]](**record["config"])
         optimizer.bind([weights[name] for name in header["moved"]])
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
@@ -140,8 +145,8 @@ def _fitting_weights(
             other = next((key for key in found if key not in own), None)
             instead = f"it has {other} {found[other].shape} instead" if other else f"it has {len(found)} weights"
             raise FileError(
-                f"[{op}] the file must be of the same architecture; this model has {name} {parameter.shape}, which is not in "
-                f"{path}: {instead}; build the model as it was when it was saved"
+                f"[{op}] the file must be of the same architecture; this model has {name} {parameter.shape}, which is "
+                f"not in {path}: {instead}; build the model as it was when it was saved"
             )
         array = found[name]
         if array.shape != parameter.shape or array.dtype not in FLOATS:
@@ -152,7 +157,7 @@ def _fitting_weights(
     extra = next((key for key in found if key not in own), None)
     if extra is not None:
         raise FileError(
-            f"[{op}] the file must be of the same architecture; {path} has {extra} {found[extra].shape}, which this model "
-            "has not; build the model as it was when it was saved"
+            f"[{op}] the file must be of the same architecture; {path} has {extra} {found[extra].shape}, which this "
+            "model has not; build the model as it was when it was saved"
         )
     return [(parameter, found[name]) for name, parameter in own.items()]

@@ -77,6 +77,11 @@ class Functional(Layer):
         if inputs is not None or outputs is not None:
             self.connect(inputs, outputs)
 
+    @classmethod
+    def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Functional:
+        """A model over layers that are connected already."""
+        return cls(inputs, outputs, name=name)
+
     def connect(self, inputs: Any, outputs: Any) -> None:
         """Find the calls between inputs and outputs, name their layers and make the steps."""
         owner = type(self).__name__
@@ -206,8 +211,8 @@ class Functional(Layer):
                 mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new)
             new.outputs = substituted(old.outputs, mapped.__getitem__)
         inputs, outputs = ([mapped[s] for s in group] for group in (self.inputs, self.outputs))
-        return type(self)(
-            inputs[0] if self._single_input else inputs, outputs[0] if self._single_output else outputs, name=self._name
+        return self.from_graph(
+            inputs[0] if self._single_input else inputs, outputs[0] if self._single_output else outputs, self._name
         )
 
     def _set_dtype(self, kind: np.dtype) -> None:

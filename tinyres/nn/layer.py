@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinyres.engine.state import Scope, state, user_source
+from tinyres.engine.state import Scope, entered, state, user_source
 from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import recording
@@ -120,7 +120,7 @@ class Layer:
         if self.built:
             return
         try:
-            with recording(None):
+            with recording(None), entered(None):
                 self.build(_shapes(args[0]) if args else None)
         except Exception:
             self._trained.clear()

@@ -76,7 +76,7 @@ class Loss:
     """A function of (prediction, target) as a model trains on it: one node named "loss" in a trace.
 
     name: the op that the trace shows. on_logits: for an activation, the function that takes what the activation would
-    be applied to. integer_targets: whether the target is labels.
+    be applied to. integer_targets: True for labels, False for values (integers are cast), None for whatever is given.
     Calling it raises ArgumentError or ShapeError unless the function gives one number, as a Tensor.
     """
 
@@ -85,7 +85,7 @@ class Loss:
         name: str,
         function: LossFunction,
         on_logits: Mapping[str, LossFunction] | None = None,
-        integer_targets: bool = False,
+        integer_targets: bool | None = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -93,7 +93,7 @@ class Loss:
         self.integer_targets = integer_targets
 
     def __call__(self, prediction: Any, target: Any) -> Tensor:
-        if self.on_logits and not self.integer_targets and isinstance(target, Tensor) and target.dtype not in FLOATS:
+        if self.integer_targets is False and isinstance(target, Tensor) and target.dtype not in FLOATS:
             target = ops.astype(target, prediction.dtype)
         with entered(Scope("loss", "", self.name, state.scope)):
             value = self.function(prediction, target)
@@ -115,10 +115,15 @@ _SPARSE = Loss(
     integer_targets=True,
 )
 _CATEGORICAL = Loss(
-    "categorical_crossentropy", categorical_cross_entropy, {"softmax": categorical_cross_entropy_with_logits}
+    "categorical_crossentropy",
+    categorical_cross_entropy,
+    {"softmax": categorical_cross_entropy_with_logits},
+    integer_targets=False,
 )
-_BINARY = Loss("binary_crossentropy", binary_cross_entropy, {"sigmoid": binary_cross_entropy_with_logits})
-_MSE = Loss("mse", mse)
+_BINARY = Loss(
+    "binary_crossentropy", binary_cross_entropy, {"sigmoid": binary_cross_entropy_with_logits}, integer_targets=False
+)
+_MSE = Loss("mse", mse, integer_targets=False)
 
 LOSSES = {
     "sparse_categorical_crossentropy": _SPARSE,
@@ -142,7 +147,8 @@ def get(loss: str | Loss | LossFunction) -> Loss:
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
     if callable(loss) and not isinstance(loss, type):
-        return Loss(getattr(loss, "__name__", "loss"), loss, integer_targets=loss is softmax_cross_entropy)
+        labels = True if loss is softmax_cross_entropy else None
+        return Loss(getattr(loss, "__name__", "loss"), loss, integer_targets=labels)
     known = ", ".join(LOSSES)
     raise ArgumentError(f"[loss] known names are {known}; got {loss!r}; use one, or a function of (prediction, target)")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tinyres.errors import ArgumentError, ShapeError
@@ -29,6 +29,15 @@ class SequentialStructure(Functional):
         for layer in layers or ():
             self._append(layer)
         self._reconnect()
+
+    @classmethod
+    def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> SequentialStructure:
+        """A stack of layers that are connected already."""
+        model = cls(name=name)
+        model._entry, model._exit = inputs, outputs
+        model.connect(inputs, outputs)
+        model._stack = [call.layer for call in model.calls]
+        return model
 
     def add(self, layer: Layer | Symbolic) -> None:
         """Put a layer on top."""
@@ -72,8 +81,3 @@ class SequentialStructure(Functional):
     def _reconnect(self) -> None:
         if self._entry is not None and self._stack:
             self.connect(self._entry, self._exit)
-
-    def _with_layers(self, replaced: Mapping[Layer, Layer]) -> Functional:
-        assert self._entry is not None
-        entry = Input(self._entry.shape[1:], self._entry.producer.layer.name, self._entry.dtype)  # type: ignore[arg-type]
-        return type(self)([entry, *[replaced[layer] for layer in self._stack]], name=self._name)

@@ -89,10 +89,12 @@ def _alone(path: str, layer: Layer) -> Row:
 def _lines(row: Row) -> list[str]:
     links = [f"{link} (skip)" if link in row.skips else link for link in row.links]
     first, *others = _wrapped(links) or [""]
+    if len(first) > _LINKS:
+        first, others = "", [first, *others]
     title = f"{row.path} ({row.kind})"
     lines = [title] if len(title) > _NAME else []
     lines.append(_line("" if lines else title, row.shape, f"{row.parameters:,}", first))
-    return lines + [_line("", "", "", link) for link in others]
+    return lines + [f"{link:>{WIDTH}}" if len(link) > _LINKS else _line("", "", "", link) for link in others]
 
 
 def _wrapped(links: Sequence[str]) -> list[str]:

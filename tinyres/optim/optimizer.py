@@ -8,7 +8,7 @@ replayed. The state of a parameter exists from the moment the optimizer knows it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from tinyres.launch import door, launch, refuse_while_recording
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
 LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {}
 
 
 class Optimizer:

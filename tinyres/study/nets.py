@@ -9,7 +9,7 @@ from tinyres.engine.state import name_scope
 from tinyres.model import Model
 from tinyres.nn import blocks as presets
 from tinyres.nn.dense import Dense
-from tinyres.nn.symbolic import Input
+from tinyres.nn.operators import Input
 
 # name -> (block preset, what it is in words)
 NETS: dict[str, tuple[Callable[..., Any], str]] = {
