@@ -74,20 +74,9 @@ TR_INLINE vec_float vec_select(vec_int mask, vec_float yes, vec_float no) {
     return (vec_float)((mask & (vec_int)yes) | (~mask & (vec_int)no));
 }
 
-/* a where a > b, else b: b where either is NaN. One instruction on x86. */
-TR_INLINE vec_float vec_greater(vec_float a, vec_float b) {
-    vec_float v;
-    for (int i = 0; i < TR_LANES; i++)
-        v[i] = a[i] > b[i] ? a[i] : b[i];
-    return v;
-}
-
-TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) {
-    vec_float v;
-    for (int i = 0; i < TR_LANES; i++)
-        v[i] = a[i] < b[i] ? a[i] : b[i];
-    return v;
-}
+/* a where a > b, else b: b where either is NaN. */
+TR_INLINE vec_float vec_greater(vec_float a, vec_float b) { return vec_select(a > b, a, b); }
+TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) { return vec_select(a < b, a, b); }
 
 /* Maximum and minimum: NaN where either is NaN. */
 TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }

@@ -45,4 +45,5 @@ def residual(
             h = tr.dense(x, w(f"block{i}/kernel_1", units, units), None, "relu")
             h = tr.dense(h, w(f"block{i}/kernel_2", units, units))
             x = tr.relu(h + x if skip else h)
-    return tr.mean(tr.square(x)) * scale, w
+    loss = tr.mean(tr.square(x))
+    return (loss if scale == 1.0 else loss * scale), w

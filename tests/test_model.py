@@ -10,7 +10,8 @@ import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.errors import ArgumentError, NonFiniteError, TraceError
+from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, TraceError
+from tinyres.ops.random import default_generator
 
 
 def classifier(units=16, dropout=0.0, dtype="float32"):
@@ -75,7 +76,7 @@ def test_captured_and_eager_training_are_the_same_bit_for_bit(optimizer):
     for capture in (True, False):
         model = compiled(optimizer, dropout=0.2)
         history = fit(model, x, y, epochs=3, batch_size=16, capture=capture, validation_split=0.2)
-        results.append((bits(model), history.history, tr.default_generator().state.array.tolist()))
+        results.append((bits(model), history.history, default_generator().state.array.tolist()))
     assert results[0] == results[1]
 
 
@@ -130,11 +131,11 @@ def test_evaluate_is_the_mean_over_samples_whatever_the_batch_size():
 def test_evaluate_and_predict_leave_no_mark():
     x, y = labelled()
     model = compiled(dropout=0.5)
-    before, state = bits(model), tr.default_generator().state.array.tolist()
+    before, state = bits(model), default_generator().state.array.tolist()
     model.evaluate(x, y)
     first = model.predict(x)
-    assert np.array_equal(first, model.predict(x, batch_size=7, capture=False)) or np.allclose(first, model.predict(x))
-    assert bits(model) == before and tr.default_generator().state.array.tolist() == state
+    np.testing.assert_allclose(model.predict(x, batch_size=7, capture=False), first, rtol=1e-6)
+    assert bits(model) == before and default_generator().state.array.tolist() == state
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -432,10 +433,14 @@ def test_a_loss_that_is_not_finite_stops_before_its_step(capture):
     x[40] = np.nan
     model, twin = compiled(dropout=0.1), compiled(dropout=0.1)
     message = r"\[fit\] the loss is not finite at epoch 0, step 2; block0/dense/\w+ is the first to give .* NaN"
+    tr.manual_seed(0)
     with pytest.raises(NonFiniteError, match=message):
         fit(model, x, y, batch_size=16, shuffle=False, capture=capture)
+    drawn = default_generator().state.array.tolist()
+    tr.manual_seed(0)
     fit(twin, x[:32], y[:32], batch_size=16, shuffle=False)
     assert bits(model) == bits(twin)
+    assert default_generator().state.array.tolist() == drawn
     assert model.optimizer.steps == 2
     state = model.optimizer.state({id(p): str(i) for i, p in enumerate(model.optimizer.params)})
     assert all(np.isfinite(array).all() for key, array in state.items() if key != "hyper")
@@ -453,7 +458,7 @@ def test_a_loss_that_reads_values_runs_without_capture():
     model.compile("sgd", loss)
     history = fit(model, np.ones((4, 1)), np.ones((4, 1)), epochs=2, capture=False)
     assert seen == pytest.approx(history.history["loss"], rel=1e-6)
-    with pytest.raises(tr.errors.CaptureError, match="item"):
+    with pytest.raises(CaptureError, match="item"):
         fit(model, np.ones((4, 1)), np.ones((4, 1)))
 
 
@@ -489,7 +494,6 @@ def test_graph_of_a_model():
     graph = model.graph(x, y)
     trace = graph.trace()
     assert trace.audit().ok
-    assert trace.loss == pytest.approx(model.test_loss(x, y, training=True)) if hasattr(model, "test_loss") else True
     assert bits(model) == before and all(p.grad is None for p in model.parameters())
     fit(model, x, y)
     assert graph.trace().loss < trace.loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,8 @@ def _demo(options: argparse.Namespace) -> int:
     results = _train(demo, chosen, data)
     _print_results(chosen, results, data)
     said = demo.sentences(results)
-    print("\n".join(said))
+    for sentence in said:
+        print(textwrap.fill(sentence, 80, subsequent_indent="  "))
     if options.json is not None:
         _write_json(
             options.json, {"options": vars(chosen), "nets": [r.as_dict() for r in results.values()], "sentences": said}
@@ -87,7 +89,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _print_equation(parts: dict[str, float]) -> None:
-    print("The equation on scalars: L = (wx + x)^2 at w = 0.1, x = 3. At the fork, x feeds the branch wx and the skip:")
+    print("The equation on scalars: L = (wx + x)^2 at w = 0.1, x = 3.")
+    print("At the fork x feeds the branch wx and the skip:")
     print(
         f"  dL/dx {parts['gradient']:.2f} = skip {parts['skip']:.2f} ({parts['skip_share']:.3f})"
         f" + branch {parts['branch']:.2f} ({parts['branch_share']:.3f})\n"
@@ -115,7 +118,7 @@ def _train(demo: Any, options: Any, data: Any) -> dict[str, Any]:
 def _print_results(options: Any, results: dict[str, Any], data: Any) -> None:
     n_train, n_test = len(data[0][0]), len(data[1][0])
     print(f"\n{n_train} training and {n_test} test examples, {options.epochs} epochs of {options.optimizer}, batch 32")
-    print("gradient traces at the start of training; |g| = L2 norm of dL/d(block input), shares of it sum to 1\n")
+    print("gradients before training; |g| = L2 norm of dL/d(block input), shares of it sum to 1\n")
     print(f"{'net':<10} {'train':>6} {'test':>6} {'ms per':>7}   {'block':<8} {'|g|':>9} {'skip':>7} {'branch':>7}")
     print(f"{'':<10} {'error':>6} {'error':>6} {'step':>7}")
     for result in results.values():

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import peers
 from steps.task import Size, batch_of, first_weights
 
 Step = Callable[[], object]
 
-# name: (library that must be there, module, function)
-CONTENDERS: dict[str, tuple[str, str, str]] = {
-    "tinyres captured": ("tinyres", "in_tinyres", "captured"),
-    "tinyres captured, 2 threads": ("tinyres", "in_tinyres", "captured_on_two_threads"),
-    "tinyres eager": ("tinyres", "in_tinyres", "eager"),
-    "numpy by hand": ("numpy", "in_numpy", "by_hand"),
-    "torch eager": ("torch", "in_torch", "eager"),
-    "torch fused optimizer": ("torch", "in_torch", "fused"),
-    "jax jit": ("jax", "in_jax", "unrolled"),
-    "jax jit, scanned": ("jax", "in_jax", "scanned"),
+
+class Contender(NamedTuple):
+    """A function `function(size, weights, x, labels) -> step` of a module in this package.
+
+    library: what must be installed for it. threads: how many tinyres is given.
+    """
+
+    library: str
+    module: str
+    function: str
+    threads: int = 1
+
+    @property
+    def is_available(self) -> bool:
+        return peers.installed(self.library)
+
+    def make(self, size: Size) -> Step:
+        """The step at this size, from the shared weights, on the shared batch."""
+        function = getattr(importlib.import_module(f"steps.{self.module}"), self.function)
+        return function(size, first_weights(size), *batch_of(size))
+
+
+CONTENDERS = {
+    "tinyres captured": Contender("tinyres", "in_tinyres", "captured"),
+    "tinyres captured, 2 threads": Contender("tinyres", "in_tinyres", "captured", threads=2),
+    "tinyres fit": Contender("tinyres", "in_tinyres", "fit"),
+    "tinyres fit, watched": Contender("tinyres", "in_tinyres", "fit_watched"),
+    "tinyres eager": Contender("tinyres", "in_tinyres", "eager"),
+    "numpy by hand": Contender("numpy", "in_numpy", "by_hand"),
+    "torch eager": Contender("torch", "in_torch", "eager"),
+    "torch fused optimizer": Contender("torch", "in_torch", "fused"),
+    "jax jit": Contender("jax", "in_jax", "unrolled"),
+    "jax jit, scanned": Contender("jax", "in_jax", "scanned"),
 }
 OURS = "tinyres captured"
-
-
-def available() -> list[str]:
-    """The contenders whose library is installed."""
-    return [name for name, (library, _, _) in CONTENDERS.items() if peers.installed(library)]
-
-
-def make(name: str, size: Size) -> Step:
-    """A contender's step at this size, from the shared weights, on the shared batch."""
-    _, module, function = CONTENDERS[name]
-    return getattr(importlib.import_module(f"steps.{module}"), function)(size, first_weights(size), *batch_of(size))
+PEERS = [name for name in CONTENDERS if not name.startswith("tinyres")]

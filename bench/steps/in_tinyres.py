@@ -1,4 +1,4 @@
-"""The train step in tinyres: eager, and captured."""
+"""The train step in tinyres: eager, captured, and as `Model.fit` runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from steps.task import BATCHNORM_MOMENTUM, CLASSES, EPSILON, LEARNING_RATE, MOME
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.backends import native
 
 
 def eager(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
@@ -23,10 +22,16 @@ def captured(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) ->
     return lambda: step(x, labels)
 
 
-def captured_on_two_threads(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
-    step = captured(size, weights, x, labels)
-    step.threads = 2  # type: ignore[attr-defined]
-    return step
+def fit(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
+    """What `Model.fit` replays: the step with its check of the loss and its running mean."""
+    step = tr.capture(_compiled(size, weights).train_step)
+    return lambda: step(x, labels)[0]
+
+
+def fit_watched(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
+    """The same as with `fit(watch=1)`: the norm of every layer's gradient, at every step."""
+    step = tr.capture(_compiled(size, weights).train_step)
+    return lambda: step(x, labels, watch=True)[0]
 
 
 def net(size: Size) -> tr.Model:
@@ -44,11 +49,26 @@ def net(size: Size) -> tr.Model:
     return tr.Model(inputs, layers.Dense(CLASSES, name="head")(x))
 
 
-def _step(size: Size, weights: Weights) -> Callable[[tr.Tensor, tr.Tensor], tr.Tensor]:
+def _with_weights(size: Size, weights: Weights) -> tr.Model:
     model = net(size)
     for name, parameter in model.named_parameters().items():
         parameter.assign(weights[name])
-    optimizer = tr.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    return model
+
+
+def _optimizer() -> tr.optim.Optimizer:
+    return tr.optim.SGD(lr=LEARNING_RATE, momentum=MOMENTUM)
+
+
+def _compiled(size: Size, weights: Weights) -> tr.Model:
+    model = _with_weights(size, weights)
+    model.compile(_optimizer(), loss=tr.losses.softmax_cross_entropy)
+    return model
+
+
+def _step(size: Size, weights: Weights) -> Callable[[tr.Tensor, tr.Tensor], tr.Tensor]:
+    model, optimizer = _with_weights(size, weights), _optimizer()
+    optimizer.bind(model.parameters())
 
     def step(x: tr.Tensor, labels: tr.Tensor) -> tr.Tensor:
         loss = tr.losses.softmax_cross_entropy(model(x, training=True), labels)

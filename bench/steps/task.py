@@ -1,4 +1,4 @@
-"""The task that all contenders share: sizes, first weights, data, and the least time its matrix products can take."""
+"""The task that all contenders share: sizes, first weights, data, and how much work its matrix products are."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def batch_of(size: Size, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((size.batch, FEATURES), np.float32), rng.integers(0, CLASSES, size.batch)
 
 
-def floor_seconds(size: Size, flops_per_second: float) -> float:
-    """The time of all matrix products at this rate: forward, both gradients, but none for the input itself."""
+def gemm_flops(size: Size) -> int:
+    """The FLOPs of all matrix products of a step: forward and both gradients, but none for the input itself."""
     square = 2 * size.batch * size.units**2
     stem = 2 * size.batch * FEATURES * size.units
     head = 2 * size.batch * size.units * CLASSES
-    return (3 * 2 * size.blocks * square + 2 * stem + 3 * head) / flops_per_second
+    return 3 * 2 * size.blocks * square + 2 * stem + 3 * head

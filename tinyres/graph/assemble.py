@@ -56,7 +56,7 @@ def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:
         producers[dst].append(src)
     computed = [False] * len(tape.units)
     for i, node in enumerate(tape.units):
-        computed[i] = node.op is not None and all([computed[p] for p in producers[i]])
+        computed[i] = node.op is not None and all(computed[p] for p in producers[i])
     is_weight = [computed[i] or (n.op is None and n.requires_grad) for i, n in enumerate(tape.units)]
     return Shape(
         edges=pairs,

@@ -64,7 +64,7 @@ class Ledger:
         """Consumers that no gradient reached have none to pass on; all others must answer, as often as they read."""
         self._edges += len(arrived)
         expected = self._consumers[node]
-        if len(arrived) == len(expected) and all([a[0] is e for a, e in zip(arrived, expected)]):
+        if len(arrived) == len(expected) and all(a is e for (a, _), e in zip(arrived, expected)):
             return
         missing = Counter(c for c in expected if c in self._visited)
         missing.subtract(c for c, _ in arrived)

@@ -1,7 +1,8 @@
 """Blocks: the regions of a net that a trace prints one row for.
 
-A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join, named
-block0, block1, … in graph order. Found on numbers only (nodes in topological order), then filled with what was measured.
+A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join,
+named block0, block1, … in graph order. Found on numbers only (nodes in topological order), then filled with what was
+measured.
 """
 
 from __future__ import annotations

@@ -115,7 +115,9 @@ def compare(**traces: Trace) -> Comparison:
     {'one': [], 'other': []}
     """
     if not traces:
-        raise ArgumentError("[compare] there must be traces to compare; got none; write tr.compare(plain=a, residual=b)")
+        raise ArgumentError(
+            "[compare] there must be traces to compare; got none; write tr.compare(plain=a, residual=b)"
+        )
     for name, trace in traces.items():
         if not isinstance(trace, Trace):
             raise ArgumentError(
@@ -209,10 +211,11 @@ def _story(flow: Flow, trace: Trace) -> str:
     if ratio == 0:
         return f"no gradient at all reaches {first}{theory}."
     if skip is None:
-        return f"the gradient {_course(rate, flow.unit)}{theory}; {first} receives {_times(ratio)} what {last} receives."
+        course = _course(rate, flow.unit)
+        return f"the gradient {course}{theory}; {first} receives {_times(ratio)} what {last} receives."
     trend = "steady" if abs(rate - 1) <= _STEADY else "growing" if rate > 1 else "shrinking"
-    story = f"the gradient reaches {first} (x {rate:.2f} per {flow.unit}, {trend}); {skip:.0%} of it came over the skip."
-    return story + _growth_of_values(flow, trace)
+    story = f"the gradient reaches {first} (x {rate:.2f} per {flow.unit}, {trend}); "
+    return story + f"{skip:.0%} of it came over the skip." + _growth_of_values(flow, trace)
 
 
 def _growth_of_values(flow: Flow, trace: Trace) -> str:

@@ -80,7 +80,7 @@ def read_json(path: str) -> Trace:
 
 def read_npz(path: str) -> Trace:
     """The trace in an .npz file."""
-    with _explained(path), np.load(path, allow_pickle=False) as archive:
+    with _explained(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = dict(archive)
         return _decoded(json.loads(arrays.pop("trace").tobytes().decode()), arrays, path)
 
@@ -121,8 +121,8 @@ def _explained(path: str) -> Iterator[None]:
         ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         raise FileError(
-            f"[load] a trace file must be complete; {path!r} is damaged or not a trace ({type(error).__name__}: {error}); "
-            "save the trace again"
+            f"[load] a trace file must be complete; {path!r} is damaged or not a trace "
+            f"({type(error).__name__}: {error}); save the trace again"
         ) from None
 
 

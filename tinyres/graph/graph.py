@@ -1,6 +1,7 @@
 """Graph: one recorded computation that can be traced.
 
-`tr.Graph(loss)` holds on to the tape of a loss that has been computed; `Graph.of(run)` computes it anew at each trace. A trace leaves no mark: no `.grad`, moving statistic, generator or open capture is changed by it.
+`tr.Graph(loss)` holds on to the tape of a loss that has been computed; `Graph.of(run)` computes it anew at each trace.
+A trace leaves no mark: no `.grad`, moving statistic, generator or open capture is changed by it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyres.errors import TraceError
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
     """What is measured of one array and of the loss's gradient with respect to it.

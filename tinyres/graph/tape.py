@@ -45,7 +45,7 @@ def read_tape(root: Node, level: str) -> Tape:
     forward = order[::-1]
     included = set(forward)
     layer_of = _layer_calls(forward, included, root) if level == "layer" else {}
-    parameters = [n for n in forward if type(n) is ParameterLeaf and n is not root]
+    parameters: list[Node] = [n for n in forward if type(n) is ParameterLeaf and n is not root]
     outputs: dict[Scope, int] = {}
     owner: dict[Node, int] = {}
     units: list[Node] = []

@@ -159,7 +159,8 @@ class Trace:
         path = os.fspath(path)
         reader = readers.get(os.path.splitext(path)[1])
         if reader is None:
-            raise FileError(f"[load] a trace is loaded from {' or '.join(readers)}; got {path!r}; save it as one of them")
+            known = " or ".join(readers)
+            raise FileError(f"[load] a trace is loaded from {known}; got {path!r}; save it as one of them")
         return reader(path)
 
     def __str__(self) -> str:

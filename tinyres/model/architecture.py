@@ -15,14 +15,17 @@ import numpy as np
 
 from tinyres import ops
 from tinyres.engine.op import OPS
-from tinyres.engine.state import name_scope
+from tinyres.engine.state import name_scope, no_grad, preserving
 from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, FileError
+from tinyres.launch import DryRecorder, recording
+from tinyres.model.data import placeholder
 from tinyres.nn.functional import Functional
 from tinyres.nn.initializers import INITIALIZERS, Initializer
 from tinyres.nn.layer import LAYERS, Layer
 from tinyres.nn.operators import Input, InputLayer, OpLayer
 from tinyres.nn.symbolic import Symbolic
+from tinyres.ops.random import preserving_generator
 
 KIND = "$"  # marks what JSON has no form for
 
@@ -44,7 +47,10 @@ def encode_layer(layer: Layer) -> dict[str, Any]:
     if isinstance(layer, OpLayer):
         constants = {str(i): _encode_constant(layer, t) for i, t in layer.constants.items()}
         return {**kind, "op": layer.op.name, "attrs": _encode(layer, layer.attrs), "constants": constants}
-    return {**kind, "config": {key: _encode(layer, value) for key, value in layer.config().items()}}
+    config = {key: _encode(layer, value) for key, value in layer.config().items()}
+    if isinstance(layer, Functional) and layer.built:
+        return {**kind, "config": config, "built_on": layer.built_on}  # type: ignore[attr-defined]
+    return {**kind, "config": config}
 
 
 def decode_layer(record: Mapping[str, Any]) -> Layer:
@@ -56,7 +62,18 @@ def decode_layer(record: Mapping[str, Any]) -> Layer:
             raise FileError(f"[load] the file uses the op {record['op']!r}, which is not defined; define it, then load")
         constants = {int(i): _decode_constant(value) for i, value in record["constants"].items()}
         return OpLayer(OPS[record["op"]], _decode(record["attrs"]), constants, record["name"])
-    return _class(record["class"]).from_config({key: _decode(value) for key, value in record["config"].items()})
+    layer = _class(record["class"]).from_config({key: _decode(value) for key, value in record["config"].items()})
+    if "built_on" in record:
+        _build_on(layer, record["built_on"])
+    return layer
+
+
+def _build_on(layer: Layer, samples: Any) -> None:
+    """Run a subclassed model once on placeholders, which makes its weights."""
+    one, described = samples
+    held = [placeholder(np.empty((0, *shape), dtype), 1) for shape, dtype in described]
+    with recording(DryRecorder("read no values in the call of a model")), preserving(), preserving_generator(), no_grad():
+        layer(held[0] if one else held)
 
 
 def _class(name: str) -> type[Layer]:

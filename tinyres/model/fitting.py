@@ -319,5 +319,5 @@ class EagerStep:
         with contextlib.suppress(CaptureError):
             capture(self._model.train_step)(x, y)  # fails the same way, and names the node
         raise NonFiniteError(
-            "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the learning rate"
+            "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the rate"
         )

@@ -54,6 +54,7 @@ class Model(Functional):
         self.stop_training = False
         self.epoch = 0
         self.position: fitting.Position | None = None
+        self.built_on: Any = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
         self._runners: dict[Hashable, Callable[..., Any]] = {}
@@ -223,6 +224,13 @@ class Model(Functional):
         Raises FileError naming the first weight that differs, or if the file is no model.
         """
         saving.load_weights(self, path)
+
+    def build_for(self, args: Sequence[Any]) -> None:
+        """Build for these arguments, once, and note them: a file of a subclassed model tells what it was built on."""
+        if not self.built and args:
+            one = not isinstance(args[0], (list, tuple))
+            self.built_on = [one, [[t.shape[1:], str(t.dtype)] for t in ([args[0]] if one else args[0])]]
+        super().build_for(args)
 
     def require_compiled(self, op: str) -> None:
         """Raise ArgumentError before `compile`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import SingleInput
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
@@ -33,7 +33,7 @@ def get(owner: str, activation: str | Callable[[Tensor], Tensor] | None) -> Call
     raise ArgumentError(f"[{owner}] known activations are {known}; got {activation!r}; use one, or your own function")
 
 
-class Activation(Layer):
+class Activation(SingleInput):
     """Apply an activation elementwise (softmax: over the last axis). The output has the shape of the input.
 
     activation: "relu", "softmax", "tanh", "sigmoid", "softplus", "linear", or a function of a Tensor.
@@ -63,7 +63,7 @@ class Activation(Layer):
         return x
 
 
-class ReLU(Layer):
+class ReLU(SingleInput):
     """max(x, 0), elementwise. The output has the shape of the input.
 
     >>> import tinyres as tr
@@ -76,7 +76,7 @@ class ReLU(Layer):
         return ops.relu(x)
 
 
-class Softmax(Layer):
+class Softmax(SingleInput):
     """exp(x) / Σ exp(x) along `axis` (default: the last). The output has the shape of the input.
 
     >>> import tinyres as tr

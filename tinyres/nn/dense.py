@@ -11,10 +11,10 @@ from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn import activation as activations
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import SingleInput
 
 
-class Dense(Layer):
+class Dense(SingleInput):
     """activation(x · kernel + bias) over the last axis: (..., features) gives (..., units).
 
     units: the number of outputs. activation: a name or function, None for linear; "relu" is computed within the same

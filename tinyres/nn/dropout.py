@@ -5,11 +5,11 @@ from __future__ import annotations
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import SingleInput
 from tinyres.ops.random import Generator, default_generator
 
 
-class Dropout(Layer):
+class Dropout(SingleInput):
     """In training every element is 0 with probability `rate`, the others are scaled by 1 / (1 - rate); else x.
 
     rate: from 0 up to, not including, 1. seed: for a generator of its own; default: the library's, `tr.manual_seed`.

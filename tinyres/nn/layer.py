@@ -119,12 +119,12 @@ class Layer:
         """Build for these arguments, once; a build that fails leaves no weights behind."""
         if self.built:
             return
+        before = dict(vars(self))
         try:
             with recording(None), entered(None):
                 self.build(_shapes(args[0]) if args else None)
         except Exception:
-            self._trained.clear()
-            self._kept.clear()
+            self.__dict__ = {**before, "_trained": {}, "_kept": {}}
             raise
         self.built = True
         self.set_path(self.path)
@@ -148,7 +148,12 @@ class Layer:
             leaf = f"weight_{count}" if count else leaf
         if leaf in self._trained or leaf in self._kept:
             raise ArgumentError(f'[{owner}] weight names must be unique; got "{leaf}" twice; rename one of them')
-        value = initializers.get(initializer)(_checked_shape(owner, leaf, shape))
+        sizes = _checked_shape(owner, leaf, shape)
+        value = np.asarray(initializers.get(initializer)(sizes))
+        if value.shape != sizes:
+            raise ShapeError(
+                f"[{owner}] the initializer of {leaf} must give shape {sizes}; got {value.shape}; correct the function"
+            )
         weight = Parameter(value, joined(self.path, leaf), trainable and self._trainable, self.dtype)
         (self._trained if trainable else self._kept)[leaf] = weight
         return weight
@@ -368,6 +373,17 @@ class Layer:
                 raise AttributeError(f"[{owner}] __init__ must begin with super().__init__(); it has not set {name!r}")
             hint = "" if self.built else "; it is not built yet: call it on data or on an Input first"
             raise AttributeError(f"[{owner}] {self.path} has no attribute {name!r}{hint}")
+
+
+class SingleInput(Layer):
+    """A layer that is called on one tensor, never on a list."""
+
+    def _as_tensors(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        args = super()._as_tensors(args)
+        if len(args) != 1 or not isinstance(args[0], Tensor):
+            got = f"{len(args)} arguments" if len(args) != 1 else f"a {type(args[0]).__name__}"
+            raise ArgumentError(f"[{type(self).__name__}] it is called on one tensor; got {got}; join them first")
+        return args
 
 
 def candidate(layer: Layer, scope: str) -> Candidate:

@@ -10,10 +10,10 @@ from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import SingleInput
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(SingleInput):
     """gamma · (x - mean) / √(variance + epsilon) + beta, per feature of the last axis. (..., features) keeps its shape.
 
     In training mean and variance (biased, as in Keras) are those of the batch, and the moving ones move towards them:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import SingleInput
 
 
-class Flatten(Layer):
+class Flatten(SingleInput):
     """All axes but the batch in one: (n, a, b) gives (n, a · b).
 
     >>> import tinyres as tr
@@ -21,10 +21,10 @@ class Flatten(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """x with one axis after the batch."""
-        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        return ops.reshape(x, (_batch("Flatten", x), math.prod(x.shape[1:])))
 
 
-class Reshape(Layer):
+class Reshape(SingleInput):
     """Each sample in another shape of the same size; one size may be -1.
 
     target_shape: without the batch. Raises ShapeError if the sizes do not fit.
@@ -40,6 +40,7 @@ class Reshape(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """x with its samples reshaped."""
+        batch = _batch("Reshape", x)
         size, known = math.prod(x.shape[1:]), math.prod(n for n in self.target_shape if n != -1)
         free = self.target_shape.count(-1)
         if free > 1 or (size != known if not free else not known or size % known):
@@ -47,4 +48,10 @@ class Reshape(Layer):
                 f"[Reshape] {self.path} keeps the size of a sample; got samples of shape {x.shape[1:]} for "
                 f"{self.target_shape}; give sizes whose product is {size}"
             )
-        return ops.reshape(x, (x.shape[0], *[size // known if n == -1 else n for n in self.target_shape]))
+        return ops.reshape(x, (batch, *[size // known if n == -1 else n for n in self.target_shape]))
+
+
+def _batch(owner: str, x: Tensor) -> int:
+    if not x.shape:
+        raise ShapeError(f"[{owner}] it takes a batch, whose first axis stays; got shape (); reshape the value first")
+    return x.shape[0]

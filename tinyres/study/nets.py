@@ -22,9 +22,9 @@ NETS: dict[str, tuple[Callable[..., Any], str]] = {
 
 # Pairs of nets that differ in exactly one thing, and that thing.
 DIFFER_IN_ONE: list[tuple[str, str, str]] = [
-    ("plain", "residual", "the Add"),
+    ("plain", "residual", "Add"),
     ("plain", "plain_bn", "BatchNorm"),
-    ("plain_bn", "tutorial", "the Add"),
+    ("plain_bn", "tutorial", "Add"),
     ("residual", "tutorial", "BatchNorm in the branch"),
 ]
 
