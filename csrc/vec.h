@@ -169,11 +169,9 @@ TR_INLINE vec_double vec_high(vec_float v) {
 #define TR_LN2_LOW 0x1.7f7d1cp-20f
 
 /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2; leaves a relative error of 0.07 * 2^-24 in e^r. */
-TR_INLINE vec_float vec_exp_tail(vec_float r) {
-    vec_float q = r * 0x1.6a2434p-10f + 0x1.1239e2p-7f;
-    q = q * r + 0x1.5558f2p-5f;
-    q = q * r + 0x1.555492p-3f;
-    return q * r + 0x1.fffffcp-2f;
+TR_INLINE vec_float vec_exp_tail(vec_float r, vec_float square) {
+    vec_float low = r * 0x1.555492p-3f + 0x1.fffffcp-2f, high = r * 0x1.1239e2p-7f + 0x1.5558f2p-5f;
+    return low + square * (high + square * 0x1.6a2434p-10f);
 }
 
 TR_INLINE vec_float vec_exp(vec_float x) {
@@ -181,8 +179,7 @@ TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
     vec_float shifted = x * TR_LOG2_E + TR_EXP_ROUND, n = shifted - TR_EXP_ROUND;
     vec_float r = (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
-    vec_float sum = 1.0f + r, lost = (1.0f - sum) + r; /* exact: |r| < 1 */
-    vec_float y = sum + (r * r * vec_exp_tail(r) + lost);
+    vec_float square = r * r, y = 1.0f + (r + square * vec_exp_tail(r, square));
     vec_int bits = (vec_int)shifted, half = bits >> 1;
     return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
 }
@@ -227,7 +224,7 @@ TR_INLINE vec_float vec_tanh(vec_float x) {
     vec_float a = vec_abs(x), twice = vec_lesser(vec_splat(20.0f), a) * -2.0f;
     vec_float shifted = twice * TR_LOG2_E + (0x1.8p23f + 127), n = shifted - (0x1.8p23f + 127);
     vec_float r = twice - n * TR_LN2, power = (vec_float)((vec_int)shifted << 23);
-    vec_float e = power + power * (r + r * r * vec_exp_tail(r));
+    vec_float square = r * r, e = power + power * (r + square * vec_exp_tail(r, square));
     vec_float large = 1.0f - 2.0f * (e / (1.0f + e)), z = x * x;
     vec_float p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
     p = p * z + 0x1.10cef6p-3f;

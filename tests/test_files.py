@@ -62,8 +62,9 @@ def operators():
     a, b = tr.Input(shape=(4,), name="a"), tr.Input(shape=(4,))
     shared = layers.Dense(4)
     x = shared(a) * 0.5 + shared(b)
-    x = tr.tanh(x) - np.array([1.0, 2.0, np.inf, 4.0]) * 0.0 if False else tr.tanh(x) - np.arange(4.0)
+    x = tr.tanh(x) - np.array([0.0, 1.0, -np.inf, 3.0])
     x = x[:, 1:] * x[:, None, :3].reshape(-1, 3)
+    x = tr.clip(x, -1.0, 1.0)
     x = tr.concatenate([x, x ** 2.0], axis=-1)
     return tr.Model([a, b], [layers.Dense(2)(x), x])
 
@@ -209,8 +210,9 @@ def test_frozen_layers_stay_frozen(tmp_path):
     loaded = tr.load(tmp_path / "m.npz")
     assert not loaded.get_layer("dense").trainable and loaded.get_layer("dense_1").trainable
     assert [w.trainable for w in loaded.weights] == [w.trainable for w in model.weights]
-    resume(loaded)
-    resume(model)
+    for each in (loaded, model):
+        tr.manual_seed(5)
+        resume(each)
     assert bits(loaded) == bits(model)
 
 

@@ -20,7 +20,9 @@ def t(array: object = A, **options: object) -> tr.Tensor:
 # Making and reading
 
 
-@pytest.mark.parametrize("value", [1, 2.5, True, [1, 2], [[1.0], [2.0]], np.arange(3), np.float64(2), range(3), ((1, 2), (3, 4))])
+@pytest.mark.parametrize(
+    "value", [1, 2.5, True, [1, 2], [[1.0], [2.0]], np.arange(3), np.float64(2), range(3), ((1, 2), (3, 4))]
+)
 def test_tensor_takes_what_asarray_takes_as_float32(value: object) -> None:
     x = t(value)
     assert x.dtype == np.float32
@@ -29,7 +31,14 @@ def test_tensor_takes_what_asarray_takes_as_float32(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("float64", "float64"), (np.float32, "float32"), (int, "int64"), ("int8", "int64"), (bool, "bool"), (None, "float32")],
+    [
+        ("float64", "float64"),
+        (np.float32, "float32"),
+        (int, "int64"),
+        ("int8", "int64"),
+        (bool, "bool"),
+        (None, "float32"),
+    ],
 )
 def test_dtypes(dtype: object, expected: str) -> None:
     assert t([1, 0], dtype=dtype).dtype == np.dtype(expected)
@@ -62,7 +71,10 @@ def test_reading() -> None:
 
 def test_repr() -> None:
     assert repr(t([1.0, 2.5])) == "Tensor([1. , 2.5], shape=(2,), dtype=float32)"
-    assert repr(t(3.0, requires_grad=True, name="w")) == "Tensor(3., shape=(), dtype=float32, requires_grad=True, name='w')"
+    assert (
+        repr(t(3.0, requires_grad=True, name="w"))
+        == "Tensor(3., shape=(), dtype=float32, requires_grad=True, name='w')"
+    )
     assert "Tensor" in t()._repr_html_()
 
 
@@ -92,7 +104,17 @@ BINARY = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
 }
-OTHERS = [A.T + 1, A.astype("float64"), np.float64(2), np.float32(2), 2, 2.0, np.array(2.0), True, [[1.0, 2.0], [3.0, 4.0]]]
+OTHERS = [
+    A.T + 1,
+    A.astype("float64"),
+    np.float64(2),
+    np.float32(2),
+    2,
+    2.0,
+    np.array(2.0),
+    True,
+    [[1.0, 2.0], [3.0, 4.0]],
+]
 
 
 @pytest.mark.parametrize("symbol", BINARY)
@@ -146,7 +168,9 @@ def test_numpy_on_the_left_is_differentiated() -> None:
 def test_numpy_functions_without_an_op_are_errors() -> None:
     with pytest.raises(DTypeError, match=r"\[np\.sin\] no tinyres op does this"):
         np.sin(t())
-    with pytest.raises(ArgumentError, match=r"\[np\.add\] a ufunc on a Tensor takes no options and no methods; got reduce"):
+    with pytest.raises(
+        ArgumentError, match=r"\[np\.add\] a ufunc on a Tensor takes no options and no methods; got reduce"
+    ):
         np.add.reduce(t())
     array = A.copy()
     with pytest.raises(DTypeError, match=r"\[np\.add\] a Tensor's value cannot be written into a NumPy array"):
@@ -260,11 +284,19 @@ def test_a_frozen_parameter_gets_no_gradient() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: t(["cat", "dog"]), DTypeError, r"values must be numbers; got strings.*np\.unique\(y, return_inverse=True\)"),
+        (
+            lambda: t(["cat", "dog"]),
+            DTypeError,
+            r"values must be numbers; got strings.*np\.unique\(y, return_inverse=True\)",
+        ),
         (lambda: t([[1.0], [1.0, 2.0]]), ShapeError, r"nested lists must have equal lengths; got a ragged list"),
         (lambda: t(None), DTypeError, r"values must be real numbers; got object"),
         (lambda: t([1j]), DTypeError, r"values must be real numbers; got complex128 of shape \(1,\)"),
-        (lambda: t([1], dtype="int64", requires_grad=True), DTypeError, r"only float Tensors have gradients; got int64"),
+        (
+            lambda: t([1], dtype="int64", requires_grad=True),
+            DTypeError,
+            r"only float Tensors have gradients; got int64",
+        ),
         (lambda: t([1], dtype="float16"), DTypeError, r"dtypes are float32, float64, int64 and bool; got 'float16'"),
         (lambda: t([1], dtype="nonsense"), DTypeError, r"dtypes are float32, float64, int64 and bool; got 'nonsense'"),
         (lambda: t() + "x", DTypeError, r"values must be numbers; got strings"),

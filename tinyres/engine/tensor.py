@@ -316,8 +316,8 @@ def known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
         kind = np.dtype(dtype)
     except TypeError:
         kind = None
-    if kind == FLOAT32 or kind == FLOAT64:
-        return kind
+    if kind is not None and kind in FLOATS:  # None first: NumPy holds np.dtype("float64") == None for true
+        return FLOAT32 if kind == FLOAT32 else FLOAT64
     if kind is not None and kind.kind in "iu":
         return INT64
     if kind == BOOL:

@@ -16,7 +16,7 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.op import OPS
 from tinyres.engine.state import name_scope, no_grad, preserving
-from tinyres.engine.tensor import Parameter, Tensor, tensor
+from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, FileError
 from tinyres.launch import DryRecorder, recording
 from tinyres.model.data import placeholder
@@ -26,6 +26,8 @@ from tinyres.nn.layer import LAYERS, Layer
 from tinyres.nn.operators import Input, InputLayer, OpLayer
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import preserving_generator
+
+_FLOATS = {str(dtype): dtype for dtype in FLOATS}
 
 KIND = "$"  # marks what JSON has no form for
 
@@ -39,7 +41,7 @@ def every_layer(layer: Layer) -> Iterator[Layer]:
 
 def encode_layer(layer: Layer) -> dict[str, Any]:
     """A layer as JSON. Raises ArgumentError for an argument that cannot be written down."""
-    kind: dict[str, Any] = {"class": type(layer).__name__, "name": layer.name}
+    kind: dict[str, Any] = {"class": type(layer).__name__, "name": layer.name, "dtype": str(layer.dtype)}
     if isinstance(layer, Functional) and layer.steps:
         return {**kind, "graph": _encode_graph(layer)}
     if isinstance(layer, InputLayer):
@@ -61,8 +63,10 @@ def decode_layer(record: Mapping[str, Any]) -> Layer:
         if record["op"] not in OPS:
             raise FileError(f"[load] the file uses the op {record['op']!r}, which is not defined; define it, then load")
         constants = {int(i): _decode_constant(value) for i, value in record["constants"].items()}
-        return OpLayer(OPS[record["op"]], _decode(record["attrs"]), constants, record["name"])
+        return OpLayer(OPS[record["op"]], _decode(record["attrs"]), constants, record["name"])  # constants have dtypes
     layer = _class(record["class"]).from_config({key: _decode(value) for key, value in record["config"].items()})
+    if record["dtype"] != str(layer.dtype):
+        layer._set_dtype(_FLOATS[record["dtype"]])
     if "built_on" in record:
         _build_on(layer, record["built_on"])
     return layer

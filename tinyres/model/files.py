@@ -60,8 +60,8 @@ def read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
         what = "is a folder" if source.is_dir() else "is not there"
         raise FileError(f"[{op}] a model file is needed; {path} {what}; give the path that model.save was given")
     try:
-        with np.load(source, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive fails in many ways, in zipfile, zlib, struct or NumPy
         raise FileError(
             f"[{op}] {path} is not a model file, or is truncated or damaged ({type(error).__name__}: {error}); "

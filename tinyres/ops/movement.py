@@ -271,7 +271,10 @@ def _entry(entry: Any) -> Entry:
         return entry
     try:
         if isinstance(entry, slice):
-            return _bound(entry.start), _bound(entry.stop), _bound(entry.step)
+            bounds = _bound(entry.start), _bound(entry.stop), _bound(entry.step)
+            if bounds[2] == 0:
+                raise ArgumentError(f"[index] the step of a slice must not be 0; got {entry}; leave it out")
+            return bounds
         if not isinstance(entry, (bool, np.bool_)):
             return entry.__index__()
     except (AttributeError, TypeError, ShapeError):
