@@ -7,7 +7,7 @@ the same turns. The notes under the table are tinyres against itself: on two thr
 layer watched, and the recording of a step in eager steps.
 """
 
-# ruff: noqa: E402, I001  one_thread comes before anything that imports NumPy
+# ruff: noqa: I001  one_thread comes before anything that imports NumPy
 from __future__ import annotations
 
 import one_thread  # noqa: F401

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from tinyres.errors import TinyresError
+from tinyres.errors import FileError, TinyresError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,16 +75,25 @@ def _demo(options: argparse.Namespace) -> int:
     )
     demo.check(chosen)
     data = demo.split_data(chosen)
+    target = _opened(options.json)
     _print_equation(demo.scalar_equation())
     results = _train(demo, chosen, data)
     _print_results(chosen, results, data)
     said = demo.sentences(results)
     for sentence in said:
         print(textwrap.fill(sentence, 80, subsequent_indent="  "))
-    if options.json is not None:
-        _write_json(
-            options.json, {"options": vars(chosen), "nets": [r.as_dict() for r in results.values()], "sentences": said}
-        )
+    if target is not None:
+        with target:
+            json.dump(
+                {
+                    "options": vars(chosen),
+                    "nets": [r.as_dict() for r in results.values()],
+                    "sentences": said,
+                },
+                target,
+                indent=1,
+            )
+        print(f"\nwritten to {options.json}")
     return 0
 
 
@@ -135,12 +144,11 @@ def _share(value: float | None) -> str:
     return f"{'-':>7}" if value is None else f"{value:>7.3f}"
 
 
-def _write_json(path: str, results: dict[str, Any]) -> None:
-    from tinyres.errors import FileError
-
+def _opened(path: str | None) -> Any:
+    """The file for the results, opened before any work is done for it; None if none is wanted."""
+    if path is None:
+        return None
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+        return open(path, "w", encoding="utf-8")
     except OSError as error:
         raise FileError(f"[demo] the results cannot be written: {path}: {error.strerror}; check the path") from error
-    print(f"\nwritten to {path}")

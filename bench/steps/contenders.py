@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import peers
+
 from steps.task import Size, batch_of, first_weights
 
 Step = Callable[[], object]

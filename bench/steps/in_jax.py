@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import peers
+
 from steps.contenders import Step
 from steps.task import BATCHNORM_MOMENTUM, EPSILON, LEARNING_RATE, MOMENTUM, Size, Weights
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from steps.contenders import Step
 from steps.task import BATCHNORM_MOMENTUM, CLASSES, EPSILON, LEARNING_RATE, MOMENTUM, Size, Weights
 

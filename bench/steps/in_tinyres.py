@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from steps.contenders import Step
-from steps.task import BATCHNORM_MOMENTUM, CLASSES, EPSILON, LEARNING_RATE, MOMENTUM, Size, Weights
 
 import tinyres as tr
+from steps.contenders import Step
+from steps.task import BATCHNORM_MOMENTUM, CLASSES, EPSILON, LEARNING_RATE, MOMENTUM, Size, Weights
 from tinyres import layers
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import peers
+
 from steps.contenders import Step
 from steps.task import BATCHNORM_MOMENTUM, EPSILON, LEARNING_RATE, MOMENTUM, Size, Weights
 

@@ -45,7 +45,7 @@ def encode_layer(layer: Layer) -> dict[str, Any]:
     if isinstance(layer, Functional) and layer.steps:
         return {**kind, "graph": _encode_graph(layer)}
     if isinstance(layer, InputLayer):
-        return {**kind, "input": [list(layer.shape), str(layer.dtype)]}
+        return {**kind, "input": list(layer.shape)}
     if isinstance(layer, OpLayer):
         constants = {str(i): _encode_constant(layer, t) for i, t in layer.constants.items()}
         return {**kind, "op": layer.op.name, "attrs": _encode(layer, layer.attrs), "constants": constants}
@@ -112,7 +112,7 @@ def _encode_graph(model: Functional) -> dict[str, Any]:
         calls.append([number[id(call.layer)], call.scope, *arguments, [slots[s] for s in _symbolics(call.outputs)]])
     return {
         "layers": [encode_layer(layer) for layer in layers],
-        "inputs": [[number[id(s.producer.layer)], s.producer.scope] for s in model.inputs],
+        "inputs": [[number[id(s.producer.layer)], s.producer.scope, str(s.dtype)] for s in model.inputs],
         "calls": calls,
         "outputs": [slots[s] for s in model.outputs],
         "single": [model._single_input, model._single_output],
@@ -123,10 +123,9 @@ def _decode_graph(record: Mapping[str, Any]) -> Layer:
     graph = record["graph"]
     slots: dict[int, Symbolic] = {}
     layers: dict[int, Layer] = {}
-    for i, scope in graph["inputs"]:
-        shape, dtype = graph["layers"][i]["input"]
+    for i, scope, dtype in graph["inputs"]:
         with _scope(scope):
-            slots[len(slots)] = Input(shape, graph["layers"][i]["name"], dtype)
+            slots[len(slots)] = Input(graph["layers"][i]["input"], graph["layers"][i]["name"], dtype)
     for i, layer_record in enumerate(graph["layers"]):
         if "input" not in layer_record:
             layers[i] = decode_layer(layer_record)
@@ -152,9 +151,11 @@ def _decode_graph(record: Mapping[str, Any]) -> Layer:
     found = [slots[i] for i in graph["outputs"]]
     single_input, single_output = graph["single"]
     made = LAYERS["Sequential" if record["class"] == "Sequential" else "Model"]
-    return made.from_graph(  # type: ignore[attr-defined]
+    model = made.from_graph(  # type: ignore[attr-defined]
         inputs[0] if single_input else inputs, found[0] if single_output else found, record["name"]
     )
+    model.dtype = _FLOATS[record["dtype"]]
+    return model
 
 
 def _scope(path: str) -> contextlib.AbstractContextManager[None]:
