@@ -69,7 +69,7 @@ class Measure:
         amount, unit = (flops, "GFLOP/s") if flops else (nbytes, "GB/s")
         rate = f"{amount / seconds / 1e9:8.1f} {unit}" if amount else ""
         share = f" {amount / seconds / limit:4.0%}" if amount and limit else ""
-        row.name = f"{who:<18}{rate}{share}"
+        row.name = f"{who:<28}{rate}{share}"
         row.extra_info.update(who=who, role=role, rate=amount / seconds, limit=limit)
 
 

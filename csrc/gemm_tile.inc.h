@@ -25,6 +25,9 @@ typedef struct gemm_panel {
     int add, relu;     /* out += instead of out =; max(., 0) at the end */
 } gemm_panel;
 
+/* From this depth on the tile of out is fetched while the products are summed: it may lie in memory. */
+#define GEMM_PREFETCH_DEPTH 128
+
 /* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops over them
  * unroll and the accumulators are registers. */
 TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g, int64_t row) {
@@ -41,6 +44,11 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
     TR_UNROLL for (int i = 0; i < rows; i++)
         TR_UNROLL for (int j = 0; j < vectors; j++)
             sum[i][j] = vec_splat(0.0f);
+
+    if (g->depth >= GEMM_PREFETCH_DEPTH)
+        TR_UNROLL for (int i = 0; i < rows; i++)
+            TR_UNROLL for (int j = 0; j < vectors; j++)
+                __builtin_prefetch(g->out + (row + i) * g->out_step + j * TR_LANES, 1);
 
     for (int64_t p = g->depth; p > 0; p--) {
         TR_UNROLL for (int j = 0; j < vectors; j++)

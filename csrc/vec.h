@@ -179,7 +179,7 @@ TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
     vec_float shifted = x * TR_LOG2_E + TR_EXP_ROUND, n = shifted - TR_EXP_ROUND;
     vec_float r = (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
-    vec_float square = r * r, y = 1.0f + (r + square * vec_exp_tail(r, square));
+    vec_float square = r * r, y = 1.0f + r * (1.0f + r * vec_exp_tail(r, square));
     vec_int bits = (vec_int)shifted, half = bits >> 1;
     return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
 }

@@ -94,6 +94,16 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         "[min] an axis is an int, several are a tuple, None is all; got axis='rows'; name axes by number",
     ),
     (
+        lambda: z(2, 3).sum(axis=[[0]]),
+        ArgumentError,
+        "[sum] an axis is an int, several are a tuple, None is all; got axis=[[0]]; name axes by number",
+    ),
+    (
+        lambda: z(2, 3).argmax(axis=(0, 1)),
+        ArgumentError,
+        "[argmax] takes one axis, an int; got axis=(0, 1); reshape several axes into one first",
+    ),
+    (
         lambda: z(0, 3).mean(),
         ShapeError,
         "[mean] needs at least one element to reduce; got shape (0, 3), axis=None; check for an empty batch",
@@ -130,8 +140,8 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
     (
         lambda: tr.dense(z(32, 64), z(128, 10)),
         ShapeError,
-        "[dense] the last axis of the input must equal the first of the kernel (the features): got (32, 64) @ (128, 10); "
-        "give 128 features, or build the layer for 64",
+        "[dense] the last axis of the input must equal the first of the kernel (the features): "
+        "got (32, 64) @ (128, 10); give 128 features, or build the layer for 64",
     ),
     (
         lambda: tr.dense(z(64), z(64, 10), z(10)),
@@ -162,6 +172,12 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         ShapeError,
         "[reshape] the new shape must hold the same number of elements, with at most one -1; "
         "got (2, 3) (6 elements) to (-1, -1); choose sizes whose product is 6",
+    ),
+    (
+        lambda: z(6).reshape(-2, -3),
+        ShapeError,
+        "[reshape] the new shape must hold the same number of elements, with at most one -1; "
+        "got (6,) (6 elements) to (-2, -3); choose sizes whose product is 6",
     ),
     (
         lambda: z(6).reshape(2.0, 3),
@@ -404,7 +420,8 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
     (
         lambda: ops.mse(z(4, 2), z(4, 3)),
         ShapeError,
-        "[mse] prediction (4, 2) and target (4, 3) differ; losses do not broadcast: give one target per predicted value",
+        "[mse] prediction (4, 2) and target (4, 3) differ; "
+        "losses do not broadcast: give one target per predicted value",
     ),
     (
         lambda: ops.mse(z(0, 2), z(0, 2)),

@@ -426,3 +426,49 @@ def test_a_symbolic_call_leaves_the_generator_of_dropout_alone():
     tr.manual_seed(3)
     layers.Dropout(0.5)(layers.Input(shape=(4,)))
     assert default_generator().state.array.tolist() == [3, 0]
+
+
+def test_a_copy_in_float64_takes_constants_and_parameters_of_operators_along():
+    inputs = layers.Input(shape=(4,))
+    model = Model(inputs, inputs * X[0] + layers.Dense(4)(inputs) * tr.Parameter(0.5, "alpha"))
+    exact = model.astype("float64")
+    np.testing.assert_allclose(exact(X).numpy(), model(X).numpy(), rtol=1e-5, atol=1e-6)
+    assert list(exact.named_parameters()) == list(model.named_parameters())
+    exact.parameters()[-1].assign(0.0)
+    assert model.parameters()[-1].item() == 0.5
+
+
+def test_comparisons_of_symbolic_tensors_record_too():
+    inputs = layers.Input(shape=(4,))
+    model = Model(inputs, tr.where(inputs > 0.5, inputs, 0.0))
+    np.testing.assert_array_equal(model(X).numpy(), np.where(X > 0.5, X, 0))
+    zeros = Model(inputs, tr.where(inputs == X[0], 1.0, inputs))
+    np.testing.assert_array_equal(zeros(X).numpy(), np.where(X == X[0], 1, X))
+
+
+def test_a_tutorial_runs_with_its_two_import_lines_changed():
+    program = """
+import tinyres as tf
+from tinyres.keras import layers
+
+def residual_block(x, units):
+    shortcut = x
+    x = layers.Dense(units, activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dense(units)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Add()([x, shortcut])
+    x = layers.Activation("relu")(x)
+    return x
+
+inputs = tf.keras.Input(shape=(128,))
+x = residual_block(inputs, 128)
+outputs = tf.keras.layers.Dense(10, activation="softmax")(x)
+model = tf.keras.Model(inputs, outputs)
+model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+"""
+    names = {}
+    exec(program, names)
+    model = names["model"]
+    assert model.name is None and len(model.layers) == 8
+    assert model(np.zeros((2, 128))).numpy() == pytest.approx(0.1)

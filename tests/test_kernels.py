@@ -35,12 +35,16 @@ def _restore_native() -> Iterator[None]:
 
 
 class Placed:
-    """A copy of an operand in memory of its own, `shift` items off a 64-byte boundary, between guards."""
+    """A copy of an operand in memory of its own.
 
-    def __init__(self, array: Array, shift: int) -> None:
-        shift *= min(array.itemsize, 8)
-        self.raw = np.full(array.nbytes + 2 * GUARD + 64 + shift, 0xFF, np.uint8)
-        self.start = -self.raw.ctypes.data % 64 + GUARD + shift
+    By default it is aligned to 64 bytes, between guards that show what is written beside it. With `exact` it starts
+    one item off the alignment of malloc and ends with its block, so that a sanitizer sees what is read beyond it.
+    """
+
+    def __init__(self, array: Array, exact: bool = False) -> None:
+        before, after = (array.itemsize, 0) if exact else (GUARD + 64, GUARD)
+        self.raw = np.full(before + array.nbytes + after, 0xFF, np.uint8)
+        self.start = before if exact else GUARD + -self.raw.ctypes.data % 64
         self.end = self.start + array.nbytes
         self.array = self.raw[self.start : self.end].view(array.dtype)
         self.array[...] = array
@@ -54,10 +58,10 @@ class Placed:
         assert (around == 0xFF).all(), f"{what} wrote outside its operand"
 
 
-def run_native(case: Case, shift: int = 0, in_place: bool = False, repeat: int = 1) -> tuple[list[Array | None], bool]:
+def run_native(case: Case, exact: bool = False, in_place: bool = False, repeat: int = 1) -> tuple[list[Array | None], bool]:
     """The outputs after the call, and whether its value check failed."""
     record = KERNELS[case.kernel]
-    operands = [None if array is None else Placed(array, shift) for array in [*case.outs, *case.ins]]
+    operands = [None if array is None else Placed(array, exact) for array in [*case.outs, *case.ins]]
     if in_place:
         operands[0] = operands[len(case.outs)]
     addresses = [0 if placed is None else placed.address for placed in operands]
@@ -144,7 +148,7 @@ def test_native_agrees_with_reference(name: str, isa: str) -> None:
         got, failed = run_native(case)
         assert failed == expected_failed, f"{describe(case)}: the value check disagrees"
         assert_agree(case, got, expected)
-        assert_same_bits(case, run_native(case, shift=1)[0], got, "a base that is not aligned")
+        assert_same_bits(case, run_native(case, exact=True)[0], got, "a base that is not aligned")
         if case.in_place:
             assert_same_bits(case, run_native(case, in_place=True)[0], got, "running in place")
 
@@ -176,7 +180,7 @@ def test_a_value_does_not_depend_on_its_position(name: str, isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_failed_check_stops_the_list(isa: str) -> None:
     native.select_isa(isa)
-    out, labels = Placed(np.zeros(3, np.float32), 0), Placed(np.array([0, 1, 2]), 0)
+    out, labels = Placed(np.zeros(3, np.float32)), Placed(np.array([0, 1, 2]))
     fill, check = KERNELS["fill"], KERNELS["check_labels"]
 
     def fill_with(value: float) -> bytes:

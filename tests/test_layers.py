@@ -313,6 +313,17 @@ def test_config_is_read_from_the_attributes_of_the_constructors_arguments():
         Keepless(3).config()
 
 
+def test_a_layer_whose_constructor_takes_no_name_keeps_its_name_in_its_config():
+    class Nameless(layers.Layer):
+        def __init__(self):
+            super().__init__(name="fixed")
+
+        def call(self, x):
+            return x
+
+    assert Nameless.from_config(Nameless().config()).name == "fixed"
+
+
 class Keepless(layers.Layer):
     def __init__(self, width):
         super().__init__()

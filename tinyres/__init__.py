@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings as _warnings
 
-from tinyres import data, errors, optim
+from tinyres import data, errors, keras, optim
 from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads

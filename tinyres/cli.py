@@ -1,4 +1,4 @@
-"""The command line: `tinyres demo` and `tinyres info`."""
+"""The command line: `tinyres demo`, `tinyres bench` and `tinyres info`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data", default=None, metavar="FILE", help=".npz with x and y, or .csv with a label column")
     demo.add_argument("--json", default=None, metavar="FILE", help="also write the results to this file")
     demo.set_defaults(command=_demo)
+    bench = commands.add_parser(
+        "bench",
+        help="time kernels and a train step on this machine, native beside NumPy",
+        description="Time kernels and a train step, native beside reference (NumPy); paste the table where it helps.",
+    )
+    bench.set_defaults(command=_bench)
     info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
     info.set_defaults(command=_info)
     return parser
@@ -57,6 +63,17 @@ def _info(options: argparse.Namespace) -> int:
 
     for key, value in info().items():
         print(f"{key:<16} {value}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    import tinyres
+    from tinyres.study import bench
+
+    print(f"tinyres {tinyres.__version__}", *bench.machine(), sep="\n")
+    waiting = sys.stderr.isatty()
+    measured = bench.results(lambda name: print(f"  {name[:70]:<70}", end="\r", file=sys.stderr) if waiting else None)
+    print(bench.table(measured))
     return 0
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from tinyres.engine.node import Node
 from tinyres.graph.blocks import Block, BlockShape, find_blocks
 from tinyres.graph.kinds import PARAMETER, SKIP, ForkShape, Shape, classify
-from tinyres.graph.measure import NOTHING, EdgeNumbers, Measurement
+from tinyres.graph.measure import EdgeNumbers, Measurement
 from tinyres.graph.nodes import Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.graph.sheet import NOTHING
 from tinyres.graph.tape import MULTIPLICATIVE_OPS, Tape
 from tinyres.graph.trace import Header, Trace
 

@@ -2,7 +2,7 @@
 
 For every node: all the consumers that forward counted answered, and what they sent sums to the gradient that was passed
 on, within k·u·Σ|g_e| elementwise (k edges, unit roundoff u = 2⁻²⁴ in float32). It cannot see a VJP that is wrong in
-itself: for that there is `audit="full"`.
+itself: for that there is `audit="full"`, which adds the local adjoint identity of every op.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from tinyres.backends.buffers import FLOAT32
 from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
+from tinyres.graph.adjoint import check_adjoints
 from tinyres.graph.nodes import Audit, Failure
 from tinyres.graph.tape import Tape
 
@@ -30,8 +31,9 @@ def unit_roundoff(dtype: np.dtype) -> float:
 class Ledger:
     """Checks each node of one backward pass as its gradient is complete."""
 
-    def __init__(self, root: Node, tape: Tape) -> None:
+    def __init__(self, root: Node, tape: Tape, full: bool = False) -> None:
         self._root = root
+        self._full = full
         self._label: Callable[[Node], str] = _labels(tape)
         self._consumers = _consumers(tape)
         self._order = tape.order
@@ -58,13 +60,15 @@ class Ledger:
                 self._compare_consumers(node, arrived)
                 if any(c is not None for _, c in arrived):
                     self._fail(node, None, "received a gradient that was not passed on", math.nan)
-        return Audit("sums", len(self._visited), self._edges, tuple(self.failures))
+        if self._full:
+            self.failures += check_adjoints(reversed(self._order), self._label)
+        return Audit("full" if self._full else "sums", len(self._visited), self._edges, tuple(self.failures))
 
     def _compare_consumers(self, node: Node, arrived: Arrived) -> None:
         """Consumers that no gradient reached have none to pass on; all others must answer, as often as they read."""
         self._edges += len(arrived)
         expected = self._consumers[node]
-        if len(arrived) == len(expected) and all(a is e for (a, _), e in zip(arrived, expected)):
+        if [consumer for consumer, _ in arrived] == expected:
             return
         missing = Counter(c for c in expected if c in self._visited)
         missing.subtract(c for c, _ in arrived)

@@ -69,17 +69,23 @@ class Graph:
         graph._pinned = []
         return graph
 
-    def trace(self, level: str = "layer", arrays: bool = False, audit: bool = True, paths: bool = False) -> Trace:
+    def trace(
+        self, level: str = "layer", arrays: bool = False, audit: bool | str = True, paths: bool = False
+    ) -> Trace:
         """Run backward (and, for a Graph of a model, forward before it) and measure every node and edge.
 
         level: "layer" (one node per layer call) or "op". arrays: keep values and gradients too. audit: check that
-        every gradient is the sum of what came over its edges.
+        every gradient is the sum of what came over its edges; "full" also checks each VJP against differences of its
+        own forward, in float64 (slow). Raises TraceError if values were changed since they were recorded.
         """
         if level not in ("layer", "op"):
             raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
+        if audit not in (True, False, "full"):
+            raise ArgumentError(f'[trace] audit is True, False or "full"; got {audit!r}; choose one of them')
         with self._computed() as root:
             tape = self._tape if level == "layer" and self._run is None else _tape(root, level)
-            measured = measure(root, tape, Ledger(root, tape) if audit else None, arrays)
+            ledger = Ledger(root, tape, full=audit == "full") if audit else None
+            measured = measure(root, tape, ledger, arrays)
             header = Header(
                 loss=float(root.buffer.array[0]),
                 batch=_batch(tape) if self._batch is None else self._batch,

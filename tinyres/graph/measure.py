@@ -7,7 +7,6 @@ the edge's cotangent, so only forks cost more than one statistic.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,28 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.backward import propagate
 from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
 from tinyres.graph.audit import Arrived, Ledger
 from tinyres.graph.nodes import Audit
+from tinyres.graph.sheet import Sheet, Statistics
 from tinyres.graph.tape import Tape
 from tinyres.launch import launch
-
-
-class Statistics(NamedTuple):
-    """Of one array, in float64."""
-
-    norm: float
-    mean: float
-    std: float
-    zeros: int
-    nans: int
-    infs: int
-
-
-NOTHING = Statistics(0.0, 0.0, 0.0, 0, 0, 0)
 
 
 class EdgeNumbers(NamedTuple):
@@ -64,46 +50,46 @@ class Measurement:
 
 def measure(root: Node, tape: Tape, ledger: Ledger | None, arrays: bool) -> Measurement:
     """Values, then gradients, of all units and parameters of a tape. `ledger` audits every node on the way."""
+    sheet = Sheet()
     watched = [*tape.units, *tape.parameters]
-    values = {node: _statistics(node.buffer, node.buffer.size) for node in watched}
-    observer = _Observer(tape, ledger, arrays)
+    values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
+    observer = _Observer(tape, sheet, ledger, arrays)
     propagate(
         root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node
     )
-    gradients = observer.gradients
+    statistics, dots = sheet.read()
     copies = {}
     if arrays:
         for node in watched:
-            value = _frozen(node.buffer.array.reshape(node.shape))
-            copies[node] = (value, observer.copies.get(node))
+            copies[node] = _frozen(node.buffer.array.reshape(node.shape)), observer.copies.get(node)
     return Measurement(
-        {node: _read(stats, node) for node, stats in values.items()},
-        {node: _read(stats, node) for node, stats in gradients.items()},
-        {
-            key: EdgeNumbers(math.sqrt(stats.array[1]), float(dot.array[0]))
-            for key, (stats, dot) in observer.splits.items()
+        values={node: statistics[row] for node, row in values.items()},
+        gradients={node: statistics[row] for node, row in observer.gradients.items()},
+        splits={
+            key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()
         },
-        observer.splitting,
-        copies,
-        ledger.close(observer.left) if ledger is not None else None,
+        splitting=observer.splitting,
+        arrays=copies,
+        audit=ledger.close(observer.left) if ledger is not None else None,
     )
 
 
 class _Observer:
     """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
 
-    def __init__(self, tape: Tape, ledger: Ledger | None, arrays: bool) -> None:
-        self.gradients: dict[Node, Buffer] = {}
-        self.splits: dict[tuple[Node, int], tuple[Buffer, Buffer]] = {}
+    def __init__(self, tape: Tape, sheet: Sheet, ledger: Ledger | None, arrays: bool) -> None:
+        self.gradients: dict[Node, int] = {}
+        self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
         self.copies: dict[Node, np.ndarray] = {}
+        self._sheet = sheet
         self._owner = tape.owner
         self._ledger = ledger
         self._arrays = arrays
         self._watched = {*tape.units, *tape.parameters}
         self.splitting = _splitting(tape)
         self.left: dict[Node, Arrived] = {}
-        self._passing: tuple[Buffer, Buffer] | None = None
-        self._passed: dict[Node, Buffer] = {}
+        self._passing: tuple[Buffer, int] | None = None
+        self._passed: dict[Node, int] = {}
 
     def on_edge(self, consumer: Node, position: int, producer: Node, cotangent: Tensor | None) -> None:
         arrived = self.left.get(producer)
@@ -124,11 +110,11 @@ class _Observer:
         if node not in self._watched:
             return
         if passed is not None and len(arrived) == 1:
-            stats = passed
+            row = passed
         else:
-            stats = _statistics(total.buffer, total.size)
-        self.gradients[node] = stats
-        self._passing = total.buffer, stats
+            row = self._sheet.statistics(total.buffer, total.size)
+        self.gradients[node] = row
+        self._passing = total.buffer, row
         if node in self.splitting:
             self._split(node, arrived, total)
         if self._arrays:
@@ -143,9 +129,8 @@ class _Observer:
                 by_consumer.setdefault(unit, []).append(cotangent)
         for unit, cotangents in by_consumer.items():
             buffer = cotangents[0].buffer if len(cotangents) == 1 else _summed(cotangents)
-            dot = Buffer(1, FLOAT64)
-            launch(kernels.dot, (dot,), (buffer, total.buffer), (total.size,))
-            self.splits[node, unit] = _statistics(buffer, total.size), dot
+            part = self._sheet.statistics(buffer, total.size)
+            self.splits[node, unit] = part, self._sheet.dot(buffer, total.buffer, total.size)
 
 
 def _splitting(tape: Tape) -> set[Node]:
@@ -158,12 +143,6 @@ def _splitting(tape: Tape) -> set[Node]:
     return {node for node, count in readers.items() if count > 1}
 
 
-def _statistics(buffer: Buffer, size: int) -> Buffer:
-    out = Buffer(8, FLOAT64)
-    launch(kernels.stats, (out,), (buffer,), (size,))
-    return out
-
-
 def _summed(cotangents: Iterable[Tensor]) -> Buffer:
     first, *others = cotangents
     total = Buffer(first.size, first.dtype)
@@ -171,17 +150,6 @@ def _summed(cotangents: Iterable[Tensor]) -> Buffer:
     for other in others[1:]:
         launch(kernels.add, (total,), (total, other.buffer), (1, first.size))
     return total
-
-
-def _read(stats: Buffer, node: Node) -> Statistics:
-    total, squares, _, zeros, nans, infs, _, _ = stats.array.tolist()
-    n = node.buffer.size
-    if n == 0:
-        return NOTHING
-    mean = total / n
-    variance = squares / n - mean * mean
-    std = math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else math.nan
-    return Statistics(math.sqrt(squares), mean, std, int(zeros), int(nans), int(infs))
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

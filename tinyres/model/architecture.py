@@ -76,7 +76,8 @@ def _build_on(layer: Layer, samples: Any) -> None:
     """Run a subclassed model once on placeholders, which makes its weights."""
     one, described = samples
     held = [placeholder(np.empty((0, *shape), dtype), 1) for shape, dtype in described]
-    with recording(DryRecorder("read no values in the call of a model")), preserving(), preserving_generator(), no_grad():
+    dry = DryRecorder("read no values in the call of a model")
+    with recording(dry), preserving(), preserving_generator(), no_grad():
         layer(held[0] if one else held)
 
 

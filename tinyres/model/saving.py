@@ -82,6 +82,8 @@ def load(path: files.PathLike) -> Model:
             model = cast("Model", layer)
             writes = _fitting_weights("load", path, model, arrays)
             _restore(model, header, arrays)
+            drawn = model.generators()
+            states = np.array(header["generators"], np.int64).reshape(len(drawn), 2)
     except TinyresError:
         raise
     except Exception as error:  # a header that is JSON, but says what no save has written
@@ -91,7 +93,7 @@ def load(path: files.PathLike) -> Model:
         ) from error
     for parameter, array in writes:
         parameter.assign(array)
-    for generator, state in zip(model.generators(), header["generators"]):
+    for generator, state in zip(drawn, states):
         generator.state.array[...] = state
     return model
 

@@ -9,8 +9,13 @@ from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.nn.layer import SingleInput
 
+
+def _linear(x: Tensor) -> Tensor:
+    return x
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda x: x,
+    "linear": _linear,
     "relu": ops.relu,
     "sigmoid": ops.sigmoid,
     "softmax": ops.softmax,

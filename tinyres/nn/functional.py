@@ -18,10 +18,11 @@ from tinyres.engine.node import leaf
 from tinyres.engine.state import Scope, state
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
-from tinyres.nn.layer import Layer, candidate, context
+from tinyres.nn.layer import Layer, context
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
 from tinyres.nn.symbolic import Call, Symbolic, substituted, symbolics
+from tinyres.nn.tree import candidate
 
 
 class Step:

@@ -97,6 +97,7 @@ class OpLayer(Layer):
     def __deepcopy__(self, memo: dict[int, Any]) -> OpLayer:
         clone = OpLayer(self.op, self.attrs, copy.deepcopy(self.constants, memo), self._name)
         clone._name_chosen = self._name_chosen
+        clone._trainable = self._trainable
         clone.scope = self.scope
         memo[id(self)] = clone
         return clone

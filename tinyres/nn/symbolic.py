@@ -126,8 +126,7 @@ class Symbolic:
 
 
 for _name, _operator in OPERATORS.items():
-    if _name not in ("__eq__", "__ne__"):  # a Symbolic is a key: equal is identical
-        setattr(Symbolic, _name, _operator)
+    setattr(Symbolic, _name, _operator)  # the hash stays that of identity, as with Tensors
 
 _NEEDS_VALUES = frozenset(("backward", "item", "numpy", "tolist", "assign"))
 

@@ -23,8 +23,6 @@ from tinyres.launch import launch
 
 
 def _reshape_shape(x: Tensor, shape: Shape) -> Shape:
-    if -1 not in shape and math.prod(shape) == math.prod(x.shape):
-        return shape
     return _resolved_shape(x.shape, shape)
 
 
@@ -32,10 +30,12 @@ def _reshape_shape(x: Tensor, shape: Shape) -> Shape:
 def _resolved_shape(old: Shape, new: Shape) -> Shape:
     known = math.prod(size for size in new if size != -1)
     size = math.prod(old)
-    if new.count(-1) == 1 and known and size % known == 0 and min(new) >= -1:
+    if min(new, default=0) >= 0 and known == size:
+        return new
+    if min(new, default=0) == -1 and new.count(-1) == 1 and known and size % known == 0:
         return tuple(size // known if s == -1 else s for s in new)
     raise ShapeError(
-        f"[reshape] the new shape must hold the same number of elements, with at most one -1; "
+        "[reshape] the new shape must hold the same number of elements, with at most one -1; "
         f"got {old} ({size} elements) to {new}; choose sizes whose product is {size}"
     )
 

@@ -22,7 +22,7 @@ from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFail
 from tinyres.launch import launch
 from tinyres.ops.elementwise import exp
 from tinyres.ops.movement import transpose
-from tinyres.ops.reduction import normalized_axes, sum
+from tinyres.ops.reduction import one_axis, sum
 from tinyres.ops.rules import same_shape
 
 
@@ -40,7 +40,7 @@ def _along(op: Op, x: Operand, axis: int) -> Tensor:
     ndim = len(x.shape)
     if axis == -1 and ndim:
         return apply(op, (x,))
-    (at,) = normalized_axes(op.name, x.shape, axis)
+    at = one_axis(op.name, x.shape, axis)
     if at == ndim - 1:
         return apply(op, (x,))
     swapped = list(range(ndim))
