@@ -1,4 +1,5 @@
-/* How many CPUs this process may use: the fewest of those that exist, its affinity mask and its cgroup's quota. */
+/* How many CPUs this process may use: the fewest of those that exist, its affinity mask and its cgroup's
+ * quota. */
 #define _GNU_SOURCE
 #include "pool.h"
 
@@ -26,14 +27,16 @@ static int read_numbers(const char *path, long long number[2]) {
     return count < 0 ? 0 : count;
 }
 
-/* The fewer of `cpus` and quota / period, rounded down: a thread more than the quota pays for would be throttled. */
+/* The fewer of `cpus` and quota / period, rounded down: a thread more than the quota pays for would be
+ * throttled. */
 static int limited(int cpus, long long quota, long long period) {
     if (quota <= 0 || period <= 0 || quota / period >= cpus)
         return cpus;
     return quota < period ? 1 : (int)(quota / period);
 }
 
-/* Version 2: cpu.max of the cgroup and of all above it. `path` is what /proc/self/cgroup names; it is cut down. */
+/* Version 2: cpu.max of the cgroup and of all above it. `path` is what /proc/self/cgroup names; it is cut
+ * down. */
 static int limit_of_cgroup(int cpus, char *path) {
     for (;;) {
         char name[4200];

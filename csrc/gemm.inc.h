@@ -1,19 +1,23 @@
 /* matmul: out[m, n] = op(a) op(b) (+ out) (+ bias) (relu), one tile kernel for all shapes and transposes.
  *
- * A tile is up to GEMM_ROWS(v) rows by v vectors of out, held in registers over one block of k: per step it loads v
- * vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its strides, since each
- * element serves v multiplications and a cache line of it several steps. b is read in place while that is cheap;
- * otherwise, or when it is transposed (the vectors must lie along n), each worker packs one panel of it, a block of k by
- * v vectors, which stays in the second level cache while all rows go over it.
+ * A tile is up to GEMM_ROWS(v) rows by v vectors of out, held in registers over one block of k: per step it
+ * loads v vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its
+ * strides, since each element serves v multiplications and a cache line of it several steps. b is read in
+ * place while that is cheap; otherwise, or when it is transposed (the vectors must lie along n), each worker
+ * packs one panel of it, a block of k by v vectors, which stays in the second level cache while all rows go
+ * over it.
  *
- * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one after the
- * other from zero, and block sums are added in order. So an element depends on its own operands only: not on m, n, its
- * place, the transposes or the number of workers. Only dot products of contiguous vectors (a matrix times a vector, a
- * vector times a transposed matrix) sum by lanes, in an order that depends on k alone.
+ * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one
+ * after the other from zero, and block sums are added in order. So an element depends on its own operands
+ * only: not on m, n, its place, the transposes or the number of workers. Only dot products of contiguous
+ * vectors (a matrix times a vector, a vector times a transposed matrix) sum by lanes, in an order that
+ * depends on k alone.
  *
- * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last column and
- * overlaps the one before it, both compute the same, and panels are cut so that the last has two vectors or more. An out
- * narrower than one vector is left to the next narrower instruction set, and by the narrowest to a padded copy. */
+ * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last
+ * column and overlaps the one before it, both compute the same, and panels are cut so that the last has two
+ * vectors or more. An out narrower than one vector is left to the next narrower instruction set (the
+ * narrowest of x86 has no fused multiply-add and rounds each product), and by the narrowest to a padded
+ * copy. */
 #include "gemm_tile.inc.h"
 
 #define GEMM_TRANSPOSE_A 1
@@ -24,8 +28,8 @@
 #define GEMM_PACK_A_BYTES (1 << 20)
 #define GEMM_PACK_ROWS 64
 
-/* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such steps would put
- * all rows of a tile into the same few lines of the cache. */
+/* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such
+ * steps would put all rows of a tile into the same few lines of the cache. */
 #define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
 #define GEMM_A_STEP (TR_GEMM_DEPTH + 16)
 #define GEMM_A_ROWS ((TR_OWN_BYTES / 4 - GEMM_PANEL_FLOATS) / GEMM_A_STEP)
@@ -37,8 +41,11 @@ typedef struct gemm_product {
     int turned_a, turned_b, pack_a, pack_b, add, relu;
 } gemm_product;
 
-/* Where part i of `total` begins when it is cut into equal parts. A division costs as much as a small tile. */
-TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) { return parts == 1 ? total * i : total * i / parts; }
+/* Where part i of `total` begins when it is cut into equal parts. A division costs as much as a small
+ * tile. */
+TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) {
+    return parts == 1 ? total * i : total * i / parts;
+}
 
 /* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
 static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
@@ -87,7 +94,8 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
     int64_t blocks = d->k > TR_GEMM_DEPTH ? (d->k + TR_GEMM_DEPTH - 1) / TR_GEMM_DEPTH : 1;
     int64_t parts = d->pack_a ? (row_end - row + GEMM_A_ROWS - 1) / GEMM_A_ROWS : 1;
     for (int64_t part = 0; part < parts; part++) {
-        int64_t top = row + gemm_cut(row_end - row, part, parts), bottom = row + gemm_cut(row_end - row, part + 1, parts);
+        int64_t top = row + gemm_cut(row_end - row, part, parts);
+        int64_t bottom = row + gemm_cut(row_end - row, part + 1, parts);
         for (int64_t block = 0; block < blocks; block++) {
             int64_t step = gemm_cut(d->k, block, blocks), next = gemm_cut(d->k, block + 1, blocks);
             gemm_block(d, top, bottom, first, end, step, next - step, own);
@@ -95,8 +103,9 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
     }
 }
 
-/* The share of worker w. Split along n when b is packed, so that no two workers pack the same panel, else along the longer
- * side. A share has two vectors of columns or more, so that the overlapping last one stays inside it. */
+/* The share of worker w. Split along n when b is packed, so that no two workers pack the same panel, else
+ * along the longer side. A share has two vectors of columns or more, so that the overlapping last one stays
+ * inside it. */
 static void gemm_share(const gemm_product *d, const tr_worker *w) {
     int64_t vectors = (d->n + TR_LANES - 1) / TR_LANES;
     int64_t row = 0, row_end = d->m, first = 0, end = vectors;
@@ -139,8 +148,8 @@ static void gemm_padded(const gemm_product *d, const tr_worker *w) {
 }
 #endif
 
-/* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for vectors to
- * lie along. bias[i * bias_step] is added. */
+/* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for
+ * vectors to lie along. bias[i * bias_step] is added. */
 static void gemm_dots(const gemm_product *d, const float *rows, const float *x, int64_t count, int64_t bias_step,
                       const tr_worker *w) {
     int64_t k = d->k, begin, end;

@@ -1,6 +1,8 @@
-/* The register tile of matmul, and the packing of one panel of b for it. gemm.inc.h says how they are used. */
+/* The register tile of matmul, and the packing of one panel of b for it. gemm.inc.h says how they are
+ * used. */
 
-/* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the registers. */
+/* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the
+ * registers. */
 #if GEMM_VECTORS == 4
 #define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : (v) == 2 ? GEMM_ROWS_2 : (v) == 3 ? GEMM_ROWS_3 : GEMM_ROWS_4)
 #else
@@ -12,6 +14,8 @@
 #else
 #define TR_UNROLL _Pragma("GCC unroll 16")
 #endif
+
+#define TR_NOINLINE static __attribute__((noinline))
 
 /* One block of k of one panel of columns. */
 typedef struct gemm_panel {
@@ -25,18 +29,15 @@ typedef struct gemm_panel {
     int add, relu;     /* out += instead of out =; max(., 0) at the end */
 } gemm_panel;
 
-/* From this depth on the tile of out is fetched while the products are summed: it may lie in memory. */
-#define GEMM_PREFETCH_DEPTH 128
-
-/* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops over them
- * unroll and the accumulators are registers. */
+/* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops
+ * over them unroll and the accumulators are registers. */
 TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g, int64_t row) {
     vec_float sum[GEMM_ROWS_MAX][GEMM_VECTORS], column[GEMM_VECTORS];
     const float *b = g->b;
     const int64_t last = g->last;
 
-    /* One pointer per three rows: the rows between are its index register times 1 and 2, for rows of pointers would take
-     * more registers than there are. */
+    /* One pointer per three rows: the rows between are its index register times 1 and 2, for rows of pointers
+     * would take more registers than there are. */
     const float *a[(GEMM_ROWS_MAX + 2) / 3];
     TR_UNROLL for (int i = 0; i < rows; i += 3)
         a[i / 3] = g->a + (row + i) * g->a_row;
@@ -44,11 +45,6 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
     TR_UNROLL for (int i = 0; i < rows; i++)
         TR_UNROLL for (int j = 0; j < vectors; j++)
             sum[i][j] = vec_splat(0.0f);
-
-    if (g->depth >= GEMM_PREFETCH_DEPTH)
-        TR_UNROLL for (int i = 0; i < rows; i++)
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                __builtin_prefetch(g->out + (row + i) * g->out_step + j * TR_LANES, 1);
 
     for (int64_t p = g->depth; p > 0; p--) {
         TR_UNROLL for (int j = 0; j < vectors; j++)
@@ -83,16 +79,28 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
     }
 }
 
+/* From this depth on the tile of out is fetched while the products are summed: it may lie in memory. */
+#define GEMM_PREFETCH_DEPTH 128
+
+TR_NOINLINE void gemm_prefetch(const gemm_panel *g, int64_t row, int64_t end) {
+    for (; row < end; row++)
+        for (int64_t column = 0; column <= g->last; column += TR_LANES)
+            __builtin_prefetch(g->out + row * g->out_step + column, 1);
+}
+
 /* The panel's rows, in as few tiles as possible and as equal as possible. */
 TR_INLINE void gemm_tiles(const int vectors, const gemm_panel *g, int64_t rows) {
     int64_t tiles = (rows + GEMM_ROWS(vectors) - 1) / GEMM_ROWS(vectors), row = 0;
     int64_t each = tiles == 1 ? rows : rows / tiles, higher = rows - each * tiles;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t height = each + (t < higher);
+        if (g->depth >= GEMM_PREFETCH_DEPTH)
+            gemm_prefetch(g, row, row + height);
 #define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(vectors)) gemm_tile(n, vectors, g, row); break;
         switch (height) {
-            GEMM_CASE(1) GEMM_CASE(2) GEMM_CASE(3) GEMM_CASE(4) GEMM_CASE(5) GEMM_CASE(6) GEMM_CASE(7) GEMM_CASE(8)
-            GEMM_CASE(9) GEMM_CASE(10) GEMM_CASE(11) GEMM_CASE(12) GEMM_CASE(13) GEMM_CASE(14) GEMM_CASE(15) GEMM_CASE(16)
+            GEMM_CASE(1) GEMM_CASE(2) GEMM_CASE(3) GEMM_CASE(4) GEMM_CASE(5) GEMM_CASE(6)
+            GEMM_CASE(7) GEMM_CASE(8) GEMM_CASE(9) GEMM_CASE(10) GEMM_CASE(11) GEMM_CASE(12)
+            GEMM_CASE(13) GEMM_CASE(14) GEMM_CASE(15) GEMM_CASE(16)
         }
 #undef GEMM_CASE
         row += height;
@@ -100,7 +108,6 @@ TR_INLINE void gemm_tiles(const int vectors, const gemm_panel *g, int64_t rows) 
 }
 
 /* One function per width, each with the tiles of all heights. */
-#define TR_NOINLINE static __attribute__((noinline))
 TR_NOINLINE void gemm_panel_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, g, rows); }
 TR_NOINLINE void gemm_panel_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, g, rows); }
 #if GEMM_VECTORS == 4
@@ -120,7 +127,8 @@ static void gemm_panel_run(int64_t vectors, const gemm_panel *g, int64_t rows) {
 }
 
 /* to[p, j] = from[p, j]; columns below one vector are filled up with zeros to to_step. */
-static void gemm_pack(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth, int64_t columns) {
+static void gemm_pack(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth,
+                      int64_t columns) {
     for (int64_t p = 0; p < depth; p++, to += to_step, from += from_step) {
         int64_t j = 0;
         for (; j + TR_LANES <= columns; j += TR_LANES)
@@ -133,9 +141,9 @@ static void gemm_pack(float *to, int64_t to_step, const float *from, int64_t fro
     }
 }
 
-/* Transposing: to[p, j] = from[j, p] for GEMM_TURN columns j and four steps p. Each 128-bit part of a vector loads four
- * steps of one column; a 4 x 4 transpose inside the parts does the rest. Parts are joined two at a time, since wider joins
- * cost more shuffles than they save. */
+/* Transposing: to[p, j] = from[j, p] for GEMM_TURN columns j and four steps p. Each 128-bit part of a vector
+ * loads four steps of one column; a 4 x 4 transpose inside the parts does the rest. Parts are joined two at a
+ * time, since wider joins cost more shuffles than they save. */
 #define GEMM_TURN (TR_LANES < 8 ? TR_LANES : 8)
 
 typedef TR_VECTOR(float, 16) gemm_part;

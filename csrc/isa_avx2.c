@@ -6,7 +6,8 @@
 #define TR_ISA avx2
 #define TR_LANES 8
 
-/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 14 or 15 of 16 registers. */
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 14 or 15 of 16
+ * registers. */
 #define GEMM_VECTORS 2
 #define GEMM_ROWS_MAX 12
 #define GEMM_ROWS_1 12

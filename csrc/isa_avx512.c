@@ -6,8 +6,8 @@
 #define TR_ISA avx512
 #define TR_LANES 16
 
-/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 29 to 31 of 32 registers, but for one
- * vector, where more rows would only wait for loads. */
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 29 to 31 of 32 registers,
+ * but for one vector, where more rows would only wait for loads. */
 #define GEMM_VECTORS 4
 #define GEMM_ROWS_MAX 16
 #define GEMM_ROWS_1 16

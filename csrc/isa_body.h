@@ -1,4 +1,5 @@
-/* The body of every isa_*.c: all kernels, compiled for TR_ISA, and the table of them in the order of kernels.def. */
+/* The body of every isa_*.c: all kernels, compiled for TR_ISA, and the table of them in the order of
+ * kernels.def. */
 #include "vec.h"
 
 #include "elementwise.inc.h"

@@ -4,7 +4,8 @@
 #define TR_ISA generic
 #define TR_LANES 4
 
-/* Tiles of matmul: rows * vectors accumulators, the vectors of b, a broadcast and a product: 12 of 16 registers. */
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, a broadcast and a product: 12 of 16
+ * registers. */
 #define GEMM_VECTORS 2
 #define GEMM_ROWS_MAX 8
 #define GEMM_ROWS_1 8

@@ -6,7 +6,8 @@
 #define TR_ISA neon
 #define TR_LANES 4
 
-/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 27 to 31 of 32 registers. */
+/* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 27 to 31 of 32
+ * registers. */
 #define GEMM_VECTORS 4
 #define GEMM_ROWS_MAX 16
 #define GEMM_ROWS_1 16

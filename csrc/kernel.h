@@ -1,10 +1,14 @@
 /* The kernel contract: what a kernel gets, what it may use, what it owes.
  *
- * A kernel is `static int TR_K(name)(const tr_call *c, const tr_worker *w)`. All w->nth workers of a call enter it at the
- * same time with the same call; each takes its part of the work by w->ith. It returns 0, or 1 if a value check failed.
- *   - Buffers are contiguous and usually 64-byte aligned, but any 4-byte aligned pointer must give the same values.
- *   - An output may be the very same pointer as an input of the same size for elementwise kernels; no other overlap.
- *   - The order of a floating point sum depends on sizes only, never on nth: results are bit-identical for any nth.
+ * A kernel is `static int TR_K(name)(const tr_call *c, const tr_worker *w)`. All w->nth workers of a call
+ * enter it at the same time with the same call; each takes its part of the work by w->ith. It returns 0, or 1
+ * if a value check failed.
+ *   - Buffers are contiguous and usually 64-byte aligned, but any 4-byte aligned pointer must give the same
+ *     values.
+ *   - An output may be the very same pointer as an input of the same size for elementwise kernels; no other
+ *     overlap.
+ *   - The order of a floating point sum depends on sizes only, never on nth: results are bit-identical for
+ *     any nth.
  *   - Tails go through the same vector function as the body, so a value never depends on its position. */
 #ifndef TR_KERNEL_H
 #define TR_KERNEL_H
@@ -56,7 +60,8 @@ extern const tr_kernel_fn tr_table_avx512[TR_KERNEL_COUNT];
 extern const tr_kernel_fn tr_table_neon[TR_KERNEL_COUNT];
 #endif
 
-/* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit` items. */
+/* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit`
+ * items. */
 TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *begin, int64_t *end) {
     if (w->nth == 1) {
         *begin = 0;

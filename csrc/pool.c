@@ -1,11 +1,13 @@
 /* The thread pool: called once per list of calls, not once per kernel.
  *
- * A thread of the pool is in one of four states. It spins for SPIN_NS after its work, for the next list usually comes
- * soon, and then falls asleep: waking it costs about 50 us, a spinning one 0.2 us. Whoever runs a list claims threads by
- * compare-and-swap, so that a thread cannot fall asleep under its caller. One list at a time has the pool; a list that
- * finds it taken runs on its own thread alone, which gives the same results.
+ * A thread of the pool is in one of four states. It spins for SPIN_NS after its work, for the next list
+ * usually comes soon, and then falls asleep: waking it costs about 50 us, a spinning one 0.2 us. Whoever runs
+ * a list claims threads by compare-and-swap, so that a thread cannot fall asleep under its caller. One list
+ * at a time has the pool; a list that finds it taken runs on its own thread alone, which gives the same
+ * results.
  *
- * Threads are started when first wanted and never end. fork copies none of them, so a child never uses the pool. */
+ * Threads are started when first wanted and never end. fork copies none of them, so a child never uses the
+ * pool. */
 #define _GNU_SOURCE
 #include "pool.h"
 
@@ -68,7 +70,8 @@ static int64_t nanoseconds(void) {
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Waits for *x to differ from `value`. On a crowded machine the one waited for may have no CPU: then give way. */
+/* Waits for *x to differ from `value`. On a crowded machine the one waited for may have no CPU: then give
+ * way. */
 static void wait_while(const int *x, int value) {
     for (int spins = 0; load(x) == value; spins++)
         if (spins < SPINS_BEFORE_YIELD)

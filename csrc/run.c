@@ -1,8 +1,8 @@
 /* Walks a list of calls, on one thread or on all workers of the pool at once.
  *
- * Every worker walks the whole list. A call is split over as many workers as its estimated cost is worth; those beyond
- * its width skip it. Between two calls there is a barrier unless both ran on worker 0 alone, so a chain of small calls
- * costs nothing. How a list is spread never changes its results. */
+ * Every worker walks the whole list. A call is split over as many workers as its estimated cost is worth;
+ * those beyond its width skip it. Between two calls there is a barrier unless both ran on worker 0 alone, so
+ * a chain of small calls costs nothing. How a list is spread never changes its results. */
 #include "dispatch.h"
 #include "pool.h"
 
@@ -81,8 +81,8 @@ static void note_failure(list *l, int64_t i) {
     }
 }
 
-/* What one of several workers does. A call that fails on worker 0 alone is seen by the others at the next barrier, which
- * stands before the next call that they could take part in; until there worker 0 skips too. */
+/* What one of several workers does. A call that fails on worker 0 alone is seen by the others at the next
+ * barrier, which stands before the next call that they could take part in; until there worker 0 skips too. */
 static void walk(void *argument, const tr_worker *team) {
     list *l = argument;
     int before = 1, stopped = 0;

@@ -25,7 +25,7 @@ TR_INLINE double exponentials(float *out, const float *x, int64_t n, float shift
     for (int64_t i = 0; i < n;) {
         vec_float sum = {0};
         for (int64_t end = at_most(n, i + 64 * TR_LANES); i < end; i += TR_LANES) {
-            vec_float e = vec_exp(load_or_lowest(x, i, n) - shift);
+            vec_float e = vec_exp_negative(load_or_lowest(x, i, n) - shift);
             sum += e;
             if (out)
                 store_up_to(out, e, i, n);

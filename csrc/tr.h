@@ -1,8 +1,9 @@
 /* The C ABI of tinyres: everything that Python sees of the core, and nothing else.
  *
- * A kernel call is one plain struct; a list of calls is a plain array of them, and tr_run walks it. An eager call is a
- * list of one, so eager and replay go through the same walker. build_ffi.py hands the part between the two marks below
- * to cffi word for word, so it must stay free of macros with arguments and of conditionals. */
+ * A kernel call is one plain struct; a list of calls is a plain array of them, and tr_run walks it. An eager
+ * call is a list of one, so eager and replay go through the same walker. build_ffi.py hands the part between
+ * the two marks below to cffi word for word, so it must stay free of macros with arguments and of
+ * conditionals. */
 #ifndef TR_H
 #define TR_H
 
@@ -17,8 +18,8 @@
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
 #define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference */
 
-/* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds exactly as a
- * product and an addition do. */
+/* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
+ * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512
 
 typedef struct tr_call {
@@ -31,9 +32,9 @@ typedef struct tr_call {
     double scalar[TR_SCALARS];
 } tr_call;
 
-/* Runs `count` calls in order; `calls` is an array of tr_call, 8-aligned. Returns -1 when all of them ran, else the
- * index of the first call that did not: its value check failed, its kernel id is unknown, or memory ran out. No later
- * call has run then. Any number of threads may call it at the same time. */
+/* Runs `count` calls in order; `calls` is an array of tr_call, 8-aligned. Returns -1 when all of them ran,
+ * else the index of the first call that did not: its value check failed, its kernel id is unknown, or memory
+ * ran out. No later call has run then. Any number of threads may call it at the same time. */
 int64_t tr_run(const char *calls, int64_t count);
 int64_t tr_sizeof_call(void);
 
@@ -44,7 +45,8 @@ int tr_isa_supported(int isa); /* by the processor and by the operating system *
 int tr_isa_current(void);
 int tr_isa_select(int isa);    /* 0: done; -1: unknown or not supported, nothing changed */
 
-/* Workers, the calling thread included. 0: as many as the CPUs that this process may use. Returns the number in force. */
+/* Workers, the calling thread included. 0: as many as the CPUs that this process may use. Returns the number
+ * in force. */
 int tr_set_threads(int count);
 int tr_get_threads(void);
 

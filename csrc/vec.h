@@ -16,6 +16,9 @@
 #define TR_VECTOR(type, bytes) type __attribute__((vector_size(bytes)))
 #define TR_MEMORY(type, bytes, align) type __attribute__((vector_size(bytes), aligned(align), may_alias))
 
+/* Whether a * b + c is one instruction here. The generic code knows only what every processor of its kind has. */
+#define TR_HAS_FMA (TR_LANES > 4 || TR_HAS_ARM64)
+
 typedef TR_VECTOR(float, TR_BYTES) vec_float;
 typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
 typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
@@ -159,29 +162,46 @@ TR_INLINE vec_double vec_high(vec_float v) {
 /* Elementary functions.
  *
  * exp: x = n ln(2) + r with |r| <= ln(2)/2 (ln(2) in two parts of which the first times n is exact: Cody and Waite,
- * 1980), then 2^n (1 + r + r^2 q(r)). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 254 more is
- * twice the bias of the exponent, which halves the work of building 2^n as a product of two powers: one power alone
- * would miss 2^128 and the subnormals. */
-#define TR_EXP_ROUND (0x1.8p23f + 254)
+ * 1980), then 2^n (1 + r + r^2 q(r)). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the sum,
+ * from where a shift brings it to the exponent: added there too, the bias of the exponent makes that a power of two.
+ * One power alone would miss 2^128 and the subnormals, so the result is scaled in two steps. */
+#define TR_ROUND 0x1.8p23f
 #define TR_LOG2_E 0x1.715476p+0f
 #define TR_LN2 0x1.62e43p-1f
 #define TR_LN2_HIGH 0x1.62e4p-1f
 #define TR_LN2_LOW 0x1.7f7d1cp-20f
 
-/* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2; leaves a relative error of 0.07 * 2^-24 in e^r. */
-TR_INLINE vec_float vec_exp_tail(vec_float r, vec_float square) {
-    vec_float low = r * 0x1.555492p-3f + 0x1.fffffcp-2f, high = r * 0x1.1239e2p-7f + 0x1.5558f2p-5f;
-    return low + square * (high + square * 0x1.6a2434p-10f);
+/* e^r for |r| <= ln(2)/2. The polynomial is (e^r - 1 - r) / r^2; it leaves a relative error of 0.07 * 2^-24. */
+TR_INLINE vec_float vec_exp_reduced(vec_float r) {
+    vec_float q = r * 0x1.6a2434p-10f + 0x1.1239e2p-7f;
+    q = q * r + 0x1.5558f2p-5f;
+    q = q * r + 0x1.555492p-3f;
+    q = q * r + 0x1.fffffcp-2f;
+#if TR_HAS_FMA /* the order with the smaller error depends on whether r (1 + r q) is rounded */
+    return 1.0f + r * (1.0f + r * q);
+#else
+    return 1.0f + (r + r * r * q);
+#endif
 }
 
+TR_INLINE vec_float vec_exp_remainder(vec_float x, vec_float n) { return (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW; }
+
+/* Error up to EXP_ULP ulp. Twice the bias is added, and half of the sum goes to each of the two powers. */
 TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_lesser(vec_splat(89.0f), x);
     x = vec_greater(vec_splat(-104.0f), x);
-    vec_float shifted = x * TR_LOG2_E + TR_EXP_ROUND, n = shifted - TR_EXP_ROUND;
-    vec_float r = (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
-    vec_float square = r * r, y = 1.0f + r * (1.0f + r * vec_exp_tail(r, square));
+    vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 254), n = shifted - (TR_ROUND + 254);
+    vec_float y = vec_exp_reduced(vec_exp_remainder(x, n));
     vec_int bits = (vec_int)shifted, half = bits >> 1;
     return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
+}
+
+/* The same for x <= 0: a fixed second power, 2^-24, is enough. */
+TR_INLINE vec_float vec_exp_negative(vec_float x) {
+    x = vec_greater(vec_splat(-104.0f), x);
+    vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 127 + 24), n = shifted - (TR_ROUND + 127 + 24);
+    vec_float y = vec_exp_reduced(vec_exp_remainder(x, n));
+    return y * (vec_float)((vec_int)shifted << 23) * 0x1p-24f;
 }
 
 /* log(2^k (1 + f)) for 1 + f in sqrt(1/2)..sqrt(2): k ln(2) + f - f^2/2 + f^3 p(f), the small parts added first. */
@@ -217,33 +237,42 @@ TR_INLINE vec_float vec_log1p_unit(vec_float e) {
     return vec_log_of_parts((vec_float)(upper & (vec_int)vec_splat(1.0f)), f);
 }
 
-/* tanh: from |x| = 0.55 up 1 - 2 t with t = E / (1 + E) and E = e^(-2|x|), where t is small enough to leave its rounding
- * errors behind; below it x + x z p(z) with z = x^2, whose p leaves a relative error of 0.64 * 2^-24. E needs no more than
- * a plain range reduction; beyond |x| = 9.1 the result rounds to 1. */
+/* tanh: from |x| = 0.55 up (1 - e) / (1 + e) with e = e^(-2|x|); below it x + x z p(z) with z = x^2, whose p leaves a
+ * relative error of 0.64 * 2^-24. e has its polynomial in h = |x| - n ln(2)/2, so r = -2h, and one part of ln(2) is
+ * precise enough. The exponent is added as an integer; below 2^-126 that would wrap, so e is masked to 0, and tanh is 1
+ * long before. NaN takes the way of the small. Error up to TANH_ULP ulp. */
 TR_INLINE vec_float vec_tanh(vec_float x) {
-    vec_float a = vec_abs(x), twice = vec_lesser(vec_splat(20.0f), a) * -2.0f;
-    vec_float shifted = twice * TR_LOG2_E + (0x1.8p23f + 127), n = shifted - (0x1.8p23f + 127);
-    vec_float r = twice - n * TR_LN2, power = (vec_float)((vec_int)shifted << 23);
-    vec_float square = r * r, e = power + power * (r + square * vec_exp_tail(r, square));
-    vec_float large = 1.0f - 2.0f * (e / (1.0f + e)), z = x * x;
-    vec_float p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
+    vec_float a = vec_abs(x), shifted = a * (-2 * TR_LOG2_E) + TR_ROUND, n = shifted - TR_ROUND;
+    vec_float h = a + n * (TR_LN2 / 2);
+    vec_float q = h * 0x1.6a2434p-4f - 0x1.1239e2p-2f;
+    q = q * h + 0x1.5558f2p-1f;
+    q = q * h - 0x1.555492p+0f;
+    q = q * h + 0x1.fffffcp+0f;
+    vec_int bits = (vec_int)shifted, wrapped = (bits - ((vec_int)vec_splat(TR_ROUND) - 126)) >> 31;
+    vec_int power = (vec_int)(1.0f + h * (h * q - 2.0f)) + (bits << 23);
+    vec_float e = (vec_float)(power & ~wrapped);
+    vec_float large = (1.0f - e) / (1.0f + e);
+    vec_float z = x * x, p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
     p = p * z + 0x1.10cef6p-3f;
     p = p * z - 0x1.555452p-2f;
     large = (vec_float)((vec_int)large | ((vec_int)x & INT32_MIN));
-    return vec_select(a < 0.55f, x + x * (z * p), large);
+    return vec_select(a >= 0.55f, large, x + x * (z * p));
 }
 
+/* -|x|. */
+TR_INLINE vec_float vec_minus_abs(vec_float x) { return (vec_float)((vec_int)x | INT32_MIN); }
+
 /* sigmoid: with e = e^-|x| and t = e / (1 + e) it is 1 - t or, for negative x, t = e - e t: as a correction to 1 or e, t
- * hardly carries its own rounding errors over. */
+ * hardly carries its own rounding errors over. Error up to SIGMOID_ULP ulp. */
 TR_INLINE vec_float vec_sigmoid(vec_float x) {
-    vec_float e = vec_exp(-vec_abs(x)), t = e / (1.0f + e);
+    vec_float e = vec_exp_negative(vec_minus_abs(x)), t = e / (1.0f + e);
     vec_float whole = vec_select(x < 0.0f, e, vec_splat(1.0f));
     return whole - whole * t;
 }
 
-/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). Error up to SOFTPLUS_ULP ulp. */
 TR_INLINE vec_float vec_softplus(vec_float x) {
-    return vec_greater(vec_splat(0.0f), x) + vec_log1p_unit(vec_exp(-vec_abs(x)));
+    return vec_greater(vec_splat(0.0f), x) + vec_log1p_unit(vec_exp_negative(vec_minus_abs(x)));
 }
 
 #endif

@@ -188,17 +188,24 @@ def test_resumed_training_is_the_same_bit_for_bit(optimizer, dropout_seed, tmp_p
 def test_training_resumes_within_an_epoch(at, tmp_path):
     class Save(tr.callbacks.Callback):
         steps = 0
+        logs = []
 
         def on_batch_end(self, step, logs):
             if self.steps == at:
                 self.model.save(tmp_path / "m.npz")
             self.steps += 1
 
+        def on_epoch_end(self, epoch, logs):
+            self.logs.append(logs)
+
     expected = trained(epochs=4, callbacks=[Save()])
-    loaded = tr.load(tmp_path / "m.npz")
+    tr.load(tmp_path / "m.npz").save(tmp_path / "again.npz")
+    loaded = tr.load(tmp_path / "again.npz")
     history = resume(loaded)
     assert bits(loaded) == bits(expected)
-    assert loaded.epoch == 4 and len(history.epoch) == 4 - (at + 1) // 4 + ((at + 1) % 4 == 0) * ((at + 1) // 4 > 0)
+    assert loaded.epoch == 4 and history.epoch == list(range(at // 4, 4))
+    for name, values in history.history.items():
+        assert values == [logs[name] for logs in Save.logs[at // 4 :]]
     assert loaded.optimizer.steps == expected.optimizer.steps == 16
 
 
@@ -295,9 +302,9 @@ def test_every_truncation_is_found(tmp_path):
         (lambda path: path.mkdir(), r"a model file is needed; .* is a folder"),
         (lambda path: path.write_text("hello"), r"is not a model file, or is truncated or damaged"),
         (lambda path: path.write_bytes(b""), r"is not a model file, or is truncated or damaged"),
-        (lambda path: np.savez(path, x=np.ones(3)), r"is an .npz file, but not a model: it has no tinyres model header"),
+        (lambda path: np.savez(path, x=np.ones(3)), r"is an .npz file, but not a model: it has no tinyres model"),
         (lambda path: np.savez(path, header=np.ones(3)), r"is an .npz file, but not a model"),
-        (lambda path: np.savez(path, x=np.array([{}], dtype=object)), r"is not a model file, or is truncated or damaged"),
+        (lambda path: np.savez(path, x=np.array([{}], dtype=object)), r"is not a model file, or is truncated"),
         (lambda path: header(path, {"format": "tinyres model", "version": 2}), r"of version 1 to 1; .* has 2; install"),
         (lambda path: header(path, {"format": "tinyres model", "version": 1}), r"cannot be read as a model \(KeyError"),
         (lambda path: header(path, [1]), r"is an .npz file, but not a model"),
@@ -320,19 +327,19 @@ def test_a_layer_that_is_not_defined_is_named(tmp_path):
     arrays = dict(np.load(path))
     arrays["header"] = np.frombuffer(arrays["header"].tobytes().replace(b'"Scaled"', b'"Strange"'), np.uint8)
     np.savez(path, **arrays)
-    with pytest.raises(FileError, match=r"\[load\] the file has a layer of class Strange, which is not defined; import or"):
+    with pytest.raises(FileError, match=r"\[load\] the file has a layer of class Strange, which is not defined;"):
         tr.load(path)
 
 
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda p: small().save(p / "m.h5"), FileError, r"\[save\] model files end in .npz; got '.*m.h5'; name it m.npz"),
+        (lambda p: small().save(p / "m.h5"), FileError, r"\[save\] model files end in .npz; got '.*m.h5'; name it"),
         (lambda p: small().save(3), FileError, r"\[save\] a path is a string or a Path; got int"),
-        (lambda p: small().save(p / "no" / "m.npz"), FileError, r"\[save\] .* cannot be written: No such file or directory"),
+        (lambda p: small().save(p / "no" / "m.npz"), FileError, r"\[save\] .* cannot be written: No such file or"),
         (lambda p: tr.load(p / "m.keras"), FileError, r"\[load\] model files end in .npz"),
-        (lambda p: tr.Sequential([layers.Dense(2)]).save(p / "m.npz"), ArgumentError, r"\[save\] a model has weights once it"),
-        (lambda p: unwritable().save(p / "m.npz"), ArgumentError, r"\[save\] a file keeps numbers, .* <lambda>, a function"),
+        (lambda p: tr.Sequential([layers.Dense(2)]).save(p / "m.npz"), ArgumentError, r"\[save\] a model has weights"),
+        (lambda p: unwritable().save(p / "m.npz"), ArgumentError, r"\[save\] a file keeps numbers, .* <lambda>, a"),
     ],
 )
 def test_errors(act, error, message, tmp_path):
@@ -355,7 +362,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FileError, match=r"\[save\] .* cannot be written: No space left on device; choose another place"):
+    with pytest.raises(FileError, match=r"\[save\] .* cannot be written: No space left on device; choose another"):
         small(hidden=5).save(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.npz"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from op_cases import CASES, Case
 
 import tinyres as tr
-from tinyres.engine.op import Context, Gradients
+from tinyres.engine.op import OPS, Context, Gradients
 from tinyres.errors import ArgumentError, DTypeError, GradientError
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]])
@@ -99,6 +100,30 @@ def test_a_gradient_that_is_right_but_not_differentiable_fails_the_second_order(
         tr.gradcheck(cut_off, [X], second_order=True)
 
 
+# Without: an op with a zero gradient, and casts, which do nothing to float64 (test_ops.py checks their gradient).
+CHECKED = [case for case in CASES if case.differentiable and case.op not in ("sign", "cast_float32", "cast_float64")]
+ONE_PER_OP = {case.op: case for case in reversed(CHECKED)}
+
+
+@pytest.mark.parametrize("case", ONE_PER_OP.values(), ids=ONE_PER_OP)
+def test_a_mistake_in_the_vjp_of_any_op_is_caught_by_its_row(case: Case) -> None:
+    """Each row of the table really runs the VJP of its op: with a wrong one it fails."""
+    op = OPS[case.op]
+    right = op.vjp
+    assert right is not None
+
+    def wrong(g: tr.Tensor, ctx: Context) -> Gradients:
+        return [None if part is None else part * 1.01 for part in right(g, ctx)]
+
+    shapes = max(case.shapes, key=lambda shapes: sum(np.prod(shape) for shape in shapes))
+    object.__setattr__(op, "vjp", wrong)
+    try:
+        with pytest.raises(GradientError, match=r"\[gradcheck\] the gradient of "):
+            tr.gradcheck(case.run, case.inputs(shapes))
+    finally:
+        object.__setattr__(op, "vjp", right)
+
+
 def test_right_functions_pass() -> None:
     assert tr.gradcheck(lambda x, w: tr.softmax(tr.relu(x @ w)), [X, W], second_order=True) is True
     assert tr.gradcheck(lambda x, w: tr.tanh(x @ w), [X, W], directional=True, second_order=True) is True
@@ -123,6 +148,7 @@ def test_inputs_and_output_must_be_float() -> None:
 
 def test_float32_tensors_are_checked_in_float64() -> None:
     assert tr.gradcheck(tr.exp, [tr.tensor(X, requires_grad=True)])
+    assert tr.gradcheck(tr.exp, tr.tensor(X))
 
 
 def test_a_value_taken_out_of_the_graph_is_not_blamed_on_an_op() -> None:

@@ -536,3 +536,24 @@ def test_no_epochs_is_no_training():
     before = bits(model)
     assert fit(model, x, y, epochs=0).epoch == []
     assert bits(model) == before
+
+
+def test_a_copy_of_a_trained_subclassed_model():
+    class Net(tr.Model):
+        def __init__(self):
+            super().__init__()
+            self.out = layers.Dense(1)
+
+        def call(self, x):
+            return self.out(x)
+
+    model = Net()
+    model.compile("sgd", "mse")
+    x = np.ones((8, 2))
+    fit(model, x, x[:, :1], epochs=2, batch_size=4)
+    twin = copy.deepcopy(model)
+    assert bits(twin) == bits(model) and twin.optimizer is None and model.optimizer.steps == 4
+    twin.compile("sgd", "mse")
+    before = bits(model)
+    fit(twin, x, x[:, :1])
+    assert bits(model) == before != bits(twin)

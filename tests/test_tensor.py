@@ -190,6 +190,12 @@ def test_augmented_assignment_rebinds() -> None:
     np.testing.assert_allclose(y.numpy(), ((A + 1) * 2 - A) / 2)
 
 
+def test_negative_zero_is_not_zero() -> None:
+    x = t([1.0])
+    for zero, negative in ((0.0, False), (-0.0, True), (0, False), (np.float64(-0.0), True)):
+        assert np.signbit((x * zero).numpy()).item() is negative
+
+
 def test_hash_is_identity_and_eq_elementwise() -> None:
     x, y = t(), t()
     assert len({x, y}) == 2 and x in {x: 1}

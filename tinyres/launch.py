@@ -177,7 +177,12 @@ def set_backend(name: str) -> None:
 
 
 def backend() -> str:
-    """The backend of float32 kernels: "native" or "reference"."""
+    """The backend of float32 kernels: "native" or "reference".
+
+    >>> import tinyres as tr
+    >>> tr.backend() in ("native", "reference")
+    True
+    """
     return "native" if _native_enabled else "reference"
 
 

@@ -1,8 +1,9 @@
-/* Runs kernels of the core on every instruction set of this machine against plain loops in double, without Python: for
- * sanitizers, and for other processors under emulation.
+/* Runs kernels of the core on every instruction set of this machine against plain loops in double, without
+ * Python: for sanitizers, and for other processors under emulation.
  *
- * Every operand lies in a block of its own of exactly its size, one float off the alignment of malloc, so that a
- * sanitizer sees each access beyond it. Accuracy in ulps is tested from Python; here 1e-5 of the magnitude is enough. */
+ * Every operand lies in a block of its own of exactly its size, one float off the alignment of malloc, so
+ * that a sanitizer sees each access beyond it. Accuracy in ulps is tested from Python; here 1e-5 of the
+ * magnitude is enough. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -37,7 +38,9 @@ static float *floats(int64_t n, double low, double high) {
     return x;
 }
 
-static void *copy_of(const void *x, int64_t count, size_t item) { return memcpy(operand(count, item), x, count * item); }
+static void *copy_of(const void *x, int64_t count, size_t item) {
+    return memcpy(operand(count, item), x, count * item);
+}
 
 static void end_case(void) {
     while (block_count)
@@ -149,7 +152,8 @@ static void test_binary(int64_t rows, int64_t cols) {
             call.ptr[0] = out, call.ptr[1] = x, call.ptr[2] = y, call.arg[0] = rows, call.arg[1] = cols;
             check_status(&call, -1);
             for (int64_t i = 0; i < rows * cols; i++) {
-                double u = x[mode_index(left, i / cols, i % cols, cols)], v = y[mode_index(right, i / cols, i % cols, cols)];
+                double u = x[mode_index(left, i / cols, i % cols, cols)];
+                double v = y[mode_index(right, i / cols, i % cols, cols)];
                 double expected = binary[b].function(u, v);
                 check(&call, "out", i, out[i], expected, fabs(u) + fabs(expected));
             }

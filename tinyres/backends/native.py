@@ -101,7 +101,14 @@ def threads() -> int:
 
 
 def set_threads(count: int) -> int:
-    """Use at most `count` threads (0: one for each CPU this process may use); gives the number in force."""
+    """Use at most `count` threads (0: one for each CPU this process may use); gives the number in force.
+
+    >>> import tinyres as tr
+    >>> tr.set_threads(1)
+    1
+    >>> tr.set_threads(0) >= 1
+    True
+    """
     if count < 0:
         raise ArgumentError(f"[set_threads] the number of threads must be 0 (all CPUs) or more; got {count}")
     return int(_require().tr_set_threads(count))

@@ -37,7 +37,8 @@ def gradcheck(
     """True if the gradient of fn agrees with central differences; GradientError names op, input, index and both values.
 
     fn(*inputs): Tensors to one Tensor of any shape; it must be deterministic, and smooth within eps of the inputs.
-    inputs: arrays or Tensors; floats are cast to float64 and checked, integers and bools passed on as they are.
+    inputs: a list of arrays or Tensors, or a single one; floats are cast to float64 and checked, integers and bools
+    passed on as they are.
     eps: half the distance of a difference. atol, rtol: |analytic - numeric| may be atol + rtol · |numeric|.
     directional: one difference along a random direction instead of one per element.
     second_order: check the gradient's own gradient too.
@@ -46,7 +47,7 @@ def gradcheck(
     >>> tr.gradcheck(tr.tanh, [[0.5, -1.0]], second_order=True)
     True
     """
-    values = [_value(x) for x in inputs]
+    values = [_value(x) for x in ([inputs] if isinstance(inputs, (Tensor, np.ndarray)) else inputs)]
     if not any(v.dtype == FLOAT64 for v in values):
         raise ArgumentError(f"[gradcheck] needs at least one float input; got {len(values)} without one; pass floats")
     check = _Check(fn, getattr(fn, "__name__", type(fn).__name__), eps, atol, rtol)

@@ -47,6 +47,11 @@ class Op:
     dtype: of the output; None: that of the first input. view: the output shares the first input's buffer.
     takes: a letter per input, the last one for all further ones: f float, l int64, b bool, x any. Inputs of letters
     f and x must have one dtype.
+
+    The record enters the table of ops by its name:
+
+    >>> OPS["tanh"].reads_output, OPS["matmul"].saves
+    (True, (0, 1))
     """
 
     name: str

@@ -13,7 +13,7 @@ from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Op, apply
-from tinyres.engine.tensor import Tensor, coerce, tensor
+from tinyres.engine.tensor import FLOATS, Tensor, coerce, tensor
 from tinyres.launch import launch
 
 # What an op takes: a Tensor, or what tr.tensor makes one from.
@@ -49,8 +49,10 @@ def add(a: Operand, b: Operand) -> Tensor:
 
 def as_operands(*values: Any) -> tuple[Tensor, ...]:
     """Every value as an operand of one op: what is not a Tensor takes the dtype of the first float Tensor."""
-    like = next((v for v in values if hasattr(v, "requires_grad") and v.dtype.kind == "f"), None)
-    if like is None:
+    for like in values:
+        if hasattr(like, "requires_grad") and like.dtype in FLOATS:
+            break
+    else:
         like = tensor(0.0)
     return tuple([coerce(v, like) for v in values])
 

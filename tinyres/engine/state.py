@@ -53,7 +53,13 @@ state = _State()
 
 
 def is_grad_enabled() -> bool:
-    """Whether ops on this thread record for backward."""
+    """Whether ops on this thread record for backward.
+
+    >>> import tinyres as tr
+    >>> with tr.no_grad():
+    ...     tr.is_grad_enabled()
+    False
+    """
     return state.grad_enabled
 
 
@@ -80,7 +86,15 @@ class no_grad(contextlib.ContextDecorator):
 
 
 class enable_grad(no_grad):
-    """Context manager and decorator that records again inside a `no_grad` block."""
+    """Context manager and decorator that records again inside a `no_grad` block.
+
+    >>> import tinyres as tr
+    >>> x = tr.tensor([1.0], requires_grad=True)
+    >>> with tr.no_grad(), tr.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
 
     _enabled = True
 
@@ -115,7 +129,13 @@ def entered(scope: Scope | None) -> Iterator[None]:
 
 
 def current_scope() -> str:
-    """The path of the innermost scope on this thread, "" outside of any."""
+    """The path of the innermost scope on this thread, "" outside of any.
+
+    >>> import tinyres as tr
+    >>> with tr.name_scope("block3"), tr.name_scope("branch"):
+    ...     tr.current_scope()
+    'block3/branch'
+    """
     return state.scope.path if state.scope is not None else ""
 
 

@@ -218,6 +218,11 @@ class Parameter(Tensor):
     """A named leaf that training changes in place.
 
     value: array-like, cast to dtype. trainable=False keeps gradients and optimizers away from it.
+
+    >>> import tinyres as tr
+    >>> p = tr.Parameter([1.0, 2.0], "scale")
+    >>> p.assign([3.0, 4.0]); p
+    Tensor([3., 4.], shape=(2,), dtype=float32, requires_grad=True, name='scale')
     """
 
     __slots__ = ()
@@ -298,15 +303,18 @@ def coerce(value: Any, like: Tensor) -> Any:
         return value
     kind = like.dtype if like.dtype in FLOATS else FLOAT32
     if isinstance(value, (bool, int, float, np.generic)) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        number = _readable_array("operand", value)
-        return _constant(float(number), kind)
+        number = value if type(value) is float else float(_readable_array("operand", value))
+        return _constant(number or repr(number), kind)
     return tensor(value, dtype=kind)
 
 
 @functools.lru_cache(maxsize=1024)
-def _constant(value: float, dtype: np.dtype) -> Tensor:
-    """One immutable 0-d Tensor per number: `x * 0.5` in a loop allocates nothing."""
-    constant = tensor(value, dtype=dtype)
+def _constant(number: float | str, dtype: np.dtype) -> Tensor:
+    """One immutable 0-d Tensor per number: `x * 0.5` in a loop allocates nothing.
+
+    A zero comes as text, for 0.0 and -0.0 are equal and would share a place in the cache.
+    """
+    constant = tensor(float(number), dtype=dtype)
     constant.node = leaf(constant.buffer, (), dtype, False, None, ConstantLeaf)
     return constant
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,10 +150,9 @@ def evaluate_samples(model: Model, samples: Samples, batch_size: int, captured: 
     """The mean loss and metrics of samples that are read already."""
     meter = model.plan("evaluate").testing
     meter.reset()
+    run = _by_size(model, "test_step", captured, batch_size, samples.count)
     for x, y in samples.batches(batch_size):
-        # A batch size that comes once is not worth a capture; the results are the same.
-        step = model.runner("test_step", captured and len(y) == batch_size < samples.count)
-        step(x, y)
+        run(len(y))(x, y)
         meter.count += len(y)
     return meter.read()
 
@@ -164,14 +163,23 @@ def predict(model: Model, x: Any, batch_size: int, captured: bool) -> Any:
     samples = Samples(inputs, None, len(inputs[0]))
     if not model.built:
         _rehearse(model, inputs, None)
+    run = _by_size(model, "predict_step", captured, batch_size, samples.count)
     parts = []
     for batch, _ in samples.batches(batch_size):
-        count = len(batch[0] if isinstance(batch, list) else batch)
-        outputs = model.runner("predict_step", captured and count == batch_size < samples.count)(batch)
+        outputs = run(len(batch[0] if isinstance(batch, list) else batch))(batch)
         parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
     if isinstance(parts[0], list):
         return [np.concatenate(columns) for columns in zip(*parts)]
     return np.concatenate(parts)
+
+
+def _by_size(
+    model: Model, step: str, captured: bool, batch_size: int, count: int
+) -> Callable[[int], Callable[..., Any]]:
+    """What runs a batch of so many samples: a size that comes once is not worth a capture, the results are the same."""
+    eager = model.runner(step, False)
+    full = model.runner(step, captured and batch_size < count)
+    return lambda size: full if size == batch_size else eager
 
 
 def read(model: Model, op: str, x: Any, y: Any, loss: Any) -> Samples:

@@ -70,6 +70,13 @@ class History:
 
     epoch: the epochs run, counted from 0. history: "loss", each metric, and both with "val_" -> one float per epoch.
     gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.layers.Dense(1)])
+    >>> model.compile(loss="mse")
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [2.0]], epochs=2, verbose=0, watch=1)
+    >>> history.epoch, list(history.history), history.gradients.names
+    ([0, 1], ['loss'], ['dense'])
     """
 
     def __init__(self, gradients: GradientNorms | None = None) -> None:

@@ -13,7 +13,7 @@ from tinyres.capture import capture as capture_step
 from tinyres.engine.backward import backward
 from tinyres.engine.node import Node
 from tinyres.engine.state import Scope, no_grad
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError
 from tinyres.graph.graph import Graph
 from tinyres.launch import launch
@@ -48,17 +48,22 @@ class Model(Functional):
     """
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None) -> None:
+        self.built_on: Any = None
+        self._untrained()
+        super().__init__(inputs, outputs, name)
+
+    def _untrained(self) -> None:
+        """What there is before `compile` and `fit`."""
         self.optimizer: Optimizer | None = None
         self.loss: Any = None
         self.metrics: list[Any] = []
         self.stop_training = False
         self.epoch = 0
         self.position: fitting.Position | None = None
-        self.built_on: Any = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
         self._runners: dict[Hashable, Callable[..., Any]] = {}
-        super().__init__(inputs, outputs, name)
+        self._listed: list[Parameter] | None = None
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -225,6 +230,12 @@ class Model(Functional):
         """
         saving.load_weights(self, path)
 
+    def connect(self, inputs: Any, outputs: Any) -> None:
+        """Find the calls between inputs and outputs; steps that were captured on another graph are forgotten."""
+        self._plan, self._listed = None, None
+        self._runners.clear()
+        super().connect(inputs, outputs)
+
     def build_for(self, args: Sequence[Any]) -> None:
         """Build for these arguments, once, and note them: a file of a subclassed model tells what it was built on."""
         if not self.built and args:
@@ -252,7 +263,9 @@ class Model(Functional):
 
     def runner(self, step: str, captured: bool) -> Callable[..., Any]:
         """`train_step`, `test_step` or `predict_step`, captured or not; made anew when weights are frozen or freed."""
-        key = (step, captured, tuple([w.requires_grad for w in self.weights]))
+        if self._listed is None:
+            self._listed = self.weights
+        key = (step, captured, tuple([w.requires_grad for w in self._listed]))
         if key not in self._runners:
             made: Callable[..., Any] = getattr(self, step)
             if captured:
@@ -271,6 +284,14 @@ class Model(Functional):
     def float_dtype(self) -> np.dtype:
         """The dtype of the weights."""
         return next((w.dtype for w in self.weights), self.dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        held = dict(vars(self))
+        self._untrained()
+        try:
+            return super().__deepcopy__(memo)
+        finally:
+            vars(self).update(held)
 
     def _bind(self) -> None:
         assert self.optimizer is not None

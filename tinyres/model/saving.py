@@ -50,11 +50,11 @@ def save(model: Model, path: files.PathLike) -> None:
         header["moved"] = [names[id(p)] for p in optimizer.params]
         arrays.update({OPTIMIZER + key: value for key, value in optimizer.state(names).items()})
         if model.position is not None:
-            meter = model.plan("save").training
-            model.position.totals = [float(total.array[0]) for total in meter.totals]
-            model.position.seen = meter.count
             header["position"] = asdict(model.position)
-            model.position.totals = None
+            if model.position.totals is None:  # else it was loaded, and not gone on from yet
+                meter = model.plan("save").training
+                totals = [float(total.array[0]) for total in meter.totals]
+                header["position"].update(totals=totals, seen=meter.count)
     files.write(path, header, arrays)
 
 

@@ -38,27 +38,52 @@ def greater(a: Operand, b: Operand) -> Tensor:
 
 
 def greater_equal(a: Operand, b: Operand) -> Tensor:
-    """a >= b, elementwise and broadcast, as a bool Tensor."""
+    """a >= b, elementwise and broadcast, as a bool Tensor.
+
+    >>> import tinyres as tr
+    >>> tr.greater_equal(tr.tensor([1.0, 1.5, 2.0]), 1.5)
+    Tensor([False,  True,  True], shape=(3,), dtype=bool)
+    """
     return _compare(">=", a, b)
 
 
 def less(a: Operand, b: Operand) -> Tensor:
-    """a < b, elementwise and broadcast, as a bool Tensor."""
+    """a < b, elementwise and broadcast, as a bool Tensor.
+
+    >>> import tinyres as tr
+    >>> tr.less(tr.tensor([1.0, 1.5, 2.0]), 1.5)
+    Tensor([ True, False, False], shape=(3,), dtype=bool)
+    """
     return _compare("<", a, b)
 
 
 def less_equal(a: Operand, b: Operand) -> Tensor:
-    """a <= b, elementwise and broadcast, as a bool Tensor."""
+    """a <= b, elementwise and broadcast, as a bool Tensor.
+
+    >>> import tinyres as tr
+    >>> tr.less_equal(tr.tensor([1.0, 1.5, 2.0]), 1.5)
+    Tensor([ True,  True, False], shape=(3,), dtype=bool)
+    """
     return _compare("<=", a, b)
 
 
 def equal(a: Operand, b: Operand) -> Tensor:
-    """a == b, elementwise and broadcast, as a bool Tensor; NaN equals nothing."""
+    """a == b, elementwise and broadcast, as a bool Tensor; NaN equals nothing.
+
+    >>> import tinyres as tr
+    >>> tr.equal(tr.tensor([1.0, 1.5, 2.0]), 1.5)
+    Tensor([False,  True, False], shape=(3,), dtype=bool)
+    """
     return _compare("==", a, b)
 
 
 def not_equal(a: Operand, b: Operand) -> Tensor:
-    """a != b, elementwise and broadcast, as a bool Tensor."""
+    """a != b, elementwise and broadcast, as a bool Tensor.
+
+    >>> import tinyres as tr
+    >>> tr.not_equal(tr.tensor([1.0, 1.5, 2.0]), 1.5)
+    Tensor([ True, False,  True], shape=(3,), dtype=bool)
+    """
     return _compare("!=", a, b)
 
 

@@ -6,6 +6,7 @@ Long nets are folded to 20 rows, and the fold says how many rows it stands for a
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,10 +160,11 @@ def _audit_lines(trace: Trace) -> list[str]:
     audit = trace.audit()
     if audit.ok:
         if audit.level == "full":
-            return ["audit ok: every gradient is the sum of what came over its edges, and every VJP fits its forward"]
+            return ["audit ok: every gradient is the sum of its edges, every VJP fits its forward"]
         return ["audit ok: every gradient is the sum of what came over its edges"]
-    lines = [f"AUDIT FAILED in {len(audit.failures)} places"]
-    lines += [f"  {failure}" for failure in audit.failures[:5]]
+    lines = [f"AUDIT FAILED in {len(audit.failures)} place" + ("s" if len(audit.failures) > 1 else "")]
+    for failure in audit.failures[:5]:
+        lines += textwrap.wrap(str(failure), WIDTH, initial_indent="  ", subsequent_indent="    ")
     if len(audit.failures) > 5:
         lines.append(f"  ... {len(audit.failures) - 5} more in trace.audit().failures")
     return lines

@@ -1,0 +1,175 @@
+"""The README holds what it says: every snippet runs, outputs are as printed, and its commands are the ones CI runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_rooms import MAY_IMPORT
+
+import tinyres as tr
+from tinyres.engine.op import OPS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+FENCE = re.compile(r"(?:<!-- (?P<note>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+BLOCKS = [match.groupdict() for match in FENCE.finditer(README)]
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def noted(kind: str) -> dict[str, tuple[str, str]]:
+    """Blocks under `<!-- kind: name, remark -->`: name -> (remark, text)."""
+    found = {}
+    for block in BLOCKS:
+        key, _, rest = (block["note"] or "").partition(": ")
+        if key == kind:
+            name, _, remark = rest.partition(", ")
+            found[name] = (remark, block["text"])
+    return found
+
+
+SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
+
+
+@pytest.fixture(autouse=True)
+def _only_the_library_s_ops() -> Iterator[None]:
+    before = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(before)
+
+
+def run(name: str) -> tuple[dict[str, Any], str]:
+    """The names a snippet leaves, and what it printed; what it builds on runs first, in the same namespace."""
+    remark, text = SNIPPETS[name]
+    where, _, which = remark.partition(" ")
+    if where == "after":
+        names, _ = run(which)
+    elif where == "in":
+        module = which.removesuffix(".py").removeprefix("tests/").replace("/", ".")
+        names = {**vars(importlib.import_module(module)), "__name__": "readme"}
+    else:
+        names = {"__name__": "readme"}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(text, f"README: {name}", "exec"), names)
+    return names, printed.getvalue()
+
+
+def shape_of(text: str) -> list[str]:
+    """The lines without what may differ between machines: numbers, bars, spacing, and the backend's name."""
+    lines = []
+    for line in text.replace("native/", "").splitlines():
+        line = re.sub(r"\b(generic|avx2|avx512|neon|reference)\b", "ISA", line)
+        lines.append(" ".join(NUMBER.sub("N", line).rstrip("# ").split()))
+    return lines
+
+
+def numbers_of(text: str) -> list[float]:
+    text = re.sub(r"native/\w+", "", text)
+    return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
+
+
+def assert_like(printed: str, promised: str, within: float) -> None:
+    """The same lines, and every number within a factor of 1 ± within of the README's."""
+    assert shape_of(printed) == shape_of(promised)
+    np.testing.assert_allclose(numbers_of(printed), numbers_of(promised), rtol=within, atol=0.01)
+
+
+def test_every_python_block_is_a_snippet_or_stands_in_a_file() -> None:
+    for block in BLOCKS:
+        if block["language"] == "python":
+            assert re.match(r"snippet: |from ", block["note"] or ""), f"nothing runs this block:\n{block['text']}"
+    assert len(SNIPPETS) == sum((block["note"] or "").startswith("snippet: ") for block in BLOCKS), "a name comes twice"
+
+
+OTHERS = sorted(SNIPPETS.keys() - {"first screen", "add an op", "add a row"})
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, printed = run(name)
+    if name in OUTPUTS:
+        assert_like(printed, OUTPUTS[name][1], 1e-6)
+
+
+def test_the_first_screen_prints_what_the_readme_shows() -> None:
+    names, printed = run("first screen")
+    promised = OUTPUTS["first screen"][1]
+    accuracies = {line.split()[0]: float(line.split()[-1]) for line in printed.splitlines()[:2]}
+    assert accuracies["residual"] > 0.9
+    assert accuracies["plain"] < accuracies["residual"] - 0.2
+    # The traces are of fresh weights: they differ between machines by rounding only.
+    assert_like("\n".join(printed.splitlines()[2:]), "\n".join(promised.splitlines()[2:]), 0.05)
+    assert all(trace.audit().ok for trace in names["traces"].values())
+    plain, residual = tr.compare(**names["traces"]).flows
+    assert plain.rate == pytest.approx(0.49, abs=0.03)
+    assert residual.rate == pytest.approx(1.10, abs=0.05)
+    for block in names["traces"]["residual"].blocks:
+        assert 0.5 < block.skip < 0.85
+        assert block.skip + block.branch == pytest.approx(1, abs=1e-6)
+
+
+def test_adding_an_op_takes_one_record_and_one_row() -> None:
+    added, _ = run("add an op")
+    _, row = SNIPPETS["add a row"]
+    case = eval(row, {**vars(importlib.import_module("op_cases")), "cube": added["cube"]})
+    assert case.op in OPS
+    for shapes in case.shapes:
+        inputs = case.inputs(shapes, "float32")
+        np.testing.assert_allclose(case.run(*map(tr.tensor, inputs)).numpy(), case.oracle(*inputs), rtol=1e-5)
+    assert tr.gradcheck(case.run, case.inputs(((2, 3),)), second_order=True)
+    lines = [*SNIPPETS["add an op"][1].splitlines(), *row.splitlines()]
+    assert sum(bool(line.strip()) for line in lines) < 20
+
+
+def test_the_kernel_that_is_shown_stands_in_the_sources() -> None:
+    sources = [*(ROOT / "csrc").glob("*.h"), ROOT / "csrc" / "kernels.def"]
+    core = {line.strip() for path in sources for line in path.read_text().splitlines()}
+    shown = [line.strip() for block in BLOCKS if block["language"] == "c" for line in block["text"].splitlines()]
+    assert len(shown) == 3
+    assert set(shown) <= core
+    for block in BLOCKS:
+        note = block["note"] or ""
+        if note.startswith("from "):
+            assert block["text"] in (ROOT / note.removeprefix("from ")).read_text()
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    ci = ci.replace(" --quiet", "").replace('(cd "$work" && tinyres demo)', "tinyres demo")
+    for command in (
+        "python3 -m pip install . && tinyres demo",
+        "python3 -m pip install -e '.[test]' && python3 -m pytest",
+    ):
+        assert f"\n{command}\n" in README
+        assert f"\n{command}\n" in ci
+
+
+def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
+    text = next(block["text"] for block in BLOCKS if block["text"].startswith("errors\n"))
+    stack: list[tuple[int, str]] = []
+    above: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        room, indent = line.split()[0], len(line) - len(line.lstrip())
+        stack = [(depth, name) for depth, name in stack if depth < indent]
+        above[room] = {name for _, name in stack}
+        stack.append((indent, room))
+    assert set(above) == set(MAY_IMPORT)
+    for room in above:
+        if above[room] and "model" not in {room, *above[room]}:  # model and what builds on it may import nearly all
+            assert MAY_IMPORT[room] == above[room], room
+
+
+def test_every_environment_variable_is_listed() -> None:
+    sources = [ROOT / "setup.py", *(ROOT / "csrc").glob("*.py"), *(ROOT / "tinyres").rglob("*.py")]
+    read = set(re.findall(r"TINYRES_[A-Z_]*[A-Z]", "".join(path.read_text() for path in sources)))
+    assert set(re.findall(r"^\| `(TINYRES_\w+)`", README, re.MULTILINE)) == read
