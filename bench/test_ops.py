@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from op_cases import CASES, Case
 
 
 def groups() -> dict[str, Case]:
-    """The cases with a bench size, by op and shapes; further cases of the same are counted."""
+    """The cases with a bench size, by op and shapes; those of the same op and shapes are numbered."""
     found: dict[str, Case] = {}
+    seen: Counter[str] = Counter()
     for case in CASES:
         if case.bench:
             shapes = " and ".join("x".join(map(str, shape)) for shape in case.bench)
             name = f"op {case.op} of {shapes}"
-            found[name if name not in found else f"{name}, case {len(found)}"] = case
+            seen[name] += 1
+            found[name if seen[name] == 1 else f"{name} ({seen[name]})"] = case
     return found
 
 

@@ -192,7 +192,7 @@ TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
     vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 254), n = shifted - (TR_ROUND + 254);
     vec_float y = vec_exp_reduced(vec_exp_remainder(x, n));
-    vec_int bits = (vec_int)shifted, half = bits >> 1;
+    vec_uint bits = (vec_uint)shifted, half = bits >> 1;
     return y * (vec_float)(half << 23) * (vec_float)((bits - half) << 23);
 }
 
@@ -201,7 +201,7 @@ TR_INLINE vec_float vec_exp_negative(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
     vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 127 + 24), n = shifted - (TR_ROUND + 127 + 24);
     vec_float y = vec_exp_reduced(vec_exp_remainder(x, n));
-    return y * (vec_float)((vec_int)shifted << 23) * 0x1p-24f;
+    return y * (vec_float)((vec_uint)shifted << 23) * 0x1p-24f;
 }
 
 /* log(2^k (1 + f)) for 1 + f in sqrt(1/2)..sqrt(2): k ln(2) + f - f^2/2 + f^3 p(f), the small parts added first. */
@@ -239,8 +239,8 @@ TR_INLINE vec_float vec_log1p_unit(vec_float e) {
 
 /* tanh: from |x| = 0.55 up (1 - e) / (1 + e) with e = e^(-2|x|); below it x + x z p(z) with z = x^2, whose p leaves a
  * relative error of 0.64 * 2^-24. e has its polynomial in h = |x| - n ln(2)/2, so r = -2h, and one part of ln(2) is
- * precise enough. The exponent is added as an integer; below 2^-126 that would wrap, so e is masked to 0, and tanh is 1
- * long before. NaN takes the way of the small. Error up to TANH_ULP ulp. */
+ * precise enough. The exponent is added as an integer; below 2^-126 that would wrap, so e is 0 there, and tanh is 1 long
+ * before. NaN takes the way of the small. Error up to TANH_ULP ulp. */
 TR_INLINE vec_float vec_tanh(vec_float x) {
     vec_float a = vec_abs(x), shifted = a * (-2 * TR_LOG2_E) + TR_ROUND, n = shifted - TR_ROUND;
     vec_float h = a + n * (TR_LN2 / 2);
@@ -248,9 +248,9 @@ TR_INLINE vec_float vec_tanh(vec_float x) {
     q = q * h + 0x1.5558f2p-1f;
     q = q * h - 0x1.555492p+0f;
     q = q * h + 0x1.fffffcp+0f;
-    vec_int bits = (vec_int)shifted, wrapped = (bits - ((vec_int)vec_splat(TR_ROUND) - 126)) >> 31;
-    vec_int power = (vec_int)(1.0f + h * (h * q - 2.0f)) + (bits << 23);
-    vec_float e = (vec_float)(power & ~wrapped);
+    vec_int normal = (vec_int)shifted >= (vec_int)vec_splat(TR_ROUND - 126);
+    vec_uint bits = (vec_uint)(1.0f + h * (h * q - 2.0f)) + ((vec_uint)shifted << 23);
+    vec_float e = (vec_float)((vec_int)bits & normal);
     vec_float large = (1.0f - e) / (1.0f + e);
     vec_float z = x * x, p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
     p = p * z + 0x1.10cef6p-3f;

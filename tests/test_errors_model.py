@@ -106,7 +106,7 @@ TARGET_ERRORS = [
     ("mse", 4, None, np.where(X > 0, np.inf, X), "y must be finite; got"),
     ("binary_crossentropy", 1, "sigmoid", 2 * Y.reshape(-1, 1), "targets of a cross-entropy lie between 0 and 1; got"),
     ("categorical_crossentropy", 3, "softmax", Y, 'for integer labels use loss="sparse_categorical_crossentropy"'),
-    (lambda p, t: (p - t).sum(axis=1), 1, None, X[:, :1], "must be one number; got shape (2,); end it"),
+    (lambda p, t: (p - t).sum(axis=1), 1, None, X[:, :1], "must be one number; got shape (12,); end it"),
     (lambda p, t: 3.0, 1, None, X[:, :1], "must return a Tensor; got float"),
     (lambda p, t: (p @ t).mean(), 1, None, np.ones((12, 7, 2)), "[matmul]"),
 ]
@@ -219,13 +219,22 @@ def test_several_inputs_and_outputs():
         two_outputs().fit(X, y, verbose=0)
 
 
+def test_integer_inputs_take_whole_numbers():
+    inputs = tr.Input(shape=(2,), dtype="int64", name="tokens")
+    model = tr.Model(inputs, layers.Dense(1)(tr.astype(inputs, "float32")))
+    assert model.predict([[1.0, 2.0]]).shape == (1, 1)
+    for bad in ([[1.5, 2.0]], [[np.nan, 1.0]], [[np.inf, 1.0]]):
+        with pytest.raises(DTypeError, match=r"\[predict\] tokens takes whole numbers; got float64 with others"):
+            model.predict(bad)
+
+
 def test_metrics_must_fit_too():
     model = classifier("mse", 1, None, metrics=[lambda p, t: p - t])
     before = everything(model)
-    with pytest.raises(ArgumentError, match=r"\[<lambda>\] a metric returns one number, as a Tensor; got shape \(2,"):
+    with pytest.raises(ArgumentError, match=r"\[<lambda>\] a metric returns one number, as a Tensor; got shape \(12,"):
         model.fit(X, Y.reshape(-1, 1), verbose=0)
     assert everything(model) == before
-    with pytest.raises(ShapeError, match=r"\[mae\] prediction \(2, 3\) and target \(2,\) differ"):
+    with pytest.raises(ShapeError, match=r"\[mae\] prediction \(12, 3\) and target \(12,\) differ"):
         classifier(metrics=["mae"]).fit(X, Y, verbose=0)
 
 

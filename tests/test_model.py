@@ -557,3 +557,12 @@ def test_a_copy_of_a_trained_subclassed_model():
     before = bits(model)
     fit(twin, x, x[:, :1])
     assert bits(model) == before != bits(twin)
+
+
+def test_training_adds_no_weights():
+    x, y = labelled(16)
+    model = compiled()
+    names, parameters = list(model.named_weights()), list(model.named_parameters())
+    fit(model, x, y, watch=1, validation_split=0.5)
+    model.predict(x)
+    assert list(model.named_weights()) == names and list(model.named_parameters()) == parameters

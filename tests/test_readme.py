@@ -80,7 +80,7 @@ def numbers_of(text: str) -> list[float]:
 def assert_like(printed: str, promised: str, within: float) -> None:
     """The same lines, and every number within a factor of 1 ± within of the README's."""
     assert shape_of(printed) == shape_of(promised)
-    np.testing.assert_allclose(numbers_of(printed), numbers_of(promised), rtol=within, atol=0.01)
+    np.testing.assert_allclose(numbers_of(printed), numbers_of(promised), rtol=within)
 
 
 def test_every_python_block_is_a_snippet_or_stands_in_a_file() -> None:
@@ -108,7 +108,7 @@ def test_the_first_screen_prints_what_the_readme_shows() -> None:
     assert accuracies["residual"] > 0.9
     assert accuracies["plain"] < accuracies["residual"] - 0.2
     # The traces are of fresh weights: they differ between machines by rounding only.
-    assert_like("\n".join(printed.splitlines()[2:]), "\n".join(promised.splitlines()[2:]), 0.05)
+    assert_like("\n".join(printed.splitlines()[2:]), "\n".join(promised.splitlines()[2:]), 0.06)
     assert all(trace.audit().ok for trace in names["traces"].values())
     plain, residual = tr.compare(**names["traces"]).flows
     assert plain.rate == pytest.approx(0.49, abs=0.03)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 
 import numpy as np
 import pytest
 
 import tinyres as tr
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from tinyres.ops.methods import METHODS, OPERATORS
 
 A = np.array([[1.0, -2.0], [0.5, 4.0]], dtype="float32")
 
@@ -260,6 +263,16 @@ def test_methods_of_pytorch() -> None:
 
 def test_an_index_tensor_indexes() -> None:
     assert t()[t(1, dtype="int64")].tolist() == A[1].tolist()
+
+
+def test_type_checkers_see_what_is_attached() -> None:
+    source = ast.parse(inspect.getsource(tr.Tensor))
+    block = next(n for n in ast.walk(source) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))
+    declared = {node.name: [a.arg for a in node.args.args] for node in block.body if isinstance(node, ast.FunctionDef)}
+    attached = {**OPERATORS, **METHODS}
+    assert set(declared) == {*attached, "T", "__array_ufunc__"}
+    for name, function in METHODS.items():
+        assert declared[name][1:] == list(inspect.getfullargspec(function).args[1:]), name
 
 
 # Parameters

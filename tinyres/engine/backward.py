@@ -152,7 +152,7 @@ def propagate(
     """
     order = list(order)
     included = set(order)
-    totals: dict[Node, Tensor] = {root: _ones(root) if seed is None else seed}
+    totals: dict[Node, Tensor] = {root: unit_cotangent(root) if seed is None else seed}
     owned: set[Node] = set()
     found: dict[Node, Tensor] = {}
     recording, state.grad_enabled = state.grad_enabled, create_graph
@@ -243,7 +243,8 @@ def _check_versions(node: Node) -> None:
             )
 
 
-def _ones(node: Node) -> Tensor:
+def unit_cotangent(node: Node) -> Tensor:
+    """The cotangent that every backward pass starts from: 1."""
     buffer = Buffer(1, node.dtype)
     launch(kernels.fill, (buffer,), (), (1,), (1.0,))
     return Tensor(buffer, node.shape, node.dtype)

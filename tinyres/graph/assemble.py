@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tinyres.engine.node import Node
 from tinyres.graph.blocks import Block, BlockShape, find_blocks
@@ -10,16 +11,41 @@ from tinyres.graph.kinds import PARAMETER, SKIP, ForkShape, Shape, classify
 from tinyres.graph.measure import EdgeNumbers, Measurement
 from tinyres.graph.nodes import Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.graph.sheet import NOTHING
+from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.tape import MULTIPLICATIVE_OPS, Tape
 from tinyres.graph.trace import Header, Trace
 
 
-def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
-    """The Trace of one measured pass."""
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What the shape of a tape alone tells: kinds by edge, forks, and blocks, all by numbers of units.
+
+    start: the input, where the paths of a gradient end.
+    """
+
+    shape: Shape
+    kinds: dict[tuple[int, int], str]
+    forks: list[ForkShape]
+    blocks: list[BlockShape]
+
+    start: int
+
+
+def structure_of(tape: Tape) -> Structure:
+    """Kinds, forks and blocks of a tape."""
     pairs = list(tape.edges)
     shape = _shape(tape, pairs)
-    kinds, fork_shapes = classify(shape)
-    block_shapes = find_blocks(tape.scopes, shape, kinds, fork_shapes)
+    kinds, forks = classify(shape)
+    splits = {f.node for f in forks}
+    data = (i for i, n in enumerate(tape.units) if n.op is None and (i in splits or not shape.is_weight[i]))
+    start = next(data, 0)
+    return Structure(shape, dict(zip(pairs, kinds)), forks, find_blocks(tape.scopes, shape, kinds, forks), start)
+
+
+def assemble(
+    header: Header, tape: Tape, structure: Structure, measured: Measurement, paths: Spectrum | None
+) -> Trace:
+    """The Trace of one measured pass."""
     parameters = [
         TraceParameter(
             name,
@@ -30,18 +56,18 @@ def assemble(header: Header, tape: Tape, measured: Measurement) -> Trace:
         )
         for name, node in zip(tape.parameter_names, tape.parameters)
     ]
-    nodes = _nodes(tape, measured, parameters, block_shapes)
+    nodes = _nodes(tape, measured, parameters, structure.blocks)
     edges = [
         _edge(tape.names[src], tape.names[dst], kind, tape.edges[src, dst], tape.units[src], dst, measured)
-        for (src, dst), kind in zip(pairs, kinds)
+        for (src, dst), kind in structure.kinds.items()
     ]
-    forks = [_fork(f, nodes, edges) for f in fork_shapes]
-    blocks = [_block(b, nodes, forks, fork_shapes) for b in block_shapes]
+    forks = [_fork(f, nodes, edges) for f in structure.forks]
+    blocks = [_block(b, nodes, forks, structure.forks) for b in structure.blocks]
     edges += [
         _edge(tape.parameter_names[src], tape.names[dst], PARAMETER, count, tape.parameters[src], dst, measured)
         for (src, dst), count in tape.parameter_edges.items()
     ]
-    return Trace(header, nodes, parameters, edges, forks, blocks, measured.audit)
+    return Trace(header, nodes, parameters, edges, forks, blocks, measured.audit, paths)
 
 
 def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:

@@ -23,6 +23,7 @@ import numpy as np
 from tinyres.errors import ArgumentError, FileError, TinyresError
 from tinyres.graph.blocks import Block
 from tinyres.graph.nodes import Audit, Failure, Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.trace import Header, Trace, readers, writers
 
 FORMAT = "tinyres trace"
@@ -159,6 +160,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
             for b in trace.blocks
         ],
         "audit": audit,
+        "paths": _plain(asdict(trace.paths())) if trace.has_paths else None,
     }
 
 
@@ -209,7 +211,8 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
         )
         for name, entry, members, fork, end in data["blocks"]
     ]
-    return Trace(Header(**_unplain(data["header"])), nodes, parameters, edges, forks, blocks, _audit(data["audit"]))
+    header = Header(**_unplain(data["header"]))
+    return Trace(header, nodes, parameters, edges, forks, blocks, _audit(data["audit"]), _spectrum(data["paths"]))
 
 
 def _audit(data: Any) -> Audit | None:
@@ -219,6 +222,13 @@ def _audit(data: Any) -> Audit | None:
         Failure(**(_unplain(f) | {"edge": None if f["edge"] is None else tuple(f["edge"])})) for f in data["failures"]
     )
     return Audit(data["level"], data["nodes"], data["edges"], failures)
+
+
+def _spectrum(data: Any) -> Spectrum | None:
+    if data is None:
+        return None
+    shares, norms = (tuple(map(_unplain, data[k])) for k in ("shares", "norms"))
+    return Spectrum(data["at"], shares, norms, _unplain(data["error"]))
 
 
 def _arrays(arrays: Arrays, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:

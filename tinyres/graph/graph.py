@@ -15,11 +15,13 @@ from tinyres.engine.node import Node
 from tinyres.engine.state import enable_grad, entered, preserving
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TraceError
-from tinyres.graph.assemble import assemble
+from tinyres.graph.assemble import assemble, structure_of
 from tinyres.graph.audit import Ledger
 from tinyres.graph.measure import measure
+from tinyres.graph.paths import path_spectrum
+from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.tape import Tape, read_tape
-from tinyres.graph.trace import Header, Trace
+from tinyres.graph.trace import Header, Trace, unknown_name
 from tinyres.launch import backend, door, recording
 
 _AGAIN = "run forward again and make a new tr.Graph(loss), or use model.graph(x, y), whose trace() runs forward itself"
@@ -28,8 +30,10 @@ _AGAIN = "run forward again and make a new tr.Graph(loss), or use model.graph(x,
 class Graph:
     """One recorded computation: its trace tells the gradient at every node and on every edge.
 
-    loss: one element, recorded. The tape is pinned: a later `loss.backward()` does not free it. Raises TraceError if
-    the tape is gone or was never recorded, ShapeError if loss is not one number.
+    loss: one element, recorded. The tape is pinned: a later `loss.backward()` does not free it. What was computed from
+    Tensors that require no gradient was not recorded and counts as an input; make the data with requires_grad=True to
+    see it (`model.graph` records everything). Raises TraceError if the tape is gone or was never recorded, ShapeError
+    if loss is not one number.
 
     >>> import tinyres as tr
     >>> x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
@@ -76,7 +80,8 @@ class Graph:
 
         level: "layer" (one node per layer call) or "op". arrays: keep values and gradients too. audit: check that
         every gradient is the sum of what came over its edges; "full" also checks each VJP against differences of its
-        own forward, in float64 (slow). Raises TraceError if values were changed since they were recorded.
+        own forward, in float64 (slow). paths: also split the input's gradient by path length.
+        Raises TraceError if values were changed since they were recorded.
         """
         if level not in ("layer", "op"):
             raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
@@ -94,7 +99,28 @@ class Graph:
                 backend=_backend(root),
                 level=level,
             )
-            return assemble(header, tape, measured)
+            structure = structure_of(tape)
+            spectrum = path_spectrum(root, tape, structure.kinds, structure.start) if paths else None
+            return assemble(header, tape, structure, measured, spectrum)
+
+    def paths(self, at: str | None = None) -> Spectrum:
+        """Split the gradient at one node by the number of residual branches that it passed.
+
+        at: the node, by name; default: the input. Raises TraceError for a name that is not there.
+
+        >>> import tinyres as tr
+        >>> x, w = tr.tensor(1.0, name="x"), tr.Parameter(0.5, "w")
+        >>> h = x + w * x
+        >>> tr.Graph((h + w * h) * 2.0).paths().shares  # (1 + w)^2 = 1 + 2 w + w^2
+        (0.4444444444444444, 0.4444444444444444, 0.1111111111111111)
+        """
+        with self._computed() as root:
+            tape = self._tape if self._run is None else _tape(root, "layer")
+            structure = structure_of(tape)
+            if at is not None and at not in tape.names:
+                raise TraceError(unknown_name("the node of a path spectrum", at, tape.names))
+            unit = structure.start if at is None else tape.names.index(at)
+            return path_spectrum(root, tape, structure.kinds, unit)
 
     def close(self) -> None:
         """Let go of the tape: from now on backward() frees it again."""

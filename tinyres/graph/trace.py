@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tinyres.errors import ArgumentError, FileError, TraceError
 from tinyres.graph.blocks import Block
 from tinyres.graph.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.graph.spectrum import Spectrum
 
 LEVELS = ("block", "layer", "op", "edge", "parameter")
 
@@ -63,7 +64,7 @@ class Trace:
         forks: Iterable[Fork],
         blocks: Iterable[Block],
         audit: Audit | None = None,
-        spectra: Mapping[str, Any] | None = None,
+        paths: Spectrum | None = None,
     ) -> None:
         self.header = header
         self.nodes = tuple(nodes)
@@ -72,7 +73,7 @@ class Trace:
         self.forks = tuple(forks)
         self.blocks = tuple(blocks)
         self._audit = audit
-        self._spectra = dict(spectra or {})
+        self._paths = paths
         self._by_name: dict[str, Any] = {b.name: b for b in self.blocks}
         self._by_name.update((p.name, p) for p in self.parameters)
         self._by_name.update((n.name, n) for n in self.nodes)
@@ -92,7 +93,7 @@ class Trace:
         try:
             return self._by_name[name]
         except (KeyError, TypeError):
-            raise TraceError(self._unknown("a name", name, self._by_name)) from None
+            raise TraceError(unknown_name("a name", name, self._by_name)) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -122,6 +123,17 @@ class Trace:
         if self._audit is None:
             raise TraceError("[trace] the audit was not made; call graph.trace(audit=True)")
         return self._audit
+
+    def paths(self) -> Spectrum:
+        """How much of the gradient at the input passed exactly k residual branches: `.shares[k]`, `.norms[k]`."""
+        if self._paths is None:
+            raise TraceError("[trace] paths were not measured; call graph.trace(paths=True)")
+        return self._paths
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether paths were measured."""
+        return self._paths is not None
 
     def rows(self, level: str | None = None) -> list[dict[str, Any]]:
         """Flat dicts, ready for a DataFrame.
@@ -181,9 +193,11 @@ class Trace:
             raise TraceError(f'[trace] {level}s were not measured; call graph.trace(level="{level}")')
         return level
 
-    def _unknown(self, what: str, name: object, known: Mapping[str, Any]) -> str:
-        near = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5) or list(known)[:4]
-        return f"[trace] {what} must be of a node, parameter or block; got {name!r}; the nearest are {', '.join(near)}"
+
+def unknown_name(what: str, name: object, known: Collection[str]) -> str:
+    """The error for a name that nothing has: it lists the nearest ones."""
+    near = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5) or list(known)[:4]
+    return f"[trace] {what} must be that of something traced; got {name!r}; the nearest are {', '.join(near)}"
 
 
 def _columns(record: TraceNode | TraceParameter, *more: str) -> dict[str, Any]:

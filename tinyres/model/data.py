@@ -119,6 +119,9 @@ def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
         elif array.ndim == len(port.shape) and len(rest) == 1:
             hint = f"this model was built for {rest[0]} features"
         raise ShapeError(f"[{op}] {port.name} takes x of shape {wanted}; got {array.shape}; {hint}")
+    if port.dtype is INT64 and array.dtype.kind == "f":
+        if not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
+            raise DTypeError(f"[{op}] {port.name} takes whole numbers; got {array.dtype} with others; round x first")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and the loss says so
         return np.ascontiguousarray(array, port.dtype)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyres.capture import capture
 from tinyres.engine.state import no_grad, preserving
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.launch import DryRecorder, recording
 from tinyres.model.callbacks import Callback
@@ -29,8 +29,6 @@ from tinyres.ops.random import Generator, default_generator, preserving_generato
 
 if TYPE_CHECKING:
     from tinyres.model.model import Model
-
-REHEARSED = 2  # samples in a rehearsal
 
 _DRY = DryRecorder("read values in a metric or callback instead")
 
@@ -78,7 +76,7 @@ def fit(
     listed = _callbacks(callbacks)
     shown = progress(options.verbose)
     model.require_compiled("fit")
-    samples, validation = _training_data(model, x, y, validation_split, validation_data)
+    samples, validation = _training_data(model, x, y, options.batch_size, validation_split, validation_data)
     plan = model.plan("fit")
     if not any(p.requires_grad for p in plan.optimizer.params):
         raise ArgumentError(
@@ -143,7 +141,7 @@ def fit(
 def evaluate(model: Model, x: Any, y: Any, batch_size: int, captured: bool) -> dict[str, float]:
     """See Model.evaluate."""
     model.require_compiled("evaluate")
-    return evaluate_samples(model, read(model, "evaluate", x, y, model.loss), batch_size, captured)
+    return evaluate_samples(model, read(model, "evaluate", x, y, model.loss, batch_size), batch_size, captured)
 
 
 def evaluate_samples(model: Model, samples: Samples, batch_size: int, captured: bool) -> dict[str, float]:
@@ -162,7 +160,7 @@ def predict(model: Model, x: Any, batch_size: int, captured: bool) -> Any:
     inputs = _read_inputs(model, "predict", x)
     samples = Samples(inputs, None, len(inputs[0]))
     if not model.built:
-        _rehearse(model, inputs, None)
+        _rehearse(model, inputs, None, batch_size)
     run = _by_size(model, "predict_step", captured, batch_size, samples.count)
     parts = []
     for batch, _ in samples.batches(batch_size):
@@ -182,21 +180,24 @@ def _by_size(
     return lambda size: full if size == batch_size else eager
 
 
-def read(model: Model, op: str, x: Any, y: Any, loss: Any) -> Samples:
-    """x and y as this model and this loss take them, all checks passed. Builds a model that is not built yet."""
+def read(model: Model, op: str, x: Any, y: Any, loss: Any, batch_size: int | None = None) -> Samples:
+    """x and y as this model and this loss take them, all checks passed. Builds a model that is not built yet.
+
+    batch_size: of the batches that they will come in; None for all at once.
+    """
     inputs = _read_inputs(model, op, x)
     count = len(inputs[0])
     if not model.steps:
-        output = _output_shape(op, _rehearse(model, inputs, None))
+        output = _output_shape(op, _rehearse(model, inputs, None, batch_size))
     else:
         output = _output_shape(op, model.outputs if len(model.outputs) > 1 else model.outputs[0])
     targets = read_targets(op, y, count, _kind_of_targets(loss), output, model.float_dtype)
-    _rehearse(model, inputs, (targets, loss))
+    _rehearse(model, inputs, (targets, loss), batch_size)
     return Samples(inputs, targets, count)
 
 
 def _training_data(
-    model: Model, x: Any, y: Any, fraction: Any, given: Any
+    model: Model, x: Any, y: Any, batch_size: int, fraction: Any, given: Any
 ) -> tuple[Samples, Samples | None]:
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
         raise ArgumentError(
@@ -206,9 +207,9 @@ def _training_data(
         raise ArgumentError(
             f"[fit] validation_data is a pair (x, y); got {type(given).__name__}; write validation_data=(x, y)"
         )
-    samples = read(model, "fit", x, y, model.loss)
+    samples = read(model, "fit", x, y, model.loss, batch_size)
     if given is not None:
-        return samples, read(model, "fit: validation_data", given[0], given[1], model.loss)
+        return samples, read(model, "fit: validation_data", given[0], given[1], model.loss, batch_size)
     return split_off("fit", samples, float(fraction)) if fraction else (samples, None)
 
 
@@ -243,19 +244,22 @@ def _kind_of_targets(loss: Any) -> str:
     return "probabilities" if found.on_logits or found.function in takes else "any"
 
 
-def _rehearse(model: Model, inputs: Sequence[np.ndarray], target: tuple[np.ndarray, Any] | None) -> Any:
+def _rehearse(
+    model: Model, inputs: Sequence[np.ndarray], target: tuple[np.ndarray, Any] | None, batch_size: int | None
+) -> Any:
     """Forward, and with targets loss and metrics, on placeholders: every shape is checked and nothing runs.
 
     Builds the model if need be. Returns the output.
     """
-    held = [placeholder(array, REHEARSED) for array in inputs]
+    rows = min(batch_size or len(inputs[0]), len(inputs[0]))
+    held = [placeholder(array, rows) for array in inputs]
     x = held[0] if len(held) == 1 else held
     with recording(_DRY), preserving(), preserving_generator(), no_grad():
         if target is None:
             return model(x, training=False)
         measure = model.loss_of(target[1])
         with contextlib.suppress(CaptureError):  # a loss that reads values can only be checked by running it
-            y = placeholder(target[0], REHEARSED)
+            y = placeholder(target[0], rows)
             prediction, _ = measure(model, x, y, training=True)
             if target[1] is model.loss:
                 plan = model.plan("fit")
@@ -306,6 +310,27 @@ def _begin(
 def _norms(squares: dict[str, Tensor]) -> dict[str, float]:
     """Norms in forward order; backward has met the layers the other way round."""
     return {name: math.sqrt(float(square)) for name, square in reversed(squares.items())}
+
+
+class Runners:
+    """A model's steps, ready to run; captured ones are recorded anew when weights are frozen or freed."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Callable[..., Any]] = {}
+        self._weights: list[Parameter] = []
+
+    def get(self, model: Model, step: str, captured: bool) -> Callable[..., Any]:
+        """The model's method of this name, captured or not."""
+        self._weights = self._weights or model.weights
+        key = step, captured, *[w.requires_grad for w in self._weights]
+        if key not in self._made:
+            made: Callable[..., Any] = getattr(model, step)
+            if captured:
+                made = capture(made)
+            elif step == "train_step":
+                made = EagerStep(model)
+            self._made[key] = made
+        return self._made[key]
 
 
 class EagerStep:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import FLOAT64, Buffer
-from tinyres.capture import capture as capture_step
 from tinyres.engine.backward import backward
 from tinyres.engine.node import Node
 from tinyres.engine.state import Scope, no_grad
-from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.graph.graph import Graph
 from tinyres.launch import launch
@@ -40,6 +39,7 @@ class Model(Functional):
     instead, with its layers as attributes. epoch: how many epochs were trained. stop_training: set it to True in a
     callback to end `fit`. Raises ArgumentError if an output does not follow from the inputs.
 
+    >>> import numpy as np
     >>> import tinyres as tr
     >>> inputs = tr.Input(shape=(4,))
     >>> model = tr.Model(inputs, tr.layers.Dense(3, activation="softmax")(inputs))
@@ -62,8 +62,7 @@ class Model(Functional):
         self.position: fitting.Position | None = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
-        self._runners: dict[Hashable, Callable[..., Any]] = {}
-        self._listed: list[Parameter] | None = None
+        self._runners = fitting.Runners()
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -99,8 +98,7 @@ class Model(Functional):
             losses.for_model(loss, self)
             self._refuse_foreign(chosen)
         self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
-        self._plan = None
-        self._runners.clear()
+        self._plan, self._runners = None, fitting.Runners()
         if self.built:
             self._bind()
 
@@ -129,9 +127,11 @@ class Model(Functional):
         step in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
         live: print the gradient at the first and last layer after each epoch.
 
-        All data is checked before anything changes. A loss that is not finite raises GradientError before its step
-        is taken.
+        All data is checked before anything changes. A loss that is not finite raises NonFiniteError before its step
+        is taken. A captured step keeps what layers and losses were told when it was recorded; after changing that
+        (a dropout rate, say) call `compile` again. Learning rates and `trainable` may change at any time.
 
+        >>> import numpy as np
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.layers.Dense(1)])
         >>> model.compile(optimizer="sgd", loss="mse")
@@ -232,8 +232,7 @@ class Model(Functional):
 
     def connect(self, inputs: Any, outputs: Any) -> None:
         """Find the calls between inputs and outputs; steps that were captured on another graph are forgotten."""
-        self._plan, self._listed = None, None
-        self._runners.clear()
+        self._plan, self._runners = None, fitting.Runners()
         super().connect(inputs, outputs)
 
     def build_for(self, args: Sequence[Any]) -> None:
@@ -262,18 +261,8 @@ class Model(Functional):
         return LossOf(loss, self)
 
     def runner(self, step: str, captured: bool) -> Callable[..., Any]:
-        """`train_step`, `test_step` or `predict_step`, captured or not; made anew when weights are frozen or freed."""
-        if self._listed is None:
-            self._listed = self.weights
-        key = (step, captured, tuple([w.requires_grad for w in self._listed]))
-        if key not in self._runners:
-            made: Callable[..., Any] = getattr(self, step)
-            if captured:
-                made = capture_step(made)
-            elif step == "train_step":
-                made = fitting.EagerStep(self)
-            self._runners[key] = made
-        return self._runners[key]
+        """`train_step`, `test_step` or `predict_step`, captured or not."""
+        return self._runners.get(self, step, captured)
 
     def generators(self) -> list[Generator]:
         """The generators that a run draws from: the library's, and those of layers with a seed of their own."""
@@ -315,6 +304,7 @@ class Sequential(SequentialStructure, Model):
     layers: in order; the first may be a tr.Input, without one the first data tells the shape.
     Raises ArgumentError for anything else.
 
+    >>> import numpy as np
     >>> import tinyres as tr
     >>> model = tr.Sequential([tr.Input(shape=(4,)), tr.layers.Dense(8, activation="relu"), tr.layers.Dense(3)])
     >>> model(np.zeros((2, 4))).shape

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.nn.activation import ReLU
 from tinyres.nn.dense import Dense
 from tinyres.nn.layer import Layer
@@ -21,20 +22,28 @@ from tinyres.nn.norm import BatchNorm
 
 
 class Scale(Layer):
-    """Multiplies by one number that is learned. initializer: its start, as for any weight."""
+    """Multiply by one number that is learned. The output has the shape of the input.
 
-    def __init__(self, initializer: Any = "ones", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    initializer: what the number starts from, as for any weight. Weight: scale (1,).
+
+    >>> import tinyres as tr
+    >>> tr.layers.Scale("zeros")(tr.tensor([[1.0, 2.0]])).tolist()
+    [[0.0, 0.0]]
+    """
+
+    scale: Parameter
+
+    def __init__(self, initializer: Any = "ones", name: str | None = None) -> None:
+        super().__init__(name)
         self.initializer = initializer
 
     def build(self, input_shape: Any) -> None:
+        """Make the number."""
         self.scale = self.add_weight(name="scale", shape=(1,), initializer=self.initializer)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
+        """x times the number."""
         return x * self.scale
-
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), "initializer": self.initializer}
 
 
 def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:

@@ -202,19 +202,47 @@ class Functional(Layer):
         memo[id(self)] = clone
         return clone
 
-    def _with_layers(self, replaced: Mapping[Layer, Layer]) -> Functional:
-        """The same graph over other layers of the same kinds."""
-        mapped: dict[Symbolic, Symbolic] = {}
-        for old in sorted({s.producer for s in self.inputs} | set(self.calls), key=lambda call: call.index):
-            args, kwargs = (substituted(part, mapped.__getitem__) for part in (old.args, old.kwargs))
-            new = Call(replaced[old.layer], args, kwargs, old.scope, old.source)
-            for symbolic in symbolics(old.outputs):
-                mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new)
-            new.outputs = substituted(old.outputs, mapped.__getitem__)
+    def without_skips(self) -> Functional:
+        """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.
+
+        An input of an Add is a skip if it is fewer parametric layers away from where it parts from another input. An
+        Add that is left with one input disappears. Raises ArgumentError if there is no skip, or none can be told.
+
+        >>> import tinyres as tr
+        >>> x = tr.Input(shape=(3,))
+        >>> twin = tr.Model(x, tr.layers.Add()([tr.layers.Dense(3)(x), x])).without_skips()
+        >>> [layer.name for layer in twin.layers]
+        ['input', 'dense']
+        """
+        from tinyres.nn.rewiring import without_skips
+
+        return without_skips(self)
+
+    def recorded_again(
+        self, call: Call, layer: Layer, mapped: dict[Symbolic, Symbolic], args: Any = None
+    ) -> None:
+        """Record a call on another layer of the same kind, in the same scope; `mapped` tells and learns the outputs."""
+        args, kwargs = (
+            substituted(part, mapped.__getitem__) for part in (call.args if args is None else args, call.kwargs)
+        )
+        new = Call(layer, args, kwargs, call.scope, call.source)
+        for symbolic in symbolics(call.outputs):
+            mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new)
+        new.outputs = substituted(call.outputs, mapped.__getitem__)
+
+    def from_mapped(self, mapped: Mapping[Symbolic, Symbolic]) -> Functional:
+        """A model like this one between what its inputs and outputs were mapped to."""
         inputs, outputs = ([mapped[s] for s in group] for group in (self.inputs, self.outputs))
         return self.from_graph(
             inputs[0] if self._single_input else inputs, outputs[0] if self._single_output else outputs, self._name
         )
+
+    def _with_layers(self, replaced: Mapping[Layer, Layer]) -> Functional:
+        """The same graph over other layers of the same kinds."""
+        mapped: dict[Symbolic, Symbolic] = {}
+        for call in sorted({s.producer for s in self.inputs} | set(self.calls), key=lambda call: call.index):
+            self.recorded_again(call, replaced[call.layer], mapped)
+        return self.from_mapped(mapped)
 
     def _set_dtype(self, kind: np.dtype) -> None:
         super()._set_dtype(kind)

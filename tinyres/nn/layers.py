@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tinyres.nn import blocks
 from tinyres.nn.activation import Activation, ReLU, Softmax
+from tinyres.nn.blocks import Scale
 from tinyres.nn.dense import Dense
 from tinyres.nn.dropout import Dropout
 from tinyres.nn.layer import Layer
@@ -26,5 +28,7 @@ __all__ = [
     "Multiply",
     "ReLU",
     "Reshape",
+    "Scale",
     "Softmax",
+    "blocks",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import BOOL, FLOAT32, INT64, Buffer
 from tinyres.backends.kernels import Kernel
-from tinyres.engine.layout import Shape
+from tinyres.engine.layout import Shape, launch_broadcast
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
@@ -24,7 +24,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal
-from tinyres.ops.elementwise import clip, exp, log, square
+from tinyres.ops.elementwise import exp, square
 from tinyres.ops.movement import broadcast_to, reshape, transpose
 
 Axis = int | Sequence[int] | None
@@ -248,6 +248,41 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return apply(MIN, (x,) if isinstance(x, Tensor) else as_operands(x), _axis_numbers("min", axis), keepdims)
 
 
+def _logsumexp_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
+    return _nonempty("logsumexp", x, axis, keepdims).shape
+
+
+def _logsumexp_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
+    """log Σ e^(x - max) + max; an infinite maximum counts as the largest float, for inf - inf is NaN."""
+    plan = reduction("logsumexp", x.shape, axis, keepdims)
+    size, limit = out.size, float(np.finfo(x.dtype).max)
+    peak, shift, total, logarithm = (Buffer(size, x.dtype) for _ in range(4))
+    distance, weights = Buffer(x.buffer.size, x.dtype), Buffer(x.buffer.size, x.dtype)
+    _run(kernels.max, peak, x, plan)
+    launch(kernels.clip, (shift,), (peak,), (size,), (-limit, limit))
+    launch_broadcast(kernels.sub, distance, x.shape, (x, Tensor(shift, plan.kept, x.dtype)))
+    launch(kernels.exp, (weights,), (distance,), (weights.size,))
+    _run(kernels.sum, total, Tensor(weights, x.shape, x.dtype), plan, (1.0,))
+    launch(kernels.log, (logarithm,), (total,), (size,))
+    launch(kernels.add, (out,), (logarithm, shift), (1, size))
+
+
+def _logsumexp_vjp(g: Tensor, ctx: Context) -> Gradients:
+    (x,) = ctx.inputs
+    kept = reduction("logsumexp", x.shape, *ctx.attrs).kept
+    return (reshape(g, kept) * exp(x - reshape(ctx.output, kept)),)
+
+
+LOGSUMEXP = Op(
+    "logsumexp",
+    shape=_logsumexp_shape,
+    forward=_logsumexp_forward,
+    vjp=_logsumexp_vjp,
+    saves=(0,),
+    reads_output=True,
+)
+
+
 def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log Σ e^x over the axes; never overflows. Its gradient is the softmax.
 
@@ -257,12 +292,8 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tr.logsumexp(tr.tensor([500.0, 500.0]))
     Tensor(500.6931, shape=(), dtype=float32)
     """
-    if not isinstance(x, Tensor):
-        (x,) = as_operands(x)
-    limit = float(np.finfo(x.dtype).max)  # an infinite shift would give inf - inf
-    shift = clip(max(x, axis, keepdims=True), -limit, limit).detach()
-    total = log(sum(exp(x - shift), axis, keepdims))
-    return total + (shift if keepdims else reshape(shift, total.shape))
+    operands = (x,) if isinstance(x, Tensor) else as_operands(x)
+    return apply(LOGSUMEXP, operands, _axis_numbers("logsumexp", axis), keepdims)
 
 
 def _argmax_shape(x: Tensor) -> Shape:
