@@ -10,7 +10,7 @@ from tinyres.cli import main
 from tinyres.study import bench
 
 
-def test_the_table_has_a_rate_for_every_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_has_a_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "TURNS", 1)
     monkeypatch.setattr(bench, "TURN_SECONDS", 1e-4)
     before = tr.backend(), native.threads() if native.AVAILABLE else 0
