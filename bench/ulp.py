@@ -25,7 +25,7 @@ from tinyres.backends import native
 from tinyres.backends.kernels import KERNELS
 
 INPUTS = 1 << 32
-CHUNK = 1 << 18
+CHUNK = 1 << 15  # small enough for its float64 intermediates to stay in the second level cache
 
 Array = Any
 

@@ -75,6 +75,7 @@ from tinyres.ops import (
     var,
     where,
 )
+from tinyres.study.lesion import lesion
 
 __version__ = "0.1.0"
 

@@ -91,6 +91,27 @@ class Buffer:
             bin_.append(self.block)
 
 
+class Window(Buffer):
+    """Some elements of another buffer, as a buffer: writing to it writes there. Keeps the other one alive.
+
+    offset: in bytes. The other buffer may have another dtype.
+    """
+
+    __slots__ = ("parent",)
+
+    def __init__(self, parent: Buffer, offset: int, size: int, dtype: np.dtype) -> None:
+        self.parent = parent
+        self.block = parent.block[0][offset : offset + size * dtype.itemsize], 0, parent.block[2]
+        self.address = parent.address + offset
+        self.size = size
+        self.dtype = dtype
+        self.version = self.born = 0
+        self._array = None
+
+    def __del__(self) -> None:
+        """The memory belongs to the parent."""
+
+
 class _Absent(Buffer):
     """Stands for an optional operand that was not given."""
 

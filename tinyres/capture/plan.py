@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyres.backends import native
-from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer
+from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.launch import launch, run_reference, runs_native
 
@@ -41,7 +41,7 @@ class Executable:
         self.unplanned_bytes = sum(_rounded(s.nbytes) for s in program.slots if s.role == "temporary")
         self._arena = Buffer(self.arena_bytes, _BYTE)
         self._buffers = [
-            slot.buffer if slot.buffer is not None else _View(self._arena, offsets.get(i, 0), slot.size, slot.dtype)
+            slot.buffer if slot.buffer is not None else Window(self._arena, offsets.get(i, 0), slot.size, slot.dtype)
             for i, slot in enumerate(program.slots)
         ]
         self.segments = self._segmented()
@@ -91,24 +91,6 @@ class Executable:
             first = len(self.program.calls) - len(pending)
             segments.append(Segment(first, tuple(pending), b"".join(packed) or None))
         return segments
-
-
-class _View(Buffer):
-    """A planned temporary: a typed window of the arena, which it keeps alive."""
-
-    __slots__ = ("arena",)
-
-    def __init__(self, arena: Buffer, offset: int, size: int, dtype: np.dtype) -> None:
-        self.arena = arena
-        self.block = arena.block[0][offset : offset + size * dtype.itemsize], 0, arena.block[2]
-        self.address = arena.address + offset
-        self.size = size
-        self.dtype = dtype
-        self.version = self.born = 0
-        self._array = None
-
-    def __del__(self) -> None:
-        """The memory belongs to the arena."""
 
 
 def place_temporaries(program: Program) -> tuple[dict[int, int], int]:

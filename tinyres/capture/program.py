@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.backends.buffers import ABSENT, Buffer, Window
 from tinyres.backends.kernels import ACCUMULATE, Kernel
 from tinyres.capture.recording import Recording
 from tinyres.errors import CaptureError
@@ -105,7 +105,7 @@ def from_recording(recording: Recording, inputs: Sequence[Buffer], outputs: Sequ
     def number(buffer: Buffer, read_first: bool) -> int:
         key = id(buffer)
         if key not in numbers:
-            role = roles.get(key)
+            role = roles.get(id(buffer.parent), "state") if isinstance(buffer, Window) else roles.get(key)
             if role is None:
                 if buffer.born < recording.started or key in kept:
                     role = "state"

@@ -44,7 +44,7 @@ def write_json(trace: Trace, path: str) -> None:
     if any(n.arrays is not None for n in trace.nodes):
         raise ArgumentError(f"[save] arrays are kept by .npz files; got {path!r} and a trace with arrays; save as .npz")
     text = json.dumps(_encoded(trace), separators=(",", ":"), allow_nan=False)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(text.encode())
 
 
@@ -58,14 +58,14 @@ def write_npz(trace: Trace, path: str) -> None:
             arrays[f"value{i}"] = value
             if grad is not None:
                 arrays[f"grad{i}"] = grad
-    with _replacing(path) as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def write_csv(trace: Trace, path: str) -> None:
     """One row per node, as `trace.rows(trace.level)`."""
     rows = trace.rows(trace.level)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         lines: list[str] = []
         writer = csv.DictWriter(_Lines(lines), fieldnames=list(rows[0]))
         writer.writeheader()
@@ -94,7 +94,7 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
+def replacing(path: str) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when it is complete, so that a kill leaves the old one or the new."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), suffix=".part")
     try:

@@ -17,6 +17,7 @@ from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TraceError
 from tinyres.graph.assemble import assemble, structure_of
 from tinyres.graph.audit import Ledger
+from tinyres.graph.lint import Findings, lint_trace
 from tinyres.graph.measure import measure
 from tinyres.graph.paths import path_spectrum
 from tinyres.graph.spectrum import Spectrum
@@ -121,6 +122,19 @@ class Graph:
                 raise TraceError(unknown_name("the node of a path spectrum", at, tape.names))
             unit = structure.start if at is None else tape.names.index(at)
             return path_spectrum(root, tape, structure.kinds, unit)
+
+    def lint(self) -> Findings:
+        """Look for what a residual net hardly means to do: each finding has a node, a source line, and what to do.
+
+        Among them: a tensor that is added to itself or twice, BatchNorm, ReLU or a scale on a skip, a dead branch or
+        ReLU, an Add that broadcasts, parameters without a gradient, a branch that never rejoins.
+
+        >>> import tinyres as tr
+        >>> x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> [finding.rule for finding in tr.Graph(tr.sum(x + x)).lint()]
+        ['self-add']
+        """
+        return lint_trace(self.trace(audit=False))
 
     def close(self) -> None:
         """Let go of the tape: from now on backward() frees it again."""

@@ -22,6 +22,8 @@ LEVELS = ("block", "layer", "op", "edge", "parameter")
 renderers: dict[str, Callable[..., str]] = {}  # by what they render: filled by the view room
 writers: dict[str, Callable[[Trace, str], None]] = {}
 readers: dict[str, Callable[[str], Trace]] = {}
+exporters: dict[str, Callable[[Trace, str], None]] = {}  # pictures and reports: filled by the view room
+plotters: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,33 @@ class Trace:
         if writer is None:
             raise ArgumentError(f"[save] a trace is saved as {' or '.join(writers)}; got {path!r}; change the suffix")
         writer(self, path)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture or a report; the suffix tells which.
+
+        .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
+        charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
+        ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+        """
+        path = os.fspath(path)
+        exporter = exporters.get(os.path.splitext(path)[1].lower())
+        if exporter is None:
+            known = ", ".join(exporters)
+            raise ArgumentError(f"[export] a trace is exported as one of {known}; got {path!r}; change the suffix")
+        exporter(self, path)
+
+    def plot(self, kind: str = "gradient", ax: Any = None) -> Any:
+        """One chart, drawn with matplotlib into `ax` (default: a new figure); gives the Axes.
+
+        kind: "gradient" (|g| by depth, logarithmic, with the fitted rate and the theory), "share" (what came over skip
+        and branch, block by block), "paths" (the gradient by the number of branches it passed, beside how many paths
+        there are of each length; needs `graph.trace(paths=True)`). Raises ArgumentError for another kind,
+        MissingExtraError without matplotlib.
+        """
+        if kind not in plotters:
+            known = ", ".join(k for k in plotters if k != "comparison")
+            raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
+        return plotters[kind](self, ax)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:

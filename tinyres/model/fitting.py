@@ -103,7 +103,7 @@ def fit(
                 number = epoch * steps + position.step
                 looking = bool(watch) and (number + 1) % watch == 0
                 try:
-                    _, squares = step(batch_x, batch_y, watch=looking)
+                    _, names, squares = step(batch_x, batch_y, watch=looking)
                 except NonFiniteError as error:
                     raise NonFiniteError(
                         f"[fit] the loss is not finite at epoch {epoch}, step {position.step}; "
@@ -112,7 +112,7 @@ def fit(
                 plan.training.count += len(batch_y)
                 position.step += 1
                 if gradients is not None and looking:
-                    gradients.append(number, _norms(squares))
+                    gradients.append(number, names[::-1], _norms(squares, len(names)))
                 shown.step(position.step, plan.training.read)
                 for callback in telling:
                     callback.on_batch_end(position.step - 1, plan.training.read())
@@ -307,9 +307,11 @@ def _begin(
     return model.position, order
 
 
-def _norms(squares: dict[str, Tensor]) -> dict[str, float]:
+def _norms(squares: Sequence[Tensor], count: int) -> np.ndarray:
     """Norms in forward order; backward has met the layers the other way round."""
-    return {name: math.sqrt(float(square)) for name, square in reversed(squares.items())}
+    if not count:
+        return np.zeros(0)
+    return np.sqrt(np.concatenate([t.buffer.array for t in squares])[count - 1 :: -1])
 
 
 class Runners:
@@ -342,7 +344,7 @@ class EagerStep:
         self._kept = [w.buffer for w in model.weights if id(w) not in trained]
         self._kept += [generator.state for generator in model.generators()]
 
-    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, tuple[str, ...], list[Tensor]]:
         before = [buffer.array.copy() for buffer in self._kept]
         try:
             return self._model.train_step(x, y, watch)

@@ -18,15 +18,16 @@ class GradientNorms:
 
     def __init__(self) -> None:
         self._steps: list[int] = []
-        self._rows: list[dict[str, float]] = []
+        self._rows: list[tuple[tuple[str, ...], np.ndarray]] = []
         self._names: list[str] = []
 
-    def append(self, step: int, norms: dict[str, float]) -> None:
-        """Add one step; norms: layer name -> norm, in forward order."""
-        known = set(self._names)
-        self._names += [name for name in norms if name not in known]
+    def append(self, step: int, names: tuple[str, ...], norms: np.ndarray) -> None:
+        """Add one step: the layers in forward order, and their norms."""
+        if not self._rows or names is not self._rows[-1][0] and names != self._rows[-1][0]:
+            known = set(self._names)
+            self._names += [name for name in names if name not in known]
         self._steps.append(step)
-        self._rows.append(norms)
+        self._rows.append((names, norms))
 
     @property
     def steps(self) -> np.ndarray:
@@ -41,20 +42,24 @@ class GradientNorms:
     @property
     def norms(self) -> np.ndarray:
         """norms[step, node]."""
-        table = [[row.get(name, np.nan) for name in self._names] for row in self._rows]
-        return np.array(table, np.float64).reshape(len(self._rows), len(self._names))
+        column = {name: i for i, name in enumerate(self._names)}
+        table = np.full((len(self._rows), len(self._names)), np.nan)
+        for row, (names, norms) in zip(table, self._rows):
+            row[[column[name] for name in names]] = norms
+        return table
 
     def rows(self) -> list[dict[str, Any]]:
         """Flat dicts with step, node and norm, as a DataFrame takes them."""
         return [
             {"step": step, "node": name, "norm": norm}
-            for step, row in zip(self._steps, self._rows)
-            for name, norm in row.items()
+            for step, (names, norms) in zip(self._steps, self._rows)
+            for name, norm in zip(names, norms.tolist())
         ]
 
     def line(self) -> str:
         """The last step in one line: the gradient at the first and at the last layer, and their ratio."""
-        (first, g), *_, (last, h) = [*self._rows[-1].items()] * (1 if len(self._rows[-1]) > 1 else 2)
+        names, norms = self._rows[-1]
+        first, last, g, h = names[0], names[-1], norms[0], norms[-1]
         ratio = f"{g / h:.2g}" if h else "-"
         return f"  gradient at step {self._steps[-1]}: {first} {g:.3g}, {last} {h:.3g}, first/last {ratio}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.backends.buffers import FLOAT64, Buffer, Window
 from tinyres.engine.backward import backward
 from tinyres.engine.node import Node
 from tinyres.engine.state import Scope, no_grad
@@ -166,10 +166,11 @@ class Model(Functional):
         """
         return fitting.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
 
-    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, tuple[str, ...], list[Tensor]]:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
-        Returns the loss, and with `watch` by layer name the squared norm of the gradient of its output.
+        Returns the loss and, with `watch`, the layers' names and the squared norms of the gradients of their outputs,
+        in the order of backward.
         """
         plan = self.plan("train_step")
         prediction, loss = plan.loss(self, x, y, training=True)
@@ -179,7 +180,9 @@ class Model(Functional):
         observer = LayerNorms(loss) if watch else None
         backward(loss, on_node=observer)
         plan.optimizer.step()
-        return loss, observer.squares if observer is not None else {}
+        if observer is None:
+            return loss, (), []
+        return loss, tuple(observer.names), observer.squares
 
     def test_step(self, x: Any, y: Tensor) -> Tensor:
         """Loss and metrics of one batch, in inference, without gradients."""
@@ -359,10 +362,17 @@ class Plan:
 
 
 class LayerNorms:
-    """An observer of backward that measures the gradient of every layer call's output, and nothing within."""
+    """An observer of backward that measures the gradient of every layer call's output, and nothing within.
+
+    names: the layer calls, in the order of backward. squares: the squared norms in that order, SQUARES to a Tensor, so
+    that reading them costs a captured step one copy and not one per layer.
+    """
+
+    SQUARES = 64
 
     def __init__(self, loss: Tensor) -> None:
-        self.squares: dict[str, Tensor] = {}
+        self.names: list[str] = []
+        self.squares: list[Tensor] = []
         self._seen: set[Scope | None] = {loss.node.scope if loss.node is not None else None}
 
     def __call__(self, node: Node, total: Tensor) -> None:
@@ -371,9 +381,12 @@ class LayerNorms:
         if scope is None or scope.layer is None or node.op is None or scope in self._seen:
             return
         self._seen.add(scope)
-        square = Buffer(1, FLOAT64)
+        place = len(self.names) % self.SQUARES
+        if place == 0:
+            self.squares.append(Tensor(Buffer(self.SQUARES, FLOAT64), (self.SQUARES,), FLOAT64))
+        square = Window(self.squares[-1].buffer, place * FLOAT64.itemsize, 1, FLOAT64)
         launch(kernels.dot, (square,), (total.buffer, total.buffer), (total.size,))
-        self.squares[scope.path] = Tensor(square, (), FLOAT64)
+        self.names.append(scope.path)
 
 
 def _optimizer(optimizer: Any) -> Optimizer:

@@ -70,7 +70,8 @@ def matmul(a: Operand, b: Operand, transpose_a: bool = False, transpose_b: bool 
     """
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         a, b = as_operands(a, b)
-    return apply(MATMUL, (a, b), TRANSPOSE_A * bool(transpose_a) + TRANSPOSE_B * bool(transpose_b))
+    flags = TRANSPOSE_A if transpose_a else 0
+    return apply(MATMUL, (a, b), flags | TRANSPOSE_B if transpose_b else flags)
 
 
 def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> Shape:

@@ -56,7 +56,7 @@ def blocks_of(model: Model) -> dict[str, LayerBlock]:
 
 def cut_block(model: Model, block: LayerBlock) -> Cut:
     """Delete a block. Raises ArgumentError where nothing of its output's shape would be left to pass on."""
-    outputs = _outputs(model, block)
+    outputs = outputs_of(model, block)
     if len(outputs) != 1:
         raise ArgumentError(
             f"[lesion] a block that is deleted must have one output; {block.name} has {len(outputs)}; delete another"
@@ -121,7 +121,7 @@ def _region(add: Call, skip_positions: Sequence[int]) -> list[Call]:
     return sorted(found, key=lambda call: call.index)
 
 
-def _outputs(model: Model, block: LayerBlock) -> list[Symbolic]:
+def outputs_of(model: Model, block: LayerBlock) -> list[Symbolic]:
     """What the block gives to the rest of the model."""
     inside = set(block.calls)
     read = {s for call in model.calls if call not in inside for s in call.inputs()} | set(model.outputs)

@@ -18,8 +18,8 @@ from tinyres.model import Model
 from tinyres.nn import losses
 from tinyres.ops.random import Generator
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
-from tinyres.view.numbers import number
-from tinyres.view.table import WIDTH, Column, lines_of
+from tinyres.view.numbers import listed, number
+from tinyres.view.table import Column, lines_of
 
 MOST_ROWS = 20
 
@@ -104,8 +104,7 @@ class Lesions:
             lines += [*self._lines(first), f"  ... {between} more: .table()", *self._lines(last)[1:]]
         lines.append(f"median damage {self._points(self.median_damage)}")
         if self.spared:
-            listed = ", ".join(self.spared)
-            lines.append(f"not deleted, since nothing would fit: {listed}"[:WIDTH])
+            lines.append(f"not deleted, since nothing would fit: {listed(list(self.spared), most=3)}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -229,7 +228,8 @@ def _groups(names: list[str], blocks: Any) -> list[tuple[str, ...]]:
     if blocks is None:
         return [(name,) for name in names]
     asked = blocks if isinstance(blocks, list) else [blocks]
-    return [tuple([_name(names, item) for item in (group if isinstance(group, tuple) else (group,))]) for group in asked]
+    groups = [group if isinstance(group, tuple) else (group,) for group in asked]
+    return [tuple([_name(names, item) for item in group]) for group in groups]
 
 
 def _name(names: list[str], item: Any) -> str:

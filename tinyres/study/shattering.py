@@ -1,0 +1,301 @@
+"""Shattered gradients: how alike the gradients of neighbouring inputs, and of single samples, still are.
+
+Balduzzi et al., "The shattered gradients problem" (2017): in deep plain nets the gradient with respect to the input
+looks like white noise along a line of inputs, in residual nets it keeps some of its order. BatchNorm statistics are
+frozen throughout: at those of the data given here, or at the moving ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from tinyres.backends.kernels import RELU
+from tinyres.engine.backward import grad, propagate, reachable, scalar_root
+from tinyres.engine.node import Node
+from tinyres.engine.state import enable_grad, no_grad
+from tinyres.engine.tensor import Tensor, tensor
+from tinyres.errors import ArgumentError, ShapeError
+from tinyres.model import Model, fitting
+from tinyres.model.architecture import every_layer
+from tinyres.nn.norm import BatchNormalization
+from tinyres.nn.symbolic import Symbolic
+from tinyres.ops.random import Generator, preserving_generator
+from tinyres.study.cuts import blocks_of, outputs_of
+from tinyres.view.numbers import number
+from tinyres.view.table import Column, lines_of
+
+MOST_SAMPLES = 4096
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """At one depth: name of the block, how many blocks deep, lag1: the correlation of dy/dx at neighbouring inputs."""
+
+    name: str
+    depth: int
+    lag1: float
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """Of one Dense layer: its name, its parameters, and how alike the gradients of single samples are.
+
+    cosine: mean over all pairs of samples; None where all gradients are exactly 0. coherence: |Σ gᵢ|² / (n Σ |gᵢ|²),
+    1 where all samples pull the same way, about 1/n where they have nothing to do with each other.
+    """
+
+    name: str
+    cosine: float | None
+    coherence: float | None
+
+
+R = TypeVar("R", Correlation, LayerAgreement)
+
+
+class _Rows(Generic[R]):
+    """Records that print as a table in 80 columns."""
+
+    def __init__(self, records: Sequence[R], head: str, columns: Sequence[Column]) -> None:
+        self.records = tuple(records)
+        self._head = head
+        self._columns = columns
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat dicts, ready for a DataFrame."""
+        return [asdict(record) for record in self.records]
+
+    def __getitem__(self, key: int | str) -> R:
+        if isinstance(key, int):
+            return self.records[key]
+        for record in self.records:
+            if record.name == key:
+                return record
+        known = ", ".join(record.name for record in self.records)
+        raise ArgumentError(f"[shattering] {key!r} was not measured; got a name that is not among {known}; use one")
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __str__(self) -> str:
+        return "\n".join([self._head, *lines_of(self.records, self._columns)])
+
+
+class Shattering(_Rows[Correlation]):
+    """What `tr.shattering` measured: a Correlation per block, in graph order; print it, or take `.rows()`."""
+
+
+class Agreement(_Rows[LayerAgreement]):
+    """What `tr.gradient_agreement` measured: a LayerAgreement per Dense layer, and `.total` over all of them."""
+
+    def __init__(self, records: Sequence[LayerAgreement], total: LayerAgreement, head: str) -> None:
+        columns = [
+            Column("layer", 40, lambda r: r.name, words=True),
+            Column("cosine", 12, lambda r: number(r.cosine)),
+            Column("coherence", 12, lambda r: number(r.coherence)),
+        ]
+        super().__init__([*records, total], head, columns)
+        self.total = total
+
+
+def shattering(
+    model: Model, x: Any = None, *, points: int = 256, readouts: int = 8, seed: int = 0, statistics: str = "batch"
+) -> Shattering:
+    """The lag-1 autocorrelation of dy/dx along a line of inputs, after each block.
+
+    x: (points, features), neighbours side by side; default: `points` of them from -2 to 2, along a random direction
+    if there are several features. y: a random readout of the block's output; `readouts` of them are averaged, drawn
+    with `seed`. statistics: BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the
+    gradient is smooth, near 0 it is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2.
+
+    >>> import tinyres as tr
+    >>> h = inputs = tr.Input(shape=(1,))
+    >>> for _ in range(2):
+    ...     h = tr.layers.Dense(16, activation="tanh")(h)
+    >>> 0.5 < tr.shattering(tr.Model(inputs, h))[-1].lag1 <= 1.0
+    True
+    """
+    _check(model, "shattering", statistics)
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 2:
+        shapes = ", ".join(str(s.shape) for s in model.inputs)
+        raise ShapeError(f"[shattering] a line leads through one input of shape (None, n); got {shapes}; use another")
+    rng = Generator(seed).numpy()
+    values = _line(model.inputs[0].shape[1], points, rng) if x is None else np.asarray(x)
+    if values.ndim != 2 or len(values) < 3:
+        raise ShapeError(f"[shattering] x is (points, features), 3 points or more; got {values.shape}; give a line")
+    frozen = calibrated(model, values) if statistics == "batch" else copy.deepcopy(model)
+    depths = _depths(frozen)
+    probe = frozen.from_graph(frozen.inputs[0], list(depths.values()), None)
+    line = tensor(values, requires_grad=True, dtype=frozen.float_dtype)
+    found = []
+    with enable_grad():
+        results = probe(line, training=False)
+        for i, (name, h) in enumerate(zip(depths, results if isinstance(results, list) else [results])):
+            weights = rng.standard_normal((readouts, *h.shape[1:]))
+            gradients = [grad((h * v).sum(), [line], retain_graph=True)[0].numpy() for v in weights]
+            found.append(Correlation(name, i + 1, autocorrelation(np.stack(gradients))))
+    columns = [
+        Column("block", 40, lambda r: r.name, words=True),
+        Column("depth", 8, lambda r: str(r.depth)),
+        Column("lag-1", 12, lambda r: f"{r.lag1:.3f}"),
+    ]
+    return Shattering(found, f"Shattering: correlation of dy/dx at neighbours, {len(values)} points", columns)
+
+
+def autocorrelation(gradients: np.ndarray) -> float:
+    """Σ⟨gₜ - ḡ, gₜ₊₁ - ḡ⟩ / Σ⟨gₜ - ḡ, gₜ - ḡ⟩ along axis 1 of (readouts, points, features); 1 where g is constant."""
+    centred = gradients.astype(np.float64)
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    n = centred.shape[1]
+    variance = np.sum(centred**2) / n
+    if variance <= 1e-12 * np.mean(gradients.astype(np.float64) ** 2):
+        return 1.0
+    return float(np.sum(centred[:, 1:] * centred[:, :-1]) / (n - 1) / variance)
+
+
+def gradient_agreement(model: Model, x: Any, y: Any, *, loss: Any = None, statistics: str = "batch") -> Agreement:
+    """How alike the gradients of single samples are, per Dense layer and over all of them.
+
+    x, y: as for `evaluate`, at most 4096 samples as one batch. loss: default is that of `compile`. statistics: as in
+    `tr.shattering`. One backward gives all: the gradients of samples i and j for a kernel have the inner product
+    (xᵢ·xⱼ)(gᵢ·gⱼ), with x the layer's input and g the gradient at its output. The model is not touched.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1, use_bias=False)])
+    >>> same = tr.gradient_agreement(model, np.ones((3, 2)), np.full((3, 1), 9.0), loss="mse")
+    >>> round(same.total.cosine, 4), round(same.total.coherence, 4)
+    (1.0, 1.0)
+    """
+    _check(model, "gradient_agreement", statistics)
+    if not 2 <= len(y) <= MOST_SAMPLES:
+        raise ShapeError(
+            f"[gradient_agreement] it compares 2 to {MOST_SAMPLES} samples; got {len(y)}; give a part of them"
+        )
+    root = _loss(model, x, y, loss, statistics)
+    calls: dict[Node, list[_DenseCall]] = {}
+
+    def collect(node: Node, total: Tensor) -> None:
+        if node.op is not None and node.op.name in ("dense", "dense_without_bias"):
+            call = _DenseCall.of(node, total)
+            calls.setdefault(node.inputs[1], []).append(call)
+
+    propagate(root, reachable(root), on_node=collect)
+    if not calls:
+        raise ArgumentError("[gradient_agreement] the model must have Dense layers that learn; got none; unfreeze some")
+    records, total = [], np.zeros((len(y), len(y)))
+    for uses in reversed(calls.values()):  # backward comes to the last layer first
+        gram = _gram(uses)
+        total += gram
+        records.append(LayerAgreement(uses[-1].name, *_agreement(gram)))
+    head = f"Agreement of {len(y)} per-sample gradients; 1: all alike, 0: nothing in common"
+    return Agreement(records, LayerAgreement("all", *_agreement(total)), head)
+
+
+def _loss(model: Model, x: Any, y: Any, loss: Any, statistics: str) -> Node:
+    """The recorded loss of the frozen model on this data as one batch."""
+    chosen = model.loss if loss is None else loss
+    if chosen is None:
+        raise ArgumentError(
+            '[gradient_agreement] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
+        )
+    samples = fitting.read(model, "gradient_agreement", x, y, chosen)
+    inputs, target = next(samples.batches(samples.count))
+    frozen = calibrated(model, inputs) if statistics == "batch" else copy.deepcopy(model)
+    with enable_grad():
+        return scalar_root("gradient_agreement", frozen.loss_of(chosen)(frozen, inputs, target, False)[1])
+
+
+def calibrated(model: Model, x: Any) -> Model:
+    """A copy whose BatchNorm layers have the statistics of x as their moving ones, layer by layer."""
+    clone = copy.deepcopy(model)
+    norms = [layer for layer in every_layer(clone) if isinstance(layer, BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0  # one step in training mode then takes over the whole batch
+    with no_grad(), preserving_generator():
+        clone(x, training=True)
+    for layer, momentum in zip(norms, momenta):
+        layer.momentum = momentum
+    return clone
+
+
+@dataclass(frozen=True)
+class _DenseCall:
+    """One use of a Dense layer: its input (n, positions, features), the gradient at its output, and if it has a bias."""
+
+    name: str
+    x: np.ndarray
+    g: np.ndarray
+    bias: bool
+
+    @classmethod
+    def of(cls, node: Node, total: Tensor) -> _DenseCall:
+        source = node.inputs[0]
+        g = total.numpy().astype(np.float64)
+        if node.attrs[0] & RELU:
+            g *= node.buffer.array.reshape(node.shape) > 0
+        n = node.shape[0]
+        x = source.buffer.array.reshape(source.shape).astype(np.float64)
+        name = node.scope.path if node.scope is not None else node.label()
+        return cls(name, x.reshape(n, -1, x.shape[-1]), g.reshape(n, -1, g.shape[-1]), len(node.inputs) == 3)
+
+
+def _gram(uses: Sequence[_DenseCall]) -> np.ndarray:
+    """(n, n) inner products of the samples' gradients of one kernel and its bias, over all uses of the layer."""
+    x = np.concatenate([use.x for use in uses], axis=1)
+    g = np.concatenate([use.g for use in uses], axis=1)
+    n, positions, _ = x.shape
+    x, g = x.reshape(n * positions, -1), g.reshape(n * positions, -1)
+    products = (x @ x.T + float(uses[0].bias)) * (g @ g.T)
+    return products.reshape(n, positions, n, positions).sum(axis=(1, 3))
+
+
+def _agreement(gram: np.ndarray) -> tuple[float | None, float | None]:
+    squares = np.diag(gram)
+    if not squares.sum() > 0:
+        return None, None
+    coherence = float(gram.sum() / (len(gram) * squares.sum()))
+    norms = np.sqrt(squares)
+    there = norms > 0
+    if there.sum() < 2:
+        return None, coherence
+    cosines = gram[np.ix_(there, there)] / np.outer(norms[there], norms[there])
+    pairs = there.sum() * (there.sum() - 1)
+    return float((cosines.sum() - np.trace(cosines)) / pairs), coherence
+
+
+def _line(features: int | None, points: int, rng: np.random.Generator) -> np.ndarray:
+    assert features is not None
+    direction = np.ones(1) if features == 1 else rng.standard_normal(features)
+    return np.linspace(-2.0, 2.0, points)[:, None] * direction
+
+
+def _depths(model: Model) -> dict[str, Symbolic]:
+    """Where to read: the output of each block with a single one; without blocks, that of each layer with weights."""
+    found = {}
+    for name, block in blocks_of(model).items():
+        outputs = outputs_of(model, block)
+        if len(outputs) == 1:
+            found[name] = outputs[0]
+    if found:
+        return found
+    return {
+        step.path: step.call.outputs
+        for step in model.steps
+        if step.layer.weights and isinstance(step.call.outputs, Symbolic)
+    }
+
+
+def _check(model: Any, op: str, statistics: str) -> None:
+    if not isinstance(model, Model) or not model.steps:
+        got = type(model).__name__
+        raise ArgumentError(f"[{op}] it reads a model's graph of layers; got {got} without one; use tr.Model(...)")
+    if statistics not in ("batch", "moving"):
+        raise ArgumentError(f'[{op}] statistics are "batch" or "moving"; got {statistics!r}; choose one of them')
