@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 
@@ -104,4 +103,4 @@ def build_in_place() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(build_in_place())
+    build_in_place()

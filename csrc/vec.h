@@ -255,8 +255,8 @@ TR_INLINE vec_float vec_tanh(vec_float x) {
     vec_float z = x * x, p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
     p = p * z + 0x1.10cef6p-3f;
     p = p * z - 0x1.555452p-2f;
-    large = (vec_float)((vec_int)large | ((vec_int)x & INT32_MIN));
-    return vec_select(a >= 0.55f, large, x + x * (z * p));
+    vec_float either = vec_select(a >= 0.55f, large, x + x * (z * p));
+    return (vec_float)((vec_int)either | ((vec_int)x & INT32_MIN)); /* the small way loses the sign of -0 */
 }
 
 /* -|x|. */

@@ -392,3 +392,18 @@ def test_a_chain_of_many_nodes():
     assert len(trace.nodes) == 20_002
     assert trace["x"].grad_norm == 1.0
     assert len(str(trace).splitlines()) < 30
+
+
+def test_ambiguous_forks_say_so():
+    x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
+    w = tr.Parameter([0.5, 0.5], "w")
+
+    def note(h):
+        return tr.Graph(tr.sum(tr.square(h))).trace().fork("x").note
+
+    assert note(x + w * x) == ""
+    assert note(x + tr.tanh(x) + w * x) == "2 edges are equally short, all count as skip: tanh, add"
+    assert note(x + tr.tanh(x)) == "no edge is the skip: the ways meet at add and are equally long"
+    assert note(x * tr.tanh(w * x)) == "the ways meet in a product, mul_1: each scales the gradient of the other"
+    two_losses = tr.Graph(tr.sum(x) + tr.mean(tr.square(x))).trace()
+    assert two_losses.fork("x").note == "no edge is the skip: the ways meet only at the loss"

@@ -9,7 +9,7 @@ import pytest
 from tinyres.graph.kinds import Shape, classify, immediate_post_dominators
 
 
-def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str = "", trainable: str = ""):
+def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str = ""):
     """"x>a b; a>b" with nodes in order of first mention, last the loss -> {(src, dst): kind}, {fork: join}."""
     pairs = []
     for part in text.split(";"):
@@ -20,7 +20,7 @@ def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str
     shape = Shape(
         edges=[(at[a], at[b]) for a, b in pairs],
         weights=[parametric.split().count(n) for n in names],
-        is_weight=[n in trainable.split() for n in names],
+        is_weight=[False] * len(names),
         sizes=[1 if n in scalar.split() else 8 for n in names],
         multiplicative=[n in multiplicative.split() for n in names],
     )
@@ -109,16 +109,11 @@ def test_shared_layer_called_twice():
     assert (kinds["x", "add"], kinds["x", "d"]) == ("skip", "branch")
 
 
-def test_a_fork_that_requires_a_gradient_is_not_its_own_parameter():
-    """The equation on scalars, L = (w x + x)^2, where x and w are both leaves that require a gradient."""
-    kinds, _ = graph(
-        "w>mul; x>mul loss; mul>loss", parametric="mul mul loss", trainable="w x", scalar="w x mul loss"
-    )
+def test_the_equation_on_scalars():
+    """L = (w x + x)^2: a skip and a branch, unless the Add is the loss itself."""
+    kinds, _ = graph("w>mul; x>mul loss; mul>loss", parametric="mul", scalar="w x mul loss")
     assert (kinds["x", "mul"], kinds["x", "loss"]) == ("parallel", "parallel")
-    kinds, _ = graph(
-        "w>mul; x>mul add; mul>add; add>sq; sq>loss",
-        parametric="mul mul add", trainable="w x", scalar="w x mul add sq loss",
-    )
+    kinds, _ = graph("w>mul; x>mul add; mul>add; add>sq; sq>loss", parametric="mul", scalar="w x mul add sq loss")
     assert (kinds["x", "mul"], kinds["x", "add"]) == ("branch", "skip")
 
 

@@ -77,7 +77,8 @@ def test_findings_name_the_line():
     (finding,) = graph_of(block, count=1).lint()
     first = inspect.getsourcelines(block)[1]
     assert finding.source == (__file__, first + 2)
-    assert str(finding).startswith(f"[self-add] block0/add (test_lint.py:{first + 2}): adds block0/dense to itself 2 times; ")
+    place = f"[self-add] block0/add (test_lint.py:{first + 2})"
+    assert str(finding).startswith(f"{place}: adds block0/dense to itself 2 times; ")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,8 @@ def test_frozen_parameters_may_be_without():
 
 def test_a_dead_relu():
     def block(x, units):
-        return layers.Dense(units, activation="relu", bias_initializer=lambda shape: np.full(shape, -100.0), name="dead")(x)
+        far_below = lambda shape: np.full(shape, -100.0)  # noqa: E731
+        return layers.Dense(units, activation="relu", bias_initializer=far_below, name="dead")(x)
 
     assert ("dead-relu", "block0/dead") in rules(block, count=1)
 

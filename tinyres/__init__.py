@@ -76,6 +76,7 @@ from tinyres.ops import (
     where,
 )
 from tinyres.study.lesion import lesion
+from tinyres.study.shattering import gradient_agreement, shattering
 
 __version__ = "0.1.0"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyres.engine.node import Node
 from tinyres.graph.blocks import Block, BlockShape, find_blocks
-from tinyres.graph.kinds import PARAMETER, SKIP, ForkShape, Shape, classify
+from tinyres.graph.kinds import GATE, PARALLEL, PARAMETER, SKIP, ForkShape, Shape, classify
 from tinyres.graph.measure import EdgeNumbers, Measurement
 from tinyres.graph.nodes import Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.graph.sheet import NOTHING
@@ -36,9 +37,7 @@ def structure_of(tape: Tape) -> Structure:
     pairs = list(tape.edges)
     shape = _shape(tape, pairs)
     kinds, forks = classify(shape)
-    splits = {f.node for f in forks}
-    data = (i for i, n in enumerate(tape.units) if n.op is None and (i in splits or not shape.is_weight[i]))
-    start = next(data, 0)
+    start = next((i for i, n in enumerate(tape.units) if n.op is None and not shape.is_weight[i]), 0)
     return Structure(shape, dict(zip(pairs, kinds)), forks, find_blocks(tape.scopes, shape, kinds, forks), start)
 
 
@@ -73,7 +72,9 @@ def assemble(
 def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:
     """The tape as `classify` sees it: a layer is parametric if it reads a weight.
 
-    A weight is a Parameter, a leaf that requires a gradient, or what was computed from Parameters alone.
+    A weight is a Parameter, what was computed from Parameters alone, or a leaf that requires a gradient and is read
+    once: where it is read several times it is more likely the user's x than a shared weight, for which there is
+    Parameter.
     """
     reads_parameters = [0] * len(tape.units)
     for _, dst in tape.parameter_edges:
@@ -84,7 +85,10 @@ def _shape(tape: Tape, pairs: list[tuple[int, int]]) -> Shape:
     computed = [False] * len(tape.units)
     for i, node in enumerate(tape.units):
         computed[i] = node.op is not None and all(computed[p] for p in producers[i])
-    is_weight = [computed[i] or (n.op is None and n.requires_grad) for i, n in enumerate(tape.units)]
+    readers = Counter(src for src, _ in pairs)
+    is_weight = [
+        computed[i] or (n.op is None and n.requires_grad and readers[i] == 1) for i, n in enumerate(tape.units)
+    ]
     return Shape(
         edges=pairs,
         weights=[reads_parameters[i] + sum(is_weight[p] for p in producers[i]) for i in range(len(tape.units))],
@@ -144,14 +148,20 @@ def _edge(
 
 def _fork(shape: ForkShape, nodes: list[TraceNode], edges: list[TraceEdge]) -> Fork:
     own = tuple(edges[e] for e in shape.edges)
-    return Fork(nodes[shape.node].name, nodes[shape.join].name, own, _note(own))
+    join = nodes[shape.join]
+    return Fork(nodes[shape.node].name, join.name, own, _note(own, join, shape.join == len(nodes) - 1))
 
 
-def _note(edges: Sequence[TraceEdge]) -> str:
-    """What makes the split into skip and branch ambiguous, in words."""
+def _note(edges: Sequence[TraceEdge], join: TraceNode, at_loss: bool) -> str:
+    """What makes the split into skip and branch ambiguous or impossible, in words."""
     skips = [e.dst for e in edges if e.kind == SKIP]
     if len(skips) > 1:
-        return f"several edges are equally short, all count as skip: {', '.join(skips)}"
+        return f"{len(skips)} edges are equally short, all count as skip: {', '.join(skips)}"
+    if edges[0].kind == GATE:
+        return f"the ways meet in a product, {join.name}: each scales the gradient of the other"
+    if edges[0].kind == PARALLEL:
+        where = "only at the loss" if at_loss or join.size == 1 else f"at {join.name} and are equally long"
+        return f"no edge is the skip: the ways meet {where}"
     return ""
 
 

@@ -146,8 +146,7 @@ def _named(
     found = []
     for name, inside in members.items():
         first = next((n for n in inside if not shape.is_weight[n]), inside[0])
-        # The newest thing that the block reads and that is no weight; a leaf x of the user's may look like one.
-        entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p in by_node, p))
+        entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p))  # the newest that is no weight
         found.append(BlockShape(name, tuple(inside), entry, fork_of(entry, inside), None))
     return found
 

@@ -19,8 +19,8 @@ class Shape(NamedTuple):
     """One abstract graph.
 
     edges: (producer, consumer), each pair once. weights: per node how many weights it reads directly.
-    is_weight: per node whether it may itself be a weight: a leaf that training changes, or computed from Parameters
-    only. sizes: elements of each node's value. multiplicative: whether a node multiplies its inputs with each other.
+    is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
+    whether a node multiplies its inputs with each other.
     """
 
     edges: Sequence[tuple[int, int]]
@@ -56,8 +56,7 @@ def classify(shape: Shape) -> tuple[list[str], list[ForkShape]]:
         positions.sort(key=lambda e: shape.edges[e][1])
         forks.append(ForkShape(node, join, tuple(positions)))
         # Every path to the loss passes the join, so the rest of the way costs each edge the same and cancels.
-        own = int(shape.is_weight[node])
-        costs = [min(1, shape.weights[c] - own) + to_loss[c] for c in (shape.edges[e][1] for e in positions)]
+        costs = [min(1, shape.weights[c]) + to_loss[c] for c in (shape.edges[e][1] for e in positions)]
         for position, kind in zip(positions, _kinds_of_fork(shape, node, join, costs)):
             kinds[position] = kind
     return kinds, forks

@@ -131,10 +131,8 @@ def _sums(net: _Net) -> Iterator[Finding]:
             continue
         for name, times in counted.items():
             if times > 1:
-                yield _finding(
-                    "double-skip", node, f"{name} is added {times} times, so its gradient over the skip is {times}-fold",
-                    "add it once",
-                )  # fmt: skip
+                problem = f"{name} is added {times} times, so its gradient over the skip is {times}-fold"
+                yield _finding("double-skip", node, problem, "add it once")
 
 
 def _skip_paths(net: _Net) -> Iterator[Finding]:
@@ -145,10 +143,9 @@ def _skip_paths(net: _Net) -> Iterator[Finding]:
             for node in path:
                 what = _changes(node, net, projected=_has_kernel(path))
                 if what:
-                    yield _finding(
-                        "skip-path", node, f"{what} lies on the skip from {fork.node} to {fork.join}{_passed(net, edge, fork)}",
-                        "let the skip be the identity and move it into the branch or behind the Add",
-                    )  # fmt: skip
+                    problem = f"{what} lies on the skip from {fork.node} to {fork.join}{_passed(net, edge, fork)}"
+                    remedy = "let the skip be the identity and move it into the branch or behind the Add"
+                    yield _finding("skip-path", node, problem, remedy)
 
 
 def _changes(node: TraceNode, net: _Net, projected: bool) -> str:
@@ -224,8 +221,9 @@ def _opens_later(net: _Net, node: TraceNode) -> bool:
     stack = [node.name]
     while stack:
         name = stack.pop()
-        steps = [e.dst for e in net.outgoing[name]] + [e.src for e in net.incoming[name] if net.nodes[e.src].value_norm == 0]
-        for other in steps:
+        ahead = [e.dst for e in net.outgoing[name]]
+        behind = [e.src for e in net.incoming[name] if net.nodes[e.src].value_norm == 0]
+        for other in ahead + behind:
             if other in seen:
                 continue
             seen.add(other)

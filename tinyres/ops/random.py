@@ -7,6 +7,7 @@ and a saved one resumes exactly. Philox4x32-10: Salmon, Moraes, Dror, Shaw, Para
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 
@@ -90,7 +91,7 @@ def _checked_seed(op: str, seed: int) -> int:
     return int(seed)
 
 
-_default = Generator(int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1)))
+_default = Generator(int.from_bytes(os.urandom(8), "little") >> 1)
 
 
 def default_generator() -> Generator:

@@ -61,7 +61,7 @@ class _Rows(Generic[R]):
     """Records that print as a table in 80 columns."""
 
     def __init__(self, records: Sequence[R], head: str, columns: Sequence[Column]) -> None:
-        self.records = tuple(records)
+        self.records: tuple[R, ...] = tuple(records)
         self._head = head
         self._columns = columns
 
@@ -127,7 +127,7 @@ def shattering(
         shapes = ", ".join(str(s.shape) for s in model.inputs)
         raise ShapeError(f"[shattering] a line leads through one input of shape (None, n); got {shapes}; use another")
     rng = Generator(seed).numpy()
-    values = _line(model.inputs[0].shape[1], points, rng) if x is None else np.asarray(x)
+    values = _line(model.inputs[0].shape[-1], points, rng) if x is None else np.asarray(x)
     if values.ndim != 2 or len(values) < 3:
         raise ShapeError(f"[shattering] x is (points, features), 3 points or more; got {values.shape}; give a line")
     frozen = calibrated(model, values) if statistics == "batch" else copy.deepcopy(model)
@@ -228,7 +228,7 @@ def calibrated(model: Model, x: Any) -> Model:
 
 @dataclass(frozen=True)
 class _DenseCall:
-    """One use of a Dense layer: its input (n, positions, features), the gradient at its output, and if it has a bias."""
+    """One use of a Dense layer: its input x and the gradient g at its output, each (n, positions, units)."""
 
     name: str
     x: np.ndarray
@@ -242,9 +242,9 @@ class _DenseCall:
         if node.attrs[0] & RELU:
             g *= node.buffer.array.reshape(node.shape) > 0
         n = node.shape[0]
-        x = source.buffer.array.reshape(source.shape).astype(np.float64)
+        x = source.buffer.array.astype(np.float64).reshape(n, -1, source.shape[-1])
         name = node.scope.path if node.scope is not None else node.label()
-        return cls(name, x.reshape(n, -1, x.shape[-1]), g.reshape(n, -1, g.shape[-1]), len(node.inputs) == 3)
+        return cls(name, x, g.reshape(n, -1, node.shape[-1]), len(node.inputs) == 3)
 
 
 def _gram(uses: Sequence[_DenseCall]) -> np.ndarray:

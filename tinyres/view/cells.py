@@ -1,0 +1,109 @@
+"""What a ribbon shows, before it is drawn: cells along the chain, and the skips as arcs over them.
+
+A cell is a block, or a run of nodes between blocks. An arc spans the cells from a fork to the join of its skip; arcs
+that overlap lie on different levels. A long net keeps its ends, and one cell stands for what is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyres.graph.blocks import Block
+from tinyres.graph.kinds import SKIP
+from tinyres.graph.nodes import TraceNode
+from tinyres.graph.trace import Trace
+
+MOST_CELLS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A block, a run of nodes outside of blocks (block is None), or what was left out (folded > 0).
+
+    index: the place of the block among all blocks. grad_norm: |g| at the block's input, or at the last of the nodes.
+    """
+
+    name: str
+    nodes: tuple[TraceNode, ...]
+    grad_norm: float
+    block: Block | None = None
+    index: int | None = None
+    folded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """One skip edge: over the cells first..last, with its signed share (None if not defined), 0 the lowest level."""
+
+    fork: str
+    join: str
+    first: int
+    last: int
+    share: float | None
+    level: int
+
+
+def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
+    """The cells in graph order, and the arcs, shortest first."""
+    cells, cell_of = _cells(trace)
+    spans = []
+    for fork in trace.forks:
+        for edge in fork.edges:
+            if edge.kind == SKIP:
+                last = cell_of[fork.join]
+                first = min(cell_of[fork.node] + 1, last)
+                spans.append((fork.node, fork.join, first, last, edge.share))
+    if len(cells) > MOST_CELLS:
+        cells, place = _folded(cells)
+        spans = [(f, j, place[a], place[b], s) for f, j, a, b, s in spans if place[a] != place[b] or a == b]
+        spans = [s for s in spans if not (s[2] == s[3] and cells[s[2]].folded)]
+    return cells, _levelled(spans)
+
+
+def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
+    """The cells, and the cell of each node by name."""
+    blocks = {b.name: (i, b) for i, b in enumerate(trace.blocks)}
+    groups: list[tuple[str, list[TraceNode]]] = []
+    group_of_block: dict[str, int] = {}
+    cell_of: dict[str, int] = {}
+    for node in trace.nodes:
+        known = group_of_block.get(node.block) if node.block in blocks else None
+        if known is None:
+            joins_run = groups and node.block not in blocks and groups[-1][0] == "" and trace.blocks
+            if not joins_run:
+                groups.append((node.block if node.block in blocks else "", []))
+            known = len(groups) - 1
+            if node.block in blocks:
+                group_of_block[node.block] = known
+        groups[known][1].append(node)
+        cell_of[node.name] = known
+    cells = []
+    for name, nodes in groups:
+        index, block = blocks.get(name, (None, None))
+        norm = nodes[-1].grad_norm if block is None else block.grad_norm
+        cells.append(Cell(name or _run_name(nodes), tuple(nodes), norm, block, index))
+    return cells, cell_of
+
+
+def _run_name(nodes: Sequence[TraceNode]) -> str:
+    return nodes[0].name if len(nodes) == 1 else f"{nodes[0].name} … {nodes[-1].name}"
+
+
+def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
+    """Both ends with one cell between them, and the new place of every cell."""
+    head = MOST_CELLS // 2
+    tail = len(cells) - (MOST_CELLS - 1 - head)
+    left_out = cells[head:tail]
+    nodes = tuple(n for c in left_out for n in c.nodes)
+    middle = Cell(f"{len(left_out)} more", nodes, left_out[0].grad_norm, folded=len(left_out))
+    place = [i if i < head else head if i < tail else i - len(left_out) + 1 for i in range(len(cells))]
+    return [*cells[:head], middle, *cells[tail:]], place
+
+
+def _levelled(spans: list[tuple[str, str, int, int, float | None]]) -> list[Arc]:
+    arcs: list[Arc] = []
+    for fork, join, first, last, share in sorted(spans, key=lambda s: (s[3] - s[2], s[2])):
+        level = 1 + max((a.level for a in arcs if a.first <= last and first <= a.last), default=-1)
+        arcs.append(Arc(fork, join, first, last, share, level))
+    return arcs
