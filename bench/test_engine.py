@@ -31,9 +31,7 @@ def test_forward_of_a_chain(measure: Any, length: int) -> None:
 @pytest.mark.parametrize("length", CHAINS)
 def test_backward_of_a_chain(measure: Any, length: int) -> None:
     loss = chain(length)
-    measure(
-        f"{length:,} ops", lambda: loss.backward(retain_graph=True), group="chain backward, per op", calls=length
-    )
+    measure(f"{length:,} ops", lambda: loss.backward(retain_graph=True), group="chain backward, per op", calls=length)
 
 
 @pytest.mark.parametrize("imported", ["numpy", "tinyres"])

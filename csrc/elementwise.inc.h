@@ -20,13 +20,14 @@ enum { FULL, ROW, COLUMN, SCALAR }; /* two bits of tr_call.flags per input */
 /* Above this many bytes of operands the output is streamed past the caches: they could not hold it anyway. */
 #define STREAM_BYTES (32 << 20)
 
-/* Rows shorter than SHORT_ROW are processed many at a time: TILE elements, with rows and columns written out. */
-enum { SHORT_ROW = 64, TILE = 1024 };
+/* Short rows are processed many at a time: up to TILE elements, with the operands that repeat written out. A row is
+ * written out once, a column for every tile, so with a column it pays for very short rows only. */
+enum { SHORT_ROW = 512, SHORT_ROW_WITH_COLUMN = 64, TILE = 2048 };
 
 TR_INLINE vec_float load_item(const char *p, int item) {
     if (item == 4)
         return vec_load((const float *)p);
-    return (vec_float)(__builtin_convertvector(*(const vec_bool_memory *)p, vec_int) != 0);
+    return (vec_float)vec_load_mask(p);
 }
 
 TR_INLINE void store_item(char *p, int item, vec_float v, int stream) {
@@ -195,7 +196,7 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
     int64_t rows = call->arg[0], cols = call->arg[1], begin, end, step[3];
     char *out = call->ptr[0];
     operand o[3] = {{.item = 4}, {.item = 4}, {.item = conditional ? 1 : 4, .mode = SCALAR}};
-    int simple = 1, in_place = 0;
+    int simple = 1, columns = 0, in_place = 0;
     const char *at[3];
     for (int i = 0; i < 2 + conditional; i++) {
         int k = conditional ? (i + 2) % 3 : i, mode = call->flags >> (2 * i) & 3;
@@ -207,6 +208,7 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
         o[k].base = call->ptr[1 + i];
         o[k].tile = (char *)w->own + k * TILE * 4;
         simple &= mode == FULL || mode == SCALAR;
+        columns |= mode == COLUMN;
         in_place |= out == o[k].base;
         if (mode == SCALAR && rows > 0 && cols > 0)
             copy_to_lanes(&o[k], 0);
@@ -214,29 +216,22 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
     if (simple)
         cols *= rows, rows = cols > 0;
     int stream = streams(out, rows * cols * 4 * (3 + conditional), in_place || out_item == 1);
-    int tiled = cols < SHORT_ROW && rows > 1 && cols > 0;
-    int64_t height = tiled ? TILE / cols : 1;
-    if (tiled)
-        for (int k = 0; k < 3; k++)
-            if (o[k].mode == ROW)
-                write_out(o[k].tile, o[k].base, o[k].item, ROW, height, cols);
+    int tiled = rows > 1 && cols > 0 && cols < (columns ? SHORT_ROW_WITH_COLUMN : SHORT_ROW);
+    int64_t height = tiled ? at_most(TILE / cols, rows) : 1;
+    for (int k = 0; k < 3; k++)
+        if (tiled && o[k].mode == ROW)
+            write_out(o[k].tile, o[k].base, o[k].item, ROW, height, cols);
 
     /* Workers share the elements, not the rows: few long rows are as good as many short ones. */
     tr_split(w, rows * cols, tiled ? height * cols : 64, &begin, &end);
-    while (begin < end) {
-        int64_t row = begin / cols, col = begin % cols, count;
-        if (tiled) {
-            count = end - begin < height * cols ? end - begin : height * cols;
-            for (int k = 0; k < 3; k++)
-                at[k] = tile_at(&o[k], row, count / cols, cols, &step[k]);
-        } else {
-            count = end - begin < cols - col ? end - begin : cols - col;
-            for (int k = 0; k < 3; k++)
-                at[k] = operand_at(&o[k], row, col, cols, &step[k]);
-        }
+    for (int64_t row = cols ? begin / cols : 0, col = cols ? begin % cols : 0; begin < end; col = 0) {
+        int64_t count = at_most(end - begin, tiled ? height * cols : cols - col);
+        int64_t taken = tiled ? count / cols : 1;
+        for (int k = 0; k < 3; k++)
+            at[k] = tiled ? tile_at(&o[k], row, taken, cols, &step[k]) : operand_at(&o[k], row, col, cols, &step[k]);
         map_segment(out + begin * out_item, out_item, at[0], step[0], at[1], step[1], at[2], o[2].item, step[2],
                     vec_splat(0), count, stream && (begin * 4) % TR_BYTES == 0, f);
-        begin += count;
+        begin += count, row += taken;
     }
     if (stream)
         vec_stream_end();

@@ -4,31 +4,44 @@ typedef struct statistics {
     double sum, squares, most, zeros, nans, infs;
 } statistics;
 
+/* Two vectors at a time, as comparisons are slow to follow one another; the tail goes round the same loop, padded. */
 static statistics statistics_of(const float *x, int64_t n) {
-    vec_double low = {0}, high = {0}, low2 = {0}, high2 = {0};
-    vec_float most = {0};
+    enum { STEP = 2 * TR_LANES };
+    vec_double sum = {0}, sum2 = {0}, squares = {0}, squares2 = {0};
+    vec_float most = {0}, most2 = {0};
     vec_int zeros = {0};
+    float pad[STEP] = {0};
+    const float *all = x;
     statistics s = {0};
-    for (int64_t i = 0; i < n; i += TR_LANES) {
-        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, 0);
-        vec_double a = vec_low(v), b = vec_high(v);
-        low += a, high += b;
-        low2 += a * a, high2 += b * b;
-        most = vec_greater(vec_abs(v), most);
-        zeros -= v == 0.0f;
+    int64_t tail = n % STEP, whole = n - tail;
+    for (int padded = 0;; padded = 1) {
+        for (int64_t i = 0; i < whole; i += STEP) {
+            for (int k = 0; k < 4; k += 2) {
+                vec_double a = vec_load_widened(x + i + k * TR_HALF), b = vec_load_widened(x + i + (k + 1) * TR_HALF);
+                sum += a, sum2 += b;
+                squares += a * a, squares2 += b * b;
+            }
+            vec_float v = vec_load(x + i), v2 = vec_load(x + i + TR_LANES);
+            most = vec_greater(vec_abs(v), most), most2 = vec_greater(vec_abs(v2), most2);
+            zeros -= (v == 0.0f) + (v2 == 0.0f);
+        }
+        if (padded || !tail)
+            break;
+        x = memcpy(pad, x + whole, (size_t)tail * sizeof(float));
+        whole = STEP;
+        s.zeros = (double)(tail - STEP);
     }
-    for (int i = 0; i < TR_LANES; i++) {
-        s.most = most[i] > s.most ? most[i] : s.most;
+    most = vec_greater(most, most2);
+    s.most = vec_across(most, vec_greater);
+    for (int i = 0; i < TR_LANES; i++)
         s.zeros += zeros[i];
-    }
-    s.zeros -= (double)(parts(n, TR_LANES) * TR_LANES - n); /* the padding */
-    s.sum = vec_sum_double(low + high);
-    s.squares = vec_sum_double(low2 + high2);
+    s.sum = vec_sum_double(sum + sum2);
+    s.squares = vec_sum_double(squares + squares2);
     /* No sum of squares of floats overflows a double: if it is finite, everything is. */
     if (!isfinite(s.squares))
         for (int64_t i = 0; i < n; i++) {
-            s.nans += isnan(x[i]);
-            s.infs += isinf(x[i]) != 0;
+            s.nans += isnan(all[i]) != 0;
+            s.infs += isinf(all[i]) != 0;
         }
     return s;
 }
@@ -58,7 +71,7 @@ static int TR_K(stats)(const tr_call *c, const tr_worker *w) {
 }
 
 static int TR_K(dot)(const tr_call *c, const tr_worker *w) {
-    double sum = dot_in_chunks(c->ptr[1], c->ptr[2], c->arg[0], w);
+    double sum = dot_in_chunks(c->ptr[1], c->ptr[2], c->arg[0], w, 0);
     if (w->ith == 0)
         *(double *)c->ptr[0] = sum;
     return 0;

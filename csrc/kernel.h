@@ -60,6 +60,10 @@ extern const tr_kernel_fn tr_table_avx512[TR_KERNEL_COUNT];
 extern const tr_kernel_fn tr_table_neon[TR_KERNEL_COUNT];
 #endif
 
+TR_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+TR_INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+TR_INLINE int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; } /* rounded up */
+
 /* The part [*begin, *end) of n items that this worker owns: contiguous, and cut only at multiples of `unit`
  * items. */
 TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *begin, int64_t *end) {

@@ -18,36 +18,42 @@ TR_INLINE void join_moments(double *mean, double *squares, double na, double mea
     *squares += squares_b + delta * delta * (na * nb / (na + nb));
 }
 
-/* Moments of rows x cols, TR_LANES <= cols < 2 * PANEL; scratch holds 8 * PANEL doubles. */
+/* Moments of rows x cols, TR_LANES <= cols < 2 * PANEL; scratch holds 7 * PANEL doubles. */
 static void moments_of_rows(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
     double *sums = scratch, *squares = scratch + 2 * PANEL;
-    float *shifts = (float *)(scratch + 4 * PANEL);
-    int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS), r = 0;
+    float *shifts = (float *)(scratch + 4 * PANEL), *sum = shifts + 2 * PANEL, *square = sum + 2 * PANEL;
+    int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS);
     memset(sums, 0, 4 * PANEL * sizeof(double));
+    memset(sum, 0, 4 * PANEL * sizeof(float));
     for (int64_t s = 0; s < count; s++) {
-        vec_float sum = {0};
+        vec_float mean = {0};
         for (int64_t k = 0; k < first; k++)
-            sum += vec_load(x + k * stride + slot_column(s, cols)) / (float)first;
-        vec_store(shifts + s * TR_LANES, sum);
+            mean += vec_load(x + k * stride + slot_column(s, cols)) / (float)first;
+        vec_store(shifts + s * TR_LANES, mean);
     }
-    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
-        for (int64_t s = 0; s < count; s++) {
-            const float *p = x + r * stride + slot_column(s, cols);
-            vec_float shift = vec_load(shifts + s * TR_LANES), sum = {0}, square = {0}, sum2 = {0}, square2 = {0};
-            for (int k = 0; k < BLOCK_ROWS; k += 2, p += 2 * stride) {
-                vec_float a = vec_load(p) - shift, b = vec_load(p + stride) - shift;
-                sum += a, sum2 += b;
-                square += a * a, square2 += b * b;
+    for (int64_t r = 0; r < rows;) {
+        int64_t end = at_most(rows, r + FLOAT_ROWS), step;
+        for (; r < end; r += step) {
+            step = r + BLOCK_ROWS <= end ? BLOCK_ROWS : 1;
+            for (int64_t s = 0; s < count; s++) {
+                const float *p = x + r * stride + slot_column(s, cols);
+                vec_float shift = vec_load(shifts + s * TR_LANES), a = vec_load(p) - shift, b = a * a;
+                if (step == BLOCK_ROWS) {
+                    vec_float c = vec_load(p + stride) - shift, d = c * c;
+                    for (int k = 2; k < BLOCK_ROWS; k += 2) {
+                        vec_float e = vec_load(p + k * stride) - shift, f = vec_load(p + (k + 1) * stride) - shift;
+                        a += e, c += f;
+                        b += e * e, d += f * f;
+                    }
+                    a += c, b += d;
+                }
+                vec_store(sum + s * TR_LANES, vec_load(sum + s * TR_LANES) + a);
+                vec_store(square + s * TR_LANES, vec_load(square + s * TR_LANES) + b);
             }
-            add_to_slot(sums + s * TR_LANES, sum + sum2);
-            add_to_slot(squares + s * TR_LANES, square + square2);
         }
-    for (; r < rows; r++)
-        for (int64_t s = 0; s < count; s++) {
-            vec_float a = vec_load(x + r * stride + slot_column(s, cols)) - vec_load(shifts + s * TR_LANES);
-            add_to_slot(sums + s * TR_LANES, a);
-            add_to_slot(squares + s * TR_LANES, a * a);
-        }
+        flush(sums, sum, count * TR_LANES);
+        flush(squares, square, count * TR_LANES);
+    }
     for (int64_t s = 0; s < count; s++)
         for (int64_t i = s * TR_LANES, j = slot_column(s, cols); i < (s + 1) * TR_LANES; i++, j++) {
             double offset = sums[i] / (double)rows;
@@ -59,7 +65,7 @@ static void moments_of_rows(moments out, double *scratch, const float *x, int64_
 /* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
 static void moments_of(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
     int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
-    moments columns = {scratch + 6 * PANEL, scratch + 7 * PANEL};
+    moments columns = {scratch + 7 * PANEL, scratch + 8 * PANEL};
     if (width >= TR_LANES && abreast == 1) {
         moments_of_rows(out, scratch, x, rows, stride, cols);
         return;
@@ -206,32 +212,39 @@ static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
 /* The gradient. With h = (x - mean) / sqrt(var + epsilon): dbeta = sum g, dgamma = sum g h, and
  * dx = gamma / sqrt(var + epsilon) * (g - dbeta / rows - h dgamma / rows), an affine function of g and x. */
 
-/* sums = sum of g, products = sum of g (x - mean) over rows; TR_LANES <= cols < 2 * PANEL, as slots. */
-static void gradient_sums(double *sums, double *products, const float *g, const float *x, const float *mean,
-                          int64_t rows, int64_t stride, int64_t cols) {
-    int64_t count = parts(cols, TR_LANES), r = 0;
+/* sums = sum of g, products = sum of g (x - mean) over rows, as slots; TR_LANES <= cols < 2 * PANEL. Scratch holds
+ * 4 * PANEL floats. */
+static void gradient_sums(double *sums, double *products, float *scratch, const float *g, const float *x,
+                          const float *mean, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t count = parts(cols, TR_LANES);
+    float *sum = scratch, *product = scratch + 2 * PANEL;
     memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
     memset(products, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
-        for (int64_t s = 0; s < count; s++) {
-            int64_t at = r * stride + slot_column(s, cols);
-            vec_float center = vec_load(mean + slot_column(s, cols));
-            vec_float sum = {0}, product = {0}, sum2 = {0}, product2 = {0};
-            for (int k = 0; k < BLOCK_ROWS; k += 2, at += 2 * stride) {
-                vec_float a = vec_load(g + at), b = vec_load(g + at + stride);
-                sum += a, sum2 += b;
-                product += a * (vec_load(x + at) - center), product2 += b * (vec_load(x + at + stride) - center);
+    memset(scratch, 0, 4 * PANEL * sizeof(float));
+    for (int64_t r = 0; r < rows;) {
+        int64_t end = at_most(rows, r + FLOAT_ROWS), step;
+        for (; r < end; r += step) {
+            step = r + BLOCK_ROWS <= end ? BLOCK_ROWS : 1;
+            for (int64_t s = 0; s < count; s++) {
+                int64_t at = r * stride + slot_column(s, cols);
+                vec_float center = vec_load(mean + slot_column(s, cols));
+                vec_float a = vec_load(g + at), b = a * (vec_load(x + at) - center);
+                if (step == BLOCK_ROWS) {
+                    vec_float c = vec_load(g + at + stride), d = c * (vec_load(x + at + stride) - center);
+                    for (int64_t k = at + 2 * stride; k < at + BLOCK_ROWS * stride; k += 2 * stride) {
+                        vec_float e = vec_load(g + k), f = vec_load(g + k + stride);
+                        a += e, c += f;
+                        b += e * (vec_load(x + k) - center), d += f * (vec_load(x + k + stride) - center);
+                    }
+                    a += c, b += d;
+                }
+                vec_store(sum + s * TR_LANES, vec_load(sum + s * TR_LANES) + a);
+                vec_store(product + s * TR_LANES, vec_load(product + s * TR_LANES) + b);
             }
-            add_to_slot(sums + s * TR_LANES, sum + sum2);
-            add_to_slot(products + s * TR_LANES, product + product2);
         }
-    for (; r < rows; r++)
-        for (int64_t s = 0; s < count; s++) {
-            int64_t at = r * stride + slot_column(s, cols);
-            vec_float a = vec_load(g + at);
-            add_to_slot(sums + s * TR_LANES, a);
-            add_to_slot(products + s * TR_LANES, a * (vec_load(x + at) - vec_load(mean + slot_column(s, cols))));
-        }
+        flush(sums, sum, count * TR_LANES);
+        flush(products, product, count * TR_LANES);
+    }
 }
 
 /* The same to columns, for any cols < 2 * PANEL. */
@@ -245,7 +258,7 @@ static void gradient_sums_of(double *sums, double *products, double *scratch, co
     else {
         for (int64_t k = 0; k < abreast; k++)
             memcpy(means + k * cols, mean, (size_t)cols * sizeof(float));
-        gradient_sums(slots, slots2, g, x, means, wide, stride * abreast, width);
+        gradient_sums(slots, slots2, means + 2 * PANEL, g, x, means, wide, stride * abreast, width);
         columns_of_slots(columns, slots, width);
         columns_of_slots(columns2, slots2, width);
     }

@@ -23,8 +23,8 @@ typedef struct update {
 /* One vector of the parameter and up to two of its state. */
 typedef void update_function(vec_float *p, vec_float *first, vec_float *second, vec_float g, const update *u);
 
-/* Runs f over [begin, end) of the arrays; first and second may be NULL. The tail goes round the same loop, padded. */
-TR_INLINE void update_all(float *p, float *first, float *second, const float *g, int64_t begin, int64_t end,
+/* Runs f over [begin, end) of the parameter and its state, so many `arrays`. The tail goes round the same loop, padded. */
+TR_INLINE void update_all(int arrays, float *p, float *first, float *second, const float *g, int64_t begin, int64_t end,
                           const update *u, update_function *f) {
     float pad[4][TR_LANES];
     int64_t whole = end - (end - begin) % TR_LANES, tail = end - whole;
@@ -32,21 +32,18 @@ TR_INLINE void update_all(float *p, float *first, float *second, const float *g,
     for (int padded = 0;; padded = 1) {
         for (int64_t i = begin; i < whole; i += TR_LANES) {
             vec_float v[3] = {{0}};
-            for (int k = 0; k < 3; k++)
-                if (array[k])
-                    v[k] = vec_load(array[k] + i);
+            for (int k = 0; k < arrays; k++)
+                v[k] = vec_load(array[k] + i);
             f(&v[0], &v[1], &v[2], vec_load(g + i), u);
-            for (int k = 0; k < 3; k++)
-                if (array[k])
-                    vec_store(array[k] + i, v[k]);
+            for (int k = 0; k < arrays; k++)
+                vec_store(array[k] + i, v[k]);
         }
         if (!tail || padded)
             break;
-        for (int k = 0; k < 3; k++)
-            if (array[k]) {
-                vec_store(pad[k], vec_load_part(array[k] + whole, tail, 0));
-                array[k] = pad[k];
-            }
+        for (int k = 0; k < arrays; k++) {
+            vec_store(pad[k], vec_load_part(array[k] + whole, tail, 0));
+            array[k] = pad[k];
+        }
         vec_store(pad[3], vec_load_part(g + whole, tail, 0));
         g = pad[3];
         begin = 0, whole = TR_LANES;
@@ -54,9 +51,9 @@ TR_INLINE void update_all(float *p, float *first, float *second, const float *g,
     if (tail) {
         int64_t at = end - tail;
         memcpy(p + at, pad[0], (size_t)tail * sizeof(float));
-        if (first)
+        if (arrays > 1)
             memcpy(first + at, pad[1], (size_t)tail * sizeof(float));
-        if (second)
+        if (arrays > 2)
             memcpy(second + at, pad[2], (size_t)tail * sizeof(float));
     }
 }
@@ -91,11 +88,11 @@ static int TR_K(sgd)(const tr_call *c, const tr_worker *w) {
                 .scale = vec_splat((float)hyper[GRADIENT_SCALE])};
     tr_split(w, c->arg[0], 64, &begin, &end);
     if (!velocity)
-        update_all(p, 0, 0, g, begin, end, &u, sgd_step);
+        update_all(1, p, 0, 0, g, begin, end, &u, sgd_step);
     else if (c->flags & 1)
-        update_all(p, velocity, 0, g, begin, end, &u, nesterov_step);
+        update_all(2, p, velocity, 0, g, begin, end, &u, nesterov_step);
     else
-        update_all(p, velocity, 0, g, begin, end, &u, momentum_step);
+        update_all(2, p, velocity, 0, g, begin, end, &u, momentum_step);
     return 0;
 }
 
@@ -131,6 +128,9 @@ static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
                 .epsilon = vec_splat((float)hyper[EPSILON]),
                 .correction = vec_splat((float)(1 / sqrt(1 - pow(hyper[BETA2], hyper[STEP]))))};
     tr_split(w, c->arg[0], 64, &begin, &end);
-    update_all(c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, decoupled ? adamw_step : adam_step);
+    if (decoupled)
+        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, adamw_step);
+    else
+        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, adam_step);
     return 0;
 }

@@ -11,31 +11,22 @@ static int TR_K(random_key)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-TR_INLINE vec_uint high_product(vec_uint a, uint32_t b) {
-    vec_uint high;
-    for (int i = 0; i < TR_LANES; i++)
-        high[i] = (uint32_t)((uint64_t)a[i] * b >> 32);
-    return high;
-}
+enum { PHILOX_BLOCKS = 64 };
 
-/* out[TR_LANES][4] = the four words of TR_LANES blocks in a row. */
-TR_INLINE void philox(uint32_t *out, uint64_t seed, uint64_t block) {
-    vec_uint a, b, c = {0}, d = {0};
-    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-    for (int i = 0; i < TR_LANES; i++) {
-        a[i] = (uint32_t)(block + (uint64_t)i);
-        b[i] = (uint32_t)((block + (uint64_t)i) >> 32);
-    }
-    for (int round = 0; round < 10; round++) {
-        vec_uint high_a = high_product(a, 0xD2511F53), low_a = a * 0xD2511F53;
-        vec_uint high_c = high_product(c, 0xCD9E8D57), low_c = c * 0xCD9E8D57;
-        a = high_c ^ b ^ key0, b = low_c;
-        c = high_a ^ d ^ key1, d = low_a;
-        key0 += 0x9E3779B9, key1 += 0xBB67AE85;
-    }
-    for (int i = 0; i < TR_LANES; i++) {
-        out[4 * i] = a[i], out[4 * i + 1] = b[i];
-        out[4 * i + 2] = c[i], out[4 * i + 3] = d[i];
+/* out[PHILOX_BLOCKS][4] = the words of so many blocks in a row. A plain loop: compilers know how to widen a product. */
+static void philox(uint32_t (*out)[4], uint64_t seed, uint64_t block) {
+    for (int i = 0; i < PHILOX_BLOCKS; i++) {
+        uint64_t index = block + (uint64_t)i;
+        uint32_t a = (uint32_t)index, b = (uint32_t)(index >> 32), c = 0, d = 0;
+        uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
+#pragma GCC unroll 10
+        for (int round = 0; round < 10; round++) {
+            uint64_t p = (uint64_t)a * 0xD2511F53, q = (uint64_t)c * 0xCD9E8D57;
+            a = (uint32_t)(q >> 32) ^ b ^ key0, b = (uint32_t)q;
+            c = (uint32_t)(p >> 32) ^ d ^ key1, d = (uint32_t)p;
+            key0 += 0x9E3779B9, key1 += 0xBB67AE85;
+        }
+        out[i][0] = a, out[i][1] = b, out[i][2] = c, out[i][3] = d;
     }
 }
 
@@ -46,13 +37,14 @@ static int TR_K(dropout)(const tr_call *c, const tr_worker *w) {
     const int64_t *key = c->ptr[2];
     int32_t least = (int32_t)ceil(c->scalar[0] * 0x1p24);
     int64_t begin, end;
-    uint32_t words[4 * TR_LANES] __attribute__((aligned(TR_BYTES)));
-    tr_split(w, c->arg[0], 64, &begin, &end);
-    for (int64_t first = begin; first < end; first += 4 * TR_LANES) {
+    uint32_t words[PHILOX_BLOCKS][4] __attribute__((aligned(TR_BYTES)));
+    tr_split(w, c->arg[0], 4 * PHILOX_BLOCKS, &begin, &end);
+    for (int64_t first = begin; first < end; first += 4 * PHILOX_BLOCKS) {
+        const vec_uint *word = (const vec_uint *)words;
         philox(words, (uint64_t)key[0], ((uint64_t)key[1] + (uint64_t)first) / 4);
-        for (int64_t k = 0, i = first; k < 4 && i < end; k++, i += TR_LANES) {
+        for (int64_t i = first; i < at_most(end, first + 4 * PHILOX_BLOCKS); i += TR_LANES) {
             vec_float v = i + TR_LANES <= end ? vec_load(x + i) : vec_load_part(x + i, end - i, 0);
-            vec_int bits = (vec_int)(((const vec_uint *)words)[k] >> 8);
+            vec_int bits = (vec_int)(*word++ >> 8);
             v = (vec_float)((vec_int)(v / keep) & (bits >= least));
             store_up_to(out, v, i, end);
         }

@@ -1,28 +1,25 @@
 /* Reductions. The order of every sum is fixed by the sizes: chunks of a fixed number of elements, blocks of a fixed number
  * of rows. A worker takes whole chunks; what chunks leave is combined in their order. Single precision is used inside
- * blocks (of 16 additions in a row, or 8 rows added pairwise), double precision between them. */
+ * blocks (no value goes through more than 20 additions there), double precision between them. */
 
 enum {
     CHUNK = 1 << 14,       /* elements that one worker reduces in one go */
     MAX_CHUNKS = 1 << 12,  /* so that partial results fit the shared workspace */
     PANEL = 1 << 10,       /* columns whose double accumulators fit the first cache */
-    BLOCK_ROWS = 8,
+    BLOCK_ROWS = 8,        /* rows that are added before their sum goes to memory */
+    FLOAT_ROWS = 128,      /* rows that are added in single precision */
 };
 
 #define SHARED_DOUBLES (TR_SHARED_BYTES / (int64_t)sizeof(double))
 
-TR_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-TR_INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-TR_INLINE int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
-
 /* The chunk length for n elements: a multiple of every vector length. */
 TR_INLINE int64_t chunk_of(int64_t n) { return at_least(CHUNK, parts(parts(n, MAX_CHUNKS), 64) * 64); }
 
-/* Sums over the contiguous direction. */
+/* Sums over the contiguous direction. `room` elements from x may be read: the rows that follow, as a rule. */
 
-static double sum_of_row(const float *x, int64_t n) {
-    vec_double low = {0}, high = {0};
-    for (int64_t i = 0; i < n;) {
+TR_INLINE double sum_of_row(const float *x, int64_t n, int64_t room) {
+    vec_double total = {0};
+    for (int64_t i = 0;;) {
         int64_t end = at_most(n, i + 64 * TR_LANES);
         vec_float a = {0}, b = {0}, c = {0}, d = {0};
         for (; i + 4 * TR_LANES <= end; i += 4 * TR_LANES) {
@@ -34,13 +31,17 @@ static double sum_of_row(const float *x, int64_t n) {
         for (; i + TR_LANES <= end; i += TR_LANES)
             a += vec_load(x + i);
         if (i < end)
-            b += vec_load_part(x + i, end - i, 0);
-        i = end;
+            b += vec_load_first(x + i, end - i, room - i, 0);
         a = (a + b) + (c + d);
-        low += vec_low(a);
-        high += vec_high(a);
+        if (n <= 64 * TR_LANES)
+            return vec_sum(a);
+        float block[TR_LANES];
+        vec_store(block, a);
+        total += vec_load_widened(block) + vec_load_widened(block + TR_HALF);
+        i = end;
+        if (i == n)
+            return vec_sum_double(total);
     }
-    return vec_sum_double(low + high);
 }
 
 /* Sums over rows. Column accumulators live in slots of TR_LANES columns; the last slot ends at the last column, so it may
@@ -48,26 +49,33 @@ static double sum_of_row(const float *x, int64_t n) {
 
 TR_INLINE int64_t slot_column(int64_t slot, int64_t cols) { return at_most(slot * TR_LANES, cols - TR_LANES); }
 
-TR_INLINE void add_to_slot(double *slot, vec_float v) {
-    vec_store_double(slot, vec_load_double(slot) + vec_low(v));
-    vec_store_double(slot + TR_HALF, vec_load_double(slot + TR_HALF) + vec_high(v));
+/* Adds `count` floats to doubles and clears them. */
+static void flush(double *to, float *from, int64_t count) {
+    for (int64_t i = 0; i < count; i += TR_HALF)
+        vec_store_double(to + i, vec_load_double(to + i) + vec_load_widened(from + i));
+    memset(from, 0, (size_t)count * sizeof(float));
 }
 
-/* slots[parts(cols, TR_LANES)][TR_LANES] = sums of `rows` rows of x; TR_LANES <= cols <= stride. */
-static void sum_rows(double *slots, const float *x, int64_t rows, int64_t stride, int64_t cols) {
-    int64_t count = parts(cols, TR_LANES), r = 0;
+/* slots[parts(cols, TR_LANES)][TR_LANES] = sums of `rows` rows of x; TR_LANES <= cols < 2 * PANEL. Scratch: as many. */
+static void sum_rows(double *slots, float *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+    int64_t count = parts(cols, TR_LANES);
     memset(slots, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
-        for (int64_t s = 0; s < count; s++) {
-            const float *p = x + r * stride + slot_column(s, cols);
-            vec_float a = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
-            p += 4 * stride;
-            vec_float b = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
-            add_to_slot(slots + s * TR_LANES, a + b);
-        }
-    for (; r < rows; r++)
-        for (int64_t s = 0; s < count; s++)
-            add_to_slot(slots + s * TR_LANES, vec_load(x + r * stride + slot_column(s, cols)));
+    memset(scratch, 0, (size_t)(count * TR_LANES) * sizeof(float));
+    for (int64_t r = 0; r < rows;) {
+        int64_t end = at_most(rows, r + FLOAT_ROWS);
+        for (; r + BLOCK_ROWS <= end; r += BLOCK_ROWS)
+            for (int64_t s = 0; s < count; s++) {
+                const float *p = x + r * stride + slot_column(s, cols), *q = p + 4 * stride;
+                vec_float a = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
+                vec_float b = (vec_load(q) + vec_load(q + stride)) + (vec_load(q + 2 * stride) + vec_load(q + 3 * stride));
+                vec_store(scratch + s * TR_LANES, vec_load(scratch + s * TR_LANES) + (a + b));
+            }
+        for (; r < end; r++)
+            for (int64_t s = 0; s < count; s++)
+                vec_store(scratch + s * TR_LANES,
+                          vec_load(scratch + s * TR_LANES) + vec_load(x + r * stride + slot_column(s, cols)));
+        flush(slots, scratch, count * TR_LANES);
+    }
 }
 
 /* Copies slots to columns. */
@@ -85,14 +93,14 @@ TR_INLINE int64_t panel_width(int64_t panel, int64_t cols) {
     return panel + 1 < panels_of(cols) ? PANEL : cols - panel * PANEL;
 }
 
-/* total[cols] = sums of `rows` rows, cols < 2 * PANEL; scratch holds 4 * PANEL doubles. */
+/* total[cols] = sums of `rows` rows, cols < 2 * PANEL; scratch holds 5 * PANEL doubles. */
 static void sum_columns(double *total, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
     double *slots = scratch, *columns = scratch + 2 * PANEL;
     int64_t abreast = at_most(rows_abreast(cols), rows), wide = abreast ? rows / abreast : 0, width = cols * abreast;
     if (width < TR_LANES) /* hardly any elements */
         abreast = 1, wide = 0, width = cols, memset(columns, 0, (size_t)cols * sizeof(double));
     else {
-        sum_rows(slots, x, wide, stride * abreast, width);
+        sum_rows(slots, (float *)(scratch + 4 * PANEL), x, wide, stride * abreast, width);
         columns_of_slots(columns, slots, width);
     }
     for (int64_t j = 0; j < cols; j++) {
@@ -113,7 +121,7 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     const float *x = c->ptr[1];
     int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
     int accumulate = !!(c->flags & TR_ACCUMULATE);
-    double *scratch = w->own, *total = scratch + 4 * PANEL, *partial = w->shared, scale = c->scalar[0];
+    double *scratch = w->own, *total = scratch + 5 * PANEL, *partial = w->shared, scale = c->scalar[0];
     int64_t panels = panels_of(inner), width = at_least(1, at_most(inner, PANEL));
     int64_t rows = inner == 1 ? chunk_of(n) : at_least(CHUNK / width, parts(n, 64));
     rows = parts(rows, BLOCK_ROWS) * BLOCK_ROWS;
@@ -127,7 +135,7 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
         const float *from = x + (o * n + chunk * rows) * inner + column;
         double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
         if (inner == 1)
-            *to = sum_of_row(from, count);
+            *to = sum_of_row(from, count, x + outer * n - from);
         else
             sum_columns(to, scratch, from, count, inner, cols);
         for (int64_t j = 0; chunks == 1 && j < cols; j++)
@@ -146,20 +154,10 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-/* Largest and smallest: no order to keep, NaN beats everything. */
+/* Largest and smallest: no order to keep, NaN beats everything. `least` is what f never chooses over another number. */
 
-typedef vec_float vec_choice(vec_float a, vec_float b);
-
-TR_INLINE float choose_one(float a, float b, vec_choice *f) { return f(vec_splat(a), vec_splat(b))[0]; }
-
-TR_INLINE float extreme_of_row(const float *x, int64_t n, vec_choice *f) {
-    if (n < TR_LANES) {
-        float best = x[0];
-        for (int64_t i = 1; i < n; i++)
-            best = choose_one(best, x[i], f);
-        return best;
-    }
-    vec_float a = vec_load(x + n - TR_LANES), b = a, c = a, d = a;
+TR_INLINE float extreme_of_row(const float *x, int64_t n, int64_t room, float least, vec_choice *f) {
+    vec_float a = vec_splat(least), b = a, c = a, d = a;
     int64_t i = 0;
     for (; i + 4 * TR_LANES <= n; i += 4 * TR_LANES) {
         a = f(a, vec_load(x + i));
@@ -169,32 +167,55 @@ TR_INLINE float extreme_of_row(const float *x, int64_t n, vec_choice *f) {
     }
     for (; i + TR_LANES <= n; i += TR_LANES)
         a = f(a, vec_load(x + i));
-    a = f(f(a, b), f(c, d));
-    float best = a[0];
-    for (int lane = 1; lane < TR_LANES; lane++)
-        best = choose_one(best, a[lane], f);
-    return best;
+    if (i < n)
+        b = f(b, vec_load_first(x + i, n - i, room - i, least));
+    return vec_across(f(f(a, b), f(c, d)), f);
 }
 
-TR_INLINE void extreme_of_columns(float *out, const float *x, int64_t n, int64_t stride, int64_t cols, vec_choice *f) {
-    if (cols < TR_LANES) {
-        for (int64_t j = 0; j < cols; j++) {
-            out[j] = x[j];
-            for (int64_t r = 1; r < n; r++)
-                out[j] = choose_one(out[j], x[r * stride + j], f);
-        }
-        return;
-    }
+/* out[cols] = extremes over rows; TR_LANES <= cols. The last vector overlaps the one before: choosing twice is no harm. */
+TR_INLINE void extreme_of_rows(float *out, const float *x, int64_t rows, int64_t stride, int64_t cols, vec_choice *f) {
+    int64_t r = rows % BLOCK_ROWS ? rows % BLOCK_ROWS : BLOCK_ROWS;
     for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
         const float *p = x + slot_column(s, cols);
         vec_float best = vec_load(p);
-        for (int64_t r = 1; r < n; r++)
-            best = f(best, vec_load(p + r * stride));
+        for (int64_t k = 1; k < r; k++)
+            best = f(best, vec_load(p + k * stride));
         vec_store(out + slot_column(s, cols), best);
+    }
+    for (; r < rows; r += BLOCK_ROWS)
+        for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
+            const float *p = x + r * stride + slot_column(s, cols), *q = p + 4 * stride;
+            float *best = out + slot_column(s, cols);
+            vec_float a = f(f(vec_load(p), vec_load(p + stride)), f(vec_load(p + 2 * stride), vec_load(p + 3 * stride)));
+            vec_float b = f(f(vec_load(q), vec_load(q + stride)), f(vec_load(q + 2 * stride), vec_load(q + 3 * stride)));
+            vec_store(best, f(vec_load(best), f(a, b)));
+        }
+}
+
+TR_INLINE float choose_one(float a, float b, vec_choice *f) { return f(vec_splat(a), vec_splat(b))[0]; }
+
+/* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
+TR_INLINE void extreme_of_columns(float *out, float *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols,
+                                  vec_choice *f) {
+    int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
+    if (abreast == 1 && width >= TR_LANES) {
+        extreme_of_rows(out, x, rows, stride, cols, f);
+        return;
+    }
+    if (width >= TR_LANES)
+        extreme_of_rows(scratch, x, wide, stride * abreast, width, f);
+    else
+        abreast = wide = 1, memcpy(scratch, x, (size_t)cols * sizeof(float));
+    for (int64_t j = 0; j < cols; j++) {
+        out[j] = scratch[j];
+        for (int64_t k = 1; k < abreast; k++)
+            out[j] = choose_one(out[j], scratch[k * cols + j], f);
+        for (int64_t r = wide * abreast; r < rows; r++)
+            out[j] = choose_one(out[j], x[r * stride + j], f);
     }
 }
 
-TR_INLINE int extreme(const tr_call *c, const tr_worker *w, vec_choice *f) {
+TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_choice *f) {
     float *out = c->ptr[0], *partial = w->shared;
     const float *x = c->ptr[1];
     int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
@@ -202,47 +223,41 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, vec_choice *f) {
         int64_t size = chunk_of(n), chunks = parts(n, size);
         tr_split(w, chunks, 1, &begin, &end);
         for (int64_t k = begin; k < end; k++)
-            partial[k] = extreme_of_row(x + k * size, at_most(size, n - k * size), f);
+            partial[k] = extreme_of_row(x + k * size, at_most(size, n - k * size), n - k * size, least, f);
         tr_barrier(w);
         if (w->ith == 0)
-            out[0] = extreme_of_row(partial, chunks, f);
+            out[0] = extreme_of_row(partial, chunks, chunks, least, f);
         return 0;
     }
-    int64_t panels = parts(inner, 64);
+    int64_t panels = panels_of(inner);
     tr_split(w, outer * panels, 1, &begin, &end);
     for (int64_t task = begin; task < end; task++) {
-        int64_t o = task / panels, column = task % panels * 64;
+        int64_t o = task / panels, column = task % panels * PANEL;
         if (inner == 1)
-            out[o] = extreme_of_row(x + o * n, n, f);
+            out[o] = extreme_of_row(x + o * n, n, (outer - o) * n, least, f);
         else
-            extreme_of_columns(out + o * inner + column, x + o * n * inner + column, n, inner,
-                               at_most(64, inner - column), f);
+            extreme_of_columns(out + o * inner + column, w->own, x + o * n * inner + column, n, inner,
+                               panel_width(task % panels, inner), f);
     }
     return 0;
 }
 
-static int TR_K(max)(const tr_call *c, const tr_worker *w) { return extreme(c, w, vec_max); }
-static int TR_K(min)(const tr_call *c, const tr_worker *w) { return extreme(c, w, vec_min); }
+static int TR_K(max)(const tr_call *c, const tr_worker *w) { return extreme(c, w, -INFINITY, vec_max); }
+static int TR_K(min)(const tr_call *c, const tr_worker *w) { return extreme(c, w, INFINITY, vec_min); }
 
-/* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its place. */
-static int64_t argmax_of_row(const float *x, int64_t n) {
-    int64_t i = 0;
-    if (n < 2 * TR_LANES) {
-        int64_t best = 0;
-        for (i = 1; i < n && x[best] == x[best]; i++)
-            if (x[i] > x[best] || x[i] != x[i])
-                best = i;
-        return best;
+/* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its place: the
+ * first vector that holds it, and there the least lane. */
+TR_INLINE int64_t argmax_of_row(const float *x, int64_t n, int64_t room) {
+    float most = extreme_of_row(x, n, room, -INFINITY, vec_max);
+    vec_float lane;
+    for (int i = 0; i < TR_LANES; i++)
+        lane[i] = (float)i;
+    for (int64_t i = 0;; i += TR_LANES) {
+        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_first(x + i, n - i, room - i, -INFINITY);
+        vec_int found = (v == most) | (v != v);
+        if (i + TR_LANES >= n || vec_any(found)) /* the last vector must hold it if none before did */
+            return i + (int64_t)vec_across(vec_select(found, lane, vec_splat(TR_LANES)), vec_lesser);
     }
-    vec_float most = vec_splat(extreme_of_row(x, n, vec_max));
-    for (; i + TR_LANES <= n; i += TR_LANES) {
-        vec_float v = vec_load(x + i);
-        if (vec_any((v == most) | (v != v)))
-            break;
-    }
-    while (i < n && x[i] != most[0] && x[i] == x[i])
-        i++;
-    return i;
 }
 
 static int TR_K(argmax)(const tr_call *c, const tr_worker *w) {
@@ -250,7 +265,7 @@ static int TR_K(argmax)(const tr_call *c, const tr_worker *w) {
     const float *x = c->ptr[1];
     tr_split(w, c->arg[0], 8, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        out[r] = argmax_of_row(x + r * cols, cols);
+        out[r] = argmax_of_row(x + r * cols, cols, (c->arg[0] - r) * cols);
     return 0;
 }
 
@@ -261,7 +276,7 @@ static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
     int64_t rows = c->arg[0], cols = c->arg[1], *right = w->shared, begin, end, count = 0;
     tr_split(w, rows, 8, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        count += argmax_of_row(x + r * cols, cols) == label[r];
+        count += argmax_of_row(x + r * cols, cols, (rows - r) * cols) == label[r];
     right[w->ith] = count;
     tr_barrier(w);
     if (w->ith)
@@ -272,33 +287,33 @@ static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-static double dot_of(const float *a, const float *b, int64_t n) {
-    vec_double low = {0}, high = {0}, low2 = {0}, high2 = {0};
-    int64_t i = 0;
-    for (; i + 2 * TR_LANES <= n; i += 2 * TR_LANES) {
-        vec_float x = vec_load(a + i), y = vec_load(b + i);
-        vec_float x2 = vec_load(a + i + TR_LANES), y2 = vec_load(b + i + TR_LANES);
-        low += vec_low(x) * vec_low(y);
-        high += vec_high(x) * vec_high(y);
-        low2 += vec_low(x2) * vec_low(y2);
-        high2 += vec_high(x2) * vec_high(y2);
+/* The tail goes round the same loop, padded. With a == b the compiler loads and widens once: `same` is a constant. */
+TR_INLINE double dot_of(const float *a, const float *b, int64_t n, int same) {
+    enum { STEP = 2 * TR_LANES };
+    vec_double sum[4] = {{0}};
+    float pad_a[STEP] = {0}, pad_b[STEP] = {0};
+    int64_t tail = n % STEP, whole = n - tail;
+    for (int padded = 0;; padded = 1) {
+        for (int64_t i = 0; i < whole; i += STEP)
+            for (int k = 0; k < 4; k++) {
+                vec_double x = vec_load_widened(a + i + k * TR_HALF);
+                sum[k] += x * (same ? x : vec_load_widened(b + i + k * TR_HALF));
+            }
+        if (padded || !tail)
+            return vec_sum_double((sum[0] + sum[1]) + (sum[2] + sum[3]));
+        a = memcpy(pad_a, a + whole, (size_t)tail * sizeof(float));
+        b = same ? a : memcpy(pad_b, b + whole, (size_t)tail * sizeof(float));
+        whole = STEP;
     }
-    for (; i < n; i += TR_LANES) {
-        vec_float x = vec_load_part(a + i, at_most(TR_LANES, n - i), 0);
-        vec_float y = vec_load_part(b + i, at_most(TR_LANES, n - i), 0);
-        low += vec_low(x) * vec_low(y);
-        high += vec_high(x) * vec_high(y);
-    }
-    return vec_sum_double((low + low2) + (high + high2));
 }
 
 /* The dot product in double precision; every worker returns the same value. */
-TR_INLINE double dot_in_chunks(const float *a, const float *b, int64_t n, const tr_worker *w) {
+TR_INLINE double dot_in_chunks(const float *a, const float *b, int64_t n, const tr_worker *w, int same) {
     int64_t size = chunk_of(n), chunks = parts(n, size), begin, end;
     double *partial = w->shared, sum = 0;
     tr_split(w, chunks, 1, &begin, &end);
     for (int64_t k = begin; k < end; k++)
-        partial[k] = dot_of(a + k * size, b + k * size, at_most(size, n - k * size));
+        partial[k] = dot_of(a + k * size, b + k * size, at_most(size, n - k * size), same);
     tr_barrier(w);
     for (int64_t k = 0; k < chunks; k++)
         sum += partial[k];
@@ -307,7 +322,7 @@ TR_INLINE double dot_in_chunks(const float *a, const float *b, int64_t n, const 
 
 /* Adds to its output, so that a list of calls gives the squared norm of many arrays. */
 static int TR_K(sum_squares)(const tr_call *c, const tr_worker *w) {
-    double sum = dot_in_chunks(c->ptr[1], c->ptr[1], c->arg[0], w);
+    double sum = dot_in_chunks(c->ptr[1], c->ptr[1], c->arg[0], w, 1);
     if (w->ith == 0)
         *(double *)c->ptr[0] += sum;
     return 0;

@@ -1,74 +1,88 @@
 /* Softmax and its cross-entropy over the rows of a matrix. The largest value of a row is subtracted first, so no exponential
- * overflows; lanes past the end of a row hold -inf, whose exponential is 0. */
+ * overflows; lanes past the end of a row hold -inf, whose exponential is 0. That largest value may or may not be NaN if
+ * the row holds one: the sum is in any case.
+ *
+ * Rows are worked in order, so the last vector of one may be read and written whole, past its end into the next row, which
+ * comes later: `room` says how many elements from the start of a row may be touched. Only where the room ends, or where
+ * the output is the input, parts of vectors are copied. */
 
-TR_INLINE vec_float load_or_lowest(const float *x, int64_t i, int64_t n) {
-    return i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, -INFINITY);
+TR_INLINE vec_float load_of_row(const float *x, int64_t i, int64_t n, int64_t room) {
+    return i + TR_LANES <= n ? vec_load(x + i) : vec_load_first(x + i, n - i, room - i, -INFINITY);
 }
 
-TR_INLINE void store_up_to(float *out, vec_float v, int64_t i, int64_t n) {
-    if (i + TR_LANES <= n)
+/* The first `room` - i elements of out + i, at most a vector. */
+TR_INLINE void store_up_to(float *out, vec_float v, int64_t i, int64_t room) {
+    if (i + TR_LANES <= room)
         vec_store(out + i, v);
     else
-        vec_store_part(out + i, v, n - i);
+        vec_store_part(out + i, v, room - i);
 }
 
-TR_INLINE float largest_of_row(const float *x, int64_t n) {
-    vec_float most = load_or_lowest(x, 0, n);
-    for (int64_t i = TR_LANES; i < n; i += TR_LANES)
-        most = vec_max(most, load_or_lowest(x, i, n));
-    return vec_max_across(most);
-}
-
-/* out = e^(x - shift), unless out is NULL; returns the sum, in double precision every 64 vectors. */
-TR_INLINE double exponentials(float *out, const float *x, int64_t n, float shift) {
-    vec_double total = {0};
+/* out = e^(x - shift), unless out is NULL; returns the sum. Up to 64 vectors are summed in single precision. */
+TR_INLINE float exponentials(float *out, const float *x, int64_t n, int64_t room, int64_t room_out, float shift) {
+    double total = 0;
     for (int64_t i = 0; i < n;) {
         vec_float sum = {0};
         for (int64_t end = at_most(n, i + 64 * TR_LANES); i < end; i += TR_LANES) {
-            vec_float e = vec_exp_negative(load_or_lowest(x, i, n) - shift);
+            vec_float e = vec_exp_negative(load_of_row(x, i, n, room) - shift);
             sum += e;
             if (out)
-                store_up_to(out, e, i, n);
+                store_up_to(out, e, i, room_out);
         }
-        total += vec_low(sum) + vec_high(sum);
+        total += vec_sum(sum);
     }
-    return vec_sum_double(total);
+    return (float)total;
 }
 
-TR_INLINE void scale_row(float *out, int64_t n, float scale) {
+/* Softmax of one row; gives its largest element and the sum of e^(x - largest). */
+TR_INLINE void softmax_row(float *out, const float *x, int64_t n, int64_t room, int64_t room_out, float *most,
+                           float *sum) {
+    if (n <= TR_LANES) { /* all in one register */
+        vec_float v = load_of_row(x, 0, n, room);
+        *most = vec_across(v, vec_greater);
+        v = vec_exp_negative(v - *most);
+        *sum = vec_sum(v);
+        store_up_to(out, v * (1 / *sum), 0, room_out);
+        return;
+    }
+    *most = extreme_of_row(x, n, room, -INFINITY, vec_greater);
+    *sum = exponentials(out, x, n, room, room_out, *most);
+    float scale = 1 / *sum;
     for (int64_t i = 0; i < n; i += TR_LANES)
-        store_up_to(out, load_or_lowest(out, i, n) * scale, i, n);
-}
-
-/* Softmax of one row; returns the logarithm of the sum of its exponentials. */
-TR_INLINE double softmax_row(float *out, const float *x, int64_t n) {
-    float most = largest_of_row(x, n);
-    double sum = exponentials(out, x, n, most);
-    scale_row(out, n, (float)(1 / sum));
-    return (double)most + vec_log(vec_splat((float)sum))[0];
+        store_up_to(out, load_of_row(out, i, n, room_out) * scale, i, room_out);
 }
 
 static int TR_K(softmax)(const tr_call *c, const tr_worker *w) {
-    float *out = c->ptr[0];
+    float *out = c->ptr[0], most, sum;
     const float *x = c->ptr[1];
-    int64_t cols = c->arg[1], begin, end;
-    tr_split(w, cols ? c->arg[0] : 0, 1, &begin, &end);
+    int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
+    tr_split(w, cols ? rows : 0, 1, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        softmax_row(out + r * cols, x + r * cols, cols);
+        softmax_row(out + r * cols, x + r * cols, cols, (rows - r) * cols, out == x ? cols : (end - r) * cols, &most,
+                    &sum);
     return 0;
 }
 
+/* TR_LANES rows share one logarithm. */
 static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *x = c->ptr[1];
-    int64_t cols = c->arg[1], begin, end;
-    tr_split(w, cols ? c->arg[0] : 0, 1, &begin, &end);
-    for (int64_t r = begin; r < end; r++) {
-        const float *row = x + r * cols;
-        float most = largest_of_row(row, cols);
-        vec_float log_sum = vec_log(vec_splat((float)exponentials(0, row, cols, most)));
-        for (int64_t i = 0; i < cols; i += TR_LANES)
-            store_up_to(out + r * cols, (load_or_lowest(row, i, cols) - most) - log_sum, i, cols);
+    int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
+    tr_split(w, cols ? rows : 0, 1, &begin, &end);
+    for (int64_t first = begin; first < end; first += TR_LANES) {
+        float most[TR_LANES], sum[TR_LANES] = {0};
+        int64_t last = at_most(end, first + TR_LANES);
+        for (int64_t r = first; r < last; r++) {
+            const float *row = x + r * cols;
+            most[r - first] = extreme_of_row(row, cols, (rows - r) * cols, -INFINITY, vec_greater);
+            sum[r - first] = exponentials(0, row, cols, (rows - r) * cols, 0, most[r - first]);
+        }
+        vec_store(sum, vec_log(vec_load(sum)));
+        for (int64_t r = first; r < last; r++)
+            for (int64_t i = 0; i < cols; i += TR_LANES)
+                store_up_to(out + r * cols,
+                            (load_of_row(x + r * cols, i, cols, (rows - r) * cols) - most[r - first]) - sum[r - first], i,
+                            out == x ? cols : (end - r) * cols);
     }
     return 0;
 }
@@ -76,22 +90,32 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
 /* loss[1] = mean over rows of log(sum of e^logits) - logits[label], and the probabilities for the gradient. Rows are
  * summed in chunks whose number depends on the sizes only. A label out of range (check_labels) makes the loss NaN. */
 static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
-    float *loss = c->ptr[0], *probability = c->ptr[1];
+    float *loss = c->ptr[0], *out = c->ptr[1];
     const float *logits = c->ptr[2];
     const int64_t *label = c->ptr[3];
     int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
-    int64_t size = at_least(at_least(1, CHUNK / at_least(cols, 1) / 16), parts(rows, MAX_CHUNKS));
+    int64_t size = at_least(at_least(TR_LANES, 1024 / at_least(cols, 1)), parts(rows, MAX_CHUNKS));
     int64_t chunks = parts(rows, size);
     double *partial = w->shared, total = 0;
     tr_split(w, chunks, 1, &begin, &end);
-    for (int64_t k = begin; k < end; k++) {
-        double sum = 0;
-        for (int64_t r = k * size; r < at_most(rows, (k + 1) * size); r++) {
-            const float *row = logits + r * cols;
-            double log_sum = softmax_row(probability + r * cols, row, cols);
-            sum += log_sum - (label[r] >= 0 && label[r] < cols ? row[label[r]] : NAN);
+    for (int64_t k = begin, stop = at_most(rows, end * size); k < end; k++) {
+        partial[k] = 0;
+        for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last;) {
+            float most, sum[TR_LANES] = {0};
+            int lanes = 0;
+            double above = 0; /* the largest logit over that of the label */
+            for (; r < last && lanes < TR_LANES; r++, lanes++) {
+                const float *row = logits + r * cols;
+                float of_label = label[r] >= 0 && label[r] < cols ? row[label[r]] : NAN;
+                softmax_row(out + r * cols, row, cols, (rows - r) * cols, out == logits ? cols : (stop - r) * cols, &most,
+                            &sum[lanes]);
+                above += (double)most - of_label;
+            }
+            vec_store(sum, vec_log(vec_load(sum)));
+            for (int i = 0; i < lanes; i++)
+                above += sum[i];
+            partial[k] += above;
         }
-        partial[k] = sum;
     }
     tr_barrier(w);
     if (w->ith)
@@ -115,7 +139,7 @@ static int TR_K(softmax_cross_entropy_grad)(const tr_call *c, const tr_worker *w
         for (int64_t r = first; r < last; r++)
             of_label[r - first] = label[r] >= 0 && label[r] < cols ? probability[r * cols + label[r]] : 0;
         for (int64_t i = 0; i < n; i += TR_LANES)
-            store_up_to(out + first * cols, load_or_lowest(probability + first * cols, i, n) * scale, i, n);
+            store_up_to(out + first * cols, load_of_row(probability + first * cols, i, n, n) * scale, i, n);
         for (int64_t r = first; r < last; r++)
             if (label[r] >= 0 && label[r] < cols)
                 out[r * cols + label[r]] = (of_label[r - first] - 1.0f) * scale;

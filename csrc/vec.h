@@ -23,11 +23,9 @@ typedef TR_VECTOR(float, TR_BYTES) vec_float;
 typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
 typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
 typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
-typedef TR_VECTOR(float, TR_BYTES / 2) vec_half;
 
 /* The same in memory: at any address of an element, whatever type the object there has. */
 typedef TR_MEMORY(float, TR_BYTES, 4) vec_float_memory;
-typedef TR_MEMORY(float, TR_BYTES / 2, 4) vec_half_memory;
 typedef TR_MEMORY(double, TR_BYTES, 8) vec_double_memory;
 typedef TR_MEMORY(int8_t, TR_LANES, 1) vec_bool_memory;
 
@@ -48,7 +46,39 @@ TR_INLINE vec_float vec_load_part(const float *p, int64_t count, float padding) 
     return v;
 }
 
+/* Mask of the first `count` lanes. */
+TR_INLINE vec_int vec_first(int64_t count) {
+    vec_int lane;
+    for (int i = 0; i < TR_LANES; i++)
+        lane[i] = i;
+    return lane < (int32_t)count;
+}
+
 TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
+
+/* The same where `room` >= count elements may be read: no copy if a whole vector may. */
+TR_INLINE vec_float vec_load_first(const float *p, int64_t count, int64_t room, float padding) {
+    if (room < TR_LANES)
+        return vec_load_part(p, count, padding);
+    vec_int mask = vec_first(count);
+    return (vec_float)(((vec_int)vec_load(p) & mask) | ((vec_int)vec_splat(padding) & ~mask));
+}
+
+/* TR_HALF floats as doubles. Straight from memory it is one instruction, from a register it would be many. */
+TR_INLINE vec_double vec_load_widened(const float *p) {
+    vec_double v;
+    for (int i = 0; i < TR_HALF; i++)
+        v[i] = (double)p[i];
+    return v;
+}
+
+/* TR_LANES bools as a mask. */
+TR_INLINE vec_int vec_load_mask(const char *p) {
+    vec_int v;
+    for (int i = 0; i < TR_LANES; i++)
+        v[i] = p[i];
+    return v != 0;
+}
 
 /* A store that does not read the line into the cache first; p is aligned to TR_BYTES. Ends with vec_stream_end. */
 TR_INLINE void vec_stream(float *p, vec_float v) {
@@ -138,25 +168,31 @@ TR_INLINE double vec_sum_double(vec_double v) {
     return v[0];
 }
 
-TR_INLINE float vec_max_across(vec_float v) {
-    float most = v[0];
-    for (int i = 1; i < TR_LANES; i++)
-        most = v[i] > most || v[i] != v[i] ? v[i] : most;
-    return most;
+/* Lane i of the result is lane (i + by) mod TR_LANES of v. */
+TR_INLINE vec_float vec_rotate(vec_float v, int by) {
+#ifdef __clang__
+    vec_float w;
+    for (int i = 0; i < TR_LANES; i++)
+        w[i] = v[(i + by) % TR_LANES];
+    return w;
+#else
+    vec_int lane;
+    for (int i = 0; i < TR_LANES; i++)
+        lane[i] = i;
+    return __builtin_shuffle(v, (lane + by) & (TR_LANES - 1));
+#endif
 }
 
-/* Doubles: TR_LANES floats are two vectors of them. */
+typedef vec_float vec_choice(vec_float a, vec_float b);
 
-TR_INLINE vec_double vec_low(vec_float v) {
-    vec_half half;
-    memcpy(&half, &v, sizeof half);
-    return __builtin_convertvector(half, vec_double);
-}
-
-TR_INLINE vec_double vec_high(vec_float v) {
-    vec_half half;
-    memcpy(&half, (const char *)&v + sizeof half, sizeof half);
-    return __builtin_convertvector(half, vec_double);
+/* What is left when f (vec_max or vec_min) has chosen among all lanes. */
+TR_INLINE float vec_across(vec_float v, vec_choice *f) {
+    if (TR_LANES > 8)
+        v = f(v, vec_rotate(v, TR_LANES / 2));
+    if (TR_LANES > 4)
+        v = f(v, vec_rotate(v, 4));
+    v = f(v, vec_rotate(v, 2));
+    return f(v, vec_rotate(v, 1))[0];
 }
 
 /* Elementary functions.

@@ -183,5 +183,5 @@ def test_values_that_are_not_finite_are_not_judged():
 
 
 def test_audit_takes_three_values():
-    with pytest.raises(tr.errors.ArgumentError, match='audit is True, False or "full"; got \'all\''):
+    with pytest.raises(tr.errors.ArgumentError, match="audit is True, False or \"full\"; got 'all'"):
         tr.Graph(residual()[0]).trace(audit="all")

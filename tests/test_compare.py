@@ -76,3 +76,22 @@ def test_values_that_are_not_finite_are_named():
     x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
     c = tr.compare(a=tr.Graph(tr.sum(tr.log(x) * 2.0)).trace())
     assert c.sentences == ["a: values are not finite from log on (1 NaN, 0 Inf)."]
+
+
+def test_polynomial_growth_is_told_from_a_rate():
+    from tinyres.nn import blocks
+    from tinyres.study.nets import stack
+
+    (x, y), _ = tr.data.load_digits()
+    flows, stories = {}, {}
+    for name in ("preact", "preact_plain"):
+        tr.manual_seed(0)
+        model = stack(blocks.PRESETS[name], 16, 32, 64, 10)
+        model.compile(loss="sparse_categorical_crossentropy")
+        c = tr.compare(**{name: model.graph(x[:64], y[:64]).trace()})
+        flows[name], (stories[name],) = c.flows[0], c.sentences
+    assert 0.4 < flows["preact"].power < 2
+    assert f"over 16 blocks, about L^{flows['preact'].power:.1f}: polynomial, harmless" in stories["preact"]
+    assert flows["preact_plain"].power is None
+    assert flows["preact_plain"].rate == pytest.approx(2**0.5, rel=0.1)
+    assert f"(x {flows['preact_plain'].rate:.2f} per block, growing)" in stories["preact_plain"]

@@ -403,7 +403,7 @@ def test_a_gradient_penalty_trains() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: tr.grad(x.sum(), x), ArgumentError, r"\[grad\] the second argument is a list of Tensors"),
+        (lambda x: tr.grad(x.sum(), x), ArgumentError, r"\[grad\] xs must be a list of Tensors"),
         (lambda x: tr.grad(x.sum(), [tr.tensor([1.0])]), GradientError, r"xs\[0\] of shape \(1,\) does not"),
         (lambda x: x.backward(), ShapeError, r"\[backward\] a gradient starts from one number; got shape \(2,\)"),
         (lambda x: x.detach().sum().backward(), GradientError, r"nothing that led to this Tensor"),

@@ -68,15 +68,24 @@ DATA_ERRORS = [
     (X.astype(complex), Y, DTypeError, "x must be real numbers; got complex128 of shape (12, 4); convert it first"),
     (X.astype(str), Y, DTypeError, "x must be numbers; got strings"),
     (np.array([{}] * 12), Y, DTypeError, "x must be real numbers; got object of shape (12,)"),
-    (X, np.array(["cat", "dog", "cow"] * 4), DTypeError, "y must be numbers; got strings ('cat', ...); "
-     "number them with classes, y = np.unique(y, return_inverse=True)"),
+    (
+        X,
+        np.array(["cat", "dog", "cow"] * 4),
+        DTypeError,
+        "y must be numbers; got strings ('cat', ...); number them with classes, y = np.unique(y, return_inverse=True)",
+    ),
     (X, np.array(["cat", "dog", "cow"] * 4, object), DTypeError, "y must be numbers; got strings ('cat', ...);"),
     (X, np.where(Y == 1, np.nan, Y), ArgumentError, "y must be finite; got 4 NaN or infinite value(s), the first is"),
     (X, Y + 1, ArgumentError, "labels lie in 0..3 - 1, one for each output of the model; got 1 to 3; number"),
     (X, Y - 1, ArgumentError, "labels lie in 0..3 - 1, one for each output of the model; got -1 to 1; number"),
     (X, Y + 0.5, DTypeError, 'labels are whole numbers; got 0.5; for a regression use loss="mse"'),
-    (X, np.eye(3)[Y], ShapeError, "labels have the shape (samples,); got y of shape (12, 3); for one-hot targets use "
-     'loss="categorical_crossentropy", or y.argmax(axis=-1)'),
+    (
+        X,
+        np.eye(3)[Y],
+        ShapeError,
+        "labels have the shape (samples,); got y of shape (12, 3); for one-hot targets use "
+        'loss="categorical_crossentropy", or y.argmax(axis=-1)',
+    ),
     (X, X, ShapeError, "labels have the shape (samples,); got y of shape (12, 4); give one integer per sample"),
     ({"pixels": X}, Y, ArgumentError, "a dict of inputs has the keys ['input']; got ['pixels']; rename them"),
 ]
@@ -131,7 +140,7 @@ OPTION_ERRORS = [
     ({"epochs": -1}, "[fit] epochs is an integer >= 0; got -1"),
     ({"initial_epoch": -1}, "[fit] initial_epoch is an integer >= 0; got -1"),
     ({"watch": -1}, "[fit] watch is an integer >= 0; got -1"),
-    ({"verbose": "loud"}, '[fit] verbose is "auto", 0 (nothing), 1 (bar) or 2 (lines); got \'loud\'; choose one'),
+    ({"verbose": "loud"}, "[fit] verbose is \"auto\", 0 (nothing), 1 (bar) or 2 (lines); got 'loud'; choose one"),
     ({"validation_split": 1.0}, "[fit] validation_split is a fraction, 0 <= fraction < 1; got 1.0"),
     ({"validation_split": NAN}, "[fit] validation_split is a fraction, 0 <= fraction < 1; got nan"),
     ({"validation_split": 0.99}, "[fit] validation_split=0.99 of 12 sample(s) leaves 0 to train on and 12 to validate"),
@@ -363,8 +372,21 @@ anything = st.one_of(
 
 
 @fuzz
-@given(name=st.sampled_from(["batch_size", "epochs", "initial_epoch", "watch", "verbose", "validation_split",
-                             "validation_data", "callbacks"]), value=anything)
+@given(
+    name=st.sampled_from(
+        [
+            "batch_size",
+            "epochs",
+            "initial_epoch",
+            "watch",
+            "verbose",
+            "validation_split",
+            "validation_data",
+            "callbacks",
+        ]
+    ),
+    value=anything,
+)
 def test_fuzz_options(shared, name, value):
     assume(not (name == "verbose" and type(value) is int and value in (1, 2)))
     before = everything(shared)

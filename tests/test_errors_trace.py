@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_nets import residual
 
 import tinyres as tr
@@ -170,6 +172,43 @@ def test_files_that_lack_a_part(trace, tmp_path, part):
     path.write_text(json.dumps(data))
     with pytest.raises(FileError, match="damaged or not a trace"):
         tr.Trace.load(path)
+
+
+def places(data, path=()):
+    """Every place in a JSON value."""
+    yield path
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+@pytest.fixture(scope="module")
+def saved(trace, tmp_path_factory):
+    path = tmp_path_factory.mktemp("fuzz") / "t.json"
+    trace.save(path)
+    content = path.read_text()
+    return path, content, list(places(json.loads(content)))[1:]
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_files_with_a_wrong_value_somewhere_load_or_are_refused(saved, data):
+    path, content, everywhere = saved
+    spoiled = json.loads(content)
+    *way, last = data.draw(st.sampled_from(everywhere))
+    inner = spoiled
+    for key in way:
+        inner = inner[key]
+    inner[last] = data.draw(st.sampled_from([None, -1, 10**9, 0.5, "x", "", [], {}, True, [1], {"number": "nan"}]))
+    path.write_text(json.dumps(spoiled))
+    try:
+        loaded = tr.Trace.load(path)
+    except FileError as error:
+        assert "damaged or not a trace" in str(error) or "something else" in str(error) or "upgrade" in str(error)
+    else:
+        assert str(loaded)
+        for level in ("block", "layer", "edge", "parameter"):
+            assert len(loaded.table(level).splitlines()) == len(loaded.rows(level)) + 1
 
 
 def test_a_save_that_fails_leaves_the_old_file(trace, tmp_path):

@@ -65,7 +65,7 @@ def operators():
     x = tr.tanh(x) - np.array([0.0, 1.0, -np.inf, 3.0])
     x = x[:, 1:] * x[:, None, :3].reshape(-1, 3)
     x = tr.clip(x, -1.0, 1.0)
-    x = tr.concatenate([x, x ** 2.0], axis=-1)
+    x = tr.concatenate([x, x**2.0], axis=-1)
     return tr.Model([a, b], [layers.Dense(2)(x), x])
 
 

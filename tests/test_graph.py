@@ -21,7 +21,8 @@ def test_the_equation_on_scalars():
     fork = trace.fork("x")
     assert trace["x"].grad_norm == pytest.approx(7.26)
     assert {(e.kind, round(e.grad_norm, 9), round(e.share, 6)) for e in fork.edges} == {
-        ("skip", 6.6, 0.909091), ("branch", 0.66, 0.090909),
+        ("skip", 6.6, 0.909091),
+        ("branch", 0.66, 0.090909),
     }
     assert fork.join == "add" and trace.fork("block0") is fork and trace.fork(0) is fork
 
@@ -53,13 +54,14 @@ def test_inputs_have_gradients_though_training_skips_them():
     trace = tr.Graph(loss).trace(arrays=True)
     fork = trace.fork("input")
     assert [(e.dst, e.kind) for e in fork.edges] == [
-        ("block0/dense_without_bias", "branch"), ("block0/add", "skip"),
+        ("block0/dense_without_bias", "branch"),
+        ("block0/add", "skip"),
     ]
     assert trace["input"].grad_norm > 0
     assert sum(e.share for e in fork.edges) == pytest.approx(1)
     branch, skip = fork.edges
     assert skip.grad_norm == pytest.approx(trace["block0/add"].grad_norm)
-    cross = (skip.share - skip.grad_norm**2 / trace["input"].grad_norm**2) * trace["input"].grad_norm**2
+    cross = (skip.share - skip.grad_norm**2 / trace["input"].grad_norm ** 2) * trace["input"].grad_norm ** 2
     assert trace["input"].grad_norm ** 2 == pytest.approx(skip.grad_norm**2 + branch.grad_norm**2 + 2 * cross)
     assert skip.cosine == pytest.approx(skip.share * trace["input"].grad_norm / skip.grad_norm)
 
@@ -72,8 +74,12 @@ def test_layer_calls_are_nodes():
         h = layers.Add(name="add")([norm(dense(x), training=True), x])
     trace = tr.Graph(tr.mean(tr.square(h))).trace()
     assert [(n.name, n.op) for n in trace.nodes] == [
-        ("input", "leaf"), ("block0/dense", "Dense"), ("block0/norm", "BatchNormalization"), ("block0/add", "Add"),
-        ("square", "square"), ("mean", "mean"),
+        ("input", "leaf"),
+        ("block0/dense", "Dense"),
+        ("block0/norm", "BatchNormalization"),
+        ("block0/add", "Add"),
+        ("square", "square"),
+        ("mean", "mean"),
     ]
     assert list(trace["block0/dense"].params) == ["kernel", "bias"]
     assert trace["block0/dense"].params["kernel"] is trace["block0/dense/kernel"]
@@ -176,7 +182,8 @@ def test_weights_that_are_computed_count_as_weights():
     trace = tr.Graph(tr.sum(tr.square(h))).trace()
     assert trace.blocks[0].input.name == "input"
     assert [(e.dst, e.kind) for e in trace.fork("block0").edges] == [
-        ("block0/dense_without_bias", "branch"), ("block0/add", "skip"),
+        ("block0/dense_without_bias", "branch"),
+        ("block0/add", "skip"),
     ]
 
 
@@ -407,3 +414,20 @@ def test_ambiguous_forks_say_so():
     assert note(x * tr.tanh(w * x)) == "the ways meet in a product, mul_1: each scales the gradient of the other"
     two_losses = tr.Graph(tr.sum(x) + tr.mean(tr.square(x))).trace()
     assert two_losses.fork("x").note == "no edge is the skip: the ways meet only at the loss"
+
+
+def test_a_long_skip_belongs_to_the_block_where_it_joins():
+    w = Weights()
+    x = tr.tensor(w.rng.normal(size=(4, 8)), requires_grad=True, name="input")
+    with tr.name_scope("encoder"):
+        e = tr.relu(tr.dense(x, w("kernel_1", 8, 8)))
+    with tr.name_scope("middle"):
+        m = tr.relu(tr.dense(e, w("kernel_2", 8, 8)))
+    with tr.name_scope("decoder"):
+        d = tr.concatenate([m, e], axis=1)
+    trace = tr.Graph(tr.sum(tr.square(d))).trace()
+    encoder, middle, decoder = trace.blocks
+    assert (encoder.skip, middle.skip) == (None, None)
+    assert decoder.input.name == decoder.fork.node == "encoder/relu"
+    assert decoder.strength == pytest.approx(trace["middle/relu"].value_norm / trace["encoder/relu"].value_norm)
+    assert decoder.skip + decoder.branch == pytest.approx(1)

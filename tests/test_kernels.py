@@ -58,7 +58,9 @@ class Placed:
         assert (around == 0xFF).all(), f"{what} wrote outside its operand"
 
 
-def run_native(case: Case, exact: bool = False, in_place: bool = False, repeat: int = 1) -> tuple[list[Array | None], bool]:
+def run_native(
+    case: Case, exact: bool = False, in_place: bool = False, repeat: int = 1
+) -> tuple[list[Array | None], bool]:
     """The outputs after the call, and whether its value check failed."""
     record = KERNELS[case.kernel]
     operands = [None if array is None else Placed(array, exact) for array in [*case.outs, *case.ins]]

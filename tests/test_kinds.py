@@ -10,7 +10,7 @@ from tinyres.graph.kinds import Shape, classify, immediate_post_dominators
 
 
 def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str = ""):
-    """"x>a b; a>b" with nodes in order of first mention, last the loss -> {(src, dst): kind}, {fork: join}."""
+    """ "x>a b; a>b" with nodes in order of first mention, last the loss -> {(src, dst): kind}, {fork: join}."""
     pairs = []
     for part in text.split(";"):
         source, targets = part.split(">")
@@ -57,9 +57,7 @@ def test_projection_shortcut_is_the_skip():
 
 
 def test_nested_blocks():
-    kinds, forks = graph(
-        "x>outer d1; d1>inner d2; d2>inner; inner>d3; d3>outer; outer>loss", parametric="d1 d2 d3"
-    )
+    kinds, forks = graph("x>outer d1; d1>inner d2; d2>inner; inner>d3; d3>outer; outer>loss", parametric="d1 d2 d3")
     assert forks == {"x": "outer", "d1": "inner"}
     assert (kinds["x", "outer"], kinds["x", "d1"]) == ("skip", "branch")
     assert (kinds["d1", "inner"], kinds["d1", "d2"]) == ("skip", "branch")
@@ -77,9 +75,7 @@ def test_skip_over_a_skip():
 
 
 def test_dense_skips():
-    kinds, forks = graph(
-        "x>d1 c1 c2; d1>c1; c1>d2; d2>c2; c2>loss", parametric="d1 d2"
-    )
+    kinds, forks = graph("x>d1 c1 c2; d1>c1; c1>d2; d2>c2; c2>loss", parametric="d1 d2")
     assert forks == {"x": "c2"}
     assert kinds["x", "c2"] == "skip"
     assert kinds["x", "d1"] == kinds["x", "c1"] == "branch"

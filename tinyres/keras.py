@@ -1,4 +1,4 @@
-"""Keras' names, for a tutorial whose two import lines are changed: `import tinyres as tf`, `from tinyres import layers`."""
+"""Keras' names, for a tutorial whose import lines become `import tinyres as tf` and `from tinyres import layers`."""
 
 from __future__ import annotations
 

@@ -58,9 +58,7 @@ def _mode_size(mode: int, rows: int, cols: int) -> int:
     return (rows * cols, cols, rows, 1)[mode]
 
 
-def _broadcast_case(
-    name: str, rng: np.random.Generator, rows: int, cols: int, modes: int, relation: int = 0
-) -> Case:
+def _broadcast_case(name: str, rng: np.random.Generator, rows: int, cols: int, modes: int, relation: int = 0) -> Case:
     letters = KERNELS[name].ins
     sizes = [_mode_size(modes >> 2 * i & 3, rows, cols) for i in range(len(letters))]
     ins: list[Array | None] = [

@@ -62,9 +62,7 @@ def _extremum_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _argmax_cases(name: str, rng: np.random.Generator, shapes: Any = SHAPES) -> Iterator[Case]:
-    with_ties = [
-        np.round(floats(rng, rows * cols), 1).reshape(rows, cols) for rows, cols in shapes if rows and cols
-    ]
+    with_ties = [np.round(floats(rng, rows * cols), 1).reshape(rows, cols) for rows, cols in shapes if rows and cols]
     with_special = [np.where(rng.random((40, 37)) < 0.1, np.float32(np.nan), SPECIAL), np.full((3, 19), -np.inf)]
     for x in [*with_ties, *with_special]:
         rows, cols = x.shape

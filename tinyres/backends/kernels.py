@@ -61,7 +61,16 @@ class Kernel:
     """
 
     __slots__ = (
-        "args", "float_operand", "ins", "mutates", "name", "native_id", "outs", "pack", "reference", "scalars",
+        "args",
+        "float_operand",
+        "ins",
+        "mutates",
+        "name",
+        "native_id",
+        "outs",
+        "pack",
+        "reference",
+        "scalars",
     )
 
     def __init__(
@@ -78,9 +87,7 @@ class Kernel:
         # Inputs first: an output may be absent (batchnorm_grad), the first float input never is.
         at = ins.lower().find("f")
         self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
-        self.pack: Callable[..., bytes] = _call_layout(
-            len(outs) + len(ins), len(self.args), len(self.scalars)
-        ).pack
+        self.pack: Callable[..., bytes] = _call_layout(len(outs) + len(ins), len(self.args), len(self.scalars)).pack
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}: {self.outs or '-'} <- {self.ins or '-'}>"
@@ -89,9 +96,7 @@ class Kernel:
 KERNELS: dict[str, Kernel] = {}
 
 
-def kernel(
-    outs: str, ins: str, args: str = "", scalars: str = ""
-) -> Callable[[Callable[..., bool | None]], Kernel]:
+def kernel(outs: str, ins: str, args: str = "", scalars: str = "") -> Callable[[Callable[..., bool | None]], Kernel]:
     """Register the decorated reference function; the decorated name becomes its `Kernel`.
 
     `outs` and `ins` hold one letter per operand, `args` and `scalars` the names of the sizes and numbers, in the
@@ -113,10 +118,7 @@ def _call_layout(pointers: int, args: int, scalars: int) -> Struct:
         raise ValueError(f"[kernel] a call holds {POINTERS} operands, {ARGS} sizes and {SCALARS} scalars at most")
     # "=" is native byte order without alignment: the padding is written out, as in the C struct.
     layout = Struct(
-        f"=iii4x"
-        f"{pointers}Q{8 * (POINTERS - pointers)}x"
-        f"{args}q{8 * (ARGS - args)}x"
-        f"{scalars}d{8 * (SCALARS - scalars)}x"
+        f"=iii4x{pointers}Q{8 * (POINTERS - pointers)}x{args}q{8 * (ARGS - args)}x{scalars}d{8 * (SCALARS - scalars)}x"
     )
     assert layout.size == CALL_BYTES
     return layout

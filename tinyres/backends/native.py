@@ -75,8 +75,7 @@ def isas() -> dict[str, bool]:
     lib = _require()
     ffi = importlib.import_module("tinyres._core").ffi
     return {
-        ffi.string(lib.tr_isa_name(isa)).decode(): bool(lib.tr_isa_supported(isa))
-        for isa in range(lib.tr_isa_count())
+        ffi.string(lib.tr_isa_name(isa)).decode(): bool(lib.tr_isa_supported(isa)) for isa in range(lib.tr_isa_count())
     }
 
 

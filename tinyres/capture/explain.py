@@ -97,13 +97,13 @@ def compare_with_eager(
             ):
                 raise CaptureError(
                     f"[capture] eager and replay must make the same calls; they part at call {i}, "
-                    f"{_name(call.label, call.kernel)}; a branch or a constant depends on data or on the time of the call"
+                    f"{_name(call.label, call.kernel)}; a branch or a constant depends on data or on when it is called"
                 )
             for buffer, values in zip([b for b in replay(call) if b.size], seen[i]):
                 if buffer.array.tobytes() != values.tobytes():
                     raise CaptureError(
-                        f"[capture] eager and replay must agree; call {i}, {_name(call.label, call.kernel)}, differs by "
-                        f"up to {float(np.max(np.abs(buffer.array - values))):.3g}; look for state that the step changes"
+                        f"[capture] eager and replay must agree; call {i}, {_name(call.label, call.kernel)}, differs "
+                        f"by up to {np.max(np.abs(buffer.array - values)):.3g}; look for state that the step changes"
                     )
         if len(eager) != len(recorded.calls):
             raise CaptureError(

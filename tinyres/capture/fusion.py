@@ -87,7 +87,7 @@ class _Uses:
         return self._reads.get(slot, []) if self._slots[slot].role == "temporary" else []
 
     def may_take_over(self, total: int, out: int, i: int, j: int) -> bool:
-        """Whether call j may leave its sum in `total`: a temporary that dies there, and of which `out` is the next life."""
+        """Whether call j may leave its sum in `total`: a temporary that dies there, with `out` as its next life."""
         if total == out:
             return self._slots[total].role == "temporary"
         return (

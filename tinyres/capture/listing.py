@@ -21,15 +21,10 @@ def listing(program: Program, arena_bytes: int, unplanned_bytes: int, shown: int
         f"arena: {arena_bytes / 1e6:.3g} MB ({unplanned_bytes / 1e6:.3g} MB before planning)",
         *[f"pass {name}: {note}" for name, note in program.notes.items()],
     ]
-    rows = list(enumerate(program.calls))
+    rows = [f"{i:4d}  {_line(program, call)}" for i, call in enumerate(program.calls)]
     if len(rows) > shown:
-        rows = rows[: shown - shown // 4] + [None] + rows[-(shown // 4) :]  # type: ignore[list-item]
-    for row in rows:
-        if row is None:
-            lines.append(f"  ... {len(program.calls) - shown} calls ...")
-        else:
-            lines.append(f"{row[0]:4d}  {_line(program, row[1])}")
-    return "\n".join(lines)
+        rows[shown - shown // 4 : -(shown // 4)] = [f"  ... {len(rows) - shown} calls ..."]
+    return "\n".join([*lines, *rows])
 
 
 def call_flops(call: Call) -> int:

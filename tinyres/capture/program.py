@@ -83,6 +83,11 @@ class Program:
         notes = {**self.notes, note[0]: note[1]} if note else self.notes
         return replace(self, calls=tuple(calls), notes=notes)
 
+    def memory(self, slots: Sequence[int]) -> list[Buffer]:
+        """The buffers of slots that have one of their own: all but temporaries."""
+        found = [self.slots[s].buffer for s in slots]
+        return [b for b in found if b is not None]
+
     def state_written(self) -> list[int]:
         """The slots of outside state that a run changes."""
         written = {s for call in self.calls for s in call.writes if self.slots[s].role == "state"}
@@ -150,7 +155,7 @@ class _ClosedBuffer(Buffer):
         raise CaptureError(_CLOSED)
 
     @property
-    def address(self) -> int:  # type: ignore[override]
+    def address(self) -> int:
         raise CaptureError(_CLOSED)
 
 

@@ -116,9 +116,9 @@ class Replay:
         self.recorded: Program = from_recording(recorder, *buffers)
         self.program: Program = optimize(self.recorded)
         self.executable = Executable(self.program)
-        self._results = [self.program.slots[s].buffer for s in self.program.outputs]
-        self._written = [self.program.slots[s].buffer for s in self.program.state_written()]
-        self._exposed = [self.program.slots[s].buffer for s in exposed_state(self.program)]
+        self._results = self.program.memory(self.program.outputs)
+        self._written = self.program.memory(self.program.state_written())
+        self._exposed = self.program.memory(exposed_state(self.program))
         self._grad_writes = grad_writes.count
         if step.check:
             self._fill(leaves)

@@ -77,7 +77,7 @@ def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_gra
     12.0
     """
     if isinstance(xs, Tensor) or not all(isinstance(x, Tensor) for x in xs):
-        raise ArgumentError("[grad] the second argument is a list of Tensors; got something else; write tr.grad(y, [x])")
+        raise ArgumentError("[grad] xs must be a list of Tensors; got something else; write tr.grad(y, [x])")
     root = scalar_root("grad", y)
     for i, x in enumerate(xs):
         if not x.requires_grad:
@@ -97,7 +97,9 @@ def scalar_root(op: str, y: Tensor) -> Node:
     if not isinstance(y, Tensor):
         raise ArgumentError(f"[{op}] a gradient starts from a Tensor; got {type(y).__name__}; pass the loss itself")
     if y.size != 1:
-        raise ShapeError(f"[{op}] a gradient starts from one number; got shape {y.shape}; reduce it with .mean() or .sum()")
+        raise ShapeError(
+            f"[{op}] a gradient starts from one number; got shape {y.shape}; reduce it with .mean() or .sum()"
+        )
     if y.node is None or not y.requires_grad:
         raise GradientError(
             f"[{op}] nothing that led to this Tensor of shape {y.shape} requires a gradient (or it was computed under "
@@ -237,8 +239,8 @@ def _check_versions(node: Node) -> None:
             )
         if producer.buffer.version != version:
             raise GradientError(
-                f"[backward] {producer.label()} (shape {producer.shape}), which [{node.op.name}] saved for its gradient, "  # type: ignore[union-attr]
-                f"was changed in place since: version {version} then, {producer.buffer.version} now; "
+                f"[backward] {producer.label()} (shape {producer.shape}), which [{node.op.name}] saved "  # type: ignore[union-attr]
+                f"for its gradient, was changed in place since: version {version} then, {producer.buffer.version} now; "
                 "run forward again before backward()"
             )
 
@@ -254,4 +256,3 @@ def _zeros(x: Tensor) -> Tensor:
     buffer = Buffer(x.size, x.dtype)
     launch(kernels.fill, (buffer,), (), (x.size,), (0.0,))
     return Tensor(buffer, x.shape, x.dtype)
-

@@ -51,8 +51,8 @@ def _broadcast(op: str, shapes: tuple[Shape, ...]) -> Shape:
             if size != 1 and out[axis] not in (1, size):
                 listed = " and ".join(map(str, shapes))
                 raise ShapeError(
-                    f"[{op}] shapes must broadcast, aligned at the last axis, each pair of sizes equal or one of them 1; "
-                    f"got {listed}; reshape one of them"
+                    f"[{op}] shapes must broadcast, aligned at the last axis, each pair of sizes equal or one of them 1"
+                    f"; got {listed}; reshape one of them"
                 )
             if size != 1:
                 out[axis] = size

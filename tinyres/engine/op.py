@@ -167,12 +167,10 @@ def check_dtypes(op: Op, inputs: tuple[Tensor, ...]) -> None:
             like = like or t.dtype
         if letter == "f" and t.dtype not in FLOATS:
             raise DTypeError(
-                f"[{op.name}] takes float Tensors; got {t.dtype} of shape {t.shape}; use .astype(\"float32\")"
+                f'[{op.name}] takes float Tensors; got {t.dtype} of shape {t.shape}; use .astype("float32")'
             )
         if letter == "l" and t.dtype is not INT64:
-            raise DTypeError(
-                f"[{op.name}] takes integers here; got {t.dtype} of shape {t.shape}; use .astype(\"int64\")"
-            )
+            raise DTypeError(f'[{op.name}] takes integers here; got {t.dtype} of shape {t.shape}; use .astype("int64")')
         if letter == "b" and t.dtype is not BOOL:
             raise DTypeError(
                 f"[{op.name}] takes a bool Tensor here; got {t.dtype} of shape {t.shape}; compare it, as in x != 0"

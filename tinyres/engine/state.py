@@ -111,7 +111,9 @@ def name_scope(name: str) -> Iterator[None]:
     'block3'
     """
     if not isinstance(name, str) or not name.strip("/") or name != name.strip("/"):
-        raise ArgumentError(f'[name_scope] a name is a non-empty string without "/" at its ends; got {name!r}; rename it')
+        raise ArgumentError(
+            f'[name_scope] a name is a non-empty string without "/" at its ends; got {name!r}; rename it'
+        )
     outer = state.scope
     path = f"{outer.path}/{name}" if outer is not None else name
     with entered(Scope(path, path, parent=outer)):
@@ -159,4 +161,3 @@ def user_source() -> tuple[str, int] | None:
             return filename, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return None
-

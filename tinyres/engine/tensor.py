@@ -195,7 +195,6 @@ class Tensor:
         return copy
 
     if TYPE_CHECKING:
-
         # What tinyres.ops attaches, for type checkers; a test holds it against the table there.
         @property
         def T(self) -> Tensor: ...
@@ -315,7 +314,9 @@ def tensor(
     """
     kind = FLOAT32 if dtype is None else known_dtype("tensor", dtype)
     if requires_grad and kind not in FLOATS:
-        raise DTypeError(f"[tensor] only float Tensors have gradients; got {kind} with requires_grad=True; use a float dtype")
+        raise DTypeError(
+            f"[tensor] only float Tensors have gradients; got {kind} with requires_grad=True; use a float dtype"
+        )
     values = _readable_array("tensor", array)
     buffer = from_array(values, kind)
     node = leaf(buffer, values.shape, kind, requires_grad, name) if requires_grad or name else None
@@ -374,12 +375,15 @@ def _readable_array(op: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ShapeError(f"[{op}] nested lists must have equal lengths; got a ragged {type(value).__name__}; pad them") from None
+        raise ShapeError(
+            f"[{op}] nested lists must have equal lengths; got a ragged {type(value).__name__}; pad them"
+        ) from None
     if array.dtype.kind in "fiub":
         return array
     if array.dtype.kind in "US":
         raise DTypeError(
-            f"[{op}] values must be numbers; got strings; for labels use "
-            "classes, y = np.unique(y, return_inverse=True)"
+            f"[{op}] values must be numbers; got strings; for labels use classes, y = np.unique(y, return_inverse=True)"
         )
-    raise DTypeError(f"[{op}] values must be real numbers; got {array.dtype} of shape {array.shape}; convert them first")
+    raise DTypeError(
+        f"[{op}] values must be real numbers; got {array.dtype} of shape {array.shape}; convert them first"
+    )

@@ -30,8 +30,9 @@ class BlockShape(NamedTuple):
 class Block:
     """One residual (or plain) block with what its fork measured.
 
-    input: the node that feeds it; x_norm and grad_norm are that node's: |x| and |∂loss/∂x|. output: its last node.
-    nodes: its members in graph order. fork: where x feeds both skip and branch, None in a plain block.
+    input: the node x that feeds it, where it has a fork the forking node; x_norm and grad_norm are that node's: |x| and
+    |∂loss/∂x|. output: its last node. nodes: its members in graph order. fork: where x feeds both skip and branch, None
+    in a plain block. join: where they meet. branch_end: the node that carries F into the join.
     """
 
     name: str
@@ -147,7 +148,8 @@ def _named(
     for name, inside in members.items():
         first = next((n for n in inside if not shape.is_weight[n]), inside[0])
         entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p))  # the newest that is no weight
-        found.append(BlockShape(name, tuple(inside), entry, fork_of(entry, inside), None))
+        split = fork_of(entry, inside)
+        found.append(BlockShape(name, tuple(inside), entry if split is None else forks[split].node, split, None))
     return found
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tinyres.errors import ArgumentError
 from tinyres.graph.nodes import TraceNode
@@ -12,6 +14,16 @@ from tinyres.graph.trace import Trace, renderers
 
 _STEADY = 0.03
 _PER_LAYER_WITH_BATCHNORM = math.sqrt(math.pi / (math.pi - 1))  # Yang et al., A mean field theory of BN, 2019
+
+
+class Theory(NamedTuple):
+    """A published factor of |g| per block toward the input, and the kind of net that it holds for."""
+
+    net: str
+    rate: float
+
+    def __str__(self) -> str:
+        return f"theory for {self.net}: x {self.rate:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class Flow:
     grad_norms: tuple[float, ...]
     value_norms: tuple[float, ...]
     skips: tuple[float | None, ...]
-    theory: str
+    theory: Theory | None
 
     @property
     def first_over_last(self) -> float | None:
@@ -44,6 +56,21 @@ class Flow:
         if ratio is None or not math.isfinite(ratio):
             return ratio
         return float(ratio ** (1 / (len(self.grad_norms) - 1)))
+
+    @property
+    def power(self) -> float | None:
+        """The p of |g| ~ depth^-p, if |g| grows toward the input and a power of the depth fits it better than a rate.
+
+        depth counts blocks from the input. Least squares on log |g|; None for fewer than 6 blocks or no growth.
+        """
+        ratio = self.first_over_last
+        if ratio is None or len(self.grad_norms) < 6 or not 3 < ratio < math.inf or min(self.grad_norms) <= 0:
+            return None
+        depth = np.arange(1.0, len(self.grad_norms) + 1)
+        logs = np.log(self.grad_norms)
+        (slope, _), power_misfit, *_ = np.polyfit(np.log(depth), logs, 1, full=True)
+        _, rate_misfit, *_ = np.polyfit(depth, logs, 1, full=True)
+        return float(-slope) if power_misfit[0] < rate_misfit[0] else None
 
 
 class Comparison:
@@ -137,7 +164,7 @@ def _flow(name: str, trace: Trace) -> Flow:
             tuple(b.grad_norm for b in blocks),
             tuple(b.x_norm for b in blocks),
             tuple(b.skip for b in blocks),
-            _theory(trace),
+            theory_of(trace),
         )
     layers = [n for n in trace.nodes if n.params]
     return Flow(
@@ -148,28 +175,28 @@ def _flow(name: str, trace: Trace) -> Flow:
         tuple(n.grad_norm for n in layers),
         tuple(n.value_norm for n in layers),
         (None,) * len(layers),
-        "",
+        None,
     )
 
 
-def _theory(trace: Trace) -> str:
-    """The published rate at initialisation, where the blocks are of a kind that it is known for; else ""."""
+def theory_of(trace: Trace) -> Theory | None:
+    """The published rate at initialisation, where the blocks are of a kind that it is known for."""
     if any(b.fork is not None for b in trace.blocks):
-        return ""
+        return None
     nodes = [n for b in trace.blocks for n in b.nodes]
     rectified = sum(_is_rectified(n) for n in nodes)
     blocks = len(trace.blocks)
     if not rectified:
-        return ""
+        return None
     if any(n.primitive.startswith("batchnorm") for n in nodes):
-        return f"theory for BatchNorm and ReLU: x {_PER_LAYER_WITH_BATCHNORM ** (rectified / blocks):.2f}"
+        return Theory("BatchNorm and ReLU", _PER_LAYER_WITH_BATCHNORM ** (rectified / blocks))
     kernels = [(p.shape, p.value_norm**2 / p.size) for n in nodes for p in n.params.values() if len(p.shape) == 2]
     initialisers = {_initialiser(shape, variance) for shape, variance in kernels}
     if len(initialisers) != 1 or None in initialisers:
-        return ""
+        return None
     # Backward through a Dense multiplies |g|^2 by fan_in * Var(W), and a ReLU lets half of it through.
     log_rate = sum(math.log(_nominal_gain(shape, variance)) for shape, variance in kernels) - rectified * math.log(2)
-    return f"theory for {initialisers.pop()} and ReLU: x {math.exp(log_rate / 2 / blocks):.2f}"
+    return Theory(f"{initialisers.pop()} and ReLU", math.exp(log_rate / 2 / blocks))
 
 
 def _is_rectified(node: TraceNode) -> bool:
@@ -213,9 +240,14 @@ def _story(flow: Flow, trace: Trace) -> str:
     if skip is None:
         course = _course(rate, flow.unit)
         return f"the gradient {course}{theory}; {first} receives {_times(ratio)} what {last} receives."
-    trend = "steady" if abs(rate - 1) <= _STEADY else "growing" if rate > 1 else "shrinking"
-    story = f"the gradient reaches {first} (x {rate:.2f} per {flow.unit}, {trend}); "
-    return story + f"{skip:.0%} of it came over the skip." + _growth_of_values(flow, trace)
+    if flow.power is not None:
+        course = f"x {_two_digits(ratio)} over {len(flow.names)} {flow.unit}s, about L^{flow.power:.1f}: "
+        course += "polynomial, harmless"
+    else:
+        trend = "steady" if abs(rate - 1) <= _STEADY else "growing" if rate > 1 else "shrinking"
+        course = f"x {rate:.2f} per {flow.unit}, {trend}"
+    story = f"the gradient reaches {first} ({course}); {skip:.0%} of it came over the skip."
+    return story + _growth_of_values(flow, trace)
 
 
 def _growth_of_values(flow: Flow, trace: Trace) -> str:

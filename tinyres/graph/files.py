@@ -16,13 +16,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from tinyres.errors import ArgumentError, FileError, TinyresError
 from tinyres.graph.blocks import Block
-from tinyres.graph.nodes import Audit, Failure, Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.graph.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
 from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.trace import Header, Trace, readers, writers
 
@@ -37,6 +37,7 @@ _PARAMETER = (*_NUMBERS, "trainable")
 _EDGE = ("kind", "grad_norm", "share", "cosine", "count")
 
 Arrays = dict[str, np.ndarray]
+Item = TypeVar("Item")
 
 
 def write_json(trace: Trace, path: str) -> None:
@@ -172,63 +173,111 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
             f"[load] the file must be of version {VERSION} or older; {path!r} is of version {data['version']}; "
             "upgrade tinyres"
         )
+    count = len(data["nodes"]["name"])
     parameters = [
-        TraceParameter(**row, arrays=_arrays(arrays, len(data["nodes"]["name"]) + i))
-        for i, row in enumerate(_records(data["parameters"]))
+        TraceParameter(**row, arrays=_arrays(arrays, count + i)) for i, row in enumerate(_records(data["parameters"]))
     ]
-    src, dst = data["edges"].pop("src"), data["edges"].pop("dst")
+    ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
     params: dict[int, dict[str, TraceParameter]] = {}
-    for s, d in zip(src, dst):
-        if s >= len(data["nodes"]["name"]):
-            record = parameters[s - len(data["nodes"]["name"])]
-            params.setdefault(d, {})[record.name.rpartition("/")[2]] = record
-    sources = data["nodes"].pop("source")
+    for src, dst in ends:
+        if src >= count:
+            record = _at(parameters, src - count)
+            params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
+    sources = _sources(data["nodes"].pop("source"), data["files"])
     nodes = [
-        TraceNode(
-            **row,
-            source=None if source is None else (data["files"][source[0]], source[1]),
-            params=params.get(i, {}),
-            arrays=_arrays(arrays, i),
-        )
-        for i, (row, source) in enumerate(zip(_records(data["nodes"]), sources))
+        TraceNode(**row, source=source, params=params.get(i, {}), arrays=_arrays(arrays, i))
+        for i, (row, source) in enumerate(zip(_records(data["nodes"]), sources, strict=True))
     ]
-    everything = [*nodes, *parameters]
+    everything: list[Measured] = [*nodes, *parameters]
     edges = [
-        TraceEdge(src=everything[s].name, dst=everything[d].name, **row)
-        for s, d, row in zip(src, dst, _records(data["edges"]))
+        TraceEdge(src=_at(everything, src).name, dst=_at(nodes, dst).name, **row)
+        for (src, dst), row in zip(ends, _records(data["edges"]), strict=True)
     ]
-    forks = [Fork(nodes[n].name, nodes[j].name, tuple(edges[e] for e in es), note) for n, j, es, note in data["forks"]]
+    forks = [
+        Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(_at(edges, e) for e in own), _text(note))
+        for node, join, own, note in data["forks"]
+    ]
     by_name = {n.name: n for n in nodes}
-    blocks = [
-        Block(
-            name=name,
-            input=nodes[entry],
-            output=nodes[members[-1]],
-            nodes=tuple(nodes[m] for m in members),
-            fork=None if fork is None else forks[fork],
-            join=None if fork is None else by_name[forks[fork].join],
-            branch_end=None if end is None else nodes[end],
-        )
-        for name, entry, members, fork, end in data["blocks"]
-    ]
-    header = Header(**_unplain(data["header"]))
-    return Trace(header, nodes, parameters, edges, forks, blocks, _audit(data["audit"]), _spectrum(data["paths"]))
+    blocks = [_block(*row, nodes=nodes, forks=forks, by_name=by_name) for row in data["blocks"]]
+    audit, spectrum = _audit(data["audit"]), _spectrum(data["paths"])
+    return Trace(_header(data["header"]), nodes, parameters, edges, forks, blocks, audit, spectrum)
+
+
+def _block(
+    name: Any,
+    entry: Any,
+    members: Any,
+    fork: Any,
+    end: Any,
+    *,
+    nodes: list[TraceNode],
+    forks: list[Fork],
+    by_name: dict[str, TraceNode],
+) -> Block:
+    split = None if fork is None else _at(forks, fork)
+    own = tuple(_at(nodes, m) for m in members)
+    return Block(
+        name=_text(name),
+        input=_at(nodes, entry),
+        output=own[-1],
+        nodes=own,
+        fork=split,
+        join=None if split is None else by_name[split.join],
+        branch_end=None if end is None else _at(nodes, end),
+    )
+
+
+def _sources(lines: Any, files: Any) -> list[tuple[str, int] | None]:
+    """Per node its line; in the file of traces the user's files are numbered."""
+    return [None if line is None else (_text(_at(files, line[0])), _integer(line[1])) for line in lines]
+
+
+def _at(items: Sequence[Item], i: Any) -> Item:
+    """items[i], for a number that somebody wrote into a file."""
+    if not 0 <= _integer(i) < len(items):
+        raise IndexError(f"there is no number {i}")
+    return items[i]
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: Any) -> float:
+    value = _unplain(value)
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def _audit(data: Any) -> Audit | None:
     if data is None:
         return None
     failures = tuple(
-        Failure(**(_unplain(f) | {"edge": None if f["edge"] is None else tuple(f["edge"])})) for f in data["failures"]
+        Failure(
+            _text(f["node"]),
+            None if f["edge"] is None else (_text(f["edge"][0]), _text(f["edge"][1])),
+            _text(f["problem"]),
+            _number(f["error"]),
+        )
+        for f in data["failures"]
     )
-    return Audit(data["level"], data["nodes"], data["edges"], failures)
+    return Audit(_text(data["level"]), _integer(data["nodes"]), _integer(data["edges"]), failures)
 
 
 def _spectrum(data: Any) -> Spectrum | None:
     if data is None:
         return None
-    shares, norms = (tuple(map(_unplain, data[k])) for k in ("shares", "norms"))
-    return Spectrum(data["at"], shares, norms, _unplain(data["error"]))
+    shares = tuple(None if share is None else _number(share) for share in data["shares"])
+    return Spectrum(_text(data["at"]), shares, tuple(map(_number, data["norms"])), _number(data["error"]))
 
 
 def _arrays(arrays: Arrays, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -246,13 +295,40 @@ def _columns(records: Sequence[Any], names: Sequence[str]) -> dict[str, list[Any
     return {name: [_plain(getattr(r, name)) for r in records] for name in names}
 
 
+_WORDS = ("name", "op", "primitive", "block", "kind")
+_COUNTS = ("zeros", "nans", "infs", "grad_nans", "count")
+
+
 def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """The rows of a table by columns; all columns must be equally long."""
+    """The rows of a table by columns; all columns must be equally long, and each of its type."""
     rows = [dict(zip(columns, map(_unplain, values))) for values in zip(*columns.values(), strict=True)]
     for row in rows:
+        for column, value in row.items():
+            if not _is_valid(column, value):
+                raise ValueError(f"{column} is {value!r}")
         if "shape" in row:
             row["shape"] = tuple(row["shape"])
     return rows
+
+
+def _is_valid(column: str, value: Any) -> bool:
+    if column in _WORDS:
+        return isinstance(value, str)
+    if column in _COUNTS:
+        return type(value) is int
+    if column == "shape":
+        return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+    if column == "trainable":
+        return isinstance(value, bool)
+    return type(value) in (int, float) or (value is None and column in ("share", "cosine"))
+
+
+def _header(data: dict[str, Any]) -> Header:
+    header = Header(**_unplain(data))
+    types = {"loss": (int, float), "dtype": (str,), "backend": (str,), "level": (str,)}
+    if not all(isinstance(getattr(header, k), t) for k, t in types.items()) or header.level not in ("layer", "op"):
+        raise ValueError(f"the header is {header}")
+    return header
 
 
 def _plain(value: Any) -> Any:

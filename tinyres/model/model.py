@@ -341,9 +341,7 @@ class LossOf:
 class Plan:
     """A compiled model's loss, optimizer and meters."""
 
-    def __init__(
-        self, optimizer: Optimizer, loss: LossOf, metrics: Sequence[tuple[str, Any]], dtype: np.dtype
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, loss: LossOf, metrics: Sequence[tuple[str, Any]], dtype: np.dtype) -> None:
         self.optimizer = optimizer
         self.loss = loss
         self.training = Meter(metrics, dtype)

@@ -60,9 +60,12 @@ class Bar(Lines):
         from rich import progress as rich
 
         columns = rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()
-        with super().running(epochs, steps), rich.Progress(
-            *columns, rich.TimeRemainingColumn(), rich.TextColumn("{task.fields[logs]}"), transient=True
-        ) as self._bar:
+        with (
+            super().running(epochs, steps),
+            rich.Progress(
+                *columns, rich.TimeRemainingColumn(), rich.TextColumn("{task.fields[logs]}"), transient=True
+            ) as self._bar,
+        ):
             self._task = self._bar.add_task("", total=steps, logs="")
             self._shown = 0.0
             yield

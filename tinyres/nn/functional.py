@@ -218,9 +218,7 @@ class Functional(Layer):
 
         return without_skips(self)
 
-    def recorded_again(
-        self, call: Call, layer: Layer, mapped: dict[Symbolic, Symbolic], args: Any = None
-    ) -> None:
+    def recorded_again(self, call: Call, layer: Layer, mapped: dict[Symbolic, Symbolic], args: Any = None) -> None:
         """Record a call on another layer of the same kind, in the same scope; `mapped` tells and learns the outputs."""
         args, kwargs = (
             substituted(part, mapped.__getitem__) for part in (call.args if args is None else args, call.kwargs)

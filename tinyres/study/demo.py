@@ -81,7 +81,7 @@ Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 def split_data(options: DemoOptions) -> Split:
     """The bundled digits, or the user's table split by the seed; features standardised by the training examples.
 
-    The published laws are for inputs of mean 0 and variance 1; a BatchNorm would amplify what raw pixels leave constant.
+    The published laws are for inputs of mean 0 and variance 1; BatchNorm would amplify what raw pixels leave constant.
     """
     if options.data is None:
         (x_train, y_train), (x_test, y_test) = load_digits()
@@ -123,7 +123,7 @@ def run_net(name: str, options: DemoOptions, data: Any, on_step: Any) -> NetResu
     classes = int(max(y_train.max(), y_test.max())) + 1
     model = stack(NETS[name][0], options.blocks, options.width, x_train.shape[1], classes)
     model.compile(optimizer=options.optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    if options.lr is not None:
+    if options.lr is not None and model.optimizer is not None:
         model.optimizer.lr = options.lr
     examples = slice(0, min(TRACED_EXAMPLES, len(x_train)))
     trace = model.graph(x_train[examples], y_train[examples]).trace()
@@ -154,7 +154,8 @@ def sentences(results: dict[str, NetResult]) -> list[str]:
         if first in results and second in results:
             before, after = results[first], results[second]
             said.append(
-                f"{thing} alone ({first} -> {second}): |g| first/last {_ratio(ratios[first])} -> {_ratio(ratios[second])}, "
+                f"{thing} alone ({first} -> {second}): "
+                f"|g| first/last {_ratio(ratios[first])} -> {_ratio(ratios[second])}, "
                 f"test error {before.test_error:.1%} -> {after.test_error:.1%}"
             )
     return said

@@ -1,7 +1,7 @@
 """Renderers: pure functions of a Trace or a Comparison, which find them by the names registered here."""
 
 from tinyres.graph.trace import exporters, renderers
-from tinyres.view import comparison, html, ribbon, table
+from tinyres.view import comparison, html, report, ribbon, table
 
 renderers.update(
     {
@@ -13,4 +13,4 @@ renderers.update(
         "comparison html": comparison.preformatted,
     }
 )
-exporters.update({".svg": ribbon.export})
+exporters.update({".svg": ribbon.export, ".html": report.export})

@@ -21,12 +21,13 @@ MOST_CELLS = 128
 class Cell:
     """A block, a run of nodes outside of blocks (block is None), or what was left out (folded > 0).
 
-    index: the place of the block among all blocks. grad_norm: |g| at the block's input, or at the last of the nodes.
+    index: its row in `trace.rows()`, if it has one. grad_norm: |g| at the block's input, or at the node that names a
+    run; None for what was left out.
     """
 
     name: str
     nodes: tuple[TraceNode, ...]
-    grad_norm: float
+    grad_norm: float | None
     block: Block | None = None
     index: int | None = None
     folded: int = 0
@@ -68,26 +69,29 @@ def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
     group_of_block: dict[str, int] = {}
     cell_of: dict[str, int] = {}
     for node in trace.nodes:
-        known = group_of_block.get(node.block) if node.block in blocks else None
+        name = node.block if node.block in blocks else ""
+        known = group_of_block.get(name)
         if known is None:
-            joins_run = groups and node.block not in blocks and groups[-1][0] == "" and trace.blocks
-            if not joins_run:
-                groups.append((node.block if node.block in blocks else "", []))
+            goes_on = bool(trace.blocks and groups) and name == groups[-1][0]
+            if not goes_on:
+                groups.append((name, []))
             known = len(groups) - 1
-            if node.block in blocks:
-                group_of_block[node.block] = known
+            if name:
+                group_of_block[name] = known
         groups[known][1].append(node)
         cell_of[node.name] = known
     cells = []
     for name, nodes in groups:
         index, block = blocks.get(name, (None, None))
-        norm = nodes[-1].grad_norm if block is None else block.grad_norm
-        cells.append(Cell(name or _run_name(nodes), tuple(nodes), norm, block, index))
+        at = _speaker(nodes) if block is None else block.input
+        row = cell_of[at.name] if not trace.blocks else index
+        cells.append(Cell(name or at.name, tuple(nodes), at.grad_norm, block, row))
     return cells, cell_of
 
 
-def _run_name(nodes: Sequence[TraceNode]) -> str:
-    return nodes[0].name if len(nodes) == 1 else f"{nodes[0].name} … {nodes[-1].name}"
+def _speaker(nodes: Sequence[TraceNode]) -> TraceNode:
+    """The node that a run is known by: the last one that learns, else the last one."""
+    return next((n for n in reversed(nodes) if n.params), nodes[-1])
 
 
 def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
@@ -96,7 +100,7 @@ def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
     tail = len(cells) - (MOST_CELLS - 1 - head)
     left_out = cells[head:tail]
     nodes = tuple(n for c in left_out for n in c.nodes)
-    middle = Cell(f"{len(left_out)} more", nodes, left_out[0].grad_norm, folded=len(left_out))
+    middle = Cell(f"{len(left_out)} more", nodes, None, folded=len(left_out))
     place = [i if i < head else head if i < tail else i - len(left_out) + 1 for i in range(len(cells))]
     return [*cells[:head], middle, *cells[tail:]], place
 

@@ -7,11 +7,14 @@ is needed to draw it, and nothing but a browser to see it, in light and in dark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
+from tinyres.graph.blocks import Block
 from tinyres.graph.files import replacing
+from tinyres.graph.nodes import TraceNode
 from tinyres.graph.trace import Trace
 from tinyres.view.cells import Arc, Cell, layout
 from tinyres.view.numbers import fitted, number, ratio, strength
@@ -25,7 +28,7 @@ STYLE = f"""
 .tr-ribbon .tr-key {{ font-size: 11px; text-anchor: start }}
 .tr-ribbon .tr-name {{ font-weight: 600 }}
 .tr-ribbon path {{ fill: none }}
-.tr-ribbon .tr-chain {{ stroke: #868c96; opacity: .6 }}
+.tr-ribbon .tr-chain {{ stroke: #b4b9c1 }}
 .tr-ribbon .tr-skip {{ stroke: {SKIP_COLOURS[0]} }}
 .tr-ribbon .tr-branch {{ stroke: {BRANCH_COLOURS[0]} }}
 .tr-ribbon .tr-skip.tr-negative {{ stroke: url(#tr-hatch-skip) }}
@@ -34,9 +37,11 @@ STYLE = f"""
 .tr-ribbon .tr-undefined {{ stroke-dasharray: 3 3 }}
 .tr-ribbon .tr-box {{ fill: none; stroke: currentColor; stroke-width: 1.1 }}
 .tr-ribbon .tr-dot {{ fill: currentColor }}
+.tr-ribbon .tr-course {{ stroke: currentColor; stroke-width: 1; opacity: .5 }}
 .tr-ribbon .tr-hit {{ fill: transparent }}
 """
 STYLE_ON_DARK = f"""
+.tr-ribbon .tr-chain {{ stroke: #525963 }}
 .tr-ribbon .tr-skip {{ stroke: {SKIP_COLOURS[1]} }}
 .tr-ribbon .tr-branch {{ stroke: {BRANCH_COLOURS[1]} }}
 """
@@ -45,18 +50,20 @@ _STYLE_ALONE = f"""
 @media (prefers-color-scheme: dark) {{ .tr-ribbon {{ color: #e6e8ea; background: #14171a }} {STYLE_ON_DARK} }}
 """
 
+_NAMESPACE = 'xmlns="http://www.w3.org/2000/svg" '
 _WIDTH, _LEAST_WIDTH = 1100.0, 640.0
-_MARGIN, _HEAD = 16.0, 64.0
+_MARGIN, _HEAD = 16.0, 92.0
+_COURSE = 18.0  # height of the course of |g| below the names
 _NARROWEST, _WIDEST = 66.0, 150.0  # of a cell
 _BETWEEN = 0.75  # width of a cell between blocks, by that of a block
 _UNIT = 13.0  # width of a ribbon with share 1 in the narrowest cell
-_MOST = 1.8  # shares beyond this (they come with negative ones) make all ribbons thinner
+_MOST = 1.6  # shares beyond this (they come with negative ones) make all ribbons thinner
 
 
 def export(trace: Trace, path: str) -> None:
     """Write the ribbon as a file of its own."""
     with replacing(path) as file:
-        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{svg(trace, style=STYLE + _STYLE_ALONE)}\n'.encode())
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{svg(trace, style=STYLE + _STYLE_ALONE, alone=True)}\n'.encode())
 
 
 def inline(trace: Trace) -> str:
@@ -64,13 +71,13 @@ def inline(trace: Trace) -> str:
     return svg(trace, style=STYLE)
 
 
-def svg(trace: Trace, style: str, role: str = "img") -> str:
-    """The ribbon as one <svg> element. Every cell is a group; that of a block carries its number as data-block."""
+def svg(trace: Trace, style: str, role: str = "img", alone: bool = False) -> str:
+    """The ribbon as one <svg> element; alone: outside of any HTML page. Every cell is a group; that of a block carries its number as data-block."""
     cells, arcs = layout(trace)
     page = _Page(cells, arcs)
     title = heading(trace)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="tr-ribbon" role="{role}" aria-label="{_quoted(title)}" '
+        f'<svg {_NAMESPACE if alone else ""}class="tr-ribbon" role="{role}" aria-label="{_quoted(title)}" '
         f'viewBox="0 0 {_n(page.width)} {_n(page.height)}" style="width:100%;max-width:{_n(page.width * 1.25)}px">',
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(_description(trace))}</desc>",
@@ -78,6 +85,7 @@ def svg(trace: Trace, style: str, role: str = "img") -> str:
         f"<defs>{_hatch('skip')}{_hatch('branch')}</defs>",
         *_legend(title, cells, arcs),
         *page.stems(),
+        page.course(),
         *(group for i in range(len(cells)) for group in page.cell(i)),
         *(page.long_arc(arc) for arc in arcs if arc.first != arc.last),
         "</svg>",
@@ -93,18 +101,24 @@ def heading(trace: Trace) -> str:
     return f"Gradient flow: {', '.join(facts)}, loss {number(h.loss)}"
 
 
-def told(cell: Cell) -> str:
-    """A cell in words, for tooltips and screen readers."""
-    block = cell.block
-    if cell.folded:
-        return f"{cell.folded} more, not drawn: see the table"
-    if block is None:
-        return f"{cell.name} ({', '.join(n.op for n in cell.nodes[:6])}): |g| {number(cell.grad_norm)}"
+def told_block(block: Block) -> str:
+    """A block in words, for tooltips and screen readers."""
     facts = [f"|g| {number(block.grad_norm)}", f"|x| {number(block.x_norm)}"]
     if block.fork is not None:
         facts += [f"skip {ratio(block.skip)}", f"branch {ratio(block.branch)}", f"|F|/|x| {strength(block.strength)}"]
         facts += [block.fork.note] if block.fork.note else []
     return f"{block.name}: {', '.join(facts)}"
+
+
+def told_node(node: TraceNode) -> str:
+    """A node in words."""
+    return f"{node.name} ({node.op}): |g| {number(node.grad_norm)}, |y| {number(node.value_norm)}"
+
+
+def _told(cell: Cell) -> str:
+    if cell.folded:
+        return f"{cell.folded} more, not drawn: see the table"
+    return "; ".join(map(told_node, cell.nodes[:8])) if cell.block is None else told_block(cell.block)
 
 
 class _Place(NamedTuple):
@@ -135,10 +149,11 @@ class _Page:
         shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None]
         largest = max((abs(s) for s in shares if s is not None), default=1.0)
         self.unit = _UNIT * self._scale * min(1.0, _MOST / largest)
+        self._clear = max(0.0, min(largest, _MOST) * _UNIT / 2 - 10)  # what the widest needs above the boxes
         levels = max((a.level for a in arcs), default=-1)
         self._step = min(24.0, 120.0 / max(1, levels)) * self._scale
-        above = (34 * self._scale + levels * self._step + 20 * self._scale) if levels >= 0 else 26 * self._scale
-        self._pitch = above + 54 * self._scale
+        above = self._rise(levels) + (20 + self._clear) * self._scale if levels >= 0 else 26 * self._scale
+        self._pitch = above + (50 + _COURSE) * self._scale
         self.height = _HEAD + len(rows) * self._pitch + 4
         self._places: list[_Place] = []
         for r, row in enumerate(rows):
@@ -155,13 +170,32 @@ class _Page:
             starts_row = i > 0 and self._places[i - 1].row != p.row
             if i > 0:
                 left = p.left if starts_row else p.left - port
-                yield _ribbon(f"M{_n(left)} {_n(p.y)}H{_n(p.left + port)}", "chain", u)
+                yield _ribbon(f"M{_n(left - 0.5)} {_n(p.y)}H{_n(p.left + port + 0.5)}", "chain", u)
             if i + 1 < len(self._places) and self._places[i + 1].row != p.row:
-                yield _ribbon(f"M{_n(p.right - port)} {_n(p.y)}H{_n(p.right)}", "chain", u)
+                yield _ribbon(f"M{_n(p.right - port - 0.5)} {_n(p.y)}H{_n(p.right)}", "chain", u)
             if starts_row:
                 tip, half = p.left - 11 * self._scale, u / 2 + 3
                 head = f"{_n(p.left)},{_n(p.y - half)} {_n(tip)},{_n(p.y)} {_n(p.left)},{_n(p.y + half)}"
                 yield f'<polygon class="tr-dot" opacity=".45" points="{head}"/>'
+
+    def course(self) -> str:
+        """|g| from cell to cell on a logarithmic scale that is the same in all rows; a gap where it is 0 or unknown."""
+        scale = log_range([c.grad_norm for c in self._cells])
+        if scale is None:
+            return ""
+        low, high = map(math.log10, scale)
+        path, dots, row = "", [], None
+        for cell, p in zip(self._cells, self._places):
+            g = cell.grad_norm
+            if g is None or not 0 < g < math.inf:
+                row = None
+                continue
+            x = (p.left + p.right) / 2
+            y = p.y + (46 + _COURSE * (high - math.log10(g)) / (high - low)) * self._scale
+            path += f"{'L' if row == p.row else 'M'}{_n(x)} {_n(y)}"
+            dots.append(f'<circle class="tr-dot" cx="{_n(x)}" cy="{_n(y)}" r="{_n(1.8 * self._scale)}"/>')
+            row = p.row
+        return f'<path class="tr-course" d="{path}"/>{"".join(dots)}'
 
     @property
     def _port(self) -> float:
@@ -170,18 +204,19 @@ class _Page:
     def cell(self, i: int) -> Iterator[str]:
         """One cell with the arcs over it alone."""
         cell, p, s = self._cells[i], self._places[i], self._scale
-        block = "" if cell.index is None else f' data-block="{cell.index}"'
-        yield f'<g class="tr-cell"{block}><title>{escape(told(cell))}</title>'
+        words = escape(_told(cell), quote=True)
+        row = "" if cell.index is None else f' data-block="{cell.index}" role="img" aria-label="{words}"'
+        yield f'<g class="tr-cell"{row}><title>{words}</title>'
         top = p.y - (self._rise(max((a.level for a in self._arcs.get(i, ())), default=0)) + 16 * s)
         yield (
             f'<rect class="tr-hit" x="{_n(p.left)}" y="{_n(top)}" width="{_n(p.right - p.left)}" '
-            f'height="{_n(p.y + 46 * s - top)}" rx="4"/>'
+            f'height="{_n(p.y + (48 + _COURSE) * s - top)}" rx="4"/>'
         )
         yield from self._strands(i)
         letters = int((p.right - p.left) / (6.1 * s))
         middle = (p.left + p.right) / 2
         yield _text(middle, p.y + 28 * s, fitted(cell.name, max(5, letters)), "tr-name", s)
-        yield _text(middle, p.y + 40 * s, "…" if cell.folded else f"|g| {number(cell.grad_norm)}", "", s)
+        yield _text(middle, p.y + 40 * s, f"|g| {number(cell.grad_norm)}", "", s)
         yield "</g>"
 
     def _strands(self, i: int) -> Iterator[str]:
@@ -207,7 +242,8 @@ class _Page:
             yield _text(middle, p.y + 3.5 * s, _share(share), "", s)
         for arc in arcs:
             lift = self._thickness(share) / 2
-            yield self._strand(self._arc(x0, x1, p.y - lift, p.y - self._rise(arc.level)), "skip", arc.share)
+            curve = self._arc(x0, x1, p.y - lift, p.y - self._rise(arc.level), self._thickness(arc.share))
+            yield self._strand(curve, "skip", arc.share)
             yield _text(middle, p.y - self._rise(arc.level) - self._label(arc.share), _share(arc.share), "", s)
         if arcs:
             yield f'<circle class="tr-dot" cx="{_n(x0)}" cy="{_n(p.y)}" r="{_n(2.4 * s)}"/>'
@@ -223,7 +259,7 @@ class _Page:
         x0, x1 = first.left + self._port, last.right - self._port
         rise, strands = self._rise(arc.level), []
         if first.row == last.row:
-            strands.append(self._arc(x0, x1, first.y, first.y - rise))
+            strands.append(self._arc(x0, x1, first.y, first.y - rise, self._thickness(arc.share)))
         else:
             lift = 24 * self._scale
             edge = max(p.right for p in self._places)
@@ -240,8 +276,8 @@ class _Page:
         label = _text(middle, first.y - rise - self._label(arc.share), _share(arc.share), "", self._scale)
         return f"<g><title>{escape(words)}</title>{self._strand(''.join(strands), 'skip', arc.share)}{label}</g>"
 
-    def _arc(self, x0: float, x1: float, foot: float, top: float) -> str:
-        lift = min(24 * self._scale, (x1 - x0) / 2)
+    def _arc(self, x0: float, x1: float, foot: float, top: float, thickness: float) -> str:
+        lift = min(max(24 * self._scale, thickness), (x1 - x0) / 2)
         a, b = x0 + lift, x1 - lift
         return (
             f"M{_n(x0)} {_n(foot)}C{_n(x0 + lift * 0.6)} {_n(foot)} {_n(x0 + lift * 0.2)} {_n(top)} {_n(a)} {_n(top)}"
@@ -249,7 +285,7 @@ class _Page:
         )
 
     def _rise(self, level: int) -> float:
-        return 34 * self._scale + level * self._step
+        return (34 + self._clear) * self._scale + level * self._step
 
     def _label(self, share: float | None) -> float:
         return self._thickness(share) / 2 + 3 * self._scale
@@ -287,8 +323,24 @@ def _legend(title: str, cells: list[Cell], arcs: list[Arc]) -> Iterator[str]:
         yield _ribbon(f"M{_n(x)} {y}h22", kind, 9.0)
         yield f'<text class="tr-key" x="{_n(x + 28)}" y="{y + 4}">{words}</text>'
         x += 46 + 6.0 * len(words)
-    split = "Width is the share of the gradient at a block's input. " if arcs else ""
-    yield f'<text class="tr-key" x="{_n(x)}" y="{y + 4}">{split}Gradients flow from right to left.</text>'
+    lines = ["Gradients flow from right to left, from the loss to the input."]
+    scale = log_range([c.grad_norm for c in cells])
+    if arcs:
+        lines[0] += " Width: share of the gradient at a block's input."
+    if scale is not None:
+        lines.append(f"Dots: |g| on a logarithmic scale from {number(scale[0])} to {number(scale[1])}.")
+    for i, line in enumerate(lines):
+        yield f'<text class="tr-key" x="{_n(_MARGIN)}" y="{_n(y + 22 + 15 * i)}">{line}</text>'
+
+
+def log_range(norms: Sequence[float | None]) -> tuple[float, float] | None:
+    """Ends of a logarithmic scale for these norms, at least a factor of 10 apart, so that equal ones look equal."""
+    positive = [n for n in norms if n is not None and 0 < n < math.inf]
+    if not positive:
+        return None
+    low, high = min(positive), max(positive)
+    widen = max(1.0, math.sqrt(10 * low / high))
+    return low / widen, high * widen
 
 
 def _description(trace: Trace) -> str:

@@ -40,7 +40,7 @@ class Column:
 
 def text(trace: Trace) -> str:
     """What `print(trace)` shows."""
-    return "\n".join([*_head(trace), "", *_body(trace, None, MOST_ROWS), *_audit_lines(trace)])
+    return "\n".join([*_head(trace), "", *_body(trace, None, MOST_ROWS), *audit_lines(trace)])
 
 
 def table(trace: Trace, level: str) -> str:
@@ -154,7 +154,8 @@ def _bars(norms: Sequence[float]) -> tuple[list[str], str]:
     return ["#" * length(n) for n in norms], "log |g|" if logarithmic else ""
 
 
-def _audit_lines(trace: Trace) -> list[str]:
+def audit_lines(trace: Trace) -> list[str]:
+    """What the audit says: one line if all is well, else one that says so and the first failures."""
     if not trace.audited:
         return ["not audited"]
     audit = trace.audit()
@@ -170,7 +171,8 @@ def _audit_lines(trace: Trace) -> list[str]:
     return lines
 
 
-def _zero_share(node: TraceNode) -> str:
+def zero_share(node: TraceNode) -> str:
+    """How much of a node's output is exactly 0."""
     return f"{100 * node.zeros / node.size:.0f}%" if node.size else "-"
 
 
@@ -178,7 +180,7 @@ def _relative(parameter: TraceParameter) -> float | None:
     return parameter.grad_norm / parameter.value_norm if parameter.value_norm else None
 
 
-def _over_parameters(name: str) -> Callable[[TraceNode], str]:
+def over_parameters(name: str) -> Callable[[TraceNode], str]:
     """The norm over all of a node's parameters together."""
 
     def text_of(node: TraceNode) -> str:
@@ -193,9 +195,9 @@ _NODE_COLUMNS = [
     Column("op", 13, lambda n: n.op, words=True),
     Column("|y|", 9, lambda n: number(n.value_norm)),
     Column("|g|", 9, lambda n: number(n.grad_norm)),
-    Column("zeros", 7, _zero_share),
-    Column("|W|", 9, _over_parameters("value_norm")),
-    Column("|dW|", 9, _over_parameters("grad_norm")),
+    Column("zeros", 7, zero_share),
+    Column("|W|", 9, over_parameters("value_norm")),
+    Column("|dW|", 9, over_parameters("grad_norm")),
 ]
 _EDGE_COLUMNS = [
     Column("from", 25, lambda e: e.src, words=True),

@@ -106,9 +106,7 @@ def _operand(x: Array, index: int, rows: int, cols: int, flags: int) -> Array:
 
 
 def _binary(ufunc: np.ufunc, out: Array, a: Array, b: Array, rows: int, cols: int, flags: int) -> None:
-    ufunc(
-        _operand(a, 0, rows, cols, flags), _operand(b, 1, rows, cols, flags), out=out.reshape(rows, cols)
-    )
+    ufunc(_operand(a, 0, rows, cols, flags), _operand(b, 1, rows, cols, flags), out=out.reshape(rows, cols))
 
 
 @kernel("f", "ff", "rows cols")

@@ -8,9 +8,7 @@ from tinyres.backends.kernels import ACCUMULATE, RELU, TRANSPOSE_A, TRANSPOSE_B,
 
 
 @kernel("f", "fff", "m n k")
-def matmul(
-    out: Array, a: Array, b: Array, bias: Array, m: int, n: int, k: int, *, flags: int
-) -> None:
+def matmul(out: Array, a: Array, b: Array, bias: Array, m: int, n: int, k: int, *, flags: int) -> None:
     """out[m, n] = op(a) @ op(b) (+ bias[n]), where op transposes what the flags say; bias may be absent."""
     out = out.reshape(m, n)
     a = a.reshape(k, m).T if flags & TRANSPOSE_A else a.reshape(m, k)

@@ -12,8 +12,17 @@ from tinyres.backends.kernels import RELU, Array, kernel
 
 @kernel("fff", "fff", "rows cols", "epsilon")
 def batchnorm(
-    y: Array, mean: Array, var: Array, x: Array, gamma: Array, beta: Array,
-    rows: int, cols: int, epsilon: float, *, flags: int,
+    y: Array,
+    mean: Array,
+    var: Array,
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    rows: int,
+    cols: int,
+    epsilon: float,
+    *,
+    flags: int,
 ) -> None:
     """Normalise with the statistics of x, which go to `mean` and `var`; gamma and beta may be absent."""
     x = x.reshape(rows, cols)
@@ -25,8 +34,17 @@ def batchnorm(
 
 @kernel("f", "fffff", "rows cols", "epsilon")
 def batchnorm_inference(
-    y: Array, x: Array, mean: Array, var: Array, gamma: Array, beta: Array,
-    rows: int, cols: int, epsilon: float, *, flags: int,
+    y: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    beta: Array,
+    rows: int,
+    cols: int,
+    epsilon: float,
+    *,
+    flags: int,
 ) -> None:
     """Normalise with given statistics; gamma and beta may be absent."""
     _normalise(y.reshape(rows, cols), x.reshape(rows, cols), mean, var, gamma, beta, epsilon, flags)
@@ -49,8 +67,19 @@ def _scale(var: Array, gamma: Array, epsilon: float) -> Array:
 
 @kernel("fff", "fffff", "rows cols", "epsilon")
 def batchnorm_grad(
-    dx: Array, dgamma: Array, dbeta: Array, g: Array, x: Array, mean: Array, var: Array, gamma: Array,
-    rows: int, cols: int, epsilon: float, *, flags: int,
+    dx: Array,
+    dgamma: Array,
+    dbeta: Array,
+    g: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    rows: int,
+    cols: int,
+    epsilon: float,
+    *,
+    flags: int,
 ) -> None:
     """The gradients of `batchnorm`, through its mean and variance too; any output, and gamma, may be absent."""
     g = g.reshape(rows, cols)

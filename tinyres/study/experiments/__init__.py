@@ -1,0 +1,47 @@
+"""Published findings on gradients in residual nets, each reproduced by one function on the digits or synthetic data.
+
+    from tinyres.study import experiments
+    print(experiments.init_laws(depths=(8, 16)))
+
+`tinyres experiment NAME` runs them from the command line. Each takes its options by keyword and gives a Result.
+"""
+
+from __future__ import annotations
+
+from tinyres.study.experiment import Experiment, Result
+from tinyres.study.experiments.activation_order import activation_order
+from tinyres.study.experiments.degradation import degradation
+from tinyres.study.experiments.identity import identity
+from tinyres.study.experiments.init_laws import init_laws
+from tinyres.study.experiments.lesion import lesion
+from tinyres.study.experiments.paths import paths
+from tinyres.study.experiments.shattering import shattering
+from tinyres.study.experiments.shortcuts import shortcuts
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        init_laws,
+        degradation,
+        paths,
+        shattering,
+        lesion,
+        shortcuts,
+        activation_order,
+        identity,
+    )
+}
+
+__all__ = [
+    "EXPERIMENTS",
+    "Experiment",
+    "Result",
+    "activation_order",
+    "degradation",
+    "identity",
+    "init_laws",
+    "lesion",
+    "paths",
+    "shattering",
+    "shortcuts",
+]

@@ -1,0 +1,111 @@
+"""What charts show, as numbers: one value per block (or, without blocks, per node), None where there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyres.graph.compare import theory_of
+from tinyres.graph.spectrum import Spectrum
+from tinyres.graph.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """A net by depth.
+
+    unit: "block" or "node". names, grad_norms, value_norms, skips, branches, strengths: one each, in graph order; a
+    norm that a logarithmic axis cannot show (0, not finite) is None. rate: the factor of |g| per unit toward the input,
+    fitted by least squares to log |g|, with `fit`, that line. theory: the published rate as a line through the last
+    block, with `theory_rate` and `theory_net`, where there is one.
+    """
+
+    unit: str
+    names: list[str]
+    grad_norms: list[float | None]
+    value_norms: list[float | None]
+    skips: list[float | None]
+    branches: list[float | None]
+    strengths: list[float | None]
+    rate: float | None
+    fit: list[float] | None
+    theory: list[float] | None
+    theory_rate: float | None
+    theory_net: str
+
+
+def curves_of(trace: Trace) -> Curves:
+    """The curves of a trace."""
+    blocks = trace.blocks
+    norms = _positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
+    count = len(norms)
+    rate, fit = _fitted(norms) if blocks else (None, None)
+    theory = theory_of(trace) if count > 1 else None
+    last = norms[-1] if norms else None
+    line = None
+    if theory is not None and last is not None:
+        line = [last * theory.rate ** (count - 1 - i) for i in range(count)]
+    return Curves(
+        unit="block" if blocks else "node",
+        names=[b.name for b in blocks] if blocks else [n.name for n in trace.nodes],
+        grad_norms=norms,
+        value_norms=_positive([b.x_norm for b in blocks] if blocks else [n.value_norm for n in trace.nodes]),
+        skips=[_finite(b.skip) for b in blocks],
+        branches=[_finite(b.branch) for b in blocks],
+        strengths=[_finite(b.strength) for b in blocks],
+        rate=rate,
+        fit=fit,
+        theory=line,
+        theory_rate=None if theory is None else theory.rate,
+        theory_net="" if theory is None else theory.net,
+    )
+
+
+def binomial_of(spectrum: Spectrum) -> list[float]:
+    """The share of all paths that have k branches, for each length k: each block is passed or skipped."""
+    most = len(spectrum.shares) - 1
+    return [math.exp(_log_choose(most, k) - most * math.log(2)) for k in range(most + 1)]
+
+
+def log_limits(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """Ends of a logarithmic axis: whole powers of ten, at least two apart, so that equal values look equal."""
+    shown = [math.log10(v) for v in values if v is not None and v > 0]
+    if not shown:
+        return None
+    low, high = math.floor(min(shown)), math.ceil(max(shown))
+    if high - low < 2:
+        middle = (min(shown) + max(shown)) / 2
+        low, high = (low - 1, high) if middle - low < high - middle else (low, high + 1)
+        if high - low < 2:
+            low -= 1
+    return 10.0 ** max(low, -307), 10.0 ** min(high, 307)
+
+
+def share_limits(values: Sequence[float | None]) -> tuple[float, float]:
+    """Ends of an axis of shares: always 0 and 1, and whatever lies beyond."""
+    shown = [v for v in values if v is not None]
+    return min([0.0, *(1.05 * v for v in shown)]), max([1.0, *(1.05 * v for v in shown)])
+
+
+def _fitted(norms: list[float | None]) -> tuple[float | None, list[float] | None]:
+    known = [(i, math.log(v)) for i, v in enumerate(norms) if v is not None]
+    if len(known) < 2:
+        return None, None
+    depths, logs = zip(*known)
+    slope, start = np.polyfit(depths, logs, 1)
+    return math.exp(-slope), [math.exp(start + slope * i) for i in range(len(norms))]
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _positive(values: Sequence[float]) -> list[float | None]:
+    return [v if 0 < v < math.inf else None for v in values]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
