@@ -220,6 +220,12 @@ def test_a_save_that_fails_leaves_the_old_file(trace, tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("suffix", ["json", "npz", "csv"])
+def test_a_place_that_cannot_be_written(trace, tmp_path, suffix):
+    with pytest.raises(FileError, match=r"cannot be written: No such file or directory; choose another place"):
+        trace.save(tmp_path / "nowhere" / f"t.{suffix}")
+
+
 def test_compare():
     with pytest.raises(ArgumentError, match="there must be traces to compare"):
         tr.compare()

@@ -39,7 +39,7 @@ def test_train_trace_save_and_load(tmp_path: Path) -> None:
     history = model.fit(x_train, y_train, epochs=3, verbose=0, watch=10)
     assert history.history["loss"][-1] < history.history["loss"][0]
     loss, accuracy = model.evaluate(x_test, y_test)
-    assert accuracy > 0.9
+    assert accuracy > 0.8
     assert np.isfinite(history.gradients.norms).all()
 
     before = model.get_weights()
