@@ -42,7 +42,7 @@ static int TR_K(cast)(const tr_call *c, const tr_worker *w) {
 /* Strided copy. Dimensions of size 1 are dropped and neighbours that walk memory as one are joined; then the two
  * innermost dimensions are copied as a plane, and workers share the planes or, if there is just one, its rows. */
 
-enum { COPY_DIMENSIONS = 6, COPY_BLOCK = 16 };
+enum { COPY_DIMENSIONS = 6, COPY_BLOCK = 32 };
 
 typedef struct walk {
     int ndim;
@@ -93,13 +93,20 @@ static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_
  * keep the lines of both sides in the first cache. */
 static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in, int64_t from_row, int64_t from_col,
                        int64_t rows, int64_t cols, int item, int accumulate) {
-    int64_t block = from_col != 1 && from_row == 1 ? COPY_BLOCK : cols;
-    int64_t height = from_col != 1 && from_row == 1 ? COPY_BLOCK : rows;
+    int turned = from_col != 1 && from_row == 1;
+    int64_t height = turned ? COPY_BLOCK : rows, width = turned ? COPY_BLOCK : cols;
     for (int64_t r0 = 0; r0 < rows; r0 += height)
-        for (int64_t c0 = 0; c0 < cols; c0 += block)
-            for (int64_t r = r0; r < rows && r < r0 + height; r++)
-                copy_row(out + (r * to_row + c0 * to_col) * item, to_col, in + (r * from_row + c0 * from_col) * item,
-                         from_col, cols - c0 < block ? cols - c0 : block, item, accumulate);
+        for (int64_t c0 = 0; c0 < cols; c0 += width) {
+            char *to = out + (r0 * to_row + c0 * to_col) * item;
+            const char *from = in + (r0 * from_row + c0 * from_col) * item;
+            int64_t count = at_most(height, rows - r0), length = at_most(width, cols - c0);
+            if (turned && to_col == 1 && item == 4 && !accumulate)
+                transpose((float *)to, to_row, (const float *)from, from_col, length, count);
+            else
+                for (int64_t r = 0; r < count; r++)
+                    copy_row(to + r * to_row * item, to_col, from + r * from_row * item, from_col, length, item,
+                             accumulate);
+        }
 }
 
 static int TR_K(copy)(const tr_call *c, const tr_worker *w) {

@@ -8,12 +8,21 @@ enum {
     PANEL = 1 << 10,       /* columns whose double accumulators fit the first cache */
     BLOCK_ROWS = 8,        /* rows that are added before their sum goes to memory */
     FLOAT_ROWS = 128,      /* rows that are added in single precision */
+    NARROW = 32,           /* rows of so few elements are transposed, TR_LANES of them at a time */
 };
 
 #define SHARED_DOUBLES (TR_SHARED_BYTES / (int64_t)sizeof(double))
 
 /* The chunk length for n elements: a multiple of every vector length. */
 TR_INLINE int64_t chunk_of(int64_t n) { return at_least(CHUNK, parts(parts(n, MAX_CHUNKS), 64) * 64); }
+
+/* Whether rows of n elements are worked as columns[n][TR_LANES], one row per lane. A block of fewer rows leaves lanes over:
+ * whatever they hold is computed with and not stored. */
+TR_INLINE int narrow(int64_t rows, int64_t n) { return n > 0 && n <= NARROW && rows >= TR_LANES / 2; }
+
+TR_INLINE void load_narrow(float *columns, const float *x, int64_t rows, int64_t n) {
+    transpose(columns, TR_LANES, x, n, rows, n);
+}
 
 /* Sums over the contiguous direction. `room` elements from x may be read: the rows that follow, as a rule. */
 
@@ -114,6 +123,22 @@ static void sum_columns(double *total, double *scratch, const float *x, int64_t 
 
 TR_INLINE void put(float *out, double value, int accumulate) { *out = (float)(accumulate ? *out + value : value); }
 
+static void sum_of_narrow(float *out, const float *x, int64_t rows, int64_t n, double scale, int accumulate,
+                          const tr_worker *w) {
+    float columns[NARROW * TR_LANES] = {0};
+    int64_t begin, end;
+    tr_split(w, rows, TR_LANES, &begin, &end);
+    for (int64_t r = begin; r < end; r += TR_LANES) {
+        int64_t count = at_most(TR_LANES, end - r);
+        load_narrow(columns, x + r * n, count, n);
+        vec_float sum = vec_load(columns);
+        for (int64_t j = 1; j < n; j++)
+            sum += vec_load(columns + j * TR_LANES);
+        for (int64_t i = 0; i < count; i++)
+            put(out + r + i, scale * sum[i], accumulate);
+    }
+}
+
 /* out[outer, inner] = scale * sum over n of x[outer, n, inner]. Each of the outer matrices is cut into panels of columns
  * and, if large, into chunks of rows. */
 static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
@@ -121,6 +146,10 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     const float *x = c->ptr[1];
     int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
     int accumulate = !!(c->flags & TR_ACCUMULATE);
+    if (inner == 1 && narrow(outer, n)) {
+        sum_of_narrow(out, x, outer, n, c->scalar[0], accumulate, w);
+        return 0;
+    }
     double *scratch = w->own, *total = scratch + 5 * PANEL, *partial = w->shared, scale = c->scalar[0];
     int64_t panels = panels_of(inner), width = at_least(1, at_most(inner, PANEL));
     int64_t rows = inner == 1 ? chunk_of(n) : at_least(CHUNK / width, parts(n, 64));
@@ -215,6 +244,19 @@ TR_INLINE void extreme_of_columns(float *out, float *scratch, const float *x, in
     }
 }
 
+TR_INLINE void extreme_of_narrow(float *out, const float *x, int64_t rows, int64_t n, const tr_worker *w, vec_choice *f) {
+    float columns[NARROW * TR_LANES] = {0};
+    int64_t begin, end;
+    tr_split(w, rows, TR_LANES, &begin, &end);
+    for (int64_t r = begin; r < end; r += TR_LANES) {
+        load_narrow(columns, x + r * n, at_most(TR_LANES, end - r), n);
+        vec_float best = vec_load(columns);
+        for (int64_t j = 1; j < n; j++)
+            best = f(best, vec_load(columns + j * TR_LANES));
+        vec_store_part(out + r, best, at_most(TR_LANES, end - r));
+    }
+}
+
 TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_choice *f) {
     float *out = c->ptr[0], *partial = w->shared;
     const float *x = c->ptr[1];
@@ -227,6 +269,10 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_cho
         tr_barrier(w);
         if (w->ith == 0)
             out[0] = extreme_of_row(partial, chunks, chunks, least, f);
+        return 0;
+    }
+    if (inner == 1 && narrow(outer, n)) {
+        extreme_of_narrow(out, x, outer, n, w, f);
         return 0;
     }
     int64_t panels = panels_of(inner);
@@ -260,23 +306,50 @@ TR_INLINE int64_t argmax_of_row(const float *x, int64_t n, int64_t room) {
     }
 }
 
+/* out[rows] for rows whose elements stand in columns. */
+TR_INLINE void argmax_of_narrow(int64_t *out, const float *columns, int64_t rows, int64_t n) {
+    vec_float best = vec_load(columns);
+    vec_int index = {0};
+    for (int64_t j = 1; j < n; j++) {
+        vec_float v = vec_load(columns + j * TR_LANES);
+        vec_int better = (v > best) | ((v != v) & (best == best));
+        best = vec_select(better, v, best);
+        index = (better & (int32_t)j) | (~better & index);
+    }
+    for (int64_t i = 0; i < rows; i++)
+        out[i] = index[i];
+}
+
+/* Calls of argmax for the rows [r, r + count), count <= TR_LANES. */
+static void argmax_of_rows(int64_t *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t n) {
+    if (narrow(rows, n)) {
+        float columns[NARROW * TR_LANES] = {0};
+        load_narrow(columns, x + r * n, count, n);
+        argmax_of_narrow(out, columns, count, n);
+    } else {
+        for (int64_t i = 0; i < count; i++)
+            out[i] = argmax_of_row(x + (r + i) * n, n, (rows - r - i) * n);
+    }
+}
+
 static int TR_K(argmax)(const tr_call *c, const tr_worker *w) {
-    int64_t *out = c->ptr[0], cols = c->arg[1], begin, end;
-    const float *x = c->ptr[1];
-    tr_split(w, c->arg[0], 8, &begin, &end);
-    for (int64_t r = begin; r < end; r++)
-        out[r] = argmax_of_row(x + r * cols, cols, (c->arg[0] - r) * cols);
+    int64_t *out = c->ptr[0], begin, end;
+    tr_split(w, c->arg[0], TR_LANES, &begin, &end);
+    for (int64_t r = begin; r < end; r += TR_LANES)
+        argmax_of_rows(out + r, c->ptr[1], r, at_most(TR_LANES, end - r), c->arg[0], c->arg[1]);
     return 0;
 }
 
 /* The share of rows whose largest element stands at the label. Counts are exact in any order. */
 static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
-    const float *x = c->ptr[1];
     const int64_t *label = c->ptr[2];
-    int64_t rows = c->arg[0], cols = c->arg[1], *right = w->shared, begin, end, count = 0;
-    tr_split(w, rows, 8, &begin, &end);
-    for (int64_t r = begin; r < end; r++)
-        count += argmax_of_row(x + r * cols, cols, (rows - r) * cols) == label[r];
+    int64_t rows = c->arg[0], *right = w->shared, begin, end, count = 0, found[TR_LANES];
+    tr_split(w, rows, TR_LANES, &begin, &end);
+    for (int64_t r = begin; r < end; r += TR_LANES) {
+        argmax_of_rows(found, c->ptr[1], r, at_most(TR_LANES, end - r), rows, c->arg[1]);
+        for (int64_t i = 0; i < at_most(TR_LANES, end - r); i++)
+            count += found[i] == label[r + i];
+    }
     right[w->ith] = count;
     tr_barrier(w);
     if (w->ith)

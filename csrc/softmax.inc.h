@@ -52,14 +52,39 @@ TR_INLINE void softmax_row(float *out, const float *x, int64_t n, int64_t room, 
         store_up_to(out, load_of_row(out, i, n, room_out) * scale, i, room_out);
 }
 
+/* Softmax of count <= TR_LANES rows from row r; `most` and `sum` get one value per row. */
+TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end, int64_t n,
+                            float *most, float *sum) {
+    if (!narrow(rows, n)) {
+        for (int64_t i = 0; i < count; i++)
+            softmax_row(out + (r + i) * n, x + (r + i) * n, n, (rows - r - i) * n, out == x ? n : (end - r - i) * n,
+                        most + i, sum + i);
+        return;
+    }
+    float columns[NARROW * TR_LANES] = {0};
+    load_narrow(columns, x + r * n, count, n);
+    vec_float largest = vec_load(columns), total = {0};
+    for (int64_t j = 1; j < n; j++)
+        largest = vec_greater(largest, vec_load(columns + j * TR_LANES));
+    for (int64_t j = 0; j < n; j++) {
+        vec_float e = vec_exp_negative(vec_load(columns + j * TR_LANES) - largest);
+        total += e;
+        vec_store(columns + j * TR_LANES, e);
+    }
+    vec_float scale = 1.0f / total;
+    for (int64_t j = 0; j < n; j++)
+        vec_store(columns + j * TR_LANES, vec_load(columns + j * TR_LANES) * scale);
+    transpose(out + r * n, n, columns, TR_LANES, n, count);
+    vec_store(most, largest);
+    vec_store(sum, total);
+}
+
 static int TR_K(softmax)(const tr_call *c, const tr_worker *w) {
-    float *out = c->ptr[0], most, sum;
-    const float *x = c->ptr[1];
+    float most[TR_LANES], sum[TR_LANES];
     int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
-    tr_split(w, cols ? rows : 0, 1, &begin, &end);
-    for (int64_t r = begin; r < end; r++)
-        softmax_row(out + r * cols, x + r * cols, cols, (rows - r) * cols, out == x ? cols : (end - r) * cols, &most,
-                    &sum);
+    tr_split(w, cols ? rows : 0, TR_LANES, &begin, &end);
+    for (int64_t r = begin; r < end; r += TR_LANES)
+        softmax_rows(c->ptr[0], c->ptr[1], r, at_most(TR_LANES, end - r), rows, end, cols, most, sum);
     return 0;
 }
 
@@ -68,7 +93,7 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *x = c->ptr[1];
     int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
-    tr_split(w, cols ? rows : 0, 1, &begin, &end);
+    tr_split(w, cols ? rows : 0, TR_LANES, &begin, &end);
     for (int64_t first = begin; first < end; first += TR_LANES) {
         float most[TR_LANES], sum[TR_LANES] = {0};
         int64_t last = at_most(end, first + TR_LANES);
@@ -90,31 +115,24 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
 /* loss[1] = mean over rows of log(sum of e^logits) - logits[label], and the probabilities for the gradient. Rows are
  * summed in chunks whose number depends on the sizes only. A label out of range (check_labels) makes the loss NaN. */
 static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
-    float *loss = c->ptr[0], *out = c->ptr[1];
+    float *loss = c->ptr[0], *out = c->ptr[1], most[TR_LANES], sum[TR_LANES] = {0};
     const float *logits = c->ptr[2];
     const int64_t *label = c->ptr[3];
     int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
-    int64_t size = at_least(at_least(TR_LANES, 1024 / at_least(cols, 1)), parts(rows, MAX_CHUNKS));
+    int64_t size = parts(at_least(1024 / at_least(cols, 1), parts(rows, MAX_CHUNKS)), TR_LANES) * TR_LANES;
     int64_t chunks = parts(rows, size);
     double *partial = w->shared, total = 0;
     tr_split(w, chunks, 1, &begin, &end);
     for (int64_t k = begin, stop = at_most(rows, end * size); k < end; k++) {
         partial[k] = 0;
-        for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last;) {
-            float most, sum[TR_LANES] = {0};
-            int lanes = 0;
-            double above = 0; /* the largest logit over that of the label */
-            for (; r < last && lanes < TR_LANES; r++, lanes++) {
-                const float *row = logits + r * cols;
-                float of_label = label[r] >= 0 && label[r] < cols ? row[label[r]] : NAN;
-                softmax_row(out + r * cols, row, cols, (rows - r) * cols, out == logits ? cols : (stop - r) * cols, &most,
-                            &sum[lanes]);
-                above += (double)most - of_label;
-            }
+        for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last; r += TR_LANES) {
+            int64_t count = at_most(TR_LANES, last - r);
+            for (int64_t i = 0; i < count; i++) /* before out, which may be the logits */
+                partial[k] -= label[r + i] >= 0 && label[r + i] < cols ? logits[(r + i) * cols + label[r + i]] : NAN;
+            softmax_rows(out, logits, r, count, rows, stop, cols, most, sum);
             vec_store(sum, vec_log(vec_load(sum)));
-            for (int i = 0; i < lanes; i++)
-                above += sum[i];
-            partial[k] += above;
+            for (int64_t i = 0; i < count; i++)
+                partial[k] += (double)most[i] + sum[i];
         }
     }
     tr_barrier(w);

@@ -24,6 +24,9 @@ typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
 typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
 typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
 
+/* In a loop that is not worth vector code and its unrolled remainders. */
+#define TR_SCALAR_LOOP __asm__ volatile("")
+
 /* The same in memory: at any address of an element, whatever type the object there has. */
 typedef TR_MEMORY(float, TR_BYTES, 4) vec_float_memory;
 typedef TR_MEMORY(double, TR_BYTES, 8) vec_double_memory;
@@ -193,6 +196,39 @@ TR_INLINE float vec_across(vec_float v, vec_choice *f) {
         v = f(v, vec_rotate(v, 4));
     v = f(v, vec_rotate(v, 2));
     return f(v, vec_rotate(v, 1))[0];
+}
+
+/* Transposition. */
+
+typedef TR_VECTOR(float, 16) quad;
+typedef TR_MEMORY(float, 16, 4) quad_memory;
+
+/* 4 x 4 floats; strides in elements. */
+TR_INLINE void transpose_quad(float *out, int64_t out_stride, const float *in, int64_t in_stride) {
+    quad a = *(const quad_memory *)in, b = *(const quad_memory *)(in + in_stride);
+    quad c = *(const quad_memory *)(in + 2 * in_stride), d = *(const quad_memory *)(in + 3 * in_stride);
+    *(quad_memory *)out = (quad){a[0], b[0], c[0], d[0]};
+    *(quad_memory *)(out + out_stride) = (quad){a[1], b[1], c[1], d[1]};
+    *(quad_memory *)(out + 2 * out_stride) = (quad){a[2], b[2], c[2], d[2]};
+    *(quad_memory *)(out + 3 * out_stride) = (quad){a[3], b[3], c[3], d[3]};
+}
+
+/* out[c][r] = in[r][c]. */
+TR_INLINE void transpose(float *out, int64_t out_stride, const float *in, int64_t in_stride, int64_t rows, int64_t cols) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        int64_t c = 0;
+        for (; c + 4 <= cols; c += 4)
+            transpose_quad(out + c * out_stride + r, out_stride, in + r * in_stride + c, in_stride);
+        for (; c < cols; c++)
+            for (int64_t k = r; k < r + 4; k++)
+                out[c * out_stride + k] = in[k * in_stride + c];
+    }
+    for (; r < rows; r++)
+        for (int64_t c = 0; c < cols; c++) {
+            TR_SCALAR_LOOP;
+            out[c * out_stride + r] = in[r * in_stride + c];
+        }
 }
 
 /* Elementary functions.

@@ -339,7 +339,7 @@ CASES = {
     "set_weights_count": (
         lambda: built(layers.Dense(2)).set_weights([np.ones((3, 2))]),
         ShapeError,
-        "[set_weights] <Dense dense> has 2 weights; got 1; give them in the order of .weights",
+        "[set_weights] <Dense dense> has 2 weights; got 1; give a list in the order of .weights",
     ),
     "set_weights_shape": (
         lambda: built(layers.Dense(2)).set_weights([np.ones((3, 2)), np.ones(3)]),

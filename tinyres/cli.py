@@ -1,15 +1,16 @@
-"""The command line: `tinyres demo`, `tinyres bench` and `tinyres info`."""
+"""The command line: `tinyres demo`, `tinyres experiment`, `tinyres bench` and `tinyres info`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from tinyres.errors import FileError, TinyresError
+from tinyres.errors import ArgumentError, FileError, TinyresError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +48,19 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data", default=None, metavar="FILE", help=".npz with x and y, or .csv with a label column")
     demo.add_argument("--json", default=None, metavar="FILE", help="also write the results to this file")
     demo.set_defaults(command=_demo)
+    experiment = commands.add_parser(
+        "experiment",
+        help="reproduce a published finding on gradients in residual nets, in under two minutes",
+        description="Reproduce a published finding; prints a table beside the published or theoretical numbers and "
+        "saves it as NAME.json and NAME.png. Without NAME: list all experiments.",
+    )
+    experiment.add_argument("name", nargs="?", default=None, metavar="NAME", help="which; leave it out for a list")
+    experiment.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="change an option; lists like depths=8,16"
+    )
+    experiment.add_argument("--out", default=".", metavar="DIR", help="where to save (default: here)")
+    experiment.add_argument("--no-picture", action="store_true", help="do not draw; then matplotlib is not needed")
+    experiment.set_defaults(command=_experiment)
     bench = commands.add_parser(
         "bench",
         help="time kernels and a train step on this machine, native beside NumPy",
@@ -63,6 +77,33 @@ def _info(options: argparse.Namespace) -> int:
 
     for key, value in info().items():
         print(f"{key:<16} {value}")
+    return 0
+
+
+def _experiment(options: argparse.Namespace) -> int:
+    from tinyres.study.experiment import require_matplotlib
+    from tinyres.study.experiments import EXPERIMENTS
+
+    if options.name is None:
+        for name, experiment in EXPERIMENTS.items():
+            print(f"{name:<18} {experiment.title}")
+        return 0
+    if options.name not in EXPERIMENTS:
+        known = ", ".join(EXPERIMENTS)
+        raise ArgumentError(f"[experiment] the experiments are {known}; got {options.name!r}; choose one of them")
+    experiment = EXPERIMENTS[options.name]
+    settings = experiment.parsed(options.set)
+    if not os.path.isdir(options.out):
+        raise FileError(f"[experiment] --out must be a directory; got {options.out}; make it first")
+    if not options.no_picture:
+        require_matplotlib()
+    result = experiment(**settings)
+    print(result)
+    suffixes = [".json"] if options.no_picture else [".json", ".png"]
+    paths = [os.path.join(options.out, experiment.name + suffix) for suffix in suffixes]
+    for path in paths:
+        result.save(path)
+    print(f"\nwritten to {' and '.join(paths)}")
     return 0
 
 

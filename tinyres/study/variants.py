@@ -72,7 +72,7 @@ def shortcut_gate(x: Any, units: int) -> Any:
 
 def projection(x: Any, units: int) -> Any:
     """W x + F(x): a 1×1 convolution on every skip."""
-    return ReLU()(Add()([_branch(x, units), Dense(units, kernel_initializer="he_normal", name="projection")(x)]))
+    return ReLU()(Add()([_branch(x, units), Dense(units, name="projection")(x)]))
 
 
 def dropped_skip(x: Any, units: int) -> Any:

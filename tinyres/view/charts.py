@@ -45,10 +45,10 @@ def _gradient(c: Curves) -> Chart:
     key = [(TEXT, "measured")]
     if c.fit is not None:
         series.append(_series(c.fit, SOFT, dash=True))
-        key.append((SOFT, f"fit: × {c.rate:.2f} per {c.unit} toward the input"))
+        key.append((SOFT, c.fit_words))
     if c.theory is not None:
         series.append(_series(c.theory, BRANCH, dash=True))
-        key.append((BRANCH, f"theory for {c.theory_net}: × {c.theory_rate:.2f}"))
+        key.append((BRANCH, c.theory_words))
     where = "input of the block" if c.unit == "block" else "node"
     data = _data("gradient", c, "line", "|g|", series, log_limits(_all(series)), log=True)
     return Chart(f"|g| at the {where}", caption, key, data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyres.graph.compare import theory_of
+from tinyres.graph.compare import compare
 from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.trace import Trace
 
@@ -18,9 +18,9 @@ class Curves:
     """A net by depth.
 
     unit: "block" or "node". names, grad_norms, value_norms, skips, branches, strengths: one each, in graph order; a
-    norm that a logarithmic axis cannot show (0, not finite) is None. rate: the factor of |g| per unit toward the input,
-    fitted by least squares to log |g|, with `fit`, that line. theory: the published rate as a line through the last
-    block, with `theory_rate` and `theory_net`, where there is one.
+    norm that a logarithmic axis cannot show (0, not finite) is None. fit: a rate or, where that fits better, a power of
+    the depth, by least squares to log |g|; fit_words say which. theory: the published rate as a line through the last
+    block, where there is one; theory_words say for what.
     """
 
     unit: str
@@ -30,11 +30,10 @@ class Curves:
     skips: list[float | None]
     branches: list[float | None]
     strengths: list[float | None]
-    rate: float | None
     fit: list[float] | None
+    fit_words: str
     theory: list[float] | None
-    theory_rate: float | None
-    theory_net: str
+    theory_words: str
 
 
 def curves_of(trace: Trace) -> Curves:
@@ -42,8 +41,9 @@ def curves_of(trace: Trace) -> Curves:
     blocks = trace.blocks
     norms = _positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
     count = len(norms)
-    rate, fit = _fitted(norms) if blocks else (None, None)
-    theory = theory_of(trace) if count > 1 else None
+    (flow,) = compare(net=trace).flows
+    fit, fit_words = _fitted(norms, flow.power is not None) if blocks else (None, "")
+    theory = flow.theory if count > 1 else None
     last = norms[-1] if norms else None
     line = None
     if theory is not None and last is not None:
@@ -56,11 +56,10 @@ def curves_of(trace: Trace) -> Curves:
         skips=[_finite(b.skip) for b in blocks],
         branches=[_finite(b.branch) for b in blocks],
         strengths=[_finite(b.strength) for b in blocks],
-        rate=rate,
         fit=fit,
+        fit_words=fit_words,
         theory=line,
-        theory_rate=None if theory is None else theory.rate,
-        theory_net="" if theory is None else theory.net,
+        theory_words="" if theory is None else str(theory).replace(": x ", ": × "),
     )
 
 
@@ -90,13 +89,19 @@ def share_limits(values: Sequence[float | None]) -> tuple[float, float]:
     return min([0.0, *(1.05 * v for v in shown)]), max([1.0, *(1.05 * v for v in shown)])
 
 
-def _fitted(norms: list[float | None]) -> tuple[float | None, list[float] | None]:
+def _fitted(norms: list[float | None], polynomial: bool) -> tuple[list[float] | None, str]:
     known = [(i, math.log(v)) for i, v in enumerate(norms) if v is not None]
     if len(known) < 2:
-        return None, None
-    depths, logs = zip(*known)
-    slope, start = np.polyfit(depths, logs, 1)
-    return math.exp(-slope), [math.exp(start + slope * i) for i in range(len(norms))]
+        return None, ""
+
+    def depth(i: int) -> float:
+        return math.log(i + 1) if polynomial else float(i)
+
+    slope, start = np.polyfit([depth(i) for i, _ in known], [log for _, log in known], 1)
+    line = [math.exp(start + slope * depth(i)) for i in range(len(norms))]
+    if polynomial:
+        return line, f"fit: depth to the power {slope:.1f}".replace("-", "−")
+    return line, f"fit: × {math.exp(-slope):.2f} per block toward the input"
 
 
 def _log_choose(n: int, k: int) -> float:

@@ -68,11 +68,19 @@ function label(value) {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(0).replace("e+", "e") : String(Number(value.toPrecision(3)));
 }
 
+function decades(_, axis, low, high) {
+  const from = Math.round(Math.log10(low)), to = Math.round(Math.log10(high));
+  const step = Math.ceil((to - from) / 6);
+  const at = [];
+  for (let power = to; power >= from; power -= step) at.unshift(Number(`1e${power}`));
+  return at;
+}
+
 function bars(signs) {
-  const fill = (colour) => ({
-    unit: 3,
-    values: () => signs[colour].map((negative) => (negative ? hatched(css(colour)) : css(colour))),
-  });
+  const fill = (colour) => {
+    const [plain, striped] = [css(colour), hatched(css(colour))];
+    return { unit: 3, values: () => signs[colour].map((negative) => (negative ? striped : plain)) };
+  };
   return (colour) => uPlot.paths.bars({ size: [0.8, 48], disp: { fill: fill(colour), stroke: fill(colour) } });
 }
 
@@ -94,6 +102,7 @@ function options(chart, width) {
         space: names ? 14 + 7 * Math.max(...names.map((n) => n.length)) : 34,
         values: (_, at) => at.map((i) => (Number.isInteger(i) && i >= 0 && i < count ? (names ? names[i] : i) : "")) },
       { ...axis, size: 58, label: chart.ylabel, labelSize: 20, labelFont: "12px system-ui",
+        ...(chart.log ? { splits: decades, filter: (_, at) => at } : {}),
         values: (_, at) => at.map((v) => (v === null ? "" : label(v))) },
     ],
     series: [{}, ...chart.series.map((s) => ({

@@ -17,10 +17,10 @@ from tinyres.study.training import mean_errors, noisy_digits
 NETS: dict[str, tuple[Callable[..., Any], str | None, str]] = {
     "plain, Glorot": (presets.plain, None, "worse with depth"),
     "plain, He": (presets.plain, "he_normal", "worse with depth"),
-    "plain + BN": (variants.plain_he2015, None, "plain-110: over 60%"),
+    "plain + BN": (variants.plain_he2015, None, "110: over 60%"),
     "residual, no BN": (presets.preact_plain, None, "diverges"),
     "tutorial": (presets.tutorial, None, "-"),
-    "he2015": (presets.he2015, None, "20: 8.75%, 110: 6.43%"),
+    "he2015": (presets.he2015, None, "20: 8.75, 110: 6.43%"),
     "preact": (presets.preact, None, "110: 6.37%"),
     "1/sqrt(L)": (presets.skipinit, None, "trains at any depth"),
     "ReZero": (presets.rezero, None, "trains at any depth"),
@@ -48,43 +48,38 @@ def run(
     data = noisy_digits(noise)
     records = []
     for net, (_, _, published) in NETS.items():
+        row: dict[str, Any] = {"net": net}
         for depth in depths:
             errors = mean_errors(partial(build, net, depth, width), data, epochs, seeds)
-            records.append(
-                {"net": net, "layers": depth, "train": errors.train, "test": errors.test, "published": published}
-            )
-    return FIELDS, records, _sentences(records), _draw(records)
+            row |= {f"train_{depth}": errors.train, f"test_{depth}": errors.test}
+        records.append({**row, "published": published})
+    fields = [Field("net", "net", 17, str, words=True)]
+    fields += [Field(f"{depth} layers", f"train_{depth}", 10, percent_or_diverged) for depth in depths]
+    fields.append(Field(" CIFAR-10, published", "published", 23, lambda text: f" {text}", words=True))
+    return fields, records, _sentences(records, depths), _draw(records, depths)
 
 
-FIELDS = [
-    Field("net", "net", 18, str, words=True),
-    Field("layers", "layers", 8, str),
-    Field("train error", "train", 13, percent_or_diverged),
-    Field("test error", "test", 13, percent_or_diverged),
-    Field("  published (CIFAR-10 test)", "published", 28, lambda text: f"  {text}", words=True),
-]
-
-
-def _sentences(records: list[dict[str, Any]]) -> list[str]:
-    train = {(r["net"], r["layers"]): r["train"] for r in records}
-    shallow, deep = (pick(r["layers"] for r in records) for pick in (min, max))
+def _sentences(records: list[dict[str, Any]], depths: tuple[int, ...]) -> list[str]:
+    rows = {r["net"]: r for r in records}
+    shallow, deep = min(depths), max(depths)
 
     def change(net: str) -> str:
-        return f"{percent_or_diverged(train[net, shallow])} -> {percent_or_diverged(train[net, deep])}"
+        before, after = (percent_or_diverged(rows[net][f"train_{depth}"]) for depth in (shallow, deep))
+        return f"{net} {before} -> {after}"
 
     return [
-        f"Training error from {shallow} to {deep} layers: plain + BN {change('plain + BN')}, "
-        f"he2015 {change('he2015')}, preact {change('preact')}.",
+        f"Training error from {shallow} to {deep} layers: {change('plain + BN')}, {change('he2015')}, "
+        f"{change('preact')}.",
         "The plain nets fail on their own training data, so it is not overfitting; and BatchNorm does not save them, "
         "so it is not vanishing gradients alone.",
     ]
 
 
-def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
+def _draw(records: list[dict[str, Any]], depths: tuple[int, ...]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
-        for i, net in enumerate(NETS):
-            rows = [r for r in records if r["net"] == net and r["train"] is not None]
-            ax.plot([r["layers"] for r in rows], [r["train"] for r in rows], "o-", color=f"C{i}", label=net)
+        for i, row in enumerate(records):
+            found = [(depth, row[f"train_{depth}"]) for depth in depths if row[f"train_{depth}"] is not None]
+            ax.plot([n for n, _ in found], [e for _, e in found], "o-", color=f"C{i}", label=row["net"])
         ax.set(xlabel="Dense layers", ylabel="training error", ylim=(-0.02, 1.0))
         ax.yaxis.set_major_formatter(lambda value, _: percent(value))
         ax.legend(fontsize=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tinyres.engine.state import name_scope
@@ -18,16 +19,14 @@ from tinyres.study import variants
 from tinyres.study.experiment import Experiment, Field
 from tinyres.view.numbers import number, strength
 
-DEPTH_OF_SCALE = 16
-
-# net -> (block, what follows from theory)
-NETS: dict[str, tuple[Callable[..., Any], str]] = {
-    "plain, He": (lambda x, units: presets.plain(x, units, kernel_initializer="he_normal"), "hard to reach"),
-    "plain + BN": (variants.plain_he2015, "hard to reach"),
-    "preact": (presets.preact, "F goes to 0"),
-    "1/sqrt(L)": (lambda x, units: presets.skipinit(x, units, DEPTH_OF_SCALE), "F goes to 0"),
-    "preact, F = 0": (variants.zero_preact, "exact at start"),
-    "ReZero": (presets.rezero, "exact at start"),
+# net -> (block for a depth, what follows from theory)
+NETS: dict[str, tuple[Callable[[int], Callable[..., Any]], str]] = {
+    "plain, He": (lambda depth: partial(presets.plain, kernel_initializer="he_normal"), "hard to reach"),
+    "plain + BN": (lambda depth: variants.plain_he2015, "hard to reach"),
+    "preact": (lambda depth: presets.preact, "F goes to 0"),
+    "1/sqrt(L)": (lambda depth: partial(presets.skipinit, depth=depth), "F goes to 0"),
+    "preact, F = 0": (lambda depth: variants.zero_preact, "exact at start"),
+    "ReZero": (lambda depth: presets.rezero, "exact at start"),
 }
 
 
@@ -52,7 +51,7 @@ def run(
     records = []
     for net, (block, theory) in NETS.items():
         manual_seed(seed)
-        model = build(block, blocks, width)
+        model = build(block(blocks), blocks, width)
         model.compile(Adam(lr=lr), loss="mse")
         before = model.graph(x[:128], x[:128] + rng.standard_normal((128, width))).trace(audit=False)
         start = model.graph(x_test, x_test).trace(audit=False).loss  # moving statistics say nothing before training

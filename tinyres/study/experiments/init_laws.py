@@ -39,12 +39,12 @@ def _fixed(block: Callable[..., Any], initializer: str | None = None) -> Callabl
 PER_LAYER_OF_BATCHNORM = math.sqrt(math.pi / (math.pi - 1))  # Yang et al. 2019, ReLU
 
 LAWS = {
-    "plain, Glorot": Law(_fixed(presets.plain), "2^-L", lambda n: 2.0 ** (1 - n)),
+    "plain, Glorot": Law(_fixed(presets.plain), "2^-(L-1)", lambda n: 2.0 ** (1 - n)),
     "plain, He": Law(_fixed(presets.plain, "he_normal"), "1", lambda n: 1.0),
     "plain + BN": Law(
-        _fixed(variants.plain_he2015), "1.211^2L", lambda n: PER_LAYER_OF_BATCHNORM ** (2 * (n - 1))
+        _fixed(variants.plain_he2015), "1.466^(L-1)", lambda n: PER_LAYER_OF_BATCHNORM ** (2 * (n - 1))
     ),
-    "residual, He": Law(_fixed(presets.preact_plain), "2^(L/2)", lambda n: 2.0 ** ((n - 1) / 2)),
+    "residual, He": Law(_fixed(presets.preact_plain), "2^((L-1)/2)", lambda n: 2.0 ** ((n - 1) / 2)),
     "tutorial": Law(_fixed(presets.tutorial), "~ L^2", lambda n: float(n) ** 2, absolute=False),
     "he2015": Law(_fixed(presets.he2015), "~ L^1.2", lambda n: float(n) ** 1.2, absolute=False),
     "preact": Law(_fixed(presets.preact), "~ L", float, absolute=False),

@@ -13,7 +13,7 @@ from tinyres.study.experiment import Experiment, Field, percent
 from tinyres.study.nets import stack
 from tinyres.study.training import noisy_digits, trained
 
-# net -> (block, how many blocks, what is published for one deletion)
+# net -> (block, what is published for one deletion)
 NETS: dict[str, tuple[Callable[..., Any], str]] = {
     "preact": (presets.preact, "hardly any change"),
     "he2015": (presets.he2015, "hardly any change"),
@@ -60,8 +60,8 @@ FIELDS = [
     Field("net", "net", 14, str, words=True),
     Field("blocks", "blocks", 8, str),
     Field("deleted", "deleted", 9, str),
-    Field("test error", "error", 12, percent),
-    Field("damage", "damage", 12, lambda d: f"{100 * d:+.1f} points"),
+    Field("test error", "error", 11, percent),
+    Field("damage", "damage", 14, lambda d: f"{100 * d:+.1f} points"),
     Field("  published", "published", 22, lambda text: f"  {text}", words=True),
 ]
 
