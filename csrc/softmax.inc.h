@@ -34,35 +34,36 @@ TR_INLINE float exponentials(float *out, const float *x, int64_t n, int64_t room
     return (float)total;
 }
 
-/* Softmax of one row; gives its largest element and the sum of e^(x - largest). */
-TR_INLINE void softmax_row(float *out, const float *x, int64_t n, int64_t room, int64_t room_out, float *most,
-                           float *sum) {
-    if (n <= TR_LANES) { /* all in one register */
-        vec_float v = load_of_row(x, 0, n, room);
-        *most = vec_across(v, vec_greater);
-        v = vec_exp_negative(v - *most);
-        *sum = vec_sum(v);
-        store_up_to(out, v * (1 / *sum), 0, room_out);
-        return;
-    }
-    *most = extreme_of_row(x, n, room, -INFINITY, vec_greater);
-    *sum = exponentials(out, x, n, room, room_out, *most);
-    float scale = 1 / *sum;
-    for (int64_t i = 0; i < n; i += TR_LANES)
-        store_up_to(out, load_of_row(out, i, n, room_out) * scale, i, room_out);
+/* out *= scale. Lanes past the end belong to the next row and are multiplied by 1. */
+TR_INLINE void scale_row(float *out, int64_t n, int64_t room, float scale) {
+    int64_t i = 0;
+    for (; i + TR_LANES <= n; i += TR_LANES)
+        vec_store(out + i, vec_load(out + i) * scale);
+    if (i < n && i + TR_LANES <= room)
+        vec_store(out + i, vec_load(out + i) * vec_select(vec_first(n - i), vec_splat(scale), vec_splat(1)));
+    else if (i < n)
+        vec_store_part(out + i, vec_load_part(out + i, n - i, 0) * scale, n - i);
 }
 
-/* Softmax of count <= TR_LANES rows from row r; `most` and `sum` get one value per row. */
-TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end, int64_t n,
+/* Softmax of count <= TR_LANES rows; `most` and `sum` get a value per row. Rows that fit the first cache go through each
+ * phase together, so that none waits for the sum of another. */
+TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, int64_t room, int64_t room_out,
                             float *most, float *sum) {
-    if (!narrow(rows, n)) {
-        for (int64_t i = 0; i < count; i++)
-            softmax_row(out + (r + i) * n, x + (r + i) * n, n, (rows - r - i) * n, out == x ? n : (end - r - i) * n,
-                        most + i, sum + i);
-        return;
+    int64_t together = n <= 512 ? count : 1, in_place = out == x;
+    for (int64_t first = 0; first < count; first += together) {
+        for (int64_t i = first; i < first + together; i++)
+            most[i] = extreme_of_row(x + i * n, n, room - i * n, -INFINITY, vec_greater);
+        for (int64_t i = first; i < first + together; i++)
+            sum[i] = exponentials(out + i * n, x + i * n, n, room - i * n, in_place ? n : room_out - i * n, most[i]);
+        for (int64_t i = first; i < first + together; i++)
+            scale_row(out + i * n, n, room_out - i * n, 1 / sum[i]);
     }
+}
+
+/* The same for narrow rows: TR_LANES rows are one vector of each step. */
+TR_INLINE void softmax_narrow(float *out, const float *x, int64_t count, int64_t n, float *most, float *sum) {
     float columns[NARROW * TR_LANES] = {0};
-    load_narrow(columns, x + r * n, count, n);
+    load_narrow(columns, x, count, n);
     vec_float largest = vec_load(columns), total = {0};
     for (int64_t j = 1; j < n; j++)
         largest = vec_greater(largest, vec_load(columns + j * TR_LANES));
@@ -74,9 +75,18 @@ TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count
     vec_float scale = 1.0f / total;
     for (int64_t j = 0; j < n; j++)
         vec_store(columns + j * TR_LANES, vec_load(columns + j * TR_LANES) * scale);
-    transpose(out + r * n, n, columns, TR_LANES, n, count);
+    transpose(out, n, columns, TR_LANES, n, count);
     vec_store(most, largest);
     vec_store(sum, total);
+}
+
+/* The rows [r, r + count) of the matrix; this worker writes rows up to `end`. */
+TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end, int64_t n,
+                            float *most, float *sum) {
+    if (narrow(rows, n))
+        softmax_narrow(out + r * n, x + r * n, count, n, most, sum);
+    else
+        softmax_wide(out + r * n, x + r * n, count, n, (rows - r) * n, (end - r) * n, most, sum);
 }
 
 static int TR_K(softmax)(const tr_call *c, const tr_worker *w) {

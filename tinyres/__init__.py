@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
 import warnings as _warnings
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
-from tinyres import data, errors, keras, optim
+from tinyres import errors, keras, optim
 from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads
@@ -75,10 +78,33 @@ from tinyres.ops import (
     var,
     where,
 )
-from tinyres.study.lesion import lesion
-from tinyres.study.shattering import gradient_agreement, shattering
+
+if TYPE_CHECKING:
+    from tinyres import data
+    from tinyres.study.lesion import lesion
+    from tinyres.study.shattering import gradient_agreement, shattering
 
 __version__ = "0.1.0"
+
+# What an import of tinyres does not need loads when it is first asked for.
+_LAZY = {
+    "data": "tinyres.data",
+    "gradient_agreement": "tinyres.study.shattering",
+    "lesion": "tinyres.study.lesion",
+    "shattering": "tinyres.study.shattering",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tinyres' has no attribute {name!r}")
+    module = _importlib.import_module(_LAZY[name])
+    return module if _LAZY[name] == f"tinyres.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 __all__ = [
     "Generator",

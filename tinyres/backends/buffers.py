@@ -120,7 +120,7 @@ class _Absent(Buffer):
     def __init__(self) -> None:
         self.block = _NO_BLOCK
         self.address = self.size = self.version = self.born = 0
-        self.dtype = None
+        self.dtype = None  # type: ignore[assignment]
         self._array = None
 
     @property

@@ -120,6 +120,10 @@ class Comparison:
         """The rows as text in 80 columns."""
         return renderers["comparison table"](self)
 
+    def plot(self, ax: Any = None) -> Any:
+        """|g| by depth, one line per net, drawn with matplotlib into `ax` (default: a new figure); gives the Axes."""
+        return renderers["comparison plot"](self, ax)
+
     def __str__(self) -> str:
         return renderers["comparison"](self)
 

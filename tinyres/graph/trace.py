@@ -19,7 +19,7 @@ from tinyres.graph.spectrum import Spectrum
 
 LEVELS = ("block", "layer", "op", "edge", "parameter")
 
-renderers: dict[str, Callable[..., str]] = {}  # by what they render: filled by the view room
+renderers: dict[str, Callable[..., Any]] = {}  # by what they render: filled by the view room
 writers: dict[str, Callable[[Trace, str], None]] = {}
 readers: dict[str, Callable[[str], Trace]] = {}
 exporters: dict[str, Callable[[Trace, str], None]] = {}  # pictures and reports: filled by the view room
@@ -190,7 +190,7 @@ class Trace:
         MissingExtraError without matplotlib.
         """
         if kind not in plotters:
-            known = ", ".join(k for k in plotters if k != "comparison")
+            known = ", ".join(plotters)
             raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
         return plotters[kind](self, ax)
 

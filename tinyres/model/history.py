@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import TraceError
+from tinyres.view.plots import heat_map
 
 
 class GradientNorms:
@@ -55,6 +56,14 @@ class GradientNorms:
             for step, (names, norms) in zip(self._steps, self._rows)
             for name, norm in zip(names, norms.tolist())
         ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """A heat map of the norms, layer × step, drawn with matplotlib into `ax` (default: a new figure).
+
+        Gives the Axes. Colours are logarithmic; what is 0 or was not measured is left blank. Raises MissingExtraError
+        without matplotlib.
+        """
+        return heat_map(self.steps, self.names, self.norms, ax)
 
     def line(self) -> str:
         """The last step in one line: the gradient at the first and at the last layer, and their ratio."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+# Okabe and Ito's colours, which colour-blind readers tell apart, and two greys; a marker each for prints.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6761D", "#777777", "#B2ABD2"]
+MARKERS = ["o", "s", "^", "v", "D", "P", "X", "<", ">", "*"]
+
 
 @dataclass(frozen=True)
 class Field:
@@ -68,6 +72,7 @@ class Result:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw into `ax`, or into a new figure. Raises MissingExtraError without matplotlib."""
         axes = new_axes() if ax is None else ax
+        axes.set_prop_cycle(color=COLOURS, marker=MARKERS)
         self.draw(axes)
         axes.set_title(self.title, fontsize=10)
         return axes

@@ -39,7 +39,7 @@ class Curves:
 def curves_of(trace: Trace) -> Curves:
     """The curves of a trace."""
     blocks = trace.blocks
-    norms = _positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
+    norms = positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
     count = len(norms)
     (flow,) = compare(net=trace).flows
     fit, fit_words = _fitted(norms, flow.power is not None) if blocks else (None, "")
@@ -52,7 +52,7 @@ def curves_of(trace: Trace) -> Curves:
         unit="block" if blocks else "node",
         names=[b.name for b in blocks] if blocks else [n.name for n in trace.nodes],
         grad_norms=norms,
-        value_norms=_positive([b.x_norm for b in blocks] if blocks else [n.value_norm for n in trace.nodes]),
+        value_norms=positive([b.x_norm for b in blocks] if blocks else [n.value_norm for n in trace.nodes]),
         skips=[_finite(b.skip) for b in blocks],
         branches=[_finite(b.branch) for b in blocks],
         strengths=[_finite(b.strength) for b in blocks],
@@ -108,7 +108,8 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def _positive(values: Sequence[float]) -> list[float | None]:
+def positive(values: Sequence[float]) -> list[float | None]:
+    """What a logarithmic axis can show; None for what it cannot."""
     return [v if 0 < v < math.inf else None for v in values]
 
 

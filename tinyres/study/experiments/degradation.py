@@ -77,9 +77,9 @@ def _sentences(records: list[dict[str, Any]], depths: tuple[int, ...]) -> list[s
 
 def _draw(records: list[dict[str, Any]], depths: tuple[int, ...]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
-        for i, row in enumerate(records):
+        for row in records:
             found = [(depth, row[f"train_{depth}"]) for depth in depths if row[f"train_{depth}"] is not None]
-            ax.plot([n for n, _ in found], [e for _, e in found], "o-", color=f"C{i}", label=row["net"])
+            ax.plot([n for n, _ in found], [e for _, e in found], label=row["net"])
         ax.set(xlabel="Dense layers", ylabel="training error", ylim=(-0.02, 1.0))
         ax.yaxis.set_major_formatter(lambda value, _: percent(value))
         ax.legend(fontsize=7)

@@ -100,10 +100,13 @@ def _sentences(records: list[dict[str, Any]]) -> list[str]:
 
 def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
-        floor = 1e-8
         for shift, key in ((-0.2, "before"), (0.2, "after")):
-            values = [max(r[key] or 0.0, floor) for r in records]
-            ax.bar([i + shift for i in range(len(records))], values, 0.38, label=key)
+            places = [i + shift for i in range(len(records))]
+            bar = ax.bar(places, [r[key] or float("nan") for r in records], 0.38, label=key)
+            ax.bar_label(bar, ["" if r[key] == 0 else FIELDS[2].text(r[key]) for r in records], fontsize=7)
+            for place, row in zip(places, records):
+                if row[key] == 0:
+                    ax.annotate("0", (place, 0.02), xycoords=("data", "axes fraction"), fontsize=7, ha="center")
         ax.axhline(1.0, color="0.6", linestyle=":", label="best constant answer")
         ax.set(yscale="log", ylabel="loss of y = x")
         ax.set_xticks(range(len(records)), [r["net"] for r in records], fontsize=8)

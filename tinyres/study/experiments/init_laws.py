@@ -121,11 +121,11 @@ def _sentences(records: list[dict[str, Any]], depths: tuple[int, ...]) -> list[s
 
 def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
-        for i, net in enumerate(dict.fromkeys(r["net"] for r in records)):
+        for net in dict.fromkeys(r["net"] for r in records):
             rows = [r for r in records if r["net"] == net]
             depth = [r["blocks"] for r in rows]
-            ax.plot(depth, [r["measured"] for r in rows], "o-", color=f"C{i}", label=net)
-            ax.plot(depth, [r["theory"] for r in rows], ":", color=f"C{i}")
+            (line,) = ax.plot(depth, [r["measured"] for r in rows], label=net)
+            ax.plot(depth, [r["theory"] for r in rows], ":", color=line.get_color(), marker="")
         ax.set(xscale="log", yscale="log", xlabel="blocks", ylabel="|g| first block / last block (dotted: law)")
         ax.set_xticks(sorted({r["blocks"] for r in records}), [str(n) for n in sorted({r["blocks"] for r in records})])
         ax.minorticks_off()

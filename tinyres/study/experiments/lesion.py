@@ -80,7 +80,7 @@ def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
         for net in NETS:
             rows = [r for r in records if r["net"] == net]
-            ax.plot([r["deleted"] for r in rows], [r["error"] for r in rows], "o-", label=net)
+            ax.plot([r["deleted"] for r in rows], [r["error"] for r in rows], label=net)
         ax.axhline(0.9, color="0.6", linestyle=":", label="chance")
         ax.set(xlabel="blocks deleted", ylabel="test error", ylim=(0, 1))
         ax.yaxis.set_major_formatter(lambda value, _: percent(value))

@@ -114,7 +114,7 @@ def _sentences(records: list[dict[str, Any]], blocks: int) -> list[str]:
 def _draw(spectra: dict[str, list[float]], blocks: int) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
         for net, spectrum in spectra.items():
-            ax.plot(range(blocks + 1), spectrum, ".-", label=net, markersize=3)
+            ax.plot(range(blocks + 1), spectrum, label=net, markersize=4)
         ax.fill_between(range(blocks + 1), binomial(blocks), color="0.85", label="count of paths")
         ax.set(xlabel="branches passed", ylabel="share of the gradient", ylim=(-0.02, 0.45))
         ax.legend(fontsize=8)

@@ -73,7 +73,7 @@ def run(
 def _draw(curves: dict[str, list[float]]) -> Callable[[Any], None]:
     def draw(ax: Any) -> None:
         for net, curve in curves.items():
-            ax.plot([2 * (i + 1) for i in range(len(curve))], curve, ".-", label=net)
+            ax.plot([2 * (i + 1) for i in range(len(curve))], curve, label=net, markersize=4)
         ax.axhline(0.0, color="0.6", linestyle=":", label="white noise")
         ax.set(xlabel="Dense layers", ylabel="lag-1 autocorrelation of dy/dx", ylim=(-0.15, 1.05))
         ax.legend(fontsize=8)

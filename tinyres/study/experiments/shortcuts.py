@@ -22,7 +22,8 @@ def run(blocks: int = 54, width: int = 32, epochs: int = 12, noise: float = 1.0,
     sentences = [
         said,
         "A factor on the skip is a factor per block in the gradient: over 54 blocks 0.5 becomes 6e-17. A gate that "
-        "starts closed is nearly the identity at first, which is why it does best among the others.",
+        "starts closed is nearly the identity at first, which is why it does best among the others. Where a ResNet of "
+        "convolutions only loses some percent, this net of Dense layers fails.",
     ]
     return he2016.FIELDS, records, sentences, he2016.bars(records)
 
