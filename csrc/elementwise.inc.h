@@ -81,18 +81,20 @@ TR_INLINE int streams(const void *out, int64_t bytes, int in_place) {
 TR_INLINE int map(const tr_call *call, const tr_worker *w, int inputs, float p, float q, vec_function *f) {
     char *out = call->ptr[0];
     const char *a = call->ptr[1], *b = call->ptr[2];
-    int64_t n = call->arg[0], begin, end;
+    int64_t n = call->arg[0];
     float copies_p[TR_LANES], copies_q[TR_LANES];
     int stream = streams(out, n * 4 * (1 + inputs), out == a || (inputs == 2 && out == b));
     vec_store(copies_p, vec_splat(p));
     vec_store(copies_q, vec_splat(q));
-    tr_split(w, n, 64, &begin, &end);
-    if (inputs == 1)
-        map_segment(out + begin * 4, 4, a + begin * 4, TR_BYTES, (char *)copies_p, 0, (char *)copies_q, 4, 0,
-                    vec_splat(0), end - begin, stream, f);
-    else
-        map_segment(out + begin * 4, 4, a + begin * 4, TR_BYTES, b + begin * 4, TR_BYTES, (char *)copies_p, 4, 0,
-                    vec_splat(q), end - begin, stream, f);
+    tr_runs runs = tr_split_runs(call, w, n, 64);
+    for (int64_t k = 0, at = runs.begin * 4; k < runs.count; k++, at += runs.step * 4) {
+        if (inputs == 1)
+            map_segment(out + at, 4, a + at, TR_BYTES, (char *)copies_p, 0, (char *)copies_q, 4, 0, vec_splat(0),
+                        runs.length, stream, f);
+        else
+            map_segment(out + at, 4, a + at, TR_BYTES, b + at, TR_BYTES, (char *)copies_p, 4, 0, vec_splat(q),
+                        runs.length, stream, f);
+    }
     if (stream)
         vec_stream_end();
     return 0;
@@ -196,7 +198,7 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
     int64_t rows = call->arg[0], cols = call->arg[1], begin, end, step[3];
     char *out = call->ptr[0];
     operand o[3] = {{.item = 4}, {.item = 4}, {.item = conditional ? 1 : 4, .mode = SCALAR}};
-    int simple = 1, columns = 0, in_place = 0;
+    int simple = 1, columns = 0, in_place = 0, by_columns = w->column_end != TR_ALL_COLUMNS;
     const char *at[3];
     for (int i = 0; i < 2 + conditional; i++) {
         int k = conditional ? (i + 2) % 3 : i, mode = call->flags >> (2 * i) & 3;
@@ -215,23 +217,27 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
     }
     if (simple)
         cols *= rows, rows = cols > 0;
+    if (by_columns && simple)
+        rows = cols / (call->share >> TR_COLUMNS_SHIFT), cols = call->share >> TR_COLUMNS_SHIFT;
     int stream = streams(out, rows * cols * 4 * (3 + conditional), in_place || out_item == 1);
-    int tiled = rows > 1 && cols > 0 && cols < (columns ? SHORT_ROW_WITH_COLUMN : SHORT_ROW);
+    int tiled = !by_columns && rows > 1 && cols > 0 && cols < (columns ? SHORT_ROW_WITH_COLUMN : SHORT_ROW);
     int64_t height = tiled ? at_most(TILE / cols, rows) : 1;
     for (int k = 0; k < 3; k++)
         if (tiled && o[k].mode == ROW)
             write_out(o[k].tile, o[k].base, o[k].item, ROW, height, cols);
 
-    /* Workers share the elements, not the rows: few long rows are as good as many short ones. */
+    /* Workers share the elements, not the rows: few long rows are as good as many short ones. By columns it is the same
+     * part of every row. */
     tr_split(w, rows * cols, tiled ? height * cols : 64, &begin, &end);
-    for (int64_t row = cols ? begin / cols : 0, col = cols ? begin % cols : 0; begin < end; col = 0) {
-        int64_t count = at_most(end - begin, tiled ? height * cols : cols - col);
+    begin += w->column;
+    for (int64_t row = cols ? begin / cols : 0, col = cols ? begin % cols : 0; begin < end; col = w->column) {
+        int64_t count = by_columns ? w->column_end - col : at_most(end - begin, tiled ? height * cols : cols - col);
         int64_t taken = tiled ? count / cols : 1;
         for (int k = 0; k < 3; k++)
             at[k] = tiled ? tile_at(&o[k], row, taken, cols, &step[k]) : operand_at(&o[k], row, col, cols, &step[k]);
         map_segment(out + begin * out_item, out_item, at[0], step[0], at[1], step[1], at[2], o[2].item, step[2],
                     vec_splat(0), count, stream && (begin * 4) % TR_BYTES == 0, f);
-        begin += count, row += taken;
+        begin += by_columns ? cols : count, row += taken;
     }
     if (stream)
         vec_stream_end();

@@ -109,7 +109,10 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
 static void gemm_share(const gemm_product *d, const tr_worker *w) {
     int64_t vectors = (d->n + TR_LANES - 1) / TR_LANES;
     int64_t row = 0, row_end = d->m, first = 0, end = vectors;
-    if (vectors >= 2 * w->nth && (d->pack_b ? vectors >= GEMM_VECTORS * w->nth : d->n > 4 * d->m)) {
+    if (w->column_end != TR_ALL_COLUMNS) {
+        first = w->column / TR_LANES;
+        end = w->column_end / TR_LANES;
+    } else if (vectors >= 2 * w->nth && (d->pack_b ? vectors >= GEMM_VECTORS * w->nth : d->n > 4 * d->m)) {
         first = gemm_cut(vectors, w->ith, w->nth);
         end = gemm_cut(vectors, w->ith + 1, w->nth);
     } else {

@@ -39,12 +39,19 @@
 
 typedef struct tr_gate tr_gate; /* a barrier; pool.c */
 
+/* How a kernel divides its work. Either nth workers enter it and each takes its part by ith; or, in a planned
+ * list, each worker is alone in it (nth is 1) and does the columns [column, column_end) of what it works on.
+ * Columns say which memory a worker needs: as long as one call after the other treats columns apart, no
+ * worker needs what another made, and nobody has to wait. */
 typedef struct tr_worker {
     int ith, nth;
     void *own;     /* private workspace of this worker: TR_OWN_BYTES, 64-aligned, contents undefined */
     void *shared;  /* workspace of the call, the same for all its workers: TR_SHARED_BYTES, 64-aligned */
     tr_gate *gate; /* for tr_barrier only */
+    int64_t column, column_end; /* multiples of TR_COLUMN_UNIT; 0 and TR_ALL_COLUMNS: the whole call */
 } tr_worker;
+
+#define TR_ALL_COLUMNS INT64_MAX
 
 /* Returns when all nth workers of the call have called it; what they wrote before is visible after. */
 void tr_barrier(const tr_worker *w);
@@ -78,6 +85,27 @@ TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *be
     int64_t last = first + each + (w->ith < extra ? 1 : 0);
     *begin = first * unit < n ? first * unit : n;
     *end = last * unit < n ? last * unit : n;
+}
+
+/* This worker's part of n elements in a row: `count` runs of `length` elements, the first at `begin`, `step`
+ * apart. One run as tr_split cuts it, or its columns of every row. */
+typedef struct tr_runs {
+    int64_t begin, length, step, count;
+} tr_runs;
+
+TR_INLINE tr_runs tr_split_runs(const tr_call *c, const tr_worker *w, int64_t n, int64_t unit) {
+    tr_runs runs = {.count = 1};
+    if (w->column_end == TR_ALL_COLUMNS) {
+        int64_t end;
+        tr_split(w, n, unit, &runs.begin, &end);
+        runs.length = end - runs.begin;
+    } else {
+        runs.step = c->share >> TR_COLUMNS_SHIFT;
+        runs.count = n / runs.step;
+        runs.begin = w->column;
+        runs.length = w->column_end - w->column;
+    }
+    return runs;
 }
 
 #endif

@@ -23,12 +23,14 @@ static void moments_of_rows(moments out, double *scratch, const float *x, int64_
     double *sums = scratch, *squares = scratch + 2 * PANEL;
     float *shifts = (float *)(scratch + 4 * PANEL), *sum = shifts + 2 * PANEL, *square = sum + 2 * PANEL;
     int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS);
-    memset(sums, 0, 4 * PANEL * sizeof(double));
-    memset(sum, 0, 4 * PANEL * sizeof(float));
+    memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
+    memset(squares, 0, (size_t)(count * TR_LANES) * sizeof(double));
+    memset(sum, 0, (size_t)(count * TR_LANES) * sizeof(float));
+    memset(square, 0, (size_t)(count * TR_LANES) * sizeof(float));
     for (int64_t s = 0; s < count; s++) {
         vec_float mean = {0};
-        for (int64_t k = 0; k < first; k++)
-            mean += vec_load(x + k * stride + slot_column(s, cols)) / (float)first;
+        for (int64_t k = 0; k < first; k++) /* scaled before they are added, which could overflow */
+            mean += vec_load(x + k * stride + slot_column(s, cols)) * (1.0f / (float)first);
         vec_store(shifts + s * TR_LANES, mean);
     }
     for (int64_t r = 0; r < rows;) {
@@ -56,9 +58,9 @@ static void moments_of_rows(moments out, double *scratch, const float *x, int64_
     }
     for (int64_t s = 0; s < count; s++)
         for (int64_t i = s * TR_LANES, j = slot_column(s, cols); i < (s + 1) * TR_LANES; i++, j++) {
-            double offset = sums[i] / (double)rows;
+            double offset = sums[i] / (double)rows, square = squares[i] - sums[i] * offset;
             out.mean[j] = shifts[i] + offset;
-            out.squares[j] = fmax(squares[i] - sums[i] * offset, 0);
+            out.squares[j] = square < 0 ? 0 : square; /* rounding; NaN stays */
         }
 }
 
@@ -90,18 +92,30 @@ typedef struct affine {
     float *center, *scale, *offset;
 } affine;
 
+/* Writes `cols` values behind themselves until they stand there `times` times. */
+TR_INLINE void repeat(float *x, int64_t cols, int64_t times) {
+    for (int64_t k = 1; k < times; k++)
+        memcpy(x + k * cols, x, (size_t)cols * sizeof(float));
+}
+
 /* rest is what the float mean lacks to the true one, NULL: nothing. gamma and beta may be NULL. */
 static affine affine_of(float *scratch, const float *mean, const float *rest, const float *var, const float *gamma,
                         const float *beta, int64_t cols, int64_t abreast, double epsilon) {
     affine f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL};
-    for (int64_t j = 0; j < cols; j++) {
-        double scale = (gamma ? gamma[j] : 1.0) / sqrt(var[j] + epsilon);
-        for (int64_t k = j; k < cols * abreast; k += cols) {
-            f.center[k] = mean[j];
-            f.scale[k] = (float)scale;
-            f.offset[k] = (float)((beta ? beta[j] : 0.0) - (rest ? rest[j] * scale : 0.0));
-        }
-    }
+    size_t bytes = (size_t)cols * sizeof(float);
+    memcpy(f.center, mean, bytes);
+    for (int64_t j = 0; j < cols; j++)
+        f.scale[j] = (float)(1 / sqrt(var[j] + epsilon));
+    for (int64_t j = 0; gamma && j < cols; j++)
+        f.scale[j] *= gamma[j];
+    memset(f.offset, 0, bytes);
+    if (beta)
+        memcpy(f.offset, beta, bytes);
+    for (int64_t j = 0; rest && j < cols; j++)
+        f.offset[j] -= rest[j] * f.scale[j];
+    repeat(f.center, cols, abreast);
+    repeat(f.scale, cols, abreast);
+    repeat(f.offset, cols, abreast);
     return f;
 }
 
@@ -163,17 +177,21 @@ static void normalise_columns(const tr_worker *w, float *y, const float *x, cons
 /* Rows of a chunk for `cols` columns, and how many chunks: by the sizes only. */
 TR_INLINE int64_t chunk_rows(int64_t rows, int64_t cols) {
     int64_t most = at_most(64, SHARED_DOUBLES / 2 / (2 * cols)); /* half of the workspace for two doubles per column */
-    int64_t size = at_least(CHUNK / at_most(cols, PANEL), parts(rows, most));
+    int64_t size = at_least(at_least(CHUNK / at_most(cols, PANEL), FLOAT_ROWS), parts(rows, most));
     return parts(size, BLOCK_ROWS) * BLOCK_ROWS;
 }
+
+/* The columns that are worked together with `column`, whoever works them: chunks must not depend on a worker's part. */
+TR_INLINE int64_t block_columns(int64_t column, int64_t stride) { return at_most(WIDEST, stride - column / WIDEST * WIDEST); }
 
 /* y, mean[cols], var[cols] = batchnorm(x, gamma | NULL, beta | NULL). */
 static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
     float *y = c->ptr[0], *mean = c->ptr[1], *var = c->ptr[2];
     const float *x = c->ptr[3], *gamma = c->ptr[4], *beta = c->ptr[5];
-    int64_t rows = c->arg[0], stride = c->arg[1], begin, end;
-    for (int64_t column = 0; column < stride && rows; column += WIDEST) {
-        int64_t cols = at_most(WIDEST, stride - column), size = chunk_rows(rows, cols), chunks = parts(rows, size);
+    int64_t rows = c->arg[0], stride = c->arg[1], last = at_most(w->column_end, stride), begin, end;
+    for (int64_t column = w->column; column < last && rows; column += WIDEST) {
+        int64_t cols = at_most(WIDEST, last - column), size = chunk_rows(rows, block_columns(column, stride));
+        int64_t chunks = parts(rows, size);
         double *means = w->shared, *squares = means + chunks * cols;
         float *rest = (float *)(squares + chunks * cols);
         tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
@@ -185,27 +203,27 @@ static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
         }
         tr_barrier(w);
         tr_split(w, cols, 64, &begin, &end);
-        for (int64_t j = begin; j < end; j++) {
-            double center = means[j], square = squares[j];
-            for (int64_t k = 1; k < chunks; k++)
-                join_moments(&center, &square, (double)(k * size), means[k * cols + j], squares[k * cols + j],
+        for (int64_t k = 1; k < chunks; k++)
+            for (int64_t j = begin; j < end; j++)
+                join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j], squares[k * cols + j],
                              (double)at_most(size, rows - k * size));
-            mean[column + j] = (float)center;
-            var[column + j] = (float)(square / (double)rows);
-            rest[j] = (float)(center - mean[column + j]);
+        for (int64_t j = begin; j < end; j++) {
+            mean[column + j] = (float)means[j];
+            var[column + j] = (float)(squares[j] / (double)rows);
+            rest[j] = (float)(means[j] - mean[column + j]);
         }
         tr_barrier(w);
         normalise_columns(w, y, x, mean, rest, var, gamma, beta, rows, stride, column, cols, c->scalar[0],
                           c->flags & TR_RELU);
-        if (column + WIDEST < stride)
+        if (column + WIDEST < last)
             tr_barrier(w);
     }
     return 0;
 }
 
 static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
-    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0], c->arg[1], 0,
-                      c->arg[1], c->scalar[0], c->flags & TR_RELU);
+    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0], c->arg[1],
+                      w->column, at_most(w->column_end, c->arg[1]) - w->column, c->scalar[0], c->flags & TR_RELU);
     return 0;
 }
 
@@ -220,7 +238,8 @@ static void gradient_sums(double *sums, double *products, float *scratch, const 
     float *sum = scratch, *product = scratch + 2 * PANEL;
     memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
     memset(products, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    memset(scratch, 0, 4 * PANEL * sizeof(float));
+    memset(sum, 0, (size_t)(count * TR_LANES) * sizeof(float));
+    memset(product, 0, (size_t)(count * TR_LANES) * sizeof(float));
     for (int64_t r = 0; r < rows;) {
         int64_t end = at_most(rows, r + FLOAT_ROWS), step;
         for (; r < end; r += step) {
@@ -280,6 +299,23 @@ typedef struct gradient_factors {
     float *a, *b, *center, *offset;
 } gradient_factors;
 
+static gradient_factors factors_of(float *scratch, const float *mean, const float *var, const float *gamma,
+                                   const double *sum, const double *product, int64_t rows, int64_t cols,
+                                   double epsilon) {
+    gradient_factors f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL, scratch + 6 * PANEL};
+    double inverse = 1 / (double)rows;
+    memcpy(f.center, mean, (size_t)cols * sizeof(float));
+    for (int64_t j = 0; j < cols; j++)
+        f.a[j] = (float)(1 / sqrt(var[j] + epsilon));
+    for (int64_t j = 0; gamma && j < cols; j++)
+        f.a[j] *= gamma[j];
+    for (int64_t j = 0; j < cols; j++)
+        f.b[j] = (float)(-f.a[j] * inverse * product[j] / (var[j] + epsilon));
+    for (int64_t j = 0; j < cols; j++)
+        f.offset[j] = (float)(-f.a[j] * inverse * sum[j]);
+    return f;
+}
+
 TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float b, vec_float center, vec_float offset) {
     return a * g + (b * (x - center) + offset);
 }
@@ -312,10 +348,11 @@ static void gradient_rows(float *dx, const float *g, const float *x, int64_t row
 static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
     float *dx = c->ptr[0], *dgamma = c->ptr[1], *dbeta = c->ptr[2];
     const float *g = c->ptr[3], *x = c->ptr[4], *mean = c->ptr[5], *var = c->ptr[6], *gamma = c->ptr[7];
-    int64_t rows = c->arg[0], stride = c->arg[1], begin, end;
+    int64_t rows = c->arg[0], stride = c->arg[1], last = at_most(w->column_end, stride), begin, end;
     double epsilon = c->scalar[0];
-    for (int64_t column = 0; column < stride; column += WIDEST) {
-        int64_t cols = at_most(WIDEST, stride - column), size = chunk_rows(rows, cols), chunks = parts(rows, size);
+    for (int64_t column = w->column; column < last; column += WIDEST) {
+        int64_t cols = at_most(WIDEST, last - column), size = chunk_rows(rows, block_columns(column, stride));
+        int64_t chunks = parts(rows, size);
         double *sums = w->shared, *products = sums + chunks * cols, *sum = products + chunks * cols, *product = sum + cols;
         tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
         for (int64_t task = begin; task < end; task++) {
@@ -326,35 +363,29 @@ static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
         }
         tr_barrier(w);
         tr_split(w, cols, 64, &begin, &end);
-        for (int64_t j = begin; j < end; j++) {
-            double scale = 1 / sqrt(var[column + j] + epsilon);
-            sum[j] = product[j] = 0;
-            for (int64_t k = 0; k < chunks; k++) {
+        memset(sum + begin, 0, (size_t)(end - begin) * sizeof(double));
+        memset(product + begin, 0, (size_t)(end - begin) * sizeof(double));
+        for (int64_t k = 0; k < chunks; k++)
+            for (int64_t j = begin; j < end; j++) {
                 sum[j] += sums[k * cols + j];
                 product[j] += products[k * cols + j];
             }
-            if (dbeta)
-                dbeta[column + j] = (float)sum[j];
-            if (dgamma)
-                dgamma[column + j] = (float)(product[j] * scale);
-        }
+        for (int64_t j = begin; dbeta && j < end; j++)
+            dbeta[column + j] = (float)sum[j];
+        for (int64_t j = begin; dgamma && j < end; j++)
+            dgamma[column + j] = (float)(product[j] / sqrt(var[column + j] + epsilon));
         if (dx && rows) {
             tr_barrier(w);
             tr_split(w, rows, 1, &begin, &end);
             for (int64_t panel = 0; panel < panels_of(cols); panel++) {
                 int64_t j0 = panel * PANEL, width = panel_width(panel, cols), abreast = rows_abreast(width);
-                float *own = w->own;
-                gradient_factors f = {own, own + 2 * PANEL, own + 4 * PANEL, own + 6 * PANEL};
-                for (int64_t j = 0; j < width; j++) {
-                    double inverse = 1 / (var[column + j0 + j] + epsilon), n = (double)rows;
-                    double a = (gamma ? gamma[column + j0 + j] : 1.0) * sqrt(inverse);
-                    for (int64_t k = j; k < width * abreast; k += width) {
-                        f.a[k] = (float)a;
-                        f.b[k] = (float)(-a * inverse * product[j0 + j] / n);
-                        f.center[k] = mean[column + j0 + j];
-                        f.offset[k] = (float)(-a * sum[j0 + j] / n);
-                    }
-                }
+                gradient_factors f = factors_of(w->own, mean + column + j0, var + column + j0,
+                                                gamma ? gamma + column + j0 : 0, sum + j0, product + j0, rows, width,
+                                                epsilon);
+                repeat(f.a, width, abreast);
+                repeat(f.b, width, abreast);
+                repeat(f.center, width, abreast);
+                repeat(f.offset, width, abreast);
                 int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast, at = begin * stride + column + j0;
                 gradient_rows(dx + at, g + at, x + at, wide, stride * abreast, width * abreast, f);
                 if (left) {
@@ -363,7 +394,7 @@ static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
                 }
             }
         }
-        if (column + WIDEST < stride)
+        if (column + WIDEST < last)
             tr_barrier(w);
     }
     return 0;
@@ -372,8 +403,8 @@ static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
 /* moving = moving * momentum + new * (1 - momentum), for the mean and the variance. */
 static int TR_K(moving_statistics)(const tr_call *c, const tr_worker *w) {
     float keep = (float)c->scalar[0], take = (float)(1 - c->scalar[0]);
-    int64_t begin, end;
-    tr_split(w, c->arg[0], 64, &begin, &end);
+    tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
+    int64_t begin = runs.begin, end = begin + runs.length;
     for (int k = 0; k < 2; k++) {
         float *moving = c->ptr[k];
         const float *now = c->ptr[2 + k];

@@ -23,33 +23,34 @@ typedef struct update {
 /* One vector of the parameter and up to two of its state. */
 typedef void update_function(vec_float *p, vec_float *first, vec_float *second, vec_float g, const update *u);
 
-/* Runs f over [begin, end) of the parameter and its state, so many `arrays`. The tail goes round the same loop, padded. */
-TR_INLINE void update_all(int arrays, float *p, float *first, float *second, const float *g, int64_t begin, int64_t end,
+/* Runs f over the parameter and its state, so many `arrays`. A tail (of one run; by columns there is none) goes round the
+ * same loop, padded. */
+TR_INLINE void update_all(int arrays, float *p, float *first, float *second, const float *g, tr_runs runs,
                           const update *u, update_function *f) {
     float pad[4][TR_LANES];
-    int64_t whole = end - (end - begin) % TR_LANES, tail = end - whole;
+    int64_t tail = runs.length % TR_LANES, whole = runs.length - tail, at = runs.begin + whole;
     float *array[3] = {p, first, second};
     for (int padded = 0;; padded = 1) {
-        for (int64_t i = begin; i < whole; i += TR_LANES) {
-            vec_float v[3] = {{0}};
-            for (int k = 0; k < arrays; k++)
-                v[k] = vec_load(array[k] + i);
-            f(&v[0], &v[1], &v[2], vec_load(g + i), u);
-            for (int k = 0; k < arrays; k++)
-                vec_store(array[k] + i, v[k]);
-        }
+        for (int64_t run = 0, begin = runs.begin; run < runs.count; run++, begin += runs.step)
+            for (int64_t i = begin; i < begin + whole; i += TR_LANES) {
+                vec_float v[3] = {{0}};
+                for (int k = 0; k < arrays; k++)
+                    v[k] = vec_load(array[k] + i);
+                f(&v[0], &v[1], &v[2], vec_load(g + i), u);
+                for (int k = 0; k < arrays; k++)
+                    vec_store(array[k] + i, v[k]);
+            }
         if (!tail || padded)
             break;
         for (int k = 0; k < arrays; k++) {
-            vec_store(pad[k], vec_load_part(array[k] + whole, tail, 0));
+            vec_store(pad[k], vec_load_part(array[k] + at, tail, 0));
             array[k] = pad[k];
         }
-        vec_store(pad[3], vec_load_part(g + whole, tail, 0));
+        vec_store(pad[3], vec_load_part(g + at, tail, 0));
         g = pad[3];
-        begin = 0, whole = TR_LANES;
+        runs.begin = 0, whole = TR_LANES;
     }
     if (tail) {
-        int64_t at = end - tail;
         memcpy(p + at, pad[0], (size_t)tail * sizeof(float));
         if (arrays > 1)
             memcpy(first + at, pad[1], (size_t)tail * sizeof(float));
@@ -81,18 +82,17 @@ static int TR_K(sgd)(const tr_call *c, const tr_worker *w) {
     float *p = c->ptr[0], *velocity = c->ptr[1];
     const float *g = c->ptr[2];
     const double *hyper = c->ptr[3];
-    int64_t begin, end;
     update u = {.lr = vec_splat((float)hyper[LR]),
                 .momentum = vec_splat((float)hyper[MOMENTUM]),
                 .decay = vec_splat((float)hyper[WEIGHT_DECAY]),
                 .scale = vec_splat((float)hyper[GRADIENT_SCALE])};
-    tr_split(w, c->arg[0], 64, &begin, &end);
+    tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
     if (!velocity)
-        update_all(1, p, 0, 0, g, begin, end, &u, sgd_step);
+        update_all(1, p, 0, 0, g, runs, &u, sgd_step);
     else if (c->flags & 1)
-        update_all(2, p, velocity, 0, g, begin, end, &u, nesterov_step);
+        update_all(2, p, velocity, 0, g, runs, &u, nesterov_step);
     else
-        update_all(2, p, velocity, 0, g, begin, end, &u, momentum_step);
+        update_all(2, p, velocity, 0, g, runs, &u, momentum_step);
     return 0;
 }
 
@@ -115,7 +115,6 @@ TR_INLINE void adamw_step(vec_float *p, vec_float *m, vec_float *v, vec_float g,
 /* Adam (Kingma and Ba, 2015); flag bit 0: decoupled weight decay. The bias corrections are worked in double precision. */
 static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
     const double *hyper = c->ptr[4];
-    int64_t begin, end;
     int decoupled = c->flags & 1;
     double lr = hyper[LR] / (1 - pow(hyper[BETA1], hyper[STEP])), decay = hyper[WEIGHT_DECAY];
     update u = {.lr = vec_splat((float)lr),
@@ -127,10 +126,10 @@ static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
                 .decay = vec_splat((float)(decoupled ? 1 - hyper[LR] * decay : decay)),
                 .epsilon = vec_splat((float)hyper[EPSILON]),
                 .correction = vec_splat((float)(1 / sqrt(1 - pow(hyper[BETA2], hyper[STEP]))))};
-    tr_split(w, c->arg[0], 64, &begin, &end);
+    tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
     if (decoupled)
-        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, adamw_step);
+        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], runs, &u, adamw_step);
     else
-        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], begin, end, &u, adam_step);
+        update_all(3, c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], runs, &u, adam_step);
     return 0;
 }

@@ -145,14 +145,15 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *x = c->ptr[1];
     int64_t outer = c->arg[0], n = c->arg[1], inner = c->arg[2], begin, end;
+    int64_t first = w->column, mine = at_most(w->column_end, inner) - first; /* columns of each matrix */
     int accumulate = !!(c->flags & TR_ACCUMULATE);
     if (inner == 1 && narrow(outer, n)) {
         sum_of_narrow(out, x, outer, n, c->scalar[0], accumulate, w);
         return 0;
     }
     double *scratch = w->own, *total = scratch + 5 * PANEL, *partial = w->shared, scale = c->scalar[0];
-    int64_t panels = panels_of(inner), width = at_least(1, at_most(inner, PANEL));
-    int64_t rows = inner == 1 ? chunk_of(n) : at_least(CHUNK / width, parts(n, 64));
+    int64_t panels = panels_of(mine), width = at_least(1, at_most(inner, PANEL));
+    int64_t rows = inner == 1 ? chunk_of(n) : at_least(at_least(CHUNK / width, FLOAT_ROWS), parts(n, 64));
     rows = parts(rows, BLOCK_ROWS) * BLOCK_ROWS;
     int64_t chunks = parts(n, rows);
     if (chunks * outer * inner > SHARED_DOUBLES || chunks == 0)
@@ -160,7 +161,7 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     tr_split(w, outer * panels * chunks, 1, &begin, &end);
     for (int64_t task = begin; task < end; task++) {
         int64_t o = task / (panels * chunks), panel = task / chunks % panels, chunk = task % chunks;
-        int64_t column = panel * PANEL, cols = panel_width(panel, inner), count = at_most(rows, n - chunk * rows);
+        int64_t column = first + panel * PANEL, cols = panel_width(panel, mine), count = at_most(rows, n - chunk * rows);
         const float *from = x + (o * n + chunk * rows) * inner + column;
         double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
         if (inner == 1)
@@ -173,12 +174,13 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     if (chunks == 1)
         return 0;
     tr_barrier(w);
-    tr_split(w, outer * inner, 64, &begin, &end);
+    tr_split(w, outer * mine, 64, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
+        int64_t at = mine == inner ? i : i / mine * inner + first + i % mine;
         double sum = 0;
         for (int64_t chunk = 0; chunk < chunks; chunk++)
-            sum += partial[chunk * outer * inner + i];
-        put(out + i, scale * sum, accumulate);
+            sum += partial[chunk * outer * inner + at];
+        put(out + at, scale * sum, accumulate);
     }
     return 0;
 }

@@ -1,8 +1,9 @@
 /* Walks a list of calls, on one thread or on all workers of the pool at once.
  *
- * Every worker walks the whole list. A call is split over as many workers as its estimated cost is worth;
- * those beyond its width skip it. Between two calls there is a barrier unless both ran on worker 0 alone, so
- * a chain of small calls costs nothing. How a list is spread never changes its results. */
+ * Every worker walks the whole list. In a planned list (tinyres/capture/workers.py) each call says how it is
+ * shared and where all must wait. Else a call is split over as many workers as its estimated cost is worth;
+ * those beyond its width skip it, and between two calls there is a barrier unless both ran on worker 0 alone,
+ * so a chain of small calls costs nothing. How a list is spread never changes its results. */
 #include "dispatch.h"
 #include "pool.h"
 
@@ -68,12 +69,14 @@ static double cost_of(const tr_call *c) {
 
 static int width_of(const tr_call *c, int most) {
     double worth = cost_of(c) / SPLIT_NS;
-    if (c->width > 0 && c->width < most)
-        most = c->width;
     return worth < 2 ? 1 : worth < most ? (int)worth : most;
 }
 
 static int known(const tr_call *c) { return c->kernel >= 0 && c->kernel < TR_KERNEL_COUNT; }
+
+enum { WAYS = TR_BY_COLUMNS | TR_ALONE | TR_TOGETHER };
+
+static int way_of(const tr_call *c) { return c->share & WAYS; }
 
 static void note_failure(list *l, int64_t i) {
     int64_t first = __atomic_load_n(&l->failed, __ATOMIC_RELAXED);
@@ -82,24 +85,32 @@ static void note_failure(list *l, int64_t i) {
 }
 
 /* What one of several workers does. A call that fails on worker 0 alone is seen by the others at the next
- * barrier, which stands before the next call that they could take part in; until there worker 0 skips too. */
+ * barrier, which stands before the next call that they could take part in; until there worker 0 skips too. In a
+ * planned list that barrier is the planner's: it lets everybody wait behind each value check. */
 static void walk(void *argument, const tr_worker *team) {
     list *l = argument;
     int before = 1, stopped = 0;
+    int64_t columns = 0;
+    tr_worker split = *team, alone = *team; /* alone: with its own columns, and no workspace of others */
+    alone.ith = 0, alone.nth = 1;
+    alone.shared = (char *)team->own + TR_OWN_BYTES;
     for (int64_t i = 0; i < l->count; i++) {
         const tr_call *c = &l->calls[i];
-        int width = width_of(c, team->nth);
-        if (i > 0 && (width > 1 || before > 1)) {
+        int way = way_of(c), width = way == 0 ? width_of(c, team->nth) : way == TR_TOGETHER ? team->nth : 1;
+        if (i > 0 && (width > 1 || before > 1 || c->share & TR_WAIT)) {
             tr_barrier(team);
             if (__atomic_load_n(&l->failed, __ATOMIC_ACQUIRE) < i)
                 return;
         }
         before = width;
-        if (team->ith >= width || stopped)
+        split.nth = width;
+        if (way == TR_BY_COLUMNS && c->share >> TR_COLUMNS_SHIFT != columns) {
+            columns = c->share >> TR_COLUMNS_SHIFT;
+            tr_split(team, columns, TR_COLUMN_UNIT, &alone.column, &alone.column_end);
+        }
+        if (stopped || (way == TR_BY_COLUMNS ? alone.column == alone.column_end : team->ith >= width))
             continue;
-        tr_worker w = *team;
-        w.nth = width;
-        stopped = l->table[c->kernel](c, &w);
+        stopped = l->table[c->kernel](c, way == TR_BY_COLUMNS ? &alone : &split);
         if (stopped)
             note_failure(l, i);
     }
@@ -107,7 +118,7 @@ static void walk(void *argument, const tr_worker *team) {
 
 static int64_t walk_alone(const tr_call *calls, int64_t count, const tr_kernel_fn *table) {
     char *space = tr_workspace();
-    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0};
+    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0, 0, TR_ALL_COLUMNS};
     for (int64_t i = 0; i < count; i++)
         if (!space || !known(&calls[i]) || table[calls[i].kernel](&calls[i], &w))
             return i;
@@ -120,13 +131,18 @@ int64_t tr_run(const char *bytes, int64_t count) {
     if (limit > 1) {
         double work = 0; /* what several workers can share */
         for (int64_t i = 0; i < count; i++) {
-            int width = known(&l.calls[i]) ? width_of(&l.calls[i], limit) : 1;
+            const tr_call *c = &l.calls[i];
+            if (!known(c)) { /* walk up to it and report it */
+                l.count = l.failed = i;
+                break;
+            }
+            if (way_of(c) && work > WAKE_NS)
+                continue;
+            int width = way_of(c) == 0 ? width_of(c, limit) : way_of(c) == TR_ALONE ? 1 : limit;
             if (width > widest)
                 widest = width;
             if (width > 1)
-                work += cost_of(&l.calls[i]);
-            if (!known(&l.calls[i]))
-                l.count = l.failed = i; /* walk up to it and report it */
+                work += cost_of(c);
         }
         if (widest > 1 && tr_pool_run(walk, &l, widest, work > WAKE_NS))
             return l.failed < count ? l.failed : -1;
@@ -135,3 +151,8 @@ int64_t tr_run(const char *bytes, int64_t count) {
 }
 
 int64_t tr_sizeof_call(void) { return sizeof(tr_call); }
+
+double tr_call_cost(const char *call) {
+    const tr_call *c = (const tr_call *)call;
+    return known(c) ? cost_of(c) : 0;
+}

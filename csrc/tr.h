@@ -22,10 +22,20 @@
  * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512
 
+/* tr_call.share: one of three ways, whether all workers wait for one another before the call, and above
+ * these bits the number of columns. A planned list holds no call without a way; the planner answers for it
+ * that no two workers touch the same memory, one of them writing, without a TR_WAIT in between. */
+#define TR_BY_COLUMNS 1 /* matrices of so many columns: each worker does its own columns, from first row to last */
+#define TR_ALONE 2      /* worker 0 does it */
+#define TR_TOGETHER 3   /* all workers, as the kernel itself divides it; they wait before and behind it */
+#define TR_WAIT 4
+#define TR_COLUMNS_SHIFT 3
+#define TR_COLUMN_UNIT 16 /* columns go to workers in units of a cache line, whole vectors everywhere */
+
 typedef struct tr_call {
     int32_t kernel;         /* index into kernels.def */
     int32_t flags;
-    int32_t width;          /* at most this many workers; 0: the walker decides from the estimated cost */
+    int32_t share;          /* how a planned list shares this call among its workers; 0: the walker decides */
     int32_t reserved;
     void *ptr[TR_POINTERS]; /* outputs first, then inputs; NULL where an optional operand is absent */
     int64_t arg[TR_ARGS];   /* sizes, in the order that kernels.def names them */
@@ -37,6 +47,9 @@ typedef struct tr_call {
  * ran out. No later call has run then. Any number of threads may call it at the same time. */
 int64_t tr_run(const char *calls, int64_t count);
 int64_t tr_sizeof_call(void);
+
+/* What a call costs on one fast core, in ns: an estimate from its sizes, right within a factor of about two. */
+double tr_call_cost(const char *call);
 
 /* Instruction sets this core was compiled for, worst first. The best supported one is selected at load. */
 int tr_isa_count(void);

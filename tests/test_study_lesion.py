@@ -170,6 +170,8 @@ def test_a_block_of_another_width_is_spared_and_named() -> None:
         ({"blocks": "block9"}, "a block is one of block0, block1; got 'block9'"),
         ({"blocks": [0, 2]}, "got 2"),
         ({"what": "branch"}, 'what is deleted is "block" or "skip"; got \'branch\''),
+        ({"random": []}, "random needs a count and a repeat; got []"),
+        ({"random": 1, "repeats": 0}, "got 1, 0 times"),
         ({"random": 3}, "random is 1 to 2 blocks at once; got 3"),
     ],
 )

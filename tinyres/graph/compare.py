@@ -3,74 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from tinyres.errors import ArgumentError
-from tinyres.graph.nodes import TraceNode
+from tinyres.graph.flow import Flow, block_nodes, first_not_finite, flow_of, has_batchnorm
 from tinyres.graph.trace import Trace, renderers
+from tinyres.graph.verdict import times, two_digits
 
 _STEADY = 0.03
-_PER_LAYER_WITH_BATCHNORM = math.sqrt(math.pi / (math.pi - 1))  # Yang et al., A mean field theory of BN, 2019
-
-
-class Theory(NamedTuple):
-    """A published factor of |g| per block toward the input, and the kind of net that it holds for."""
-
-    net: str
-    rate: float
-
-    def __str__(self) -> str:
-        return f"theory for {self.net}: x {self.rate:.2f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """How the gradient of one net runs over its blocks (or, without any, over its parametric layers).
-
-    unit: "block" or "layer". names, grad_norms, value_norms, skips: at each one's input, in graph order.
-    """
-
-    name: str
-    loss: float
-    unit: str
-    names: tuple[str, ...]
-    grad_norms: tuple[float, ...]
-    value_norms: tuple[float, ...]
-    skips: tuple[float | None, ...]
-    theory: Theory | None
-
-    @property
-    def first_over_last(self) -> float | None:
-        """|g| at the first over |g| at the last; None if there are not two, or the last is exactly 0."""
-        if len(self.grad_norms) < 2 or self.grad_norms[-1] == 0:
-            return None
-        return self.grad_norms[0] / self.grad_norms[-1]
-
-    @property
-    def rate(self) -> float | None:
-        """The factor of |g| per block toward the input (geometric mean)."""
-        ratio = self.first_over_last
-        if ratio is None or not math.isfinite(ratio):
-            return ratio
-        return float(ratio ** (1 / (len(self.grad_norms) - 1)))
-
-    @property
-    def power(self) -> float | None:
-        """The p of |g| ~ depth^-p, if |g| grows toward the input and a power of the depth fits it better than a rate.
-
-        depth counts blocks from the input. Least squares on log |g|; None for fewer than 6 blocks or no growth.
-        """
-        ratio = self.first_over_last
-        if ratio is None or len(self.grad_norms) < 6 or not 3 < ratio < math.inf or min(self.grad_norms) <= 0:
-            return None
-        depth = np.arange(1.0, len(self.grad_norms) + 1)
-        logs = np.log(self.grad_norms)
-        (slope, _), power_misfit, *_ = np.polyfit(np.log(depth), logs, 1, full=True)
-        _, rate_misfit, *_ = np.polyfit(depth, logs, 1, full=True)
-        return float(-slope) if power_misfit[0] < rate_misfit[0] else None
 
 
 class Comparison:
@@ -81,7 +21,7 @@ class Comparison:
 
     def __init__(self, traces: dict[str, Trace]) -> None:
         self.traces = dict(traces)
-        self.flows = [_flow(name, trace) for name, trace in traces.items()]
+        self.flows = [flow_of(name, trace) for name, trace in traces.items()]
         names = {name: {n.name for n in t.nodes} for name, t in traces.items()}
         common = set.intersection(*names.values())
         self.unmatched = {
@@ -157,77 +97,9 @@ def compare(**traces: Trace) -> Comparison:
     return Comparison(traces)
 
 
-def _flow(name: str, trace: Trace) -> Flow:
-    if trace.blocks:
-        blocks = trace.blocks
-        return Flow(
-            name,
-            trace.loss,
-            "block",
-            tuple(b.name for b in blocks),
-            tuple(b.grad_norm for b in blocks),
-            tuple(b.x_norm for b in blocks),
-            tuple(b.skip for b in blocks),
-            theory_of(trace),
-        )
-    layers = [n for n in trace.nodes if n.params]
-    return Flow(
-        name,
-        trace.loss,
-        "layer",
-        tuple(n.name for n in layers),
-        tuple(n.grad_norm for n in layers),
-        tuple(n.value_norm for n in layers),
-        (None,) * len(layers),
-        None,
-    )
-
-
-def theory_of(trace: Trace) -> Theory | None:
-    """The published rate at initialisation, where the blocks are of a kind that it is known for."""
-    if any(b.fork is not None for b in trace.blocks):
-        return None
-    nodes = [n for b in trace.blocks for n in b.nodes]
-    rectified = sum(_is_rectified(n) for n in nodes)
-    blocks = len(trace.blocks)
-    if not rectified:
-        return None
-    if any(n.primitive.startswith("batchnorm") for n in nodes):
-        return Theory("BatchNorm and ReLU", _PER_LAYER_WITH_BATCHNORM ** (rectified / blocks))
-    kernels = [(p.shape, p.value_norm**2 / p.size) for n in nodes for p in n.params.values() if len(p.shape) == 2]
-    initialisers = {_initialiser(shape, variance) for shape, variance in kernels}
-    if len(initialisers) != 1 or None in initialisers:
-        return None
-    # Backward through a Dense multiplies |g|^2 by fan_in * Var(W), and a ReLU lets half of it through.
-    log_rate = sum(math.log(_nominal_gain(shape, variance)) for shape, variance in kernels) - rectified * math.log(2)
-    return Theory(f"{initialisers.pop()} and ReLU", math.exp(log_rate / 2 / blocks))
-
-
-def _is_rectified(node: TraceNode) -> bool:
-    """Whether a ReLU made the node's output; one that is fused into a Dense shows by its zeros."""
-    if node.primitive == "relu":
-        return True
-    return node.primitive.startswith("dense") and node.size > 0 and node.zeros > 0.2 * node.size
-
-
-def _initialiser(shape: tuple[int, ...], variance: float) -> str | None:
-    """The initialiser that has this variance, to a tenth."""
-    fan_in, fan_out = shape
-    for name, nominal in (("Glorot", 2 / (fan_in + fan_out)), ("He", 2 / fan_in), ("LeCun", 1 / fan_in)):
-        if abs(variance / nominal - 1) < 0.1:
-            return name
-    return None
-
-
-def _nominal_gain(shape: tuple[int, ...], variance: float) -> float:
-    fan_in, fan_out = shape
-    name = _initialiser(shape, variance)
-    return {"Glorot": 2 * fan_in / (fan_in + fan_out), "He": 2.0, "LeCun": 1.0}[name or "LeCun"]
-
-
 def _story(flow: Flow, trace: Trace) -> str:
     """What happened to the gradient, in words with numbers."""
-    broken = next((n for n in trace.nodes if n.nans or n.infs), None)
+    broken = first_not_finite(trace)
     if broken is not None:
         return f"values are not finite from {broken.name} on ({broken.nans} NaN, {broken.infs} Inf)."
     if not all(map(math.isfinite, flow.grad_norms)):
@@ -243,10 +115,9 @@ def _story(flow: Flow, trace: Trace) -> str:
         return f"no gradient at all reaches {first}{theory}."
     if skip is None:
         course = _course(rate, flow.unit)
-        return f"the gradient {course}{theory}; {first} receives {_times(ratio)} what {last} receives."
+        return f"the gradient {course}{theory}; {first} receives {times(ratio)} what {last} receives."
     if flow.power is not None:
-        course = f"x {_two_digits(ratio)} over {len(flow.names)} {flow.unit}s, about L^{flow.power:.1f}: "
-        course += "polynomial, harmless"
+        course = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s, grows like L^{flow.power:.1f}, harmless"
     else:
         trend = "steady" if abs(rate - 1) <= _STEADY else "growing" if rate > 1 else "shrinking"
         course = f"x {rate:.2f} per {flow.unit}, {trend}"
@@ -255,13 +126,12 @@ def _story(flow: Flow, trace: Trace) -> str:
 
 
 def _growth_of_values(flow: Flow, trace: Trace) -> str:
-    nodes = [n for b in trace.blocks for n in b.nodes]
-    if flow.value_norms[0] == 0 or any(n.primitive.startswith("batchnorm") for n in nodes):
+    if flow.value_norms[0] == 0 or has_batchnorm(block_nodes(trace)):
         return ""
     growth = flow.value_norms[-1] / flow.value_norms[0]
     if growth < 3:
         return ""
-    return f" |x| grows {_two_digits(growth)}-fold with depth: BatchNorm in the branch tames it."
+    return f" |x| grows {two_digits(growth)}-fold with depth: BatchNorm in the branch tames it."
 
 
 def _course(rate: float, unit: str) -> str:
@@ -270,21 +140,3 @@ def _course(rate: float, unit: str) -> str:
     if abs(rate - 1) <= _STEADY:
         return f"stays about the same toward the input (x {rate:.2f} per {unit})"
     return f"{'grows' if rate > 1 else 'shrinks'} toward the input, x {rate:.2f} per {unit}"
-
-
-def _times(ratio: float) -> str:
-    """A ratio as one says it: "1/50,000 of", "318 times"."""
-    if ratio < 1e-9:
-        return f"{ratio:.1g} of"
-    if ratio < 0.95:
-        return f"1/{_two_digits(1 / ratio)} of"
-    return f"{_two_digits(ratio)} times"
-
-
-def _two_digits(x: float) -> str:
-    if x < 10:
-        return f"{x:.1f}"
-    if x >= 1e12:
-        return f"{x:.1e}"
-    unit = 10 ** (math.floor(math.log10(x)) - 1)
-    return f"{round(x / unit) * unit:,.0f}"

@@ -16,6 +16,7 @@ from tinyres.errors import ArgumentError, FileError, TraceError
 from tinyres.graph.blocks import Block
 from tinyres.graph.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.graph.spectrum import Spectrum
+from tinyres.graph.verdict import Verdict, verdict_of
 
 LEVELS = ("block", "layer", "op", "edge", "parameter")
 
@@ -125,6 +126,19 @@ class Trace:
         if self._audit is None:
             raise TraceError("[trace] the audit was not made; call graph.trace(audit=True)")
         return self._audit
+
+    def verdict(self) -> Verdict:
+        """What is wrong with the gradient's flow: sentences with numbers, the likely cause, and what to try.
+
+        The rate per block (or layer) toward the input with its standard error, exponential or a power of the depth;
+        where values or gradients are not finite, the first node forward. Empty when all is well.
+
+        >>> import tinyres as tr
+        >>> x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
+        >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].split("; ")[0])
+        values are not finite from log on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
+        """
+        return verdict_of(self)
 
     def paths(self) -> Spectrum:
         """How much of the gradient at the input passed exactly k residual branches: `.shares[k]`, `.norms[k]`."""

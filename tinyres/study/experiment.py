@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import ArgumentError, FileError, MissingExtraError
+from tinyres.errors import ArgumentError
+from tinyres.graph.files import replacing
 from tinyres.view.numbers import number
+from tinyres.view.plots import require_matplotlib
 from tinyres.view.table import WIDTH, Column, lines_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Row = Mapping[str, Any]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, and two greys; a marker each for prints.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6761D", "#777777", "#B2ABD2"]
+SIZE = (7, 4.2)  # inches
 MARKERS = ["o", "s", "^", "v", "D", "P", "X", "<", ">", "*"]
 
 
@@ -71,31 +74,37 @@ class Result:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw into `ax`, or into a new figure. Raises MissingExtraError without matplotlib."""
-        axes = new_axes() if ax is None else ax
-        axes.set_prop_cycle(color=COLOURS, marker=MARKERS)
-        self.draw(axes)
-        axes.set_title(self.title, fontsize=10)
-        return axes
+        if ax is None:
+            require_matplotlib()
+            from matplotlib import pyplot
+
+            ax = pyplot.subplots(figsize=SIZE, layout="constrained")[1]
+        ax.set_prop_cycle(color=COLOURS, marker=MARKERS)
+        self.draw(ax)
+        ax.set_title(self.title, fontsize=10)
+        return ax
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file: .json the rows, .png, .pdf or .svg the picture.
 
-        Raises ArgumentError for another suffix, FileError if it cannot be written, MissingExtraError without matplotlib.
+        Written atomically. Raises ArgumentError for another suffix, FileError if it cannot be written, and
+        MissingExtraError for a picture without matplotlib.
         """
         path = os.fspath(path)
         suffix = os.path.splitext(path)[1]
         if suffix not in (".json", ".png", ".pdf", ".svg"):
             raise ArgumentError(f"[experiment] a result is saved as .json, .png, .pdf or .svg; got {path!r}; rename it")
-        try:
-            if suffix == ".json":
-                with open(path, "w", encoding="utf-8") as file:
-                    json.dump(self.as_dict(), file, indent=1)
-            else:
-                self.plot().figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise FileError(
-                f"[experiment] the result cannot be written: {path}: {error.strerror}; check the path"
-            ) from error
+        if suffix == ".json":
+            with replacing(path) as file:
+                file.write(json.dumps(self.as_dict(), indent=1).encode())
+            return
+        require_matplotlib()
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=SIZE, layout="constrained")
+        self.plot(figure.add_subplot())
+        with replacing(path) as file:
+            figure.savefig(file, format=suffix[1:], dpi=150)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a JSON file."""
@@ -155,7 +164,9 @@ class Experiment:
             name, _, text = setting.partition("=")
             if name not in self.defaults or not text:
                 known = ", ".join(f"{key}={_written(value)}" for key, value in self.defaults.items())
-                raise ArgumentError(f"[experiment] {self.name} is set by {known}; got {setting!r}; write one like these")
+                raise ArgumentError(
+                    f"[experiment] {self.name} is set by {known}; got {setting!r}; write one like these"
+                )
             default = self.defaults[name]
             try:
                 if isinstance(default, tuple):
@@ -170,25 +181,6 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}: {self.title}>"
-
-
-def new_axes() -> Axes:
-    """The Axes of a new figure that no window or global state knows of."""
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(7, 4.2), layout="constrained").add_subplot()
-
-
-def require_matplotlib() -> None:
-    """Raise MissingExtraError, which says what to install, unless pictures can be drawn."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "[plot] pictures are drawn by matplotlib, which is not installed; got a request for one; "
-            "run: python3 -m pip install 'tinyres[plot]'"
-        ) from error
 
 
 def percent(value: float) -> str:

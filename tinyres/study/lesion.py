@@ -261,8 +261,13 @@ def _drawn(groups: list[tuple[str, ...]], random: Any, repeats: int, seed: int) 
     """For each count, `repeats` random choices of so many blocks, in graph order."""
     names = [name for group in groups for name in group]
     rng = Generator(seed).numpy()
+    counts = [random] if isinstance(random, (int, np.integer)) else list(random)
+    if not counts or repeats < 1:
+        raise ArgumentError(
+            f"[lesion] random needs a count and a repeat; got {random!r}, {repeats} times; write random=2, repeats=5"
+        )
     drawn = []
-    for count in [random] if isinstance(random, (int, np.integer)) else list(random):
+    for count in counts:
         if not 1 <= count <= len(names):
             raise ArgumentError(f"[lesion] random is 1 to {len(names)} blocks at once; got {count}; choose fewer")
         for _ in range(repeats):

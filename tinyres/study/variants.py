@@ -1,5 +1,5 @@
-"""Blocks that the experiments compare and nobody should build on: skips that are scaled, gated or dropped, and activations
-in every place.
+"""Blocks that the experiments compare and nobody should build on: skips scaled, gated, projected or dropped, and
+activations in every place.
 
 Each is a function of (x, units), as the presets are. Source of the two tables: He et al., "Identity mappings in deep
 residual networks" (2016), tables 1 and 2, with convolutions replaced by Dense.

@@ -1,12 +1,12 @@
 """What a ribbon shows, before it is drawn: cells along the chain, and the skips as arcs over them.
 
-A cell is a block, or a run of nodes between blocks. An arc spans the cells from a fork to the join of its skip; arcs
-that overlap lie on different levels. A long net keeps its ends, and one cell stands for what is left out.
+A cell is a block, or a run of nodes between blocks. An arc spans the cells from a fork to where its skip meets the
+other ways from there; arcs that overlap lie on different levels. A long net keeps its ends, and one cell stands for what is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinyres.graph.blocks import Block
@@ -35,10 +35,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """One skip edge: over the cells first..last, with its signed share (None if not defined), 0 the lowest level."""
+    """One skip edge: over the cells first..last, with its signed share (None if not defined), 0 the lowest level.
+
+    fork: the node where it begins; landing: the node where it meets another way from there.
+    """
 
     fork: str
-    join: str
+    landing: str
     first: int
     last: int
     share: float | None
@@ -49,17 +52,44 @@ def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
     """The cells in graph order, and the arcs, shortest first."""
     cells, cell_of = _cells(trace)
     spans = []
-    for fork in trace.forks:
-        for edge in fork.edges:
-            if edge.kind == SKIP:
-                last = cell_of[fork.join]
-                first = min(cell_of[fork.node] + 1, last)
-                spans.append((fork.node, fork.join, first, last, edge.share))
+    for fork, landing, share in _skips(trace):
+        last = cell_of[landing]
+        spans.append((fork, landing, min(cell_of[fork] + 1, last), last, share))
     if len(cells) > MOST_CELLS:
         cells, place = _folded(cells)
-        spans = [(f, j, place[a], place[b], s) for f, j, a, b, s in spans if place[a] != place[b] or a == b]
+        spans = [(f, to, place[a], place[b], s) for f, to, a, b, s in spans if place[a] != place[b] or a == b]
         spans = [s for s in spans if not (s[2] == s[3] and cells[s[2]].folded)]
     return cells, _levelled(spans)
+
+
+def _skips(trace: Trace) -> Iterator[tuple[str, str, float | None]]:
+    """Every skip edge: its fork, where it lands, and its share."""
+    order = {n.name: i for i, n in enumerate(trace.nodes)}
+    consumers: dict[str, list[str]] = {n.name: [] for n in trace.nodes}
+    for edge in trace.edges:
+        if edge.src in consumers:
+            consumers[edge.src].append(edge.dst)
+    for fork in trace.forks:
+        if all(e.kind != SKIP for e in fork.edges):
+            continue
+        reached = [_reached(e.dst, fork.join, consumers) for e in fork.edges]
+        for i, edge in enumerate(fork.edges):
+            if edge.kind == SKIP:
+                others = set().union(*reached[:i], *reached[i + 1 :])
+                yield fork.node, min(reached[i] & others, key=order.__getitem__), edge.share
+
+
+def _reached(start: str, join: str, consumers: dict[str, list[str]]) -> set[str]:
+    """Everything from start up to and including join."""
+    seen = {start}
+    stack = [start]
+    while stack:
+        node = stack.pop()
+        if node != join:
+            new = [c for c in consumers[node] if c not in seen]
+            seen.update(new)
+            stack += new
+    return seen
 
 
 def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
@@ -107,7 +137,7 @@ def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
 
 def _levelled(spans: list[tuple[str, str, int, int, float | None]]) -> list[Arc]:
     arcs: list[Arc] = []
-    for fork, join, first, last, share in sorted(spans, key=lambda s: (s[3] - s[2], s[2])):
+    for fork, landing, first, last, share in sorted(spans, key=lambda s: (s[3] - s[2], s[2])):
         level = 1 + max((a.level for a in arcs if a.first <= last and first <= a.last), default=-1)
-        arcs.append(Arc(fork, join, first, last, share, level))
+        arcs.append(Arc(fork, landing, first, last, share, level))
     return arcs

@@ -56,9 +56,7 @@ def _gradient(c: Curves) -> Chart:
 
 def _shares(c: Curves) -> Chart:
     """Stacked: the branch is drawn up to the sum of both, then the skip over it; a negative one goes down from 0."""
-    tops = [
-        s + b if s is not None and b is not None and s >= 0 and b >= 0 else b for s, b in zip(c.skips, c.branches)
-    ]
+    tops = [s + b if s is not None and b is not None and s >= 0 and b >= 0 else b for s, b in zip(c.skips, c.branches)]
     series = [_series(tops, BRANCH), _series(c.skips, SKIP)]
     for drawn, shares in zip(series, (c.branches, c.skips)):
         drawn["negative"] = [s is not None and s < 0 for s in shares]

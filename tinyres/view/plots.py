@@ -55,9 +55,7 @@ def share(trace: Trace, ax: Axes | None = None) -> Axes:
         heights = [math.nan if s is None else s for s in shares]
         bottoms = [foot if label == "branch" and h > 0 else 0.0 for h, foot in zip(heights, feet)]
         bars = ax.bar(range(len(heights)), heights, bottom=bottoms, color=colour, width=0.85, label=label)
-        for bar, height in zip(bars, heights):
-            if height < 0:
-                bar.set(facecolor="none", edgecolor=colour, hatch="////")
+        _hatch_negative(bars, colour)
     tops = [max(s or 0.0, 0.0) + max(b or 0.0, 0.0) for s, b in zip(c.skips, c.branches)]
     ax.set_ylim(*share_limits([*tops, *c.skips, *c.branches]))
     ax.axhline(0, color=_TEXT, linewidth=0.8)
@@ -65,7 +63,7 @@ def share(trace: Trace, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("share of the gradient at the block's input")
     ax.set_title("What came over skip and branch")
     if any(s is not None for s in (*c.skips, *c.branches)):
-        ax.legend(frameon=True, loc="lower right")
+        ax.legend(handles=_share_key([*c.skips, *c.branches]), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     else:
         ax.text(0.5, 0.5, "no block has a skip with a gradient", transform=ax.transAxes, ha="center")
     return ax
@@ -75,15 +73,15 @@ def paths(trace: Trace, ax: Axes | None = None) -> Axes:
     """The gradient by the number of branches it passed, beside how many paths there are of each length."""
     spectrum = trace.paths()
     ax = _axes(ax)
+    from matplotlib.ticker import MaxNLocator
+
     lengths = range(len(spectrum.shares))
     heights = [math.nan if s is None else s for s in spectrum.shares]
     bars = ax.bar(lengths, heights, color=_SKIP, width=0.85, label="share of the gradient")
-    for bar, height in zip(bars, heights):
-        if height < 0:
-            bar.set(facecolor="none", edgecolor=_SKIP, hatch="////")
+    _hatch_negative(bars, _SKIP)
     ax.plot(lengths, binomial_of(spectrum), color=_BRANCH, linestyle="--", label="share of all paths (binomial)")
     ax.axhline(0, color=_TEXT, linewidth=0.8)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("branches passed")
     ax.set_ylabel("share")
     ax.set_title(f"The gradient at {spectrum.at} by path length")
@@ -136,7 +134,7 @@ def heat_map(steps: np.ndarray, names: Sequence[str], norms: np.ndarray, ax: Axe
 
 def export(trace: Trace, path: str) -> None:
     """Write every chart of the trace as one picture, .png or .pdf."""
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     kinds: list[Callable[[Trace, Any], Any]] = [gradient]
@@ -155,19 +153,35 @@ def export(trace: Trace, path: str) -> None:
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(8, 4), layout="constrained")[1]
 
 
-def _require_matplotlib() -> None:
+def require_matplotlib() -> None:
+    """Raise MissingExtraError, which says what to install, unless charts can be drawn."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
             "[plot] charts are drawn by matplotlib; it is not installed; run: python3 -m pip install 'tinyres[plot]'"
         ) from error
+
+
+def _hatch_negative(bars: Any, colour: str) -> None:
+    for bar in bars:
+        if bar.get_height() < 0:
+            bar.set(facecolor="none", edgecolor=colour, hatch="////")
+
+
+def _share_key(shares: Sequence[float | None]) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    key = [Patch(color=_BRANCH, label="branch"), Patch(color=_SKIP, label="skip")]
+    if any(s is not None and s < 0 for s in shares):
+        key.append(Patch(facecolor="none", edgecolor=_TEXT, hatch="////", label="negative"))
+    return key
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:
@@ -186,7 +200,7 @@ def _logarithmic(ax: Axes, values: Sequence[float | None]) -> None:
 
 def _depth(ax: Axes, names: Sequence[str], unit: str) -> None:
     at = _spread(len(names), _MOST_TICKS)
-    crowded = sum(len(names[i]) for i in at) > 80
+    crowded = sum(len(names[i]) for i in at) > 60
     ax.set_xticks(at, [names[i] for i in at], rotation=30 if crowded else 0, ha="right" if crowded else "center")
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_xlabel(f"{unit}, from input to loss")

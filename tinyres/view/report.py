@@ -143,7 +143,12 @@ class _Column:
 
 
 def _tables(trace: Trace) -> str:
-    place = {b.name: i for i, b in enumerate(trace.blocks)} or {n.name: i for i, n in enumerate(trace.nodes)}
+    linked: Sequence[Any] = trace.blocks or trace.nodes
+    place = {record.name: i for i, record in enumerate(linked)}
+
+    def row_of(node: TraceNode) -> int | None:
+        return place.get(node.block if trace.blocks else node.name)
+
     parts = []
     if trace.blocks:
         last = trace.blocks[-1].grad_norm
@@ -161,7 +166,7 @@ def _tables(trace: Trace) -> str:
         caption = "Blocks, from input to loss. |x|, |g|: at the block's input; skip, branch: shares of that gradient"
         parts.append(_table("blocks", caption, columns, trace.blocks, lambda b: place[b.name]))
     caption = "Nodes in graph order. |y|, |g|: of the output; |W|, |dW|: over all parameters of the node"
-    nodes = _table("nodes", caption, _NODE_COLUMNS, trace.nodes, lambda n: place.get(n.block or n.name))
+    nodes = _table("nodes", caption, _NODE_COLUMNS, trace.nodes, row_of)
     parts.append(f"<details{'' if trace.blocks else ' open'}><summary>Nodes</summary>{nodes}</details>")
     forks = [(f, e) for f in trace.forks for e in f.edges]
     if forks:

@@ -62,8 +62,9 @@ _MOST = 1.6  # shares beyond this (they come with negative ones) make all ribbon
 
 def export(trace: Trace, path: str) -> None:
     """Write the ribbon as a file of its own."""
+    picture = svg(trace, style=STYLE + _STYLE_ALONE, alone=True)
     with replacing(path) as file:
-        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{svg(trace, style=STYLE + _STYLE_ALONE, alone=True)}\n'.encode())
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{picture}\n'.encode())
 
 
 def inline(trace: Trace) -> str:
@@ -72,7 +73,10 @@ def inline(trace: Trace) -> str:
 
 
 def svg(trace: Trace, style: str, role: str = "img", alone: bool = False) -> str:
-    """The ribbon as one <svg> element; alone: outside of any HTML page. Every cell is a group; that of a block carries its number as data-block."""
+    """The ribbon as one <svg> element; alone: outside of any HTML page.
+
+    Every cell is a group, and carries the number of its row in `trace.rows()` as data-block if it has one.
+    """
     cells, arcs = layout(trace)
     page = _Page(cells, arcs)
     title = heading(trace)
@@ -82,7 +86,7 @@ def svg(trace: Trace, style: str, role: str = "img", alone: bool = False) -> str
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(_description(trace))}</desc>",
         f"<style>{style}</style>" if style else "",
-        f"<defs>{_hatch('skip')}{_hatch('branch')}</defs>",
+        f"<defs>{_hatch('skip')}{_hatch('branch')}</defs>" if _any_negative(cells, arcs) else "",
         *_legend(title, cells, arcs),
         *page.stems(),
         page.course(),
@@ -139,15 +143,14 @@ class _Page:
         for arc in arcs:
             if arc.first == arc.last:
                 self._arcs.setdefault(arc.first, []).append(arc)
-        weights = [1.0 if c.block is not None else _BETWEEN for c in cells]
+        weights = [1.0 if c.block is not None or c.folded else _BETWEEN for c in cells]
         room = _WIDTH - 2 * _MARGIN
         rows = _rows(weights, room / _NARROWEST)
         widest = max(sum(weights[i] for i in row) for row in rows)
         cell = min(_WIDEST, room / widest)
         self.width = max(_LEAST_WIDTH, widest * cell + 2 * _MARGIN)
         self._scale = min(1.5, max(1.0, cell / 80))
-        shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None]
-        largest = max((abs(s) for s in shares if s is not None), default=1.0)
+        largest = max(map(abs, _shares(cells, arcs)), default=1.0)
         self.unit = _UNIT * self._scale * min(1.0, _MOST / largest)
         self._clear = max(0.0, min(largest, _MOST) * _UNIT / 2 - 10)  # what the widest needs above the boxes
         levels = max((a.level for a in arcs), default=-1)
@@ -264,15 +267,19 @@ class _Page:
             lift = 24 * self._scale
             edge = max(p.right for p in self._places)
             up, down = first.y - rise, last.y - rise
-            strands.append(f"M{_n(x0)} {_n(first.y)}C{_n(x0 + lift)} {_n(first.y)} {_n(x0)} {_n(up)} "
-                           f"{_n(x0 + lift)} {_n(up)}H{_n(max(edge, x0 + lift))}")
+            strands.append(
+                f"M{_n(x0)} {_n(first.y)}C{_n(x0 + lift)} {_n(first.y)} {_n(x0)} {_n(up)} "
+                f"{_n(x0 + lift)} {_n(up)}H{_n(max(edge, x0 + lift))}"
+            )
             for row in range(first.row + 1, last.row):
                 y = next(p.y for p in self._places if p.row == row) - rise
                 strands.append(f"M{_n(_MARGIN)} {_n(y)}H{_n(edge)}")
-            strands.append(f"M{_n(_MARGIN)} {_n(down)}H{_n(x1 - lift)}C{_n(x1)} {_n(down)} {_n(x1 - lift)} "
-                           f"{_n(last.y)} {_n(x1)} {_n(last.y)}")
+            strands.append(
+                f"M{_n(_MARGIN)} {_n(down)}H{_n(x1 - lift)}C{_n(x1)} {_n(down)} {_n(x1 - lift)} "
+                f"{_n(last.y)} {_n(x1)} {_n(last.y)}"
+            )
         middle = (x0 + x1) / 2 if first.row == last.row else (x0 + max(p.right for p in self._places)) / 2
-        words = f"skip from {arc.fork} to {arc.join}: share {ratio(arc.share)}"
+        words = f"skip from {arc.fork} to {arc.landing}: share {ratio(arc.share)}"
         label = _text(middle, first.y - rise - self._label(arc.share), _share(arc.share), "", self._scale)
         return f"<g><title>{escape(words)}</title>{self._strand(''.join(strands), 'skip', arc.share)}{label}</g>"
 
@@ -313,11 +320,10 @@ def _rows(weights: list[float], most: float) -> list[list[int]]:
 
 
 def _legend(title: str, cells: list[Cell], arcs: list[Arc]) -> Iterator[str]:
-    shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None]
     x, y = _MARGIN, 42.0
     yield f'<text class="tr-head" x="{_n(x)}" y="20">{escape(title)}</text>'
     entries = [("skip", "over the skip")] * bool(arcs) + [("branch", "through the branch")] * bool(arcs)
-    entries += [("skip tr-negative", "negative share")] * any(s is not None and s < 0 for s in shares)
+    entries += [("skip tr-negative", "negative share")] * _any_negative(cells, arcs)
     entries += [("chain", "not split")]
     for kind, words in entries:
         yield _ribbon(f"M{_n(x)} {y}h22", kind, 9.0)
@@ -331,6 +337,16 @@ def _legend(title: str, cells: list[Cell], arcs: list[Arc]) -> Iterator[str]:
         lines.append(f"Dots: |g| on a logarithmic scale from {number(scale[0])} to {number(scale[1])}.")
     for i, line in enumerate(lines):
         yield f'<text class="tr-key" x="{_n(_MARGIN)}" y="{_n(y + 22 + 15 * i)}">{line}</text>'
+
+
+def _shares(cells: list[Cell], arcs: list[Arc]) -> list[float]:
+    """The shares of all ribbons that have one."""
+    shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None]
+    return [s for s in shares if s is not None and math.isfinite(s)]
+
+
+def _any_negative(cells: list[Cell], arcs: list[Arc]) -> bool:
+    return any(s < 0 for s in _shares(cells, arcs))
 
 
 def log_range(norms: Sequence[float | None]) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""A Trace as text in 80 columns: a head, one row per block with a bar of |g|, and what the audit found.
+"""A Trace as text in 80 columns: a head, one row per block with a bar of |g|, what the audit found, the verdict.
 
 Long nets are folded to 20 rows, and the fold says how many rows it stands for and in what range they lie.
 """
@@ -20,6 +20,7 @@ WIDTH = 80
 MOST_ROWS = 20
 BAR = 10
 _LOGARITHMIC_FROM = 100.0
+_UNBROKEN: Any = {"break_on_hyphens": False, "break_long_words": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Column:
 
 def text(trace: Trace) -> str:
     """What `print(trace)` shows."""
-    return "\n".join([*_head(trace), "", *_body(trace, None, MOST_ROWS), *audit_lines(trace)])
+    return "\n".join(
+        [*_head(trace), "", *_body(trace, None, MOST_ROWS), *audit_lines(trace), *verdict_lines(trace)]
+    )
 
 
 def table(trace: Trace, level: str) -> str:
@@ -169,6 +172,12 @@ def audit_lines(trace: Trace) -> list[str]:
     if len(audit.failures) > 5:
         lines.append(f"  ... {len(audit.failures) - 5} more in trace.audit().failures")
     return lines
+
+
+def verdict_lines(trace: Trace) -> list[str]:
+    """The verdict's sentences, wrapped; none when all is well."""
+    sentences = trace.verdict()
+    return [line for s in sentences for line in textwrap.wrap(s, WIDTH, **_UNBROKEN, subsequent_indent="  ")]
 
 
 def zero_share(node: TraceNode) -> str:

@@ -39,7 +39,8 @@ def bars(records: list[dict[str, Any]]) -> Callable[[Any], None]:
 
     def draw(ax: Any) -> None:
         places = range(len(records))
-        for shift, key, label in ((-0.2, "train", "digits, training error"), (0.2, "published", "published test error")):
+        labels = {"train": "digits, training error", "published": "published test error"}
+        for shift, (key, label) in zip((-0.2, 0.2), labels.items()):
             values = [1.0 if r[key] is None else r[key] for r in records]
             bar = ax.barh([i + shift for i in places], values, 0.38, label=label)
             texts = ["fails" if r[key] is None else percent(r[key]) for r in records]

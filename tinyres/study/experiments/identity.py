@@ -108,7 +108,7 @@ def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
                 if row[key] == 0:
                     ax.annotate("0", (place, 0.02), xycoords=("data", "axes fraction"), fontsize=7, ha="center")
         ax.axhline(1.0, color="0.6", linestyle=":", label="best constant answer")
-        ax.set(yscale="log", ylabel="loss of y = x")
+        ax.set(yscale="log", ylabel="loss of y = x", xlim=(-0.6, len(records) - 0.4))
         ax.set_xticks(range(len(records)), [r["net"] for r in records], fontsize=8)
         ax.legend(fontsize=8)
 

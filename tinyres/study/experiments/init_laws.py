@@ -15,6 +15,7 @@ from tinyres.study import variants
 from tinyres.study.experiment import Experiment, Field
 from tinyres.study.nets import stack
 from tinyres.study.training import LOSS
+from tinyres.view.numbers import number
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,13 @@ FIELDS = [
 
 
 def _sentences(records: list[dict[str, Any]], depths: tuple[int, ...]) -> list[str]:
-    at = {(r["net"], r["blocks"]): r["measured"] for r in records}
     deep = max(depths)
+    at = {r["net"]: number(r["measured"]) for r in records if r["blocks"] == deep}
     return [
-        f"At {deep} blocks a plain net with Glorot weights passes {at['plain, Glorot', deep]:.1e} of its gradient to the "
-        f"first block; with BatchNorm it explodes instead, {at['plain + BN', deep]:.1e}-fold.",
-        f"A skip alone does not tame it: without BatchNorm {at['residual, He', deep]:.1e}-fold. BatchNorm in the branch "
-        f"({at['preact', deep]:.3g}), a branch scale of 1/sqrt(L) ({at['1/sqrt(L)', deep]:.3g}) or one of 0 "
-        f"({at['ReZero', deep]:.3g}) does.",
+        f"At {deep} blocks a plain net with Glorot weights passes {at['plain, Glorot']} of its gradient to the first "
+        f"block; with BatchNorm it explodes instead, {at['plain + BN']}-fold.",
+        f"A skip alone does not tame it: without BatchNorm {at['residual, He']}-fold. BatchNorm in the branch "
+        f"({at['preact']}), a branch scale of 1/sqrt(L) ({at['1/sqrt(L)']}) or one of 0 ({at['ReZero']}) does.",
         "Laws with ~ have a free factor, which is taken from the smallest depth.",
     ]
 

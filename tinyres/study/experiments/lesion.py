@@ -32,7 +32,7 @@ def run(
     data = noisy_digits(noise)
     records = []
     for net, (block, published) in NETS.items():
-        depth = blocks if net != "plain + BN" else max(2, blocks // 3)
+        depth = blocks if net != "plain + BN" else max(3, blocks // 3)
         manual_seed(seed)
         model = stack(block, depth, width, 64, 10)
         trained(model, data, epochs)

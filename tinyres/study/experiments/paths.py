@@ -22,7 +22,7 @@ def binomial(blocks: int) -> list[float]:
 
 
 def scaled_binomial(blocks: int) -> list[float]:
-    """With the branch scaled by 1/sqrt(L), in gradients that do not interfere: Binomial(L, 1/(L+1)), near Poisson(1)."""
+    """With the branch scaled by 1/sqrt(L): Binomial(L, 1/(L+1)), near Poisson(1)."""
     p = 1 / (blocks + 1)
     return [math.comb(blocks, k) * p**k * (1 - p) ** (blocks - k) for k in range(blocks + 1)]
 
@@ -107,7 +107,8 @@ def _sentences(records: list[dict[str, Any]], blocks: int) -> list[str]:
     return [
         f"With BatchNorm the gradient passes {by_net['he2015']['mean']:.1f} of {blocks} branches on average (he2015), "
         f"where the count of paths has its mean at {blocks / 2:.0f}: short paths carry it.",
-        "apart: total variation distance to the closed form, 0 where they agree. The parts sum to the gradient to float32.",
+        "apart: total variation distance to the closed form, 0 where they agree. sum off by: how far the parts are "
+        "from the gradient of an ordinary backward, relative to it.",
     ]
 
 

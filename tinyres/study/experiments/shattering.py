@@ -63,8 +63,9 @@ def run(
     fields.append(Field("  theory", "theory", 13, lambda text: f"  {text}", words=True))
     last = {net: curve[-1] for net, curve in curves.items()}
     sentences = [
-        f"After {2 * blocks} layers neighbouring inputs have gradients that are correlated by {last['plain + BN']:.2f} in "
-        f"the plain net and by {last['preact']:.2f} with pre-activation; both have healthy norms.",
+        f"After {2 * blocks} layers neighbouring inputs have gradients that are correlated by "
+        f"{last['plain + BN']:.2f} in the plain net and by {last['preact']:.2f} with pre-activation; no norm of a "
+        "gradient tells them apart.",
         "White noise is 0; the theory is for the correlation of two inputs, of which lag 1 is the closest pair.",
     ]
     return fields, records, sentences, _draw(curves)
@@ -82,5 +83,8 @@ def _draw(curves: dict[str, list[float]]) -> Callable[[Any], None]:
 
 
 shattering = Experiment(
-    "shattering", "Correlation of dy/dx at neighbouring inputs, by depth", "Balduzzi et al. 2017 (arXiv:1702.08591)", run
+    "shattering",
+    "Correlation of dy/dx at neighbouring inputs, by depth",
+    "Balduzzi et al. 2017 (arXiv:1702.08591)",
+    run,
 )

@@ -1,0 +1,181 @@
+"""The ribbon: well-formed SVG, an arc per skip, as wide as its share, and the same for a trace read from a file."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from small_nets import Weights, residual
+
+import tinyres as tr
+from tinyres.view.cells import MOST_CELLS, layout
+from tinyres.view.ribbon import log_range
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A trace exported as SVG and parsed."""
+
+    def draw(trace):
+        trace.export(tmp_path / "x.svg")
+        return ET.parse(tmp_path / "x.svg").getroot()
+
+    return draw
+
+
+def opposing(blocks=3):
+    """Blocks x + xW with W = -0.2 (i + 1) I: the share of the branch is negative and grows."""
+    x = tr.tensor(np.random.default_rng(0).normal(size=(4, 6)), name="input")
+    for i in range(blocks):
+        with tr.name_scope(f"block{i}"):
+            x = x + tr.matmul(x, tr.Parameter(-0.2 * (i + 1) * np.eye(6), f"block{i}/kernel"))
+    return tr.Graph(tr.mean(x * x)).trace()
+
+
+def cells(root):
+    return [g for g in root.iter(f"{SVG}g") if "tr-cell" in g.get("class", "")]
+
+
+def widths(element, kind):
+    """Stroke widths of all strands of a kind."""
+    strands = [p for p in element.iter(f"{SVG}path") if f"tr-{kind}" in p.get("class").split()]
+    return [float(p.get("stroke-width")) for p in strands]
+
+
+def test_every_block_is_a_cell_with_one_arc(drawn):
+    trace = tr.Graph(residual(blocks=5)[0]).trace()
+    found = [g for g in cells(drawn(trace)) if g.get("data-block")]
+    assert [g.get("data-block") for g in found] == ["0", "1", "2", "3", "4"]
+    assert [len(widths(g, "skip")) for g in found] == [1] * 5
+    for g, block in zip(found, trace.blocks):
+        words = g.find(f"{SVG}title").text
+        assert words.startswith(f"{block.name}: |g| ") and f"skip {block.skip:.3f}" in words
+        assert block.name in {t.text for t in g.iter(f"{SVG}text")}
+
+
+def test_widths_are_proportional_to_shares(drawn):
+    trace = tr.Graph(residual(blocks=4)[0]).trace()
+    found = [g for g in cells(drawn(trace)) if g.get("data-block")]
+    units = [widths(g, "skip")[0] / b.skip for g, b in zip(found, trace.blocks)]
+    units += [w / b.branch for g, b in zip(found, trace.blocks) for w in widths(g, "branch")]
+    np.testing.assert_allclose(units, units[0], rtol=1e-3)
+
+
+def test_negative_shares_are_hatched_and_as_wide_as_they_are_large(drawn):
+    trace = opposing()
+    root = drawn(trace)
+    for g, block in zip([g for g in cells(root) if g.get("data-block")], trace.blocks):
+        assert block.branch < 0 < block.skip
+        assert len(widths(g, "negative")) == 2 and "tr-branch" in ET.tostring(g, "unicode")
+        assert widths(g, "branch")[0] / widths(g, "skip")[0] == pytest.approx(-block.branch / block.skip, rel=1e-3)
+        assert f"−{-block.branch:.2f}" in {t.text for t in g.iter(f"{SVG}text")}
+    assert "tr-hatch-branch" in {p.get("id") for p in root.iter(f"{SVG}pattern")}
+    assert "negative share" in ET.tostring(root, "unicode")
+
+
+def test_plain_blocks_have_no_arcs(drawn):
+    root = drawn(tr.Graph(residual(blocks=3, skip=False)[0]).trace())
+    assert len(cells(root)) == 5 and widths(root, "skip") == []
+    assert "over the skip" not in ET.tostring(root, "unicode")
+
+
+def test_a_gradient_of_zero_is_dashed_and_has_no_share(drawn):
+    x = tr.tensor(np.ones((2, 3)), name="input")
+    with tr.name_scope("b"):
+        y = x + tr.relu(tr.matmul(x, tr.Parameter(np.eye(3), "kernel")))
+    root = drawn(tr.Graph(tr.sum(y * 0.0)).trace())
+    (block,) = [g for g in cells(root) if g.get("data-block")]
+    assert [t.text for t in block.iter(f"{SVG}text")] == ["-", "-", "b", "|g| 0"]
+    assert len([p for p in block.iter(f"{SVG}path") if "tr-undefined" in p.get("class")]) == 3
+
+
+def test_a_skip_over_skips_is_an_arc_on_a_level_of_its_own(drawn):
+    w = Weights()
+    first = x = w.data(4, 8)
+    for i in range(3):
+        with tr.name_scope(f"block{i}"):
+            x = x + tr.relu(tr.matmul(x, w(f"block{i}/kernel", 8, 8)))
+    trace = tr.Graph(tr.mean(tr.square(tr.relu(x + first)))).trace()
+    placed, arcs = layout(trace)
+    spans = {(a.first, a.last) for a in arcs}
+    assert spans == {(1, 1), (2, 2), (3, 3), (1, 4)}
+    (outer,) = [a for a in arcs if a.last == 4]
+    shares = {e.dst: e.share for e in trace.fork("input").edges}
+    assert outer.landing == "add" and outer.share == shares["add"]
+    overlapping = [(a, b) for a in arcs for b in arcs if a is not b and a.first <= b.last and b.first <= a.last]
+    assert all(a.level != b.level for a, b in overlapping)
+    root = drawn(trace)
+    assert len(widths(root, "skip")) >= len(arcs)
+    assert any("skip from input to" in t.text for t in root.iter(f"{SVG}title"))
+    assert len(placed) == len(cells(root))
+
+
+@pytest.mark.parametrize("blocks", [1, 64])
+def test_everything_lies_within_the_picture(drawn, blocks):
+    root = drawn(tr.Graph(residual(blocks=blocks)[0]).trace())
+    _, _, width, height = map(float, root.get("viewBox").split())
+    assert width <= 1100
+    for rect in root.iter(f"{SVG}rect"):
+        assert 0 <= float(rect.get("x")) <= width - float(rect.get("width")) + 0.1
+        assert 0 <= float(rect.get("y")) <= height - float(rect.get("height")) + 0.1
+    xs = [float(t.get("x")) for t in root.iter(f"{SVG}text")]
+    assert min(xs) > 0 and max(xs) < width
+
+
+def test_a_thousand_blocks_are_folded():
+    trace = tr.Graph(residual(blocks=1000, units=4)[0]).trace()
+    placed, arcs = layout(trace)
+    assert len(placed) == MOST_CELLS
+    (fold,) = [c for c in placed if c.folded]
+    assert fold.folded == 1002 - (MOST_CELLS - 1) and fold.name == f"{fold.folded} more" and fold.grad_norm is None
+    assert len(arcs) == MOST_CELLS - 3
+    assert placed[-2].name == "block999"
+
+
+def test_a_picture_for_screen_readers_and_for_both_schemes(drawn):
+    trace = tr.Graph(residual(blocks=2)[0]).trace()
+    root = drawn(trace)
+    assert root.get("role") == "img" and root.get("aria-label") == root.find(f"{SVG}title").text
+    assert root.find(f"{SVG}desc").text.startswith("From input to loss; |g| is ")
+    assert "prefers-color-scheme: dark" in root.find(f"{SVG}style").text
+
+
+def test_the_ribbon_of_a_loaded_trace_is_the_same(tmp_path):
+    trace = tr.Graph(residual(blocks=3)[0]).trace()
+    trace.save(tmp_path / "t.json")
+    trace.export(tmp_path / "a.svg")
+    tr.Trace.load(tmp_path / "t.json").export(tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
+
+
+def test_nets_without_blocks_are_a_chain_of_nodes(drawn):
+    x = tr.tensor([[1.0, 2.0]], requires_grad=True, name="<x>")
+    root = drawn(tr.Graph(tr.sum(tr.tanh(x))).trace())
+    assert [g.get("data-block") for g in cells(root)] == ["0", "1", "2"]
+    assert "<x>" in {t.text for t in root.iter(f"{SVG}text")}
+
+
+def test_notebooks_show_ribbon_and_text():
+    trace = tr.Graph(residual(blocks=2)[0]).trace()
+    shown = trace._repr_html_()
+    assert shown.startswith("<div><svg ") and f"<pre>{str(trace)[:20]}" in shown
+    assert not re.search(r"https?://", shown)
+
+
+def test_logarithmic_ranges_are_at_least_a_factor_of_ten():
+    assert log_range([None, 0.0, float("inf")]) is None
+    low, high = log_range([2.0, 2.0])
+    assert high / low == pytest.approx(10) and low * high == pytest.approx(4.0)
+    assert log_range([1e-6, 1.0]) == (1e-6, 1.0)
+
+
+def test_a_suffix_that_is_not_known_lists_those_that_are(tmp_path):
+    trace = tr.Graph(residual(blocks=1)[0]).trace()
+    with pytest.raises(tr.errors.ArgumentError) as error:
+        trace.export(tmp_path / "x.bmp")
+    assert str(error.value).startswith("[export] a trace is exported as one of .svg, .html, .png, .pdf; got ")
+    assert str(error.value).endswith("x.bmp'; change the suffix")
