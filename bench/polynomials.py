@@ -1,15 +1,17 @@
-"""Derive the polynomial coefficients of exp, log and tanh in ``csrc/vec.h``.
+"""Derive the polynomial coefficients of exp, log, tanh and pow in ``csrc/vec.h``.
 
 All are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
-rounded to float32 at the end:
+rounded to float32, or to float64 for pow, at the end:
 
 * exp: q(r) = (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, the error weighed by r^2 / e^r, so that it bounds the relative
   error of 1 + r + r^2 q(r).
-* tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= 0.55, weighed by z x / tanh(x).
 * log: p(f) = (log(1+f) - f + f^2/2) / f^3 on sqrt(1/2) <= 1+f <= sqrt(2), weighed by f^3 / log(1+f).
+* tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= 0.55, weighed by z x / tanh(x).
+* log2: p(z) = log2(m) / s with s = (m-1) / (m+1), z = s^2 on sqrt(1/2) <= m <= sqrt(2), weighed by s / log2(m).
+* exp2: 2^r on |r| <= 1/2, weighed by 2^-r.
 
-Run ``python bench/polynomials.py`` (needs mpmath); it prints the C arrays and the error that the rounded coefficients
-leave, in units of 2^-24 relative.
+Run ``python bench/polynomials.py`` (half a minute; needs mpmath): it prints the coefficients in C, highest power first
+as Horner's rule wants them, and the relative error that they leave.
 """
 
 from __future__ import annotations
@@ -83,28 +85,40 @@ def weight_of_log(f):
     return f**3 / mp.log1p(f) if f else mp.mpf("1e-30")
 
 
-def report(name: str, function: Callable, weight: Callable, low, high, degree: int) -> None:
-    """Print one C array, highest power first as Horner's rule wants it, and what error is left."""
-    coefficients = [mp.mpf(float(np.float32(float(c)))) for c in remez(function, weight, low, high, degree)]
+def log2_over_s(z):
+    """Return log2((1+s) / (1-s)) / s for s^2 = z."""
+    s = mp.sqrt(z)
+    return mp.log((1 + s) / (1 - s), 2) / s if z else 2 / mp.log(2)
+
+
+def report(name: str, function: Callable, weight: Callable, low, high, degree: int, dtype: type = np.float32) -> None:
+    """Print the rounded coefficients of one polynomial and the error that is left."""
+    coefficients = [mp.mpf(float(dtype(c))) for c in remez(function, weight, low, high, degree)]
     grid = [low + (high - low) * mp.mpf(k) / GRID for k in range(GRID + 1)]
     error = max(abs(weight(x) * (function(x) - mp.polyval(coefficients[::-1], x))) for x in grid)
-    text = ", ".join(float(c).hex() + "f" for c in coefficients[::-1])
-    print(f"{name}, degree {degree}: relative error {float(error * 2**24):.4f} * 2^-24\n    {text}")
+    print(f"{name}, degree {degree}: relative error {float(error * 2**24):.3g} * 2^-24")
+    print("    " + ", ".join(c_literal(float(c), dtype) for c in coefficients[::-1]))
+
+
+def c_literal(value: float, dtype: type) -> str:
+    """Return a hexadecimal floating point constant without needless zeros."""
+    mantissa, exponent = value.hex().split("p")
+    return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}{'f' if dtype is np.float32 else ''}"
 
 
 def main() -> None:
     """Print all tables."""
-    half = mp.log(2) / 2 * mp.mpf("1.0001")
-    for degree in (3, 4):
-        report("exp", tail_of_exp, lambda r: r * r / mp.exp(r) + mp.mpf("1e-30"), -half, half, degree)
-    for degree in (5, 6, 7):
-        report("log", tail_of_log, weight_of_log, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1, degree)
-    for degree in (3, 4, 5):
-        report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), mp.mpf("0.55") ** 2, degree)
-    bits = mp.log(2)
-    high = mp.mpf(int(bits * 2**15)) / 2**15
-    print("ln2 high (15 bits)", float(high).hex(), "low", float(np.float32(float(bits - high))).hex())
-    print("log2(e)", float(np.float32(float(1 / bits))).hex())
+    half, root = mp.log(2) / 2 * mp.mpf("1.0001"), mp.sqrt(2)
+    edge = ((root - 1) / (root + 1)) ** 2
+    report("exp", tail_of_exp, lambda r: r * r / mp.exp(r) + mp.mpf("1e-30"), -half, half, 4)
+    report("log", tail_of_log, weight_of_log, 1 / root - 1, root - 1, 7)
+    report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), mp.mpf("0.55") ** 2, 3)
+    report("log2", log2_over_s, lambda z: 1 / log2_over_s(z), mp.mpf(0), edge, 4, np.float64)
+    report("exp2", lambda r: mp.mpf(2) ** r, lambda r: mp.mpf(2) ** -r, -mp.mpf(1) / 2, mp.mpf(1) / 2, 6, np.float64)
+    high = mp.floor(mp.log(2) * 2**15) / 2**15
+    for name, value in (("ln(2)", mp.log(2)), ("ln(2) high", high), ("ln(2) low", mp.log(2) - high),
+                        ("log2(e)", 1 / mp.log(2))):  # fmt: skip
+        print(f"{name}: {c_literal(float(np.float32(float(value))), np.float32)}")
 
 
 if __name__ == "__main__":

@@ -264,16 +264,10 @@ static int TR_K(div)(const tr_call *call, const tr_worker *w) { return TR_MAP_RO
 static int TR_K(maximum)(const tr_call *call, const tr_worker *w) { return TR_MAP_ROWS(larger); }
 static int TR_K(minimum)(const tr_call *call, const tr_worker *w) { return TR_MAP_ROWS(smaller); }
 
-TR_INLINE vec_float power_of(vec_float a, vec_float b) {
-    for (int i = 0; i < TR_LANES; i++)
-        a[i] = powf(a[i], b[i]);
-    return a;
-}
-
 /* pow(x, 1/2) is not sqrt(x) at -0 (it is 0) and at -inf (it is inf). */
 TR_FUNCTION(root_power, vec_select(a == -INFINITY, vec_splat(INFINITY), vec_sqrt(a) + 0.0f))
 TR_FUNCTION(same, a)
-TR_FUNCTION(power, power_of(a, b))
+TR_FUNCTION(power, vec_pow(a, b))
 
 static int TR_K(pow)(const tr_call *call, const tr_worker *w) {
     float exponent = (call->flags >> 2 & 3) == SCALAR && call->arg[0] > 0 && call->arg[1] > 0 ? *(float *)call->ptr[2] : NAN;

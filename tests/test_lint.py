@@ -86,6 +86,7 @@ def test_findings_name_the_line():
     [
         (lambda x: layers.BatchNorm(name="odd")(x), "a BatchNorm"),
         (lambda x: layers.ReLU(name="odd")(x), "a ReLU"),
+        (lambda x: layers.Dropout(0.5, name="odd")(x), "a Dropout"),
     ],
 )
 def test_what_lies_on_the_skip(change, what):
@@ -185,3 +186,36 @@ def test_a_branch_that_never_rejoins():
     (finding,) = tr.Graph.of(run).lint()
     assert finding.rule == "lost-branch"
     assert finding.problem == "what block1 computes from block0/add is never added back to it"
+
+
+class TwoHeads(tr.Model):
+    """A model with a head that it does not use."""
+
+    def __init__(self, use_both):
+        super().__init__()
+        self.head = layers.Dense(1)
+        self.other = layers.Dense(1)
+        self.use_both = use_both
+
+    def call(self, x, training=False):
+        y, unused = self.head(x), self.other(x)
+        return y + unused if self.use_both else y
+
+
+@pytest.mark.parametrize("use_both", [True, False])
+def test_parameters_that_no_path_leads_from(use_both):
+    model = TwoHeads(use_both)
+    model.compile(loss="mse")
+    findings = model.graph(DATA, DATA[:, :1]).lint()
+    assert [(f.rule, f.node, f.source) for f in findings] == ([] if use_both else [("no-gradient", "dense_1", None)])
+    if not use_both:
+        assert findings[0].problem == "no path leads from kernel, bias to the loss, so nothing trains it"
+
+
+def test_a_shared_layer_counts_as_used():
+    tr.manual_seed(0)
+    inputs = x = tr.Input(shape=(8,))
+    shared = layers.Dense(8, name="shared")
+    model = tr.Model(inputs, layers.Dense(1)(shared(layers.Dense(8)(shared(x)))))
+    model.compile(loss="mse")
+    assert model.graph(DATA, DATA[:, :1]).lint() == ()

@@ -85,7 +85,7 @@ def test_kernels_of_the_wrong_size():
         return lambda shape: factor * (2 / shape[0]) ** 0.5 * np.random.default_rng(shape[0]).normal(size=shape)
 
     told = only(trace_of(presets.plain, kernel_initializer=scaled(0.5)))
-    assert re.search(r"The kernels are 0\.5\d? of the size of he_normal's", told) or "are 0.50 of" in told
+    assert "The kernels are 0.50 of the size of he_normal's: use that, or add a skip." in told
     told = only(trace_of(presets.plain, kernel_initializer=scaled(1.6)))
     assert told.startswith("explodes") and "The kernels are 1.6 times the size of he_normal's" in told
 
@@ -130,7 +130,7 @@ def test_data_and_parameters_that_are_not_finite():
 def test_a_gradient_that_is_not_finite_though_values_are():
     x = tr.tensor([0.0, 1.0], requires_grad=True, name="x")
     told = only(tr.Graph(tr.sum(tr.sqrt(x * 1.0))).trace())
-    assert told.startswith("the gradient is not finite from mul (line ") and "the derivative behind sqrt is infi" in told
+    assert told.startswith("the gradient is not finite from mul (line ") and "behind sqrt is infi" in told
 
 
 def test_a_dead_relu_is_where_the_gradient_ends():
@@ -142,12 +142,12 @@ def test_a_dead_relu_is_where_the_gradient_ends():
         return layers.Dense(units, activation="relu", bias_initializer=far_below, name="dead")(x)
 
     told = only(trace_of(net, 3))
-    assert told.startswith("no gradient at all reaches block0: every unit of block2/dead (line ")
+    assert told.startswith("no gradient at all reaches block0: every unit of block0/dead (line ")
 
 
 def test_below_the_smallest_number():
     told = only(trace_of(presets.plain, 180))
-    assert told.startswith("no gradient at all reaches block0: it has vanished below the smallest number of float32. ")
+    assert told.startswith("no gradient at all reaches block0: values or gradients have vanished below the ")
     assert "he_normal" in told
 
 

@@ -106,6 +106,8 @@ def test_a_skip_over_skips_is_an_arc_on_a_level_of_its_own(drawn):
     (outer,) = [a for a in arcs if a.last == 4]
     shares = {e.dst: e.share for e in trace.fork("input").edges}
     assert outer.landing == "add" and outer.share == shares["add"]
+    assert [c.splits for c in placed] == [False, True, True, True, False, False]
+    assert placed[4].grad_norm == trace["add"].grad_norm
     overlapping = [(a, b) for a in arcs for b in arcs if a is not b and a.first <= b.last and b.first <= a.last]
     assert all(a.level != b.level for a, b in overlapping)
     root = drawn(trace)
@@ -124,6 +126,18 @@ def test_everything_lies_within_the_picture(drawn, blocks):
         assert 0 <= float(rect.get("y")) <= height - float(rect.get("height")) + 0.1
     xs = [float(t.get("x")) for t in root.iter(f"{SVG}text")]
     assert min(xs) > 0 and max(xs) < width
+
+
+def test_interleaved_towers_keep_their_arcs_over_themselves():
+    w = Weights()
+    towers = [w.data(4, 8, name="left"), w.data(4, 8, name="right")]
+    for i in range(2):
+        for side, x in enumerate(towers):
+            with tr.name_scope(f"{'lr'[side]}{i}"):
+                towers[side] = x + tr.relu(tr.matmul(x, w(f"{'lr'[side]}{i}/kernel", 8, 8)))
+    placed, arcs = layout(tr.Graph(tr.mean(towers[0] * towers[1])).trace())
+    assert all(a.first == a.last for a in arcs)
+    assert sorted(placed[a.first].name for a in arcs) == ["l0", "l1", "r0", "r1"]
 
 
 def test_a_thousand_blocks_are_folded():

@@ -97,13 +97,16 @@ def _experiment(options: argparse.Namespace) -> int:
         raise FileError(f"[experiment] --out must be a directory; got {options.out}; make it first")
     if not options.no_picture:
         require_matplotlib()
+    if sys.stderr.isatty():
+        print(f"{experiment.name} runs for up to two minutes ...", file=sys.stderr)
     result = experiment(**settings)
     print(result)
     suffixes = [".json"] if options.no_picture else [".json", ".png"]
     paths = [os.path.join(options.out, experiment.name + suffix) for suffix in suffixes]
+    print()
     for path in paths:
         result.save(path)
-    print(f"\nwritten to {' and '.join(paths)}")
+        print(f"written to {path}")
     return 0
 
 

@@ -145,5 +145,10 @@ pending_writes: dict[int, Sequence[Buffer]] = {}
 def settle_writes() -> None:
     """Raise the versions of what replayed programs have written; a replay itself only leaves a note."""
     while pending_writes:
-        for buffer in pending_writes.popitem()[1]:
-            buffer.version += 1
+        settle_writer(next(iter(pending_writes)))
+
+
+def settle_writer(writer: int) -> None:
+    """The same for one writer, which has to do it before it goes."""
+    for buffer in pending_writes.pop(writer, ()):
+        buffer.version += 1

@@ -37,6 +37,12 @@ DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
 RELU = 1 << 17  # matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out
 
+# How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.
+BY_COLUMNS, ALONE, TOGETHER = 1, 2, 3
+WAIT = 4
+COLUMNS_SHIFT = 3
+COLUMN_UNIT = 16
+
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
 
 RELATIONS = (">", ">=", "<", "<=", "==", "!=")
@@ -54,8 +60,8 @@ Array = Any  # a flat numpy.ndarray, or None where the operand is absent
 class Kernel:
     """One kernel: what it is called with, its reference implementation, and how a call of it is packed.
 
-    `pack(native_id, flags, width, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
-    operand (0 where absent), `width` the most workers to use (0: the core decides). `native_id` is -1 until the
+    `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
+    operand (0 where absent), `share` how workers share it (0: the core decides). `native_id` is -1 until the
     native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
     a call; -1 where none does. `mutates` says whether an output is also read, so that old values get lost.
     """

@@ -70,6 +70,11 @@ def _run_without_core(calls: bytes, count: int) -> int:
 run = _lib.tr_run if AVAILABLE else _run_without_core
 
 
+def cost(call: bytes) -> float:
+    """What a packed call costs on one fast core, in ns: the core's estimate from its sizes."""
+    return float(_require().tr_call_cost(call))
+
+
 def isas() -> dict[str, bool]:
     """Every instruction set the core was compiled for, worst first, and whether this machine supports it."""
     lib = _require()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
 from tinyres.capture.program import NO_SLOT, Call, Program
+from tinyres.capture.workers import PlacedCall, plan_workers, worth_sharing
 from tinyres.launch import launch, run_reference, runs_native
 
 _BYTE = np.dtype("uint8")
@@ -73,24 +76,30 @@ class Executable:
 
     def _segmented(self) -> list[Segment]:
         segments: list[Segment] = []
-        pending: list[Call] = []
-        packed: list[bytes] = []
-        for i, call in enumerate(self.program.calls):
-            outs, ins = self.operands(call)
-            is_native = runs_native(call.kernel, outs, ins)
-            if pending and is_native != bool(packed):
-                segments.append(Segment(i - len(pending), tuple(pending), b"".join(packed) or None))
-                pending, packed = [], []
-            pending.append(call)
-            if is_native:
-                addresses = [b.address for b in (*outs, *ins)]
-                packed.append(
-                    call.kernel.pack(call.kernel.native_id, call.flags, 0, *addresses, *call.args, *call.scalars)
-                )
-        if pending:
-            first = len(self.program.calls) - len(pending)
-            segments.append(Segment(first, tuple(pending), b"".join(packed) or None))
+        first = 0
+        for is_native, group in itertools.groupby(self.program.calls, self._runs_native):
+            calls = tuple(group)
+            segments.append(Segment(first, calls, self._packed(calls) if is_native else None))
+            first += len(calls)
         return segments
+
+    def _runs_native(self, call: Call) -> bool:
+        return runs_native(call.kernel, *self.operands(call))
+
+    def _packed(self, calls: Sequence[Call]) -> bytes:
+        """The C structs of the calls, planned for several workers where that is worth it."""
+        operands = [self.operands(call) for call in calls]
+        alone = [_pack(call, outs, ins, 0) for call, (outs, ins) in zip(calls, operands)]
+        placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, alone)]
+        shares = plan_workers(placed)
+        if not worth_sharing(placed, shares):
+            return b"".join(alone)
+        return b"".join([_pack(p.call, p.outs, p.ins, share.bits) for p, share in zip(placed, shares)])
+
+
+def _pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:
+    addresses = [b.address for b in (*outs, *ins)]
+    return call.kernel.pack(call.kernel.native_id, call.flags, share, *addresses, *call.args, *call.scalars)
 
 
 def place_temporaries(program: Program) -> tuple[dict[int, int], int]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import Buffer, pending_writes
+from tinyres.backends.buffers import Buffer, pending_writes, settle_writer
 from tinyres.capture.explain import compare_with_eager, explain_failure
 from tinyres.capture.listing import listing
 from tinyres.capture.passes import exposed_state, optimize
@@ -97,7 +97,7 @@ class Replay:
 
     def __init__(self, step: CapturedStep, leaves: Sequence[Any], tree: Hashable) -> None:
         inputs = [_placeholder(leaf) for leaf in leaves]
-        self._step = step
+        self._fn = step.fn
         self._tree = tree
         recorder = Recording(step.check_finite)
         args, kwargs = unflatten(tree, inputs)
@@ -141,6 +141,9 @@ class Replay:
             self._grad_writes = grad_writes.count
         return unflatten(self._result_tree, [_copy(b, *kind) for b, kind in zip(self._results, self._outputs)])
 
+    def __del__(self) -> None:
+        settle_writer(id(self))
+
     def __str__(self) -> str:
         return listing(self.program, self.executable.arena_bytes, self.executable.unplanned_bytes)
 
@@ -152,7 +155,7 @@ class Replay:
         args, kwargs = unflatten(
             self._tree, [leaf if isinstance(leaf, Tensor) else _as_tensor(leaf) for leaf in leaves]
         )
-        return self._step.fn(*args, **kwargs)
+        return self._fn(*args, **kwargs)
 
 
 def _signature(leaf: Any) -> Hashable:

@@ -96,6 +96,16 @@ class Flow:
         return Fit(rate, rate * error, power, power_error)
 
     @property
+    def fitted(self) -> tuple[float, ...] | None:
+        """The line that `fit` tells of: |g| by it, one per name."""
+        fit = self.fit
+        if fit is None:
+            return None
+        depth = np.arange(1.0, len(self.grad_norms) + 1)
+        line = -depth * math.log(fit.rate) if fit.power is None else -fit.power * np.log(depth + _START)
+        return tuple(np.exp(line + np.mean(np.log(self.grad_norms) - line)).tolist())
+
+    @property
     def power(self) -> float | None:
         """The p of |g| ~ depth^-p, where `fit` has found one."""
         return None if self.fit is None else self.fit.power

@@ -7,13 +7,13 @@ A trace leaves no mark: no `.grad`, moving statistic, generator or open capture 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from tinyres.backends import native
 from tinyres.backends.buffers import FLOAT64, settle_writes
 from tinyres.engine.node import Node
 from tinyres.engine.state import enable_grad, entered, preserving
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Parameter, Tensor, node_of
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TraceError
 from tinyres.graph.assemble import assemble, structure_of
 from tinyres.graph.audit import Ledger
@@ -47,6 +47,7 @@ class Graph:
         self._run: Callable[[], Tensor] | None = None
         self._batch: int | None = None
         self._training: bool | None = None
+        self._parameters: Callable[[], Mapping[str, Parameter]] | None = None
         self._pinned: list[Node] = []
         if door.recorder is not None:
             raise CaptureError(
@@ -61,16 +62,24 @@ class Graph:
         self._pinned = self._tape.order
 
     @classmethod
-    def of(cls, run: Callable[[], Tensor], batch: int | None = None, training: bool | None = None) -> Graph:
+    def of(
+        cls,
+        run: Callable[[], Tensor],
+        batch: int | None = None,
+        training: bool | None = None,
+        parameters: Callable[[], Mapping[str, Parameter]] | None = None,
+    ) -> Graph:
         """A Graph whose every trace calls `run()` for the loss, at the parameters' values of that moment.
 
         run is called with all float leaves recorded and moving statistics held; generators are its own care.
         batch, training: rows of the data, and whether layers run in training mode; for the header of the trace.
+        parameters: gives all Parameters by full name, so that `lint` finds those that the loss does not depend on.
         """
         graph = cls.__new__(cls)
         graph._run = run
         graph._batch = batch
         graph._training = training
+        graph._parameters = parameters
         graph._pinned = []
         return graph
 
@@ -88,21 +97,7 @@ class Graph:
             raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
         if audit not in (True, False, "full"):
             raise ArgumentError(f'[trace] audit is True, False or "full"; got {audit!r}; choose one of them')
-        with self._computed() as root:
-            tape = self._tape if level == "layer" and self._run is None else _tape(root, level)
-            ledger = Ledger(root, tape, full=audit == "full") if audit else None
-            measured = measure(root, tape, ledger, arrays)
-            header = Header(
-                loss=float(root.buffer.array[0]),
-                batch=_batch(tape) if self._batch is None else self._batch,
-                training=self._training,
-                dtype=str(root.dtype),
-                backend=_backend(root),
-                level=level,
-            )
-            structure = structure_of(tape)
-            spectrum = path_spectrum(root, tape, structure.kinds, structure.start) if paths else None
-            return assemble(header, tape, structure, measured, spectrum)
+        return self._traced(level, arrays, audit, paths)[0]
 
     def paths(self, at: str | None = None) -> Spectrum:
         """Split the gradient at one node by the number of residual branches that it passed.
@@ -134,7 +129,10 @@ class Graph:
         >>> [finding.rule for finding in tr.Graph(tr.sum(x + x)).lint()]
         ['self-add']
         """
-        return lint_trace(self.trace(audit=False))
+        trace, tape = self._traced("layer", arrays=False, audit=False, paths=False)
+        declared = {} if self._parameters is None else self._parameters()
+        read = set(tape.parameters)
+        return lint_trace(trace, [n for n, p in declared.items() if p.requires_grad and node_of(p) not in read])
 
     def close(self) -> None:
         """Let go of the tape: from now on backward() frees it again."""
@@ -153,6 +151,23 @@ class Graph:
 
     def _repr_html_(self) -> str:
         return self.trace()._repr_html_()
+
+    def _traced(self, level: str, arrays: bool, audit: bool | str, paths: bool) -> tuple[Trace, Tape]:
+        with self._computed() as root:
+            tape = self._tape if level == "layer" and self._run is None else _tape(root, level)
+            ledger = Ledger(root, tape, full=audit == "full") if audit else None
+            measured = measure(root, tape, ledger, arrays)
+            header = Header(
+                loss=float(root.buffer.array[0]),
+                batch=_batch(tape) if self._batch is None else self._batch,
+                training=self._training,
+                dtype=str(root.dtype),
+                backend=_backend(root),
+                level=level,
+            )
+            structure = structure_of(tape)
+            spectrum = path_spectrum(root, tape, structure.kinds, structure.start) if paths else None
+            return assemble(header, tape, structure, measured, spectrum), tape
 
     @contextlib.contextmanager
     def _computed(self) -> Iterator[Node]:

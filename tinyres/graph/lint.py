@@ -2,7 +2,8 @@
 
 Every rule looks at a Trace only (names, shapes, kinds, norms), so a saved one can be examined too. A rule is silent
 where the construction is a known one: a projection shortcut, a ReLU after the Add, a branch that starts at zero and has
-a gradient that will open it. What no path leads from to the loss is not on the tape, and lint cannot see it.
+a gradient that will open it. What no path leads from to the loss is not on the tape: it is found by the Parameters
+that a model says it has.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class Findings(tuple[Finding, ...]):
         return "\n".join(map(str, self)) if self else "lint: nothing found"
 
 
-def lint_trace(trace: Trace) -> Findings:
-    """All findings of a trace."""
+def lint_trace(trace: Trace, unread: Iterable[str] = ()) -> Findings:
+    """All findings of a trace. unread: full names of the Parameters that no path leads from to the loss."""
     net = _Net(trace)
     rules = (_sums, _skip_paths, _dead_branches, _broadcasts, _parameters, _dead_relus, _lost_branches)
     found = [finding for rule in rules for finding in rule(net)]
-    return Findings(sorted(found, key=lambda f: net.place[f.node]))
+    found.sort(key=lambda f: net.place[f.node])
+    return Findings([*found, *_unread(unread)])
 
 
 class _Net:
@@ -153,6 +155,8 @@ def _changes(node: TraceNode, net: _Net, projected: bool) -> str:
         return "a ReLU"
     if node.primitive.startswith("batchnorm") and not projected:
         return "a BatchNorm"
+    if node.primitive == "dropout":
+        return "a Dropout"
     if node.primitive in ("mul", "div") and len(net.data_into(node.name)) == 1:
         return "a scale"
     return ""
@@ -212,6 +216,19 @@ def _parameters(net: _Net) -> Iterator[Finding]:
         yield _finding(
             "no-gradient", node, f"no gradient reaches {', '.join(idle)}",
             "look for a zero factor, a dead ReLU or a detach() behind it, or set trainable=False",
+        )  # fmt: skip
+
+
+def _unread(names: Iterable[str]) -> Iterator[Finding]:
+    """Layers whose Parameters take no part in the loss; on no tape, so without a line."""
+    by_layer: dict[str, list[str]] = {}
+    for name in names:
+        layer, _, short = name.rpartition("/")
+        by_layer.setdefault(layer or short, []).append(short)
+    for layer, own in by_layer.items():
+        yield Finding(
+            "no-gradient", layer, None, f"no path leads from {', '.join(own)} to the loss, so nothing trains it",
+            "use what the layer computes, or leave the layer out",
         )  # fmt: skip
 
 

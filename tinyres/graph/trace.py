@@ -136,7 +136,7 @@ class Trace:
         >>> import tinyres as tr
         >>> x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
         >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].split("; ")[0])
-        values are not finite from log on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
+        values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
         """
         return verdict_of(self)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NOTABLE = 10.0  # times (or one in so many) between first and last, if the rate is steep
 _STEEP = 1.2
+_UNDERFLOW = 1e-30
 _GRAVE = 100.0  # times between first and last, however slowly it has come
 
 _NOT_FINITE = {
@@ -108,7 +109,9 @@ def _gradient_not_finite(trace: Trace) -> str:
     node = next((n for n in reversed(trace.nodes) if n.grad_nans), None)
     if node is None:
         spoiled = next((p for p in trace.parameters if p.grad_nans), None)
-        return "" if spoiled is None else f"the gradient of {spoiled.name} is not finite ({spoiled.grad_nans} elements)."
+        if spoiled is None:
+            return ""
+        return f"the gradient of {spoiled.name} is not finite ({spoiled.grad_nans} elements), though every value is."
     consumers = ", ".join(dict.fromkeys(e.dst for e in trace.edges if e.src == node.name))
     through = f" behind {consumers}" if consumers else ""
     return (
@@ -126,6 +129,10 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> str:
     fed = {e.dst for e in trace.edges if e.kind != PARAMETER and trace[e.src].value_norm > 0}
     dead = next((n for n in trace.nodes if n.name in fed and is_rectified(n) and 0 < n.size == n.zeros), None)
     told = f"no gradient at all reaches {flow.names[0]}"
+    norms = [norm for n in trace.nodes for norm in (n.value_norm, n.grad_norm) if norm > 0]
+    if norms and min(norms) < _UNDERFLOW:
+        below = f"values or gradients have vanished below the smallest number of {trace.header.dtype}"
+        return f"{told}: {below}. {_why_vanishing(flow, trace)}"
     if dead is not None:
         return (
             f"{told}: every unit of {_place(dead)} is 0 for the whole batch, and a ReLU passes nothing where it is 0; "
@@ -133,9 +140,6 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> str:
         )
     if flow.grad_norms[-1] == 0 or silent is None:
         return f"{told}, nor {flow.names[-1]}; look for a zero factor or a detach() before the loss."
-    least = min(n.grad_norm for n in trace.nodes if n.grad_norm > 0)
-    if least < 1e-30:
-        return f"{told}: it has vanished below the smallest number of {trace.header.dtype}. {_why_vanishing(flow, trace)}"
     return f"{told}: it ends at {_place(silent)}; look for a zero factor, a zero initialiser or a detach() behind it."
 
 
@@ -151,14 +155,14 @@ def _course(flow: Flow, trace: Trace) -> str:
         return ""
     if fit.power is not None:
         return (
-            f"grows like L^{fit.power:.1f} (± {_rounded_up(fit.power_error):.1f}) toward the input, harmless: x {two_digits(ratio)} "
-            f"over {count} {unit}s, a power of the depth and no rate per {unit}."
+            f"grows like L^{fit.power:.1f} (± {_rounded_up(fit.power_error):.1f}) toward the input, harmless: "
+            f"x {two_digits(ratio)} over {count} {unit}s, a power of the depth and no rate per {unit}."
         )
     word, why = ("vanishes", _why_vanishing) if ratio < 1 else ("explodes", _why_exploding)
     theory = f" ({flow.theory})" if flow.theory is not None else ""
     told = (
-        f"{word}: |g| x {fit.rate:.2f} (± {_rounded_up(fit.rate_error, 100):.2f}) per {unit} toward the input, exponential in "
-        f"depth{theory}; {first} receives {times(ratio)} what {last} receives."
+        f"{word}: |g| x {fit.rate:.2f} (± {_rounded_up(fit.rate_error, 100):.2f}) per {unit} toward the input, "
+        f"exponential in depth{theory}; {first} receives {times(ratio)} what {last} receives."
     )
     return f"{told} {why(flow, trace)}"
 
@@ -182,7 +186,7 @@ def _why_vanishing(flow: Flow, trace: Trace) -> str:
             "add a skip."
         )
     if rectified and (gain := _gain(nodes)) is not None and gain < 0.9:
-        return f"The kernels are {gain:.2f} of the size of he_normal's: use kernel_initializer='he_normal', or add a skip."
+        return f"The kernels are {gain:.2f} of the size of he_normal's: use that, or add a skip."
     return "Add a skip around each block, or BatchNorm and a skip."
 
 
@@ -202,7 +206,7 @@ def _why_exploding(flow: Flow, trace: Trace) -> str:
             "1/√blocks (layers.blocks.skipinit), or let it start at 0 (layers.blocks.rezero)."
         )
     if (gain := _gain(nodes)) is not None and gain > 1.1:
-        return f"The kernels are {gain:.1f} times the size of he_normal's: use kernel_initializer='he_normal'."
+        return f"The kernels are {gain:.1f} times the size of he_normal's: use that."
     return "Use kernel_initializer='he_normal', or BatchNorm and a skip around each block."
 
 

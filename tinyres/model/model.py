@@ -217,7 +217,7 @@ class Model(Functional):
             with preserving_generator():
                 return measure(self, inputs, target, training)[1]
 
-        return Graph.of(forward, batch=samples.count, training=training)
+        return Graph.of(forward, batch=samples.count, training=training, parameters=self.named_parameters)
 
     def save(self, path: files.PathLike) -> None:
         """Write the model to an .npz file: layers, weights, optimizer, generators, and how far `fit` has come.

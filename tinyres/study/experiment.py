@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinyres.errors import ArgumentError
 from tinyres.graph.files import replacing
 from tinyres.view.numbers import number
-from tinyres.view.plots import require_matplotlib
+from tinyres.view.plots import require_matplotlib as require_matplotlib
 from tinyres.view.table import WIDTH, Column, lines_of
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """What a ribbon shows, before it is drawn: cells along the chain, and the skips as arcs over them.
 
 A cell is a block, or a run of nodes between blocks. An arc spans the cells from a fork to where its skip meets the
-other ways from there; arcs that overlap lie on different levels. A long net keeps its ends, and one cell stands for what is left out.
+other ways from there; arcs that overlap lie on different levels. A long net keeps its ends, and one cell stands for
+what is left out.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinyres.graph.blocks import Block
-from tinyres.graph.kinds import SKIP
-from tinyres.graph.nodes import TraceNode
+from tinyres.graph.kinds import BRANCH, SKIP
+from tinyres.graph.nodes import Fork, TraceNode
 from tinyres.graph.trace import Trace
 
 MOST_CELLS = 128
@@ -22,7 +23,8 @@ class Cell:
     """A block, a run of nodes outside of blocks (block is None), or what was left out (folded > 0).
 
     index: its row in `trace.rows()`, if it has one. grad_norm: |g| at the block's input, or at the node that names a
-    run; None for what was left out.
+    run; None for what was left out. splits: whether the gradient splits into skip and branch at the cell's entry; of a
+    block that encloses others, the cell is only where their ways join, and grad_norm is |g| there.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Cell:
     grad_norm: float | None
     block: Block | None = None
     index: int | None = None
+    splits: bool = False
     folded: int = 0
 
 
@@ -53,8 +56,7 @@ def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
     cells, cell_of = _cells(trace)
     spans = []
     for fork, landing, share in _skips(trace):
-        last = cell_of[landing]
-        spans.append((fork, landing, min(cell_of[fork] + 1, last), last, share))
+        spans.append((fork.node, landing, _entry(fork, cell_of), cell_of[landing], share))
     if len(cells) > MOST_CELLS:
         cells, place = _folded(cells)
         spans = [(f, to, place[a], place[b], s) for f, to, a, b, s in spans if place[a] != place[b] or a == b]
@@ -62,7 +64,7 @@ def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
     return cells, _levelled(spans)
 
 
-def _skips(trace: Trace) -> Iterator[tuple[str, str, float | None]]:
+def _skips(trace: Trace) -> Iterator[tuple[Fork, str, float | None]]:
     """Every skip edge: its fork, where it lands, and its share."""
     order = {n.name: i for i, n in enumerate(trace.nodes)}
     consumers: dict[str, list[str]] = {n.name: [] for n in trace.nodes}
@@ -76,7 +78,7 @@ def _skips(trace: Trace) -> Iterator[tuple[str, str, float | None]]:
         for i, edge in enumerate(fork.edges):
             if edge.kind == SKIP:
                 others = set().union(*reached[:i], *reached[i + 1 :])
-                yield fork.node, min(reached[i] & others, key=order.__getitem__), edge.share
+                yield fork, min(reached[i] & others, key=order.__getitem__), edge.share
 
 
 def _reached(start: str, join: str, consumers: dict[str, list[str]]) -> set[str]:
@@ -110,13 +112,22 @@ def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
                 group_of_block[name] = known
         groups[known][1].append(node)
         cell_of[node.name] = known
-    cells = []
+    cells: list[Cell] = []
     for name, nodes in groups:
         index, block = blocks.get(name, (None, None))
-        at = _speaker(nodes) if block is None else block.input
-        row = cell_of[at.name] if not trace.blocks else index
-        cells.append(Cell(name or at.name, tuple(nodes), at.grad_norm, block, row))
+        own = len(cells)
+        fork = None if block is None else block.fork
+        encloses = fork is not None and _entry(fork, cell_of) != own
+        at = _speaker(nodes) if block is None else nodes[0] if encloses else block.input
+        splits = fork is not None and not encloses and any(e.kind in (SKIP, BRANCH) for e in fork.edges)
+        row = index if trace.blocks else own
+        cells.append(Cell(name or at.name, tuple(nodes), at.grad_norm, block, row, splits))
     return cells, cell_of
+
+
+def _entry(fork: Fork, cell_of: dict[str, int]) -> int:
+    """The first cell after a fork."""
+    return min(cell_of[e.dst] for e in fork.edges)
 
 
 def _speaker(nodes: Sequence[TraceNode]) -> TraceNode:

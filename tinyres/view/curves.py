@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from tinyres.graph.compare import compare
+from tinyres.graph.flow import Flow, flow_of
 from tinyres.graph.spectrum import Spectrum
 from tinyres.graph.trace import Trace
 
@@ -41,8 +39,8 @@ def curves_of(trace: Trace) -> Curves:
     blocks = trace.blocks
     norms = positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
     count = len(norms)
-    (flow,) = compare(net=trace).flows
-    fit, fit_words = _fitted(norms, flow.power is not None) if blocks else (None, "")
+    flow = flow_of("", trace)
+    fitted = flow.fitted if blocks else None
     theory = flow.theory if count > 1 else None
     last = norms[-1] if norms else None
     line = None
@@ -56,8 +54,8 @@ def curves_of(trace: Trace) -> Curves:
         skips=[_finite(b.skip) for b in blocks],
         branches=[_finite(b.branch) for b in blocks],
         strengths=[_finite(b.strength) for b in blocks],
-        fit=fit,
-        fit_words=fit_words,
+        fit=None if fitted is None else list(fitted),
+        fit_words=_fit_words(flow),
         theory=line,
         theory_words="" if theory is None else str(theory).replace(": x ", ": × "),
     )
@@ -89,19 +87,14 @@ def share_limits(values: Sequence[float | None]) -> tuple[float, float]:
     return min([0.0, *(1.05 * v for v in shown)]), max([1.0, *(1.05 * v for v in shown)])
 
 
-def _fitted(norms: list[float | None], polynomial: bool) -> tuple[list[float] | None, str]:
-    known = [(i, math.log(v)) for i, v in enumerate(norms) if v is not None]
-    if len(known) < 2:
-        return None, ""
-
-    def depth(i: int) -> float:
-        return math.log(i + 1) if polynomial else float(i)
-
-    slope, start = np.polyfit([depth(i) for i, _ in known], [log for _, log in known], 1)
-    line = [math.exp(start + slope * depth(i)) for i in range(len(norms))]
-    if polynomial:
-        return line, f"fit: depth to the power {slope:.1f}".replace("-", "−")
-    return line, f"fit: × {math.exp(-slope):.2f} per block toward the input"
+def _fit_words(flow: Flow) -> str:
+    fit = flow.fit
+    if fit is None:
+        return ""
+    if fit.power is None:
+        error = math.ceil(100 * fit.rate_error) / 100
+        return f"fit: × {fit.rate:.2f} ± {error:.2f} per {flow.unit} toward the input"
+    return f"fit: like depth to the power −{fit.power:.1f} ± {fit.power_error:.1f}"
 
 
 def _log_choose(n: int, k: int) -> float:

@@ -37,6 +37,7 @@ STYLE = f"""
 .tr-ribbon .tr-undefined {{ stroke-dasharray: 3 3 }}
 .tr-ribbon .tr-box {{ fill: none; stroke: currentColor; stroke-width: 1.1 }}
 .tr-ribbon .tr-dot {{ fill: currentColor }}
+.tr-ribbon .tr-course, .tr-ribbon circle {{ pointer-events: none }}
 .tr-ribbon .tr-course {{ stroke: currentColor; stroke-width: 1; opacity: .5 }}
 .tr-ribbon .tr-hit {{ fill: transparent }}
 """
@@ -89,8 +90,8 @@ def svg(trace: Trace, style: str, role: str = "img", alone: bool = False) -> str
         f"<defs>{_hatch('skip')}{_hatch('branch')}</defs>" if _any_negative(cells, arcs) else "",
         *_legend(title, cells, arcs),
         *page.stems(),
-        page.course(),
         *(group for i in range(len(cells)) for group in page.cell(i)),
+        page.course(),
         *(page.long_arc(arc) for arc in arcs if arc.first != arc.last),
         "</svg>",
     ]
@@ -228,9 +229,8 @@ class _Page:
         half = (p.right - p.left) * 0.2
         arcs = self._arcs.get(i, [])
         share = cell.block.branch if cell.block is not None else None
-        splits = cell.block is not None and cell.block.fork is not None and (share is not None or bool(arcs))
-        kind, width = ("branch", share) if splits else ("chain", 1.0)
-        lowered = self._thickness(arcs[0].share) / 2 if arcs and splits else 0.0
+        kind, width = ("branch", share) if cell.splits else ("chain", 1.0)
+        lowered = self._thickness(arcs[0].share) / 2 if arcs and cell.splits else 0.0
         for a, b, end in ((x0, middle - half, x0), (x1, middle + half, x1)):
             bend = (a + b) / 2
             start = p.y + lowered
@@ -241,7 +241,7 @@ class _Page:
             f'<rect class="tr-box" x="{_n(middle - half)}" y="{_n(p.y - height / 2)}" width="{_n(2 * half)}" '
             f'height="{_n(height)}" rx="{_n(4 * s)}"/>'
         )
-        if splits:
+        if cell.splits:
             yield _text(middle, p.y + 3.5 * s, _share(share), "", s)
         for arc in arcs:
             lift = self._thickness(share) / 2
@@ -341,7 +341,7 @@ def _legend(title: str, cells: list[Cell], arcs: list[Arc]) -> Iterator[str]:
 
 def _shares(cells: list[Cell], arcs: list[Arc]) -> list[float]:
     """The shares of all ribbons that have one."""
-    shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None]
+    shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None and c.splits]
     return [s for s in shares if s is not None and math.isfinite(s)]
 
 

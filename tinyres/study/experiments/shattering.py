@@ -64,8 +64,8 @@ def run(
     last = {net: curve[-1] for net, curve in curves.items()}
     sentences = [
         f"After {2 * blocks} layers neighbouring inputs have gradients that are correlated by "
-        f"{last['plain + BN']:.2f} in the plain net and by {last['preact']:.2f} with pre-activation; no norm of a "
-        "gradient tells them apart.",
+        f"{last['plain + BN']:.2f} in the plain net and by {last['preact']:.2f} with pre-activation: what is lost is "
+        "not the size of the gradient but its order.",
         "White noise is 0; the theory is for the correlation of two inputs, of which lag 1 is the closest pair.",
     ]
     return fields, records, sentences, _draw(curves)

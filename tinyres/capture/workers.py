@@ -1,0 +1,242 @@
+"""Workers: how the calls of a list are shared among threads, and where those must wait for one another.
+
+A small net is a list of calls of a microsecond each: no single call is worth a barrier on both sides, but together they
+are worth a second worker. What makes it pay is that most of them treat the columns (features) of their matrices apart:
+a matmul makes columns of its output, batch normalisation, additions, activations and column sums never look beyond a
+column, the gradient of a kernel has the kernel's columns, and so has its update. So each worker does the same columns
+of one call after the other, finds them in its own cache, and waits only before a call that needs what others made,
+such as a matmul, which reads all columns of its left operand.
+
+The rules, for calls since the last wait (what came before it is complete and visible to all):
+
+- A call is done by columns, or by worker 0 alone, or, if it is large and has no columns, by all together as its kernel
+  divides it; together implies a wait before and behind.
+- Every operand is touched in one of three patterns: OWN columns (worker w touches range w of the columns of a matrix that
+  begins at one address), ALONE (worker 0 touches all of it), EVERY (each worker reads all of it).
+- Two touches of the same memory, one of them a write, need a wait in between, whichever comes first, unless both are the
+  same pattern and not EVERY: then each byte is touched by one worker only, in program order. The same OWN pattern means
+  the same address, item size and number of columns, for the range of a worker depends on the number of columns only.
+- Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
+- Behind a value check all wait: a worker that ran ahead could change state that the check guards.
+
+How many workers there are is not asked here: all of this holds for any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyres.backends.buffers import Buffer
+from tinyres.backends.kernels import (
+    ALONE,
+    BY_COLUMNS,
+    COLUMN_UNIT,
+    COLUMNS_SHIFT,
+    FULL,
+    ROW,
+    SCALAR,
+    TOGETHER,
+    TRANSPOSE_B,
+    WAIT,
+)
+from tinyres.capture.program import Call
+
+TOGETHER_NS = 8_000.0  # a call without columns that is worth its two waits and a second worker
+WAIT_NS = 1e12  # a wait, and fetching from another core what it was waited for
+MOST_COLUMNS = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCall:
+    """A call with the memory of its operands (absent ones have size 0). cost: in ns on one worker."""
+
+    call: Call
+    outs: Sequence[Buffer]
+    ins: Sequence[Buffer]
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How one call is shared. way: BY_COLUMNS, ALONE or TOGETHER; waits: all workers wait for one another before it."""
+
+    way: int
+    columns: int = 0
+    waits: bool = False
+
+    @property
+    def bits(self) -> int:
+        """`tr_call.share`."""
+        return self.way | (WAIT if self.waits else 0) | self.columns << COLUMNS_SHIFT
+
+
+Pattern = tuple[object, ...]
+_ALONE: Pattern = ("alone",)
+_EVERY: Pattern = ("every",)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One operand of a shared call: which memory (a region; regions never overlap), how, and whether it is written."""
+
+    region: int
+    pattern: Pattern
+    writes: bool
+
+
+def plan_workers(calls: Sequence[PlacedCall]) -> list[Share]:
+    """One Share per call, in order. Linear in the number of calls."""
+    regions = _regions(calls)
+    columns_at: dict[int, int] = {}
+    epoch = _Epoch()
+    shares: list[Share] = []
+    behind_check = False
+    for placed in calls:
+        columns = _columns(placed, regions, columns_at)
+        touches = _touches(placed, columns, regions)
+        if columns and _clash(touches):
+            columns, touches = 0, _touches(placed, 0, regions)
+        way = BY_COLUMNS if columns else TOGETHER if placed.cost >= TOGETHER_NS else ALONE
+        waits = behind_check or way == TOGETHER or epoch.conflicts(touches)
+        if waits:
+            epoch = _Epoch()
+        epoch.add(touches)
+        for touch in touches:
+            if columns and touch.pattern is not _EVERY:
+                columns_at[touch.region] = columns
+        if way == TOGETHER:
+            epoch = _Epoch()
+        behind_check = placed.call.is_check
+        shares.append(Share(way, columns, waits and bool(shares)))
+    return shares
+
+
+def worth_sharing(calls: Sequence[PlacedCall], shares: Sequence[Share]) -> bool:
+    """Whether half of what can be shared is more than what the waits cost: then even two workers gain."""
+    shared = sum(placed.cost for placed, share in zip(calls, shares) if share.way != ALONE)
+    return shared / 2 > WAIT_NS * sum(share.waits for share in shares)
+
+
+class _Epoch:
+    """What has been touched since the last wait, by region: at most one pattern of writes, any of reads."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, Pattern] = {}
+        self._read: dict[int, set[Pattern]] = {}
+
+    def conflicts(self, touches: Sequence[Touch]) -> bool:
+        """Whether a call with these touches must wait."""
+        return any(self._conflicts(touch) for touch in touches)
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        for touch in touches:
+            if touch.writes:
+                self._written[touch.region] = touch.pattern
+            else:
+                self._read.setdefault(touch.region, set()).add(touch.pattern)
+
+    def _conflicts(self, touch: Touch) -> bool:
+        written = self._written.get(touch.region, touch.pattern)
+        if written != touch.pattern:
+            return True
+        return touch.writes and not self._read.get(touch.region, set()) <= {touch.pattern}
+
+
+def _clash(touches: Sequence[Touch]) -> bool:
+    """Whether workers would get in each other's way within one call."""
+    return any(
+        a.region == b.region and a.pattern != b.pattern and (a.writes or b.writes)
+        for i, a in enumerate(touches)
+        for b in touches[:i]
+    )
+
+
+def _regions(calls: Sequence[PlacedCall]) -> dict[int, int]:
+    """A region per address of an operand: two operands have the same one if they overlap, also by way of others."""
+    spans = {
+        (b.address, b.address + b.size * b.dtype.itemsize)
+        for placed in calls
+        for b in (*placed.outs, *placed.ins)
+        if b.size
+    }
+    regions: dict[int, int] = {}
+    region = end = -1
+    for start, stop in sorted(spans):
+        if start >= end:
+            region += 1
+        end = max(end, stop)
+        regions[start] = region
+    return regions
+
+
+def _touches(placed: PlacedCall, columns: int, regions: dict[int, int]) -> list[Touch]:
+    everywhere = _read_by_every(placed.call) if columns else frozenset()
+    touches = []
+    for operands, writes in ((placed.outs, True), (placed.ins, False)):
+        for i, operand in enumerate(operands):
+            if not operand.size:
+                continue
+            pattern: Pattern = _ALONE
+            if columns:
+                own = ("columns", operand.address, operand.dtype.itemsize, columns)
+                pattern = _EVERY if not writes and i in everywhere else own
+            touches.append(Touch(regions[operand.address], pattern, writes))
+    return touches
+
+
+# What the kernels can do by columns: csrc/kernel.h. The other operands are matrices or vectors of these columns.
+
+FLAT = frozenset(
+    "neg exp log sqrt abs sign tanh sigmoid relu softplus square reciprocal clip clip_grad relu_grad tanh_grad "
+    "sigmoid_grad sgd adam".split()
+)
+ROWS = frozenset("add sub mul div pow maximum minimum compare where".split())
+NORMS = frozenset("batchnorm batchnorm_grad batchnorm_inference".split())
+
+
+def _read_by_every(call: Call) -> frozenset[int]:
+    """The inputs of which a worker needs more than its columns."""
+    name = call.kernel.name
+    if name == "matmul":
+        return frozenset((0, 1)) if call.flags & TRANSPOSE_B else frozenset((0,))
+    if name in ("sgd", "adam"):
+        return frozenset((1,))
+    if name in ROWS:
+        return frozenset(i for i in range(len(call.ins)) if _layout(call, i) not in (FULL, ROW))
+    return frozenset()
+
+
+def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, int]) -> int:
+    """The columns by which a call can be shared; 0: it cannot."""
+    call = placed.call
+    name, args = call.kernel.name, call.args
+    columns = 0
+    if name == "matmul":
+        columns = args[1] if args[0] > 1 else 0  # one row: its kernel goes by dot products
+    elif name in NORMS:
+        columns = args[1]
+    elif name == "sum":
+        columns = args[2]
+    elif name == "moving_statistics":
+        columns = args[0]
+    elif name in ROWS and not all(_layout(call, i) in (FULL, SCALAR) for i in range(len(call.ins))):
+        columns = args[1]
+    elif name in FLAT or name in ROWS:
+        elements = args[0] if name in FLAT else args[0] * args[1]
+        columns = _columns_of_flat(placed, elements, regions, columns_at)
+    fits = 2 * COLUMN_UNIT <= columns <= MOST_COLUMNS and columns % COLUMN_UNIT == 0 and 0 not in args
+    return columns if fits else 0
+
+
+def _columns_of_flat(placed: PlacedCall, elements: int, regions: dict[int, int], columns_at: dict[int, int]) -> int:
+    """A flat kernel takes rows of any length: those by which its operands were made, else one row of everything."""
+    for operand in (*placed.ins, *placed.outs):
+        columns = columns_at.get(regions[operand.address], 0) if operand.size else 0
+        if columns and elements % columns == 0:
+            return columns
+    return elements
+
+
+def _layout(call: Call, i: int) -> int:
+    return call.flags >> (2 * i) & 3
