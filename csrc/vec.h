@@ -22,6 +22,7 @@
 typedef TR_VECTOR(float, TR_BYTES) vec_float;
 typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
 typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
+typedef TR_VECTOR(int64_t, TR_BYTES) vec_long;     /* TR_HALF of them */
 typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
 
 /* In a loop that is not worth vector code and its unrolled remainders. */
@@ -75,6 +76,11 @@ TR_INLINE vec_double vec_load_widened(const float *p) {
     return v;
 }
 
+TR_INLINE void vec_store_narrowed(float *p, vec_double v) {
+    for (int i = 0; i < TR_HALF; i++)
+        p[i] = (float)v[i];
+}
+
 /* TR_LANES bools as a mask. */
 TR_INLINE vec_int vec_load_mask(const char *p) {
     vec_int v;
@@ -118,6 +124,14 @@ TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) { return vec_select(a <
 TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }
 TR_INLINE vec_float vec_min(vec_float a, vec_float b) { return vec_select(a != a, a, vec_lesser(a, b)); }
 
+/* x in -limit..limit. */
+TR_INLINE vec_double vec_clip_double(vec_double x, double limit) {
+    vec_long above = x > limit, below = x < -limit;
+    vec_double most = limit - (vec_double){0};
+    x = (vec_double)((above & (vec_long)most) | (~above & (vec_long)x));
+    return (vec_double)((below & (vec_long)-most) | (~below & (vec_long)x));
+}
+
 TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
 
 TR_INLINE vec_float vec_sqrt(vec_float x) {
@@ -130,9 +144,9 @@ TR_INLINE vec_float vec_sqrt(vec_float x) {
 /* Across lanes. Halves are added to halves, so the order depends on TR_LANES only. */
 
 TR_INLINE int vec_any(vec_int mask) {
-    int any = 0;
-    for (int i = 0; i < TR_LANES; i++)
-        any |= mask[i];
+    int64_t any = 0;
+    for (int i = 0; i < TR_HALF; i++)
+        any |= ((vec_long)mask)[i];
     return any != 0;
 }
 
@@ -171,31 +185,18 @@ TR_INLINE double vec_sum_double(vec_double v) {
     return v[0];
 }
 
-/* Lane i of the result is lane (i + by) mod TR_LANES of v. */
-TR_INLINE vec_float vec_rotate(vec_float v, int by) {
-#ifdef __clang__
-    vec_float w;
-    for (int i = 0; i < TR_LANES; i++)
-        w[i] = v[(i + by) % TR_LANES];
-    return w;
-#else
-    vec_int lane;
-    for (int i = 0; i < TR_LANES; i++)
-        lane[i] = i;
-    return __builtin_shuffle(v, (lane + by) & (TR_LANES - 1));
-#endif
-}
-
 typedef vec_float vec_choice(vec_float a, vec_float b);
 
 /* What is left when f (vec_max or vec_min) has chosen among all lanes. */
 TR_INLINE float vec_across(vec_float v, vec_choice *f) {
-    if (TR_LANES > 8)
-        v = f(v, vec_rotate(v, TR_LANES / 2));
-    if (TR_LANES > 4)
-        v = f(v, vec_rotate(v, 4));
-    v = f(v, vec_rotate(v, 2));
-    return f(v, vec_rotate(v, 1))[0];
+#if TR_LANES >= 16
+    v = f(v, VEC_ROTATE(v, 8));
+#endif
+#if TR_LANES >= 8
+    v = f(v, VEC_ROTATE(v, 4));
+#endif
+    v = f(v, VEC_ROTATE(v, 2));
+    return f(v, VEC_ROTATE(v, 1))[0];
 }
 
 /* Transposition. */
@@ -290,16 +291,23 @@ TR_INLINE vec_float vec_log_of_parts(vec_float k, vec_float f) {
     return k * TR_LN2_HIGH + (f + (small - 0.5f * square));
 }
 
+/* log(x) + offset ln(2) for a normal x. */
+TR_INLINE vec_float vec_log_normal(vec_float x, int32_t offset) {
+    vec_int bits = (vec_int)x - 0x3f3504f3; /* sqrt(1/2) */
+    vec_float k = __builtin_convertvector((bits >> 23) + offset, vec_float);
+    return vec_log_of_parts(k, (vec_float)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f);
+}
+
+/* Error up to LOG_ULP ulp. Whether any x is subnormal, 0, negative, infinite or NaN takes one unsigned comparison. */
 TR_INLINE vec_float vec_log(vec_float x) {
-    vec_int subnormal = x < FLT_MIN;
-    vec_float scaled = vec_select(subnormal, x * 0x1p23f, x);
-    vec_int bits = (vec_int)scaled - 0x3f3504f3; /* sqrt(1/2) */
-    vec_int k = (bits >> 23) + (subnormal & -23);
-    vec_float f = (vec_float)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
-    vec_float y = vec_log_of_parts(__builtin_convertvector(k, vec_float), f);
-    y = vec_select(x < vec_splat(INFINITY), y, x); /* inf and NaN */
-    y = vec_select(x == 0.0f, vec_splat(-INFINITY), y);
-    return vec_select(x < 0.0f, vec_splat(NAN), y);
+    vec_float y = vec_log_normal(x, 0);
+    if (vec_any((vec_int)((vec_uint)x - 0x00800000u >= 0x7f000000u))) {
+        y = vec_select(x < FLT_MIN, vec_log_normal(x * 0x1p23f, -23), y);
+        y = vec_select(x < vec_splat(INFINITY), y, x); /* inf and NaN */
+        y = vec_select(x == 0.0f, vec_splat(-INFINITY), y);
+        y = vec_select(x < 0.0f, vec_splat(NAN), y);
+    }
+    return y;
 }
 
 /* log(1 + e) for 0 <= e <= 1. */
@@ -361,24 +369,23 @@ TR_INLINE vec_float vec_pow(vec_float a, vec_float b) {
     vec_store(k, __builtin_convertvector(exponent, vec_float));
     vec_store(m, (vec_float)((bits & 0x7fffff) + 0x3f3504f3));
     vec_store(y, vec_select(plain, b, vec_splat(0)));
-    for (int i = 0; i < TR_LANES; i++) { /* compilers make vectors of this */
-        double s = ((double)m[i] - 1) / ((double)m[i] + 1), z = s * s;
-        double q = z * 0x1.5ce7cd9139f0cp-2 + 0x1.a58d8fc0aa828p-2;
+    for (int i = 0; i < TR_LANES; i += TR_HALF) {
+        vec_double mantissa = vec_load_widened(m + i), s = (mantissa - 1) / (mantissa + 1), z = s * s;
+        vec_double q = z * 0x1.5ce7cd9139f0cp-2 + 0x1.a58d8fc0aa828p-2;
         q = q * z + 0x1.27777fda66c82p-1;
         q = q * z + 0x1.ec709d12e1553p-1;
         q = q * z + 0x1.71547652bede5p+1;
-        double t = (k[i] + s * q) * y[i];
-        t = t < 200 ? t : 200;
-        t = t > -200 ? t : -200;
-        double whole = t + 0x1.8p52 - 0x1.8p52, r = t - whole;
-        double e = r * 0x1.41d333a1fbff9p-13 + 0x1.5f456a867c735p-10;
+        vec_double t = (vec_load_widened(k + i) + s * q) * vec_load_widened(y + i);
+        t = vec_clip_double(t, 200);
+        vec_double whole = t + 0x1.8p52 - 0x1.8p52, r = t - whole;
+        vec_double e = r * 0x1.41d333a1fbff9p-13 + 0x1.5f456a867c735p-10;
         e = e * r + 0x1.3b2dbbc0aa7a3p-7;
         e = e * r + 0x1.c6aed4b95c606p-5;
         e = e * r + 0x1.ebfbdadcb136fp-3;
         e = e * r + 0x1.62e430c7e91afp-1;
         e = e * r + 0x1.00000002614ffp+0;
-        n[i] = (float)whole;
-        p[i] = (float)e;
+        vec_store_narrowed(n + i, whole);
+        vec_store_narrowed(p + i, e);
     }
     vec_uint power = (vec_uint)(vec_load(n) + (TR_ROUND + 254)), half = power >> 1;
     vec_float result = vec_load(p) * (vec_float)(half << 23) * (vec_float)((power - half) << 23);

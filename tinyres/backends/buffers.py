@@ -22,7 +22,7 @@ KEPT_BYTES_PER_BIN = 128 << 20
 births = itertools.count(1)
 
 
-class _Bin(list):
+class _Bin(list["tuple[np.ndarray, int, _Bin]"]):
     """Free blocks of one size class; a block is (memory, address, its bin)."""
 
     __slots__ = ("nbytes", "limit")
