@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "tinyres"
 
-CORE = {"errors", "backends", "launch", "engine"}
+CORE = {"errors", "files", "backends", "launch", "engine"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "backends": {"errors"},
-    "launch": {"errors", "backends"},
-    "engine": {"errors", "backends", "launch"},
+    "files": {"errors"},
+    "backends": {"errors", "files"},
+    "launch": {"errors", "files", "backends"},
+    "engine": {"errors", "files", "backends", "launch"},
     "capture": CORE,
     "optim": CORE,
     "ops": CORE,

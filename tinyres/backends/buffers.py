@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ KEPT_BYTES_PER_BIN = 128 << 20
 births = itertools.count(1)
 
 
-class _Bin(list["tuple[np.ndarray, int, _Bin]"]):
+class _Bin(list["tuple[Any, int, _Bin]"]):
     """Free blocks of one size class; a block is (memory, address, its bin)."""
 
     __slots__ = ("nbytes", "limit")
@@ -45,14 +46,14 @@ def _bin_for(nbytes: int) -> _Bin:
     return bin_
 
 
-def _new_block(bin_: _Bin) -> tuple[np.ndarray, int, _Bin]:
+def _new_block(bin_: _Bin) -> tuple[Any, int, _Bin]:
     raw = np.empty(bin_.nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     memory = raw[start : start + bin_.nbytes]
     return memory, memory.ctypes.data, bin_
 
 
-_NO_BLOCK: tuple[None, int, _Bin] = (None, 0, _Bin(1))
+_NO_BLOCK: tuple[Any, int, _Bin] = (None, 0, _Bin(1))
 _NO_BLOCK[2].limit = 0
 
 

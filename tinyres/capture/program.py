@@ -155,7 +155,7 @@ class _ClosedBuffer(Buffer):
         raise CaptureError(_CLOSED)
 
     @property
-    def address(self) -> int:
+    def address(self) -> int:  # type: ignore[override]
         raise CaptureError(_CLOSED)
 
 

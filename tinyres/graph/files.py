@@ -10,17 +10,16 @@ import contextlib
 import csv
 import json
 import math
-import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.files import replacing
 from tinyres.graph.blocks import Block
 from tinyres.graph.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
 from tinyres.graph.spectrum import Spectrum
@@ -92,25 +91,6 @@ class _Lines:
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
-
-
-@contextlib.contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when it is complete, so that a kill leaves the old one or the new."""
-    folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise FileError(f"[save] {path!r} cannot be written: {why}; choose another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
 
 
 @contextlib.contextmanager

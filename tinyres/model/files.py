@@ -1,7 +1,6 @@
 """Model files: one `.npz` with all arrays and a JSON header, written so that a kill leaves the old file or the new one.
 
-The file is written beside its target under another name, forced to disk, and moved over it in one step. It is read
-whole, with no pickles, and every array passes its checksum, before anybody looks at what it says.
+It is read whole, with no pickles, and every array passes its checksum, before anybody looks at what it says.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import ArgumentError, FileError
+from tinyres.files import replacing
 
 FORMAT = "tinyres model"
 VERSION = 1
@@ -37,20 +36,9 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         raise ArgumentError(
             f"[save] what a layer's config() gives must fit into JSON; got {error}; return numbers, strings and lists"
         ) from None
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            entries: dict[str, Any] = {HEADER: np.frombuffer(encoded, np.uint8), **arrays}
-            np.savez(file, **entries)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise FileError(f"[save] {path} cannot be written: {error.strerror or error}; choose another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with replacing(target) as file:
+        entries: dict[str, Any] = {HEADER: np.frombuffer(encoded, np.uint8), **arrays}
+        np.savez(file, **entries)
 
 
 def read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -97,13 +85,3 @@ def _target(op: str, path: PathLike) -> Path:
     if target.suffix != ".npz":
         raise FileError(f"[{op}] model files end in .npz; got {str(path)!r}; name it {target.stem or 'model'}.npz")
     return Path(os.path.realpath(target))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to disk, where folders can be opened."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

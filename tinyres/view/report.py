@@ -14,8 +14,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from tinyres.files import replacing
 from tinyres.graph.compare import compare
-from tinyres.graph.files import replacing
 from tinyres.graph.lint import lint_trace
 from tinyres.graph.nodes import TraceNode
 from tinyres.graph.trace import Trace

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
+from tinyres.files import replacing
 from tinyres.graph.blocks import Block
-from tinyres.graph.files import replacing
 from tinyres.graph.nodes import TraceNode
 from tinyres.graph.trace import Trace
 from tinyres.view.cells import Arc, Cell, layout
