@@ -22,7 +22,7 @@
 typedef TR_VECTOR(float, TR_BYTES) vec_float;
 typedef TR_VECTOR(int32_t, TR_BYTES) vec_int;
 typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
-typedef TR_VECTOR(int64_t, TR_BYTES) vec_long;     /* TR_HALF of them */
+typedef TR_VECTOR(int64_t, TR_BYTES) vec_long;  /* TR_HALF of them */
 typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
 
 /* In a loop that is not worth vector code and its unrolled remainders. */
@@ -76,11 +76,6 @@ TR_INLINE vec_double vec_load_widened(const float *p) {
     return v;
 }
 
-TR_INLINE void vec_store_narrowed(float *p, vec_double v) {
-    for (int i = 0; i < TR_HALF; i++)
-        p[i] = (float)v[i];
-}
-
 /* TR_LANES bools as a mask. */
 TR_INLINE vec_int vec_load_mask(const char *p) {
     vec_int v;
@@ -123,14 +118,6 @@ TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) { return vec_select(a <
 /* Maximum and minimum: NaN where either is NaN. */
 TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }
 TR_INLINE vec_float vec_min(vec_float a, vec_float b) { return vec_select(a != a, a, vec_lesser(a, b)); }
-
-/* x in -limit..limit. */
-TR_INLINE vec_double vec_clip_double(vec_double x, double limit) {
-    vec_long above = x > limit, below = x < -limit;
-    vec_double most = limit - (vec_double){0};
-    x = (vec_double)((above & (vec_long)most) | (~above & (vec_long)x));
-    return (vec_double)((below & (vec_long)-most) | (~below & (vec_long)x));
-}
 
 TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
 
@@ -369,23 +356,24 @@ TR_INLINE vec_float vec_pow(vec_float a, vec_float b) {
     vec_store(k, __builtin_convertvector(exponent, vec_float));
     vec_store(m, (vec_float)((bits & 0x7fffff) + 0x3f3504f3));
     vec_store(y, vec_select(plain, b, vec_splat(0)));
-    for (int i = 0; i < TR_LANES; i += TR_HALF) {
-        vec_double mantissa = vec_load_widened(m + i), s = (mantissa - 1) / (mantissa + 1), z = s * s;
-        vec_double q = z * 0x1.5ce7cd9139f0cp-2 + 0x1.a58d8fc0aa828p-2;
+    for (int i = 0; i < TR_LANES; i++) { /* compilers make vectors of this */
+        double s = ((double)m[i] - 1) / ((double)m[i] + 1), z = s * s;
+        double q = z * 0x1.5ce7cd9139f0cp-2 + 0x1.a58d8fc0aa828p-2;
         q = q * z + 0x1.27777fda66c82p-1;
         q = q * z + 0x1.ec709d12e1553p-1;
         q = q * z + 0x1.71547652bede5p+1;
-        vec_double t = (vec_load_widened(k + i) + s * q) * vec_load_widened(y + i);
-        t = vec_clip_double(t, 200);
-        vec_double whole = t + 0x1.8p52 - 0x1.8p52, r = t - whole;
-        vec_double e = r * 0x1.41d333a1fbff9p-13 + 0x1.5f456a867c735p-10;
+        double t = (k[i] + s * q) * y[i];
+        t = t < 200 ? t : 200;
+        t = t > -200 ? t : -200;
+        double whole = t + 0x1.8p52 - 0x1.8p52, r = t - whole;
+        double e = r * 0x1.41d333a1fbff9p-13 + 0x1.5f456a867c735p-10;
         e = e * r + 0x1.3b2dbbc0aa7a3p-7;
         e = e * r + 0x1.c6aed4b95c606p-5;
         e = e * r + 0x1.ebfbdadcb136fp-3;
         e = e * r + 0x1.62e430c7e91afp-1;
         e = e * r + 0x1.00000002614ffp+0;
-        vec_store_narrowed(n + i, whole);
-        vec_store_narrowed(p + i, e);
+        n[i] = (float)whole;
+        p[i] = (float)e;
     }
     vec_uint power = (vec_uint)(vec_load(n) + (TR_ROUND + 254)), half = power >> 1;
     vec_float result = vec_load(p) * (vec_float)(half << 23) * (vec_float)((power - half) << 23);

@@ -27,6 +27,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ...     _ = file.write(b"done"), os.listdir(folder.name)
     >>> os.listdir(folder.name)
     ['a.txt']
+    >>> folder.cleanup()
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)

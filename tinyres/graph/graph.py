@@ -7,6 +7,7 @@ A trace leaves no mark: no `.grad`, moving statistic, generator or open capture 
 from __future__ import annotations
 
 import contextlib
+import html
 from collections.abc import Callable, Iterator, Mapping
 
 from tinyres.backends import native
@@ -150,7 +151,7 @@ class Graph:
         return f"<Graph of {kind}; graph.trace() measures it>"
 
     def _repr_html_(self) -> str:
-        return self.trace()._repr_html_()
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     def _traced(self, level: str, arrays: bool, audit: bool | str, paths: bool) -> tuple[Trace, Tape]:
         with self._computed() as root:

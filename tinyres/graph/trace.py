@@ -187,6 +187,16 @@ class Trace:
         .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
         charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
         ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+
+        >>> import os, tempfile
+        >>> import tinyres as tr
+        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.export(os.path.join(folder, "report.html"))
+        ...     trace.export(os.path.join(folder, "ribbon.svg"))
+        ...     sorted(os.listdir(folder))
+        ['report.html', 'ribbon.svg']
         """
         path = os.fspath(path)
         exporter = exporters.get(os.path.splitext(path)[1].lower())
@@ -202,6 +212,13 @@ class Trace:
         and branch, block by block), "paths" (the gradient by the number of branches it passed, beside how many paths
         there are of each length; needs `graph.trace(paths=True)`). Raises ArgumentError for another kind,
         MissingExtraError without matplotlib.
+
+        >>> import tinyres as tr
+        >>> from matplotlib.figure import Figure
+        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+        >>> trace.plot("share", ax=Figure().add_subplot()).get_ylabel()
+        'share of |g|'
         """
         if kind not in plotters:
             known = ", ".join(plotters)

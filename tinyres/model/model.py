@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from tinyres.model.metrics import Meter, accuracy, resolve
 from tinyres.nn import losses
 from tinyres.nn.functional import Functional
 from tinyres.nn.sequential import SequentialStructure
+from tinyres.nn.summary import summary
 from tinyres.ops import sigmoid, softmax
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import OPTIMIZERS, Optimizer
@@ -276,6 +278,9 @@ class Model(Functional):
     def float_dtype(self) -> np.dtype:
         """The dtype of the weights."""
         return next((w.dtype for w in self.weights), self.dtype)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(summary(self))}</pre>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         held = dict(vars(self))
