@@ -1,6 +1,6 @@
 """What inspection costs: a trace of a residual net, next to a plain eager forward and backward of the same net.
 
-The rows of a group are interleaved by nothing but luck: on a loaded machine compare minima (`--benchmark-columns=min`).
+Rows run one after the other: on a machine with other work compare their minima (`--benchmark-columns=min`).
 """
 
 from __future__ import annotations

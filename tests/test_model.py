@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import math
 
 import numpy as np
@@ -476,15 +477,31 @@ def test_progress_bar(capsys):
     x, y = labelled(32)
     compiled().fit(x, y, epochs=2, verbose=1, live=True)
     out = capsys.readouterr().out
-    assert "epoch 2/2" in out and "first/last" in out
+    assert "epoch 2/2" in out and "first/last" in out and "worst block: " in out and "\x1b" not in out
 
 
-def test_live_prints_one_line_per_epoch(capsys):
+@pytest.mark.parametrize("no_color", [True, False])
+def test_live_in_a_terminal(no_color, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    x, y = labelled(32)
+    compiled().fit(x, y, epochs=2, verbose=1, live=True, watch=1)
+    out = capsys.readouterr().out
+    assert "gradient at step 0: block0/dense " in out, "the lines under the bar"
+    assert out.count("worst block: block0, |g| x ") > 2 and "\x1b[2K" in out
+    assert ("\x1b[33m" in out) is not no_color
+
+
+def test_live_prints_two_lines_per_epoch(capsys):
     x, y = labelled(32)
     compiled().fit(x, y, epochs=2, verbose=0, live=True, batch_size=16)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert lines[1].strip().startswith("gradient at step 3: block0/dense ") and "first/last" in lines[1]
+    assert len(lines) == 4
+    assert lines[2].strip().startswith("gradient at step 3: block0/dense ") and "first/last" in lines[2]
+    assert lines[3].startswith("  worst block: block0, |g| x ") and lines[3].endswith(" from dense")
 
 
 def test_graph_of_a_model():
@@ -502,6 +519,17 @@ def test_graph_of_a_model():
     assert bare.graph(x, y, loss="sparse_categorical_crossentropy").trace().loss > 0
     with pytest.raises(ArgumentError, match=r"\[graph\] a gradient starts from a loss; got none"):
         bare.graph(x, y)
+
+
+def test_a_model_in_a_notebook_is_its_summary(capsys):
+    inputs = tr.Input(shape=(3,))
+    model = tr.Model(inputs, layers.Dense(2, name="<wide>")(inputs))
+    model.summary()
+    shown = model._repr_html_()
+    assert shown.startswith("<pre>") and shown.endswith("</pre>")
+    assert html.unescape(shown[5:-6]) + "\n" == capsys.readouterr().out
+    assert "&lt;wide&gt;" in shown and "8 parameters" in shown
+    assert "not built yet" in tr.Sequential([layers.Dense(1)])._repr_html_()
 
 
 def test_a_copy_trains_apart():

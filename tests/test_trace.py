@@ -110,6 +110,16 @@ def test_html_is_escaped(trace):
     assert "<script>" not in tr.Graph(tr.sum(x)).trace()._repr_html_()
 
 
+def test_a_graph_in_a_notebook_computes_nothing():
+    x = tr.tensor([1.0], requires_grad=True, name="x")
+    recorded = tr.Graph(tr.sum(x))
+    assert recorded._repr_html_() == "<pre>&lt;Graph of 2 nodes and 0 parameters; graph.trace() measures it&gt;</pre>"
+    runs = []
+    anew = tr.Graph.of(lambda: runs.append("run") or tr.sum(x))
+    assert anew._repr_html_() == "<pre>&lt;Graph of a function; graph.trace() runs and measures it&gt;</pre>"
+    assert runs == []
+
+
 def test_records_are_immutable(trace):
     with pytest.raises(dataclasses.FrozenInstanceError):
         trace["input"].grad_norm = 0.0

@@ -19,7 +19,7 @@ from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, na
 from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.graph import Graph, Trace, compare
 from tinyres.launch import backend, info, set_backend
-from tinyres.model import History, Model, Sequential, callbacks, load, metrics
+from tinyres.model import GradientNorms, History, Model, Sequential, callbacks, load, metrics
 from tinyres.nn import initializers, layers, losses
 from tinyres.nn.operators import Input
 from tinyres.ops import (
@@ -108,6 +108,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Generator",
+    "GradientNorms",
     "Graph",
     "History",
     "Input",

@@ -341,6 +341,67 @@ static void *test_large_at_once(void *unused) {
     return unused;
 }
 
+/* A planned list, as a captured step makes it, again and again: by columns with the waits that it needs, between
+ * a call that wakes all workers and one that is for worker 0. */
+enum { PLANNED_ROWS = 40, PLANNED_CALLS = 9, PLANNED_ROUNDS = 30 };
+
+static int64_t run_planned(float *x, float *y, float *z, float *weights, float *gradient, float *moments, float *big,
+                           double *hyper, int columns) {
+    static _Thread_local tr_call list[PLANNED_CALLS * PLANNED_ROUNDS + 1];
+    int n = columns, m = PLANNED_ROWS, by = TR_BY_COLUMNS | n << TR_COLUMNS_SHIFT;
+    const struct {
+        int kernel, flags, share;
+        void *ptr[8];
+        int64_t arg[3];
+    } calls[PLANNED_CALLS] = {
+        {TR_ID_matmul, 0, by | TR_WAIT, {y, x, weights}, {m, n, n}},
+        {TR_ID_batchnorm, TR_RELU, by, {z, moments, moments + n, y}, {m, n}},
+        {TR_ID_add, 0, by, {y, z, y}, {1, m * n}},
+        {TR_ID_matmul, 1, by, {gradient, x, y}, {n, n, m}},
+        {TR_ID_sum, 0, by, {moments, y}, {1, m, n}},
+        {TR_ID_matmul, 2, by | TR_WAIT, {z, y, weights}, {m, n, n}},
+        {TR_ID_sgd, 0, by | TR_WAIT, {weights, 0, gradient, hyper}, {n * n}},
+        {TR_ID_tanh, 0, by, {x, z}, {m * n}},
+        {TR_ID_stats, 0, TR_ALONE | TR_WAIT, {moments + 2 * n, z}, {m * n}},
+    };
+    tr_call *at = list;
+    *at = call_of(TR_ID_matmul, 0);
+    at->share = TR_TOGETHER;
+    at->ptr[0] = big, at->ptr[1] = big + 200 * 200, at->ptr[2] = big + 2 * 200 * 200;
+    at->arg[0] = at->arg[1] = at->arg[2] = 200;
+    for (int i = 0; i < PLANNED_CALLS * PLANNED_ROUNDS; i++) {
+        *++at = call_of(calls[i % PLANNED_CALLS].kernel, calls[i % PLANNED_CALLS].flags);
+        at->share = calls[i % PLANNED_CALLS].share;
+        memcpy(at->ptr, calls[i % PLANNED_CALLS].ptr, sizeof calls[0].ptr);
+        memcpy(at->arg, calls[i % PLANNED_CALLS].arg, sizeof calls[0].arg);
+        at->scalar[0] = at->kernel == TR_ID_sum ? 1 : 1e-3;
+    }
+    return tr_run((const char *)list, at - list + 1);
+}
+
+static void test_planned(int columns) {
+    int64_t n = columns, sizes[7] = {PLANNED_ROWS * n, PLANNED_ROWS * n, PLANNED_ROWS * n, n * n, n * n, 2 * n + 16, 120000};
+    float *one[7], *many[7];
+    double *hyper = operand(8, sizeof(double));
+    for (int i = 0; i < 8; i++)
+        hyper[i] = 0.01;
+    for (int i = 0; i < 7; i++) {
+        one[i] = floats(sizes[i], -0.1, 0.1);
+        many[i] = copy_of(one[i], sizes[i], sizeof(float));
+    }
+    int threads = tr_get_threads();
+    tr_set_threads(1);
+    int64_t status = run_planned(one[0], one[1], one[2], one[3], one[4], one[5], one[6], hyper, columns);
+    tr_set_threads(threads);
+    int64_t other = run_planned(many[0], many[1], many[2], many[3], many[4], many[5], many[6], hyper, columns);
+    tr_call call = call_of(TR_ID_matmul, 0);
+    check(&call, "planned list", 0, (double)other, (double)status, 0);
+    for (int i = 0; i < 7; i++)
+        for (int64_t j = 0; j < sizes[i]; j++)
+            check(&call, "planned list", j, many[i][j], one[i][j], 0);
+    end_case();
+}
+
 int main(void) {
     for (int isa = 0; isa < tr_isa_count(); isa++) {
         if (tr_isa_select(isa))
@@ -351,6 +412,11 @@ int main(void) {
         test_large();
         tr_set_threads(3);
         test_large();
+        for (int i = 0; i < 5; i++) {
+            test_planned(64);
+            test_planned(32);
+            test_planned(80);
+        }
         pthread_t callers[3];
         for (int i = 0; i < 3; i++)
             pthread_create(&callers[i], 0, test_large_at_once, 0);

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
+from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.capture.workers import PlacedCall, plan_workers, worth_sharing
 from tinyres.launch import launch, run_reference, runs_native
@@ -25,11 +27,11 @@ ELEMENTWISE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive calls of one backend. packed: the C structs, or None on the reference backend."""
+    """Consecutive calls of one backend. run: replays so many of them natively; None on the reference backend."""
 
     first: int
     calls: tuple[Call, ...]
-    packed: bytes | None
+    run: Callable[[int], int] | None
 
 
 class Executable:
@@ -52,8 +54,8 @@ class Executable:
     def run(self) -> int:
         """Replay all calls; -1, or the index of the call whose value check failed (nothing after it has run)."""
         for segment in self.segments:
-            if segment.packed is not None:
-                failed = native.run(segment.packed, len(segment.calls))
+            if segment.run is not None:
+                failed = segment.run(len(segment.calls))
                 if failed >= 0:
                     return segment.first + failed
             else:
@@ -79,22 +81,24 @@ class Executable:
         first = 0
         for is_native, group in itertools.groupby(self.program.calls, self._runs_native):
             calls = tuple(group)
-            segments.append(Segment(first, calls, self._packed(calls) if is_native else None))
+            segments.append(Segment(first, calls, self._runner(calls) if is_native else None))
             first += len(calls)
         return segments
 
     def _runs_native(self, call: Call) -> bool:
         return runs_native(call.kernel, *self.operands(call))
 
-    def _packed(self, calls: Sequence[Call]) -> bytes:
-        """The C structs of the calls, planned for several workers where that is worth it."""
+    def _runner(self, calls: Sequence[Call]) -> Callable[[int], int]:
+        """A runner of the calls as C structs, planned for several workers where that is worth it."""
         operands = [self.operands(call) for call in calls]
         alone = [_pack(call, outs, ins, 0) for call, (outs, ins) in zip(calls, operands)]
         placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, alone)]
-        shares = plan_workers(placed)
-        if not worth_sharing(placed, shares):
-            return b"".join(alone)
-        return b"".join([_pack(p.call, p.outs, p.ins, share.bits) for p, share in zip(placed, shares)])
+        planned = plan_workers(placed)
+        plain = b"".join(alone)
+        if not worth_sharing(planned):
+            return functools.partial(native.run, plain)
+        shared = [_pack(placed.call, placed.outs, placed.ins, share.bits) for placed, share in planned]
+        return FasterOf(plain, b"".join(shared)).run
 
 
 def _pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:

@@ -9,15 +9,15 @@ such as a matmul, which reads all columns of its left operand.
 
 The rules, for calls since the last wait (what came before it is complete and visible to all):
 
-- A call is done by columns, or by worker 0 alone, or, if it is large and has no columns, by all together as its kernel
-  divides it; together implies a wait before and behind.
-- Every operand is touched in one of three patterns: OWN columns (worker w touches range w of the columns of a matrix that
-  begins at one address), ALONE (worker 0 touches all of it), EVERY (each worker reads all of it).
-- Two touches of the same memory, one of them a write, need a wait in between, whichever comes first, unless both are the
-  same pattern and not EVERY: then each byte is touched by one worker only, in program order. The same OWN pattern means
-  the same address, item size and number of columns, for the range of a worker depends on the number of columns only.
+- A call is done by columns, or by worker 0 alone, or, if it is large and has no columns, by all together as its
+  kernel divides it. Together has a wait before and behind, for the kernel's workers share a workspace.
+- Every operand is touched in one of three patterns: its own columns (worker w touches range w of the columns of a
+  matrix that begins at one address), alone (worker 0 touches all of it), every (each worker reads all of it).
+- Two touches of the same memory, one of them a write, need a wait in between, whichever comes first, unless both have
+  the same pattern and it is not every: then each byte is touched by one worker only, in program order. Own columns are
+  the same pattern if address, item size and number of columns are the same: on these alone depends who has which byte.
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
-- Behind a value check all wait: a worker that ran ahead could change state that the check guards.
+- Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
 How many workers there are is not asked here: all of this holds for any number.
 """
@@ -85,37 +85,74 @@ class Touch:
     writes: bool
 
 
-def plan_workers(calls: Sequence[PlacedCall]) -> list[Share]:
-    """One Share per call, in order. Linear in the number of calls."""
-    regions = _regions(calls)
-    columns_at: dict[int, int] = {}
-    epoch = _Epoch()
-    shares: list[Share] = []
-    behind_check = False
+def plan_workers(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
+    """The calls with a Share each. Linear in their number.
+
+    They stay in order but for updates that would need a wait of their own, since others still read the weight: those
+    are done right behind the next wait, unless a call before it depends on them.
+    """
+    planner = _Planner(_regions(calls))
     for placed in calls:
-        columns = _columns(placed, regions, columns_at)
-        touches = _touches(placed, columns, regions)
-        if columns and _clash(touches):
-            columns, touches = 0, _touches(placed, 0, regions)
+        planner.add(placed)
+    planner.catch_up()
+    return planner.shared
+
+
+def worth_sharing(planned: Sequence[tuple[PlacedCall, Share]]) -> bool:
+    """Whether half of what can be shared is more than what the waits cost: then two workers may gain."""
+    shared = sum(placed.cost for placed, share in planned if share.way != ALONE)
+    return shared / 2 > WAIT_NS * sum(share.waits for _, share in planned)
+
+
+class _Planner:
+    def __init__(self, regions: dict[int, int]) -> None:
+        self.shared: list[tuple[PlacedCall, Share]] = []
+        self._regions = regions
+        self._columns_at: dict[int, int] = {}  # by region: as what it was last touched by columns
+        self._epoch = _Epoch()
+        self._held: list[tuple[PlacedCall, int, list[Touch]]] = []  # updates that stand behind the next wait
+        self._held_touches = _Epoch()
+        self._behind_check = False
+
+    def add(self, placed: PlacedCall) -> None:
+        columns, touches = self._columns_and_touches(placed)
+        if placed.call.is_check or self._held_touches.meets(touches):
+            self.catch_up()
+        conflict = self._epoch.conflicts(touches)
+        if conflict and columns and placed.call.kernel.name in UPDATES:
+            self._held.append((placed, columns, touches))
+            self._held_touches.add(touches)
+            return
         way = BY_COLUMNS if columns else TOGETHER if placed.cost >= TOGETHER_NS else ALONE
-        waits = behind_check or way == TOGETHER or epoch.conflicts(touches)
+        if conflict or way == TOGETHER or self._behind_check:
+            self.catch_up()
+        self._append(placed, way, columns, touches, self._behind_check or way == TOGETHER)
+        self._behind_check = placed.call.is_check
+        if way == TOGETHER:
+            self._epoch = _Epoch()
+
+    def catch_up(self) -> None:
+        """Wait, and do the held updates, if there are any."""
+        held, self._held, self._held_touches = self._held, [], _Epoch()
+        for i, (placed, columns, touches) in enumerate(held):
+            self._append(placed, BY_COLUMNS, columns, touches, i == 0)
+
+    def _append(self, placed: PlacedCall, way: int, columns: int, touches: list[Touch], waits: bool) -> None:
+        waits = bool(self.shared) and (waits or self._epoch.conflicts(touches))
         if waits:
-            epoch = _Epoch()
-        epoch.add(touches)
+            self._epoch = _Epoch()
+        self._epoch.add(touches)
+        self.shared.append((placed, Share(way, columns, waits)))
+
+    def _columns_and_touches(self, placed: PlacedCall) -> tuple[int, list[Touch]]:
+        columns = _columns(placed, self._regions, self._columns_at)
+        touches = _touches(placed, columns, self._regions)
+        if columns and _clash(touches):
+            return 0, _touches(placed, 0, self._regions)
         for touch in touches:
             if columns and touch.pattern is not _EVERY:
-                columns_at[touch.region] = columns
-        if way == TOGETHER:
-            epoch = _Epoch()
-        behind_check = placed.call.is_check
-        shares.append(Share(way, columns, waits and bool(shares)))
-    return shares
-
-
-def worth_sharing(calls: Sequence[PlacedCall], shares: Sequence[Share]) -> bool:
-    """Whether half of what can be shared is more than what the waits cost: then even two workers gain."""
-    shared = sum(placed.cost for placed, share in zip(calls, shares) if share.way != ALONE)
-    return shared / 2 > WAIT_NS * sum(share.waits for share in shares)
+                self._columns_at[touch.region] = columns
+        return columns, touches
 
 
 class _Epoch:
@@ -128,6 +165,10 @@ class _Epoch:
     def conflicts(self, touches: Sequence[Touch]) -> bool:
         """Whether a call with these touches must wait."""
         return any(self._conflicts(touch) for touch in touches)
+
+    def meets(self, touches: Sequence[Touch]) -> bool:
+        """Whether a call with these touches depends on what was touched here, or the other way round."""
+        return any(touch.region in self._written or (touch.writes and touch.region in self._read) for touch in touches)
 
     def add(self, touches: Sequence[Touch]) -> None:
         for touch in touches:
@@ -187,9 +228,10 @@ def _touches(placed: PlacedCall, columns: int, regions: dict[int, int]) -> list[
 
 # What the kernels can do by columns: csrc/kernel.h. The other operands are matrices or vectors of these columns.
 
-FLAT = frozenset(
+UPDATES = frozenset(("sgd", "adam"))
+FLAT = UPDATES | frozenset(
     "neg exp log sqrt abs sign tanh sigmoid relu softplus square reciprocal clip clip_grad relu_grad tanh_grad "
-    "sigmoid_grad sgd adam".split()
+    "sigmoid_grad".split()
 )
 ROWS = frozenset("add sub mul div pow maximum minimum compare where".split())
 NORMS = frozenset("batchnorm batchnorm_grad batchnorm_inference".split())
@@ -200,7 +242,7 @@ def _read_by_every(call: Call) -> frozenset[int]:
     name = call.kernel.name
     if name == "matmul":
         return frozenset((0, 1)) if call.flags & TRANSPOSE_B else frozenset((0,))
-    if name in ("sgd", "adam"):
+    if name in UPDATES:
         return frozenset((1,))
     if name in ROWS:
         return frozenset(i for i in range(len(call.ins)) if _layout(call, i) not in (FULL, ROW))

@@ -217,8 +217,8 @@ class Trace:
         >>> from matplotlib.figure import Figure
         >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
         >>> trace = tr.Graph((w * x + x) * 2.0).trace()
-        >>> trace.plot("share", ax=Figure().add_subplot()).get_ylabel()
-        'share of |g|'
+        >>> trace.plot("share", ax=Figure().add_subplot()).get_title()
+        'What came over skip and branch'
         """
         if kind not in plotters:
             known = ", ".join(plotters)

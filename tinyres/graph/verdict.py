@@ -125,7 +125,7 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> str:
     """Where a gradient of exactly 0 begins, if the first block (or layer) receives none."""
     if len(flow.grad_norms) < 2 or flow.grad_norms[0] != 0:
         return ""
-    silent = max((n for n in trace.nodes if n.primitive and n.grad_norm == 0), key=trace.nodes.index, default=None)
+    silent = next((n for n in reversed(trace.nodes) if n.primitive and n.grad_norm == 0), None)
     fed = {e.dst for e in trace.edges if e.kind != PARAMETER and trace[e.src].value_norm > 0}
     dead = next((n for n in trace.nodes if n.name in fed and is_rectified(n) and 0 < n.size == n.zeros), None)
     told = f"no gradient at all reaches {flow.names[0]}"

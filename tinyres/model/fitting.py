@@ -22,7 +22,8 @@ from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, ValueChe
 from tinyres.launch import DryRecorder, recording
 from tinyres.model.callbacks import Callback
 from tinyres.model.data import Port, Samples, placeholder, read_inputs, read_numbers, read_targets, split_off
-from tinyres.model.history import GradientNorms, History
+from tinyres.model.gradients import GradientNorms
+from tinyres.model.history import History
 from tinyres.model.progress import progress
 from tinyres.nn import losses
 from tinyres.ops.random import Generator, default_generator, preserving_generator
@@ -113,6 +114,8 @@ def fit(
                 position.step += 1
                 if gradients is not None and looking:
                     gradients.append(number, names[::-1], _norms(squares, len(names)))
+                    if options.live:
+                        shown.watched(gradients.told)
                 shown.step(position.step, plan.training.read)
                 for callback in telling:
                     callback.on_batch_end(position.step - 1, plan.training.read())
@@ -127,7 +130,8 @@ def fit(
             history.append(epoch, logs)
             shown.end_epoch(epoch, logs)
             if options.live and gradients is not None and len(gradients):
-                shown.say(gradients.line())
+                for line in gradients.told():
+                    shown.say(line)
             for callback in listed:
                 callback.on_epoch_end(epoch, dict(logs))
             position = None

@@ -2,81 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from tinyres.errors import TraceError
-from tinyres.view.plots import heat_map
-
-
-class GradientNorms:
-    """The L2 norm of ∂loss/∂output of every layer, at the steps that `fit(watch=n)` looked at.
-
-    steps: (looked,) int64, counted from 0 over all epochs. names: the layers in forward order. norms: (looked, names)
-    float64; NaN where a layer took no part in that step.
-    """
-
-    def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._rows: list[tuple[tuple[str, ...], np.ndarray]] = []
-        self._names: list[str] = []
-
-    def append(self, step: int, names: tuple[str, ...], norms: np.ndarray) -> None:
-        """Add one step: the layers in forward order, and their norms."""
-        if not self._rows or names is not self._rows[-1][0] and names != self._rows[-1][0]:
-            known = set(self._names)
-            self._names += [name for name in names if name not in known]
-        self._steps.append(step)
-        self._rows.append((names, norms))
-
-    @property
-    def steps(self) -> np.ndarray:
-        """The steps looked at."""
-        return np.array(self._steps, np.int64)
-
-    @property
-    def names(self) -> list[str]:
-        """The layers, in forward order."""
-        return list(self._names)
-
-    @property
-    def norms(self) -> np.ndarray:
-        """norms[step, node]."""
-        column = {name: i for i, name in enumerate(self._names)}
-        table = np.full((len(self._rows), len(self._names)), np.nan)
-        for row, (names, norms) in zip(table, self._rows):
-            row[[column[name] for name in names]] = norms
-        return table
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Flat dicts with step, node and norm, as a DataFrame takes them."""
-        return [
-            {"step": step, "node": name, "norm": norm}
-            for step, (names, norms) in zip(self._steps, self._rows)
-            for name, norm in zip(names, norms.tolist())
-        ]
-
-    def plot(self, ax: Any = None) -> Any:
-        """A heat map of the norms, layer × step, drawn with matplotlib into `ax` (default: a new figure).
-
-        Gives the Axes. Colours are logarithmic; what is 0 or was not measured is left blank. Raises MissingExtraError
-        without matplotlib.
-        """
-        return heat_map(self.steps, self.names, self.norms, ax)
-
-    def line(self) -> str:
-        """The last step in one line: the gradient at the first and at the last layer, and their ratio."""
-        names, norms = self._rows[-1]
-        first, last, g, h = names[0], names[-1], norms[0], norms[-1]
-        ratio = f"{g / h:.2g}" if h else "-"
-        return f"  gradient at step {self._steps[-1]}: {first} {g:.3g}, {last} {h:.3g}, first/last {ratio}"
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __repr__(self) -> str:
-        return f"GradientNorms({len(self._steps)} steps, {len(self._names)} layers)"
+from tinyres.model.gradients import GradientNorms
 
 
 class History:

@@ -127,7 +127,8 @@ class Model(Functional):
         last fraction of the samples is held back. validation_data: (x, y). shuffle: a new order in each epoch.
         initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step; False runs every
         step in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
-        live: print the gradient at the first and last layer after each epoch.
+        live: show the gradient from the last layer to the first, and the block that changes it most: with a bar at
+        every step that is watched, and in two lines after each epoch.
 
         All data is checked before anything changes. A loss that is not finite raises NonFiniteError before its step
         is taken. A captured step keeps what layers and losses were told when it was recorded; after changing that

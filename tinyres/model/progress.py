@@ -33,6 +33,9 @@ class Progress:
     def step(self, done: int, read: Callable[[], dict[str, float]]) -> None:
         """`done` steps of the epoch are done; `read()` gives the running means, at a price."""
 
+    def watched(self, tell: Callable[[], list[str]]) -> None:
+        """The gradient was looked at; `tell()` gives the lines that say how it is, at a price."""
+
     def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         """The epoch is over."""
 
@@ -53,21 +56,37 @@ class Lines(Progress):
 
 
 class Bar(Lines):
-    """A bar over the steps of the epoch with the running means, and the line of Lines when the epoch is over."""
+    """A bar over the steps of the epoch with the running means, and the line of Lines when the epoch is over.
+
+    Under it, as long as it runs, the lines that `watched` has given last.
+    """
 
     @contextlib.contextmanager
     def running(self, epochs: int, steps: int) -> Iterator[None]:
+        from rich import console, text
         from rich import progress as rich
+
+        class WithLines(rich.Progress):
+            lines = text.Text(style="yellow")
+
+            def get_renderables(self) -> Iterator[Any]:
+                yield from super().get_renderables()
+                if self.lines:
+                    yield self.lines
 
         columns = rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()
         with (
             super().running(epochs, steps),
-            rich.Progress(
-                *columns, rich.TimeRemainingColumn(), rich.TextColumn("{task.fields[logs]}"), transient=True
+            WithLines(
+                *columns,
+                rich.TimeRemainingColumn(),
+                rich.TextColumn("{task.fields[logs]}"),
+                transient=True,
+                console=console.Console(),
             ) as self._bar,
         ):
             self._task = self._bar.add_task("", total=steps, logs="")
-            self._shown = 0.0
+            self._shown = self._told = 0.0
             yield
 
     def begin_epoch(self, epoch: int) -> None:
@@ -79,6 +98,12 @@ class Bar(Lines):
         if now - self._shown >= READ_EVERY or done == self.steps:
             self._shown = now
             self._bar.update(self._task, completed=done, logs=text(read()))
+
+    def watched(self, tell: Callable[[], list[str]]) -> None:
+        now = time.perf_counter()
+        if now - self._told >= READ_EVERY:
+            self._told = now
+            self._bar.lines.plain = "\n".join(tell())
 
     def say(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False)

@@ -1,18 +1,43 @@
-"""Renderers: pure functions of a Trace or a Comparison, which find them by the names registered here."""
+"""Renderers: pure functions of a Trace or a Comparison, which find them by the names registered here.
+
+Each loads when it is first asked for, since most programs that train a net show no picture.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
 
 from tinyres.graph.trace import exporters, plotters, renderers
-from tinyres.view import comparison, html, plots, report, ribbon, table
+
+
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of a module of this room, imported at its first call."""
+
+    def render(*args: Any) -> Any:
+        return getattr(importlib.import_module(f"tinyres.view.{module}"), name)(*args)
+
+    return render
+
 
 renderers.update(
     {
-        "text": table.text,
-        "table": table.table,
-        "html": html.notebook,
-        "comparison": comparison.text,
-        "comparison table": comparison.table,
-        "comparison html": comparison.preformatted,
-        "comparison plot": plots.comparison,
+        "text": _later("table", "text"),
+        "table": _later("table", "table"),
+        "html": _later("html", "notebook"),
+        "comparison": _later("comparison", "text"),
+        "comparison table": _later("comparison", "table"),
+        "comparison html": _later("comparison", "preformatted"),
+        "comparison plot": _later("plots", "comparison"),
     }
 )
-exporters.update({".svg": ribbon.export, ".html": report.export, ".png": plots.export, ".pdf": plots.export})
-plotters.update({"gradient": plots.gradient, "share": plots.share, "paths": plots.paths})
+exporters.update(
+    {
+        ".svg": _later("ribbon", "export"),
+        ".html": _later("report", "export"),
+        ".png": _later("plots", "export"),
+        ".pdf": _later("plots", "export"),
+    }
+)
+plotters.update({kind: _later("plots", kind) for kind in ("gradient", "share", "paths")})
