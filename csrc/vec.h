@@ -280,7 +280,7 @@ TR_INLINE vec_float vec_log_of_parts(vec_float k, vec_float f) {
 
 /* log(x) + offset ln(2) for a normal x. */
 TR_INLINE vec_float vec_log_normal(vec_float x, int32_t offset) {
-    vec_int bits = (vec_int)x - 0x3f3504f3; /* sqrt(1/2) */
+    vec_int bits = (vec_int)((vec_uint)x - 0x3f3504f3); /* sqrt(1/2) */
     vec_float k = __builtin_convertvector((bits >> 23) + offset, vec_float);
     return vec_log_of_parts(k, (vec_float)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f);
 }

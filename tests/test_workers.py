@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tinyres import layers
 from tinyres.backends import kernels, native
 from tinyres.backends.buffers import ABSENT, FLOAT32, FLOAT64, INT64, Buffer, Window
 from tinyres.backends.kernels import ACCUMULATE, ALONE, BY_COLUMNS, COLUMN_UNIT, KERNELS, ROW, TOGETHER, TRANSPOSE_B
+from tinyres.capture import pace
 from tinyres.capture.program import Call
 from tinyres.capture.workers import PlacedCall, Share, plan_workers
 from tinyres.errors import TinyresError
@@ -296,6 +298,72 @@ def test_a_failed_check_stops_all_workers(threads: Callable[[int], int]) -> None
         with pytest.raises(TinyresError, match="label"):
             step(x, np.full_like(y, 10))
         assert [p.numpy().tobytes() for p in parameters] == before
+
+
+# The choice by the clock.
+
+
+class Machine:
+    """Instead of the core: each list takes so many seconds."""
+
+    def __init__(self, plain: float, shared: float, count: int = 2) -> None:
+        self.seconds = {b"plain": plain, b"shared": shared}
+        self.count = count
+        self.now = 0.0
+        self.ran: list[bytes] = []
+
+    def threads(self) -> int:
+        return self.count
+
+    def run(self, calls: bytes, count: int) -> int:
+        self.ran.append(calls)
+        self.now += self.seconds[calls]
+        return -1
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+    def made(*args: float) -> Machine:
+        machine = Machine(*args)  # type: ignore[arg-type]
+        monkeypatch.setattr(pace, "native", machine)
+        monkeypatch.setattr(pace, "perf_counter", lambda: machine.now)
+        return machine
+
+    return made
+
+
+def runs(machine: Machine, choice: Any, count: int) -> list[bytes]:
+    machine.ran.clear()
+    for _ in range(count):
+        assert choice.run(1) == -1
+    return machine.ran.copy()
+
+
+@pytest.mark.parametrize(("plain", "shared", "faster"), [(2.0, 1.0, b"shared"), (1.0, 2.0, b"plain")])
+def test_the_faster_list_is_found_and_kept(
+    plain: float, shared: float, faster: bytes, machine: Callable[..., Machine]
+) -> None:
+    m, trial = machine(plain, shared), pace.SPAN * pace.SPANS
+    choice = pace.FasterOf(b"plain", b"shared")
+    assert sorted(runs(m, choice, trial)) == [b"plain"] * (trial // 2) + [b"shared"] * (trial // 2)
+    assert set(runs(m, choice, pace.STAY)) == {faster}
+    assert len(set(runs(m, choice, trial))) == 2  # it may have changed: tried again
+
+
+def test_a_hopeless_trial_ends_at_once(machine: Callable[..., Machine]) -> None:
+    m = machine(1.0, 50.0)
+    assert runs(m, pace.FasterOf(b"plain", b"shared"), pace.STAY).count(b"shared") == 1
+
+
+def test_the_choice_follows_the_number_of_threads(machine: Callable[..., Machine]) -> None:
+    m, trial = machine(2.0, 1.0, 1), pace.SPAN * pace.SPANS
+    choice = pace.FasterOf(b"plain", b"shared")
+    assert set(runs(m, choice, 2 * trial)) == {b"plain"}
+    m.count = 2
+    runs(m, choice, trial)
+    assert set(runs(m, choice, 10)) == {b"shared"}
+    m.count = 1
+    assert set(runs(m, choice, 10)) == {b"plain"}
 
 
 # The search for races: every item that each worker reads or writes, by the meaning of the kernels.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
@@ -31,7 +30,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
-    beside = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    beside = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         nameless = _nameless(folder)
         with nameless or open(beside, "xb") as file:

@@ -7,11 +7,8 @@ holds the same text as bytes and, where they were measured, the arrays. Both are
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -64,6 +61,8 @@ def write_npz(trace: Trace, path: str) -> None:
 
 def write_csv(trace: Trace, path: str) -> None:
     """One row per node, as `trace.rows(trace.level)`."""
+    import csv
+
     rows = trace.rows(trace.level)
     with replacing(path) as file:
         lines: list[str] = []
@@ -96,6 +95,9 @@ class _Lines:
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
     """Whatever reading a damaged or foreign file raises, as a FileError that says so."""
+    import zipfile
+    import zlib
+
     try:
         yield
     except FileNotFoundError:

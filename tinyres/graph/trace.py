@@ -6,7 +6,6 @@ to measure it. Renderers and file formats are functions of a Trace that register
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -256,6 +255,8 @@ class Trace:
 
 def unknown_name(what: str, name: object, known: Collection[str]) -> str:
     """The error for a name that nothing has: it lists the nearest ones."""
+    import difflib
+
     near = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5) or list(known)[:4]
     return f"[trace] {what} must be that of something traced; got {name!r}; the nearest are {', '.join(near)}"
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,8 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
 def read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(header, arrays) of a file of this format. Raises FileError if it is missing, damaged or something else."""
     source = _target(op, path)
-    if not source.is_file():
-        what = "is a folder" if source.is_dir() else "is not there"
+    if not os.path.isfile(source):
+        what = "is a folder" if os.path.isdir(source) else "is not there"
         raise FileError(f"[{op}] a model file is needed; {path} {what}; give the path that model.save was given")
     try:
         with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -77,11 +76,12 @@ def _header(op: str, path: PathLike, encoded: np.ndarray | None) -> dict[str, An
     return header
 
 
-def _target(op: str, path: PathLike) -> Path:
+def _target(op: str, path: PathLike) -> str:
     try:
-        target = Path(path)
+        target = os.fsdecode(path)
     except TypeError:
         raise FileError(f'[{op}] a path is a string or a Path; got {type(path).__name__}; write "model.npz"') from None
-    if target.suffix != ".npz":
-        raise FileError(f"[{op}] model files end in .npz; got {str(path)!r}; name it {target.stem or 'model'}.npz")
-    return Path(os.path.realpath(target))
+    stem, suffix = os.path.splitext(os.path.basename(target))
+    if suffix != ".npz":
+        raise FileError(f"[{op}] model files end in .npz; got {target!r}; name it {stem or 'model'}.npz")
+    return os.path.realpath(target)
