@@ -76,8 +76,8 @@ DATA_ERRORS = [
     ),
     (X, np.array(["cat", "dog", "cow"] * 4, object), DTypeError, "y must be numbers; got strings ('cat', ...);"),
     (X, np.where(Y == 1, np.nan, Y), ArgumentError, "y must be finite; got 4 NaN or infinite value(s), the first is"),
-    (X, Y + 1, ArgumentError, "labels lie in 0..3 - 1, one for each output of the model; got 1 to 3; number"),
-    (X, Y - 1, ArgumentError, "labels lie in 0..3 - 1, one for each output of the model; got -1 to 1; number"),
+    (X, Y + 1, ArgumentError, "labels lie in 0..2, one for each output of the model; got 1 to 3; number"),
+    (X, Y - 1, ArgumentError, "labels lie in 0..2, one for each output of the model; got -1 to 1; number"),
     (X, Y + 0.5, DTypeError, 'labels are whole numbers; got 0.5; for a regression use loss="mse"'),
     (
         X,

@@ -395,7 +395,9 @@ def test_a_hundred_kills_leave_the_old_file_or_the_new_one(tmp_path):
     inputs = tr.Input(shape=(64,))
     model = tr.Model(inputs, layers.Dense(256)(layers.Dense(256)(inputs)))
     model.set_weights([np.zeros(w.shape) for w in model.get_weights()])
+    began = time.perf_counter()
     model.save(path)
+    save_seconds = time.perf_counter() - began
     versions = []
     saver = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SAVER), str(path)],
@@ -408,7 +410,7 @@ def test_a_hundred_kills_leave_the_old_file_or_the_new_one(tmp_path):
             saver.stdin.write(f"{versions[-1] if versions else 0}\n")
             saver.stdin.flush()
             child = int(saver.stdout.readline())
-            time.sleep(rng.uniform(0.0, 0.03))
+            time.sleep(rng.uniform(0.0, max(0.03, 3 * save_seconds)))
             os.kill(child, signal.SIGKILL)
             model.load_weights(path)
             (value,) = {float(v) for w in model.get_weights() for v in np.unique(w)}

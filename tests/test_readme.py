@@ -16,6 +16,8 @@ from test_rooms import MAY_IMPORT
 
 import tinyres as tr
 from tinyres.engine.op import OPS
+from tinyres.nn.blocks import PRESETS
+from tinyres.study.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -25,7 +27,10 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def noted(kind: str) -> dict[str, tuple[str, str]]:
-    """Blocks under `<!-- kind: name, remark -->`: name -> (remark, text)."""
+    """Blocks under `<!-- kind: name, remark -->`: name -> (remark, text).
+
+    The remark of a snippet tells where it runs, that of an output how far its numbers may be off: "within 0.05".
+    """
     found = {}
     for block in BLOCKS:
         key, _, rest = (block["note"] or "").partition(": ")
@@ -36,6 +41,7 @@ def noted(kind: str) -> dict[str, tuple[str, str]]:
 
 
 SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
+ROUNDING = 1e-6  # how far outputs may be from the README's where nothing is said
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +104,8 @@ def test_a_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     _, printed = run(name)
     if name in OUTPUTS:
-        assert_like(printed, OUTPUTS[name][1], 1e-6)
+        remark, promised = OUTPUTS[name]
+        assert_like(printed, promised, float(remark.removeprefix("within ")) if remark else ROUNDING)
 
 
 def test_the_first_screen_prints_what_the_readme_shows() -> None:
@@ -167,6 +174,13 @@ def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
     for room in above:
         if above[room] and "model" not in {room, *above[room]}:  # model and what builds on it may import nearly all
             assert MAY_IMPORT[room] == above[room], room
+
+
+def test_every_experiment_and_preset_is_listed() -> None:
+    table = README[README.index("| `tinyres experiment") :]
+    assert re.findall(r"^\| `([\w-]+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(EXPERIMENTS)
+    for name in PRESETS:
+        assert f"`{name}`" in README
 
 
 def test_every_environment_variable_is_listed() -> None:

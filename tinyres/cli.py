@@ -189,7 +189,7 @@ def _print_results(options: Any, results: dict[str, Any], data: Any) -> None:
     n_train, n_test = len(data[0][0]), len(data[1][0])
     epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
     print(f"\n{n_train} training and {n_test} test examples, {epochs} of {options.optimizer}, batch 32")
-    print("gradients before training; |g| = L2 norm of dL/d(block input), shares of it sum to 1\n")
+    print("gradients before training; |g| = L2 norm of dL/d(block input), and its shares\n")
     print(f"{'net':<10} {'train':>6} {'test':>6} {'ms per':>7}   {'block':<8} {'|g|':>9} {'skip':>7} {'branch':>7}")
     print(f"{'':<10} {'error':>6} {'error':>6} {'step':>7}")
     for result in results.values():

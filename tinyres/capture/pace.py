@@ -25,7 +25,7 @@ class FasterOf:
     def __init__(self, plain: bytes, shared: bytes) -> None:
         self._lists = (plain, shared)
         self._threads = 1
-        self._chosen = 0
+        self._chosen = -1  # nothing yet
         self._left = 0  # runs until the next trial begins
         self._stay = STAY
         self._times: tuple[list[float], list[float]] | None = None  # of the trial in progress
@@ -35,7 +35,7 @@ class FasterOf:
         """`native.run` of `count` calls: -1, or the index of the call whose value check failed."""
         threads = native.threads()
         if threads != self._threads:
-            self._threads, self._chosen, self._left, self._stay, self._times = threads, 0, 0, STAY, None
+            self._threads, self._chosen, self._left, self._stay, self._times = threads, -1, 0, STAY, None
         if threads == 1:
             return native.run(self._lists[0], count)
         if self._left > 0:

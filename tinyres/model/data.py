@@ -213,7 +213,7 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.n
             )
     if y.size and (y.min() < 0 or y.max() >= classes):
         raise ArgumentError(
-            f"[{op}] labels lie in 0..{classes} - 1, one for each output of the model; "
+            f"[{op}] labels lie in 0..{classes - 1}, one for each output of the model; "
             f"got {y.min():g} to {y.max():g}; {UNIQUE_HINT}"
         )
     return np.ascontiguousarray(y, INT64)
