@@ -1,12 +1,13 @@
 /* Elementwise kernels.
  *
- * Each is a vector function of one line, run by one of two drivers: `map` over n elements, `map_rows` over rows x columns
- * with operands that are full, a row, a column or one scalar. Under both lies one loop, which exists once per kernel: an
- * operand that stands still is a vector of copies walked with step 0, and the tail is copied to a zero-padded block and
- * goes round the same loop again, so that a value never depends on where it stands. */
+ * Each is a vector function of one line, run by one of two drivers: `map` over n elements, `map_rows` over
+ * rows x columns with operands that are full, a row, a column or one scalar. Under both lies one loop,
+ * which exists once per kernel: an operand that stands still is a vector of copies walked with step 0, and
+ * the tail is copied to a zero-padded block and goes round the same loop again, so that a value never
+ * depends on where it stands. */
 
-/* The driver's view of one vector: up to three operands and a constant. A condition arrives as a mask, and a function
- * with a bool output returns one. */
+/* The driver's view of one vector: up to three operands and a constant. A condition arrives as a mask, and
+ * a function with a bool output returns one. */
 typedef vec_float vec_function(vec_float a, vec_float b, vec_float c, vec_float constant);
 
 #define TR_FUNCTION(name, expression)                                                                  \
@@ -20,8 +21,8 @@ enum { FULL, ROW, COLUMN, SCALAR }; /* two bits of tr_call.flags per input */
 /* Above this many bytes of operands the output is streamed past the caches: they could not hold it anyway. */
 #define STREAM_BYTES (32 << 20)
 
-/* Short rows are processed many at a time: up to TILE elements, with the operands that repeat written out. A row is
- * written out once, a column for every tile, so with a column it pays for very short rows only. */
+/* Short rows are processed many at a time: up to TILE elements, with the operands that repeat written out.
+ * A row is written out once, a column for every tile, so with a column it pays for very short rows only. */
 enum { SHORT_ROW = 512, SHORT_ROW_WITH_COLUMN = 64, TILE = 2048 };
 
 TR_INLINE vec_float load_item(const char *p, int item) {
@@ -39,11 +40,11 @@ TR_INLINE void store_item(char *p, int item, vec_float v, int stream) {
         vec_store((float *)p, v);
 }
 
-/* out[i] = f(a[i], b[i], c[i], constant) for n elements. Steps are bytes per vector, 0 for an operand that stands still.
- * Items are 4 bytes but for a bool output (out_item 1) and a condition in c (c_item 1). */
-TR_INLINE void map_segment(char *out, int out_item, const char *a, int64_t step_a, const char *b, int64_t step_b,
-                           const char *c, int c_item, int64_t step_c, vec_float constant, int64_t n, int stream,
-                           vec_function *f) {
+/* out[i] = f(a[i], b[i], c[i], constant) for n elements. Steps are bytes per vector, 0 for an operand that
+ * stands still. Items are 4 bytes but for a bool output (out_item 1) and a condition in c (c_item 1). */
+TR_INLINE void map_segment(char *out, int out_item, const char *a, int64_t step_a, const char *b,
+                           int64_t step_b, const char *c, int c_item, int64_t step_c, vec_float constant,
+                           int64_t n, int stream, vec_function *f) {
     char pad[4][TR_BYTES] __attribute__((aligned(TR_BYTES))), *target = out;
     int64_t tail = n % TR_LANES, whole = n / TR_LANES;
     for (int padded = 0;; padded = 1) {
@@ -77,7 +78,8 @@ TR_INLINE int streams(const void *out, int64_t bytes, int in_place) {
     return bytes > STREAM_BYTES && (uintptr_t)out % TR_BYTES == 0 && !in_place;
 }
 
-/* Kernels over n elements: one input, or two; the operands after them are the scalars p and q, then the constant. */
+/* Kernels over n elements: one input, or two; the operands after them are the scalars p and q, then the
+ * constant. */
 TR_INLINE int map(const tr_call *call, const tr_worker *w, int inputs, float p, float q, vec_function *f) {
     char *out = call->ptr[0];
     const char *a = call->ptr[1], *b = call->ptr[2];
@@ -89,8 +91,8 @@ TR_INLINE int map(const tr_call *call, const tr_worker *w, int inputs, float p, 
     tr_runs runs = tr_split_runs(call, w, n, 64);
     for (int64_t k = 0, at = runs.begin * 4; k < runs.count; k++, at += runs.step * 4) {
         if (inputs == 1)
-            map_segment(out + at, 4, a + at, TR_BYTES, (char *)copies_p, 0, (char *)copies_q, 4, 0, vec_splat(0),
-                        runs.length, stream, f);
+            map_segment(out + at, 4, a + at, TR_BYTES, (char *)copies_p, 0, (char *)copies_q, 4, 0,
+                        vec_splat(0), runs.length, stream, f);
         else
             map_segment(out + at, 4, a + at, TR_BYTES, b + at, TR_BYTES, (char *)copies_p, 4, 0, vec_splat(q),
                         runs.length, stream, f);
@@ -100,15 +102,19 @@ TR_INLINE int map(const tr_call *call, const tr_worker *w, int inputs, float p, 
     return 0;
 }
 
-#define TR_MAP(name, inputs, p, q, function)                                                           \
-    static int TR_K(name)(const tr_call *call, const tr_worker *w) { return map(call, w, inputs, p, q, function); }
+#define TR_MAP(name, inputs, p, q, function)                                                                 \
+    static int TR_K(name)(const tr_call *call, const tr_worker *w) {                                         \
+        return map(call, w, inputs, p, q, function);                                                         \
+    }
 
 TR_FUNCTION(negative, -a)
 TR_FUNCTION(exponential, vec_exp(a))
 TR_FUNCTION(logarithm, vec_log(a))
 TR_FUNCTION(square_root, vec_sqrt(a))
 TR_FUNCTION(absolute, vec_abs(a))
-TR_FUNCTION(signum, vec_select(a != a, a, (vec_float)(((a > 0.0f) & (vec_int)vec_splat(1)) | ((a < 0.0f) & (vec_int)vec_splat(-1)))))
+TR_FUNCTION(signum, vec_select(a != a, a,
+                               (vec_float)(((a > 0.0f) & (vec_int)vec_splat(1)) |
+                                           ((a < 0.0f) & (vec_int)vec_splat(-1)))))
 TR_FUNCTION(hyperbolic_tangent, vec_tanh(a))
 TR_FUNCTION(logistic, vec_sigmoid(a))
 TR_FUNCTION(positive_part, vec_greater(vec_splat(0), a)) /* NaN stays: the second operand is returned */
@@ -131,7 +137,8 @@ TR_MAP(square, 1, 0, 0, squared)
 TR_MAP(reciprocal, 1, 0, 0, inverse)
 TR_MAP(clip, 1, (float)call->scalar[0], (float)call->scalar[1], clipped)
 
-/* The gradients take (g, x) or (g, y): a is g. Comparisons are written so that g passes where the other is NaN. */
+/* The gradients take (g, x) or (g, y): a is g. Comparisons are written so that g passes where the other is
+ * NaN. */
 TR_FUNCTION(clipped_gradient, (vec_float)((vec_int)a & ~((b < c) | (b > constant))))
 TR_FUNCTION(positive_part_gradient, (vec_float)((vec_int)a & ~(b <= 0.0f)))
 TR_FUNCTION(tangent_gradient, a *(1.0f - b * b))
@@ -156,7 +163,8 @@ TR_INLINE void copy_to_lanes(operand *o, int64_t index) {
         memcpy(o->copies + i * o->item, o->base + index * o->item, (size_t)o->item);
 }
 
-/* Writes `rows` rows of `cols` elements: the same row again and again, or elements of a column again and again. */
+/* Writes `rows` rows of `cols` elements: the same row again and again, or elements of a column again and
+ * again. */
 static void write_out(char *tile, const char *from, int item, int mode, int64_t rows, int64_t cols) {
     for (int64_t r = 0; r < rows; r++, tile += cols * item) {
         if (mode == ROW)
@@ -194,7 +202,8 @@ TR_INLINE const char *tile_at(operand *o, int64_t row, int64_t rows, int64_t col
 }
 
 /* The inputs of a kernel are a, b or, for a condition, c, a, b: `first` is the pointer of a. */
-TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, int conditional, vec_function *f) {
+TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, int conditional,
+                       vec_function *f) {
     int64_t rows = call->arg[0], cols = call->arg[1], begin, end, step[3];
     char *out = call->ptr[0];
     operand o[3] = {{.item = 4}, {.item = 4}, {.item = conditional ? 1 : 4, .mode = SCALAR}};
@@ -226,17 +235,19 @@ TR_INLINE int map_rows(const tr_call *call, const tr_worker *w, int out_item, in
         if (tiled && o[k].mode == ROW)
             write_out(o[k].tile, o[k].base, o[k].item, ROW, height, cols);
 
-    /* Workers share the elements, not the rows: few long rows are as good as many short ones. By columns it is the same
-     * part of every row. */
+    /* Workers share the elements, not the rows: few long rows are as good as many short ones. By columns
+     * it is the same part of every row. */
     tr_split(w, rows * cols, tiled ? height * cols : 64, &begin, &end);
     begin += w->column;
     for (int64_t row = cols ? begin / cols : 0, col = cols ? begin % cols : 0; begin < end; col = w->column) {
-        int64_t count = by_columns ? w->column_end - col : at_most(end - begin, tiled ? height * cols : cols - col);
+        int64_t count =
+            by_columns ? w->column_end - col : at_most(end - begin, tiled ? height * cols : cols - col);
         int64_t taken = tiled ? count / cols : 1;
         for (int k = 0; k < 3; k++)
-            at[k] = tiled ? tile_at(&o[k], row, taken, cols, &step[k]) : operand_at(&o[k], row, col, cols, &step[k]);
-        map_segment(out + begin * out_item, out_item, at[0], step[0], at[1], step[1], at[2], o[2].item, step[2],
-                    vec_splat(0), count, stream && (begin * 4) % TR_BYTES == 0, f);
+            at[k] = tiled ? tile_at(&o[k], row, taken, cols, &step[k])
+                          : operand_at(&o[k], row, col, cols, &step[k]);
+        map_segment(out + begin * out_item, out_item, at[0], step[0], at[1], step[1], at[2], o[2].item,
+                    step[2], vec_splat(0), count, stream && (begin * 4) % TR_BYTES == 0, f);
         begin += by_columns ? cols : count, row += taken;
     }
     if (stream)
@@ -270,7 +281,9 @@ TR_FUNCTION(same, a)
 TR_FUNCTION(power, vec_pow(a, b))
 
 static int TR_K(pow)(const tr_call *call, const tr_worker *w) {
-    float exponent = (call->flags >> 2 & 3) == SCALAR && call->arg[0] > 0 && call->arg[1] > 0 ? *(float *)call->ptr[2] : NAN;
+    float exponent = (call->flags >> 2 & 3) == SCALAR && call->arg[0] > 0 && call->arg[1] > 0
+                         ? *(float *)call->ptr[2]
+                         : NAN;
     return exponent == 2.0f    ? TR_MAP_ROWS(squared)
            : exponent == 1.0f  ? TR_MAP_ROWS(same)
            : exponent == 0.5f  ? TR_MAP_ROWS(root_power)

@@ -4,7 +4,8 @@ typedef struct statistics {
     double sum, squares, most, zeros, nans, infs;
 } statistics;
 
-/* Two vectors at a time, as comparisons are slow to follow one another; the tail goes round the same loop, padded. */
+/* Two vectors at a time, as comparisons are slow to follow one another; the tail goes round the same loop,
+ * padded. */
 static statistics statistics_of(const float *x, int64_t n) {
     enum { STEP = 2 * TR_LANES };
     vec_double sum = {0}, sum2 = {0}, squares = {0}, squares2 = {0};
@@ -17,7 +18,8 @@ static statistics statistics_of(const float *x, int64_t n) {
     for (int padded = 0;; padded = 1) {
         for (int64_t i = 0; i < whole; i += STEP) {
             for (int k = 0; k < 4; k += 2) {
-                vec_double a = vec_load_widened(x + i + k * TR_HALF), b = vec_load_widened(x + i + (k + 1) * TR_HALF);
+                vec_double a = vec_load_widened(x + i + k * TR_HALF),
+                           b = vec_load_widened(x + i + (k + 1) * TR_HALF);
                 sum += a, sum2 += b;
                 squares += a * a, squares2 += b * b;
             }
@@ -65,7 +67,8 @@ static int TR_K(stats)(const tr_call *c, const tr_worker *w) {
         total.nans += partial[k].nans;
         total.infs += partial[k].infs;
     }
-    const double result[8] = {total.sum, total.squares, total.most, total.zeros, total.nans, total.infs, 0, 0};
+    const double result[8] = {total.sum,  total.squares, total.most, total.zeros,
+                              total.nans, total.infs,    0,          0};
     memcpy(out, result, sizeof result);
     return 0;
 }

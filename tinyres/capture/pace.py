@@ -2,7 +2,8 @@
 
 Whether a second worker pays for a list of small calls depends on what no plan can know: whether the other core is free
 at the moment, and how far it is, for a wait and a cache line from there cost four times as much on some machines as on
-others, and on virtual ones from one minute to the next. So a list that is worth sharing is tried against the plain one.
+others, and on virtual ones from one minute to the next. So a list for several workers is tried against one for a single
+worker: several threads are then not slower than one, but for the trials.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ LONGEST_STAY = 16_000
 
 
 class FasterOf:
-    """Two packed lists of as many calls; `run` runs one of them. plain: for one worker; shared: planned for several."""
+    """Two packed lists of as many calls; `run` runs one of them. alone: for one worker; shared: for several."""
 
-    def __init__(self, plain: bytes, shared: bytes) -> None:
-        self._lists = (plain, shared)
+    def __init__(self, alone: bytes, shared: bytes) -> None:
+        self._lists = (alone, shared)
         self._threads = 1
         self._chosen = -1  # nothing yet
         self._left = 0  # runs until the next trial begins

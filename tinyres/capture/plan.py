@@ -11,9 +11,10 @@ import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
+from tinyres.backends.kernels import ALONE
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
-from tinyres.capture.workers import PlacedCall, plan_workers, worth_sharing
+from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
 from tinyres.launch import launch, run_reference, runs_native
 
 _BYTE = np.dtype("uint8")
@@ -89,16 +90,16 @@ class Executable:
         return runs_native(call.kernel, *self.operands(call))
 
     def _runner(self, calls: Sequence[Call]) -> Callable[[int], int]:
-        """A runner of the calls as C structs, planned for several workers where that is worth it."""
+        """A runner of the calls as C structs: for one worker, and for several where a plan for them may be worth it."""
         operands = [self.operands(call) for call in calls]
-        alone = [_pack(call, outs, ins, 0) for call, (outs, ins) in zip(calls, operands)]
-        placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, alone)]
+        packed = [_pack(call, outs, ins, 0) for call, (outs, ins) in zip(calls, operands)]
+        placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, packed)]
         planned = plan_workers(placed)
-        plain = b"".join(alone)
         if not worth_sharing(planned):
-            return functools.partial(native.run, plain)
-        shared = [_pack(placed.call, placed.outs, placed.ins, share.bits) for placed, share in planned]
-        return FasterOf(plain, b"".join(shared)).run
+            return functools.partial(native.run, b"".join(packed))
+        alone = [_pack(p.call, p.outs, p.ins, Share(ALONE).bits) for p in placed]
+        shared = [_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned]
+        return FasterOf(b"".join(alone), b"".join(shared)).run
 
 
 def _pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:

@@ -19,7 +19,8 @@ The rules, for calls since the last wait (what came before it is complete and vi
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
 - Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
-How many workers there are is not asked here: all of this holds for any number.
+How many workers there are is not asked here: all of this holds for any number. Whether several are faster at all is
+measured (`tinyres.capture.pace`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from tinyres.backends.kernels import (
 from tinyres.capture.program import Call
 
 TOGETHER_NS = 8_000.0  # a call without columns that is worth its two waits and a second worker
-WAIT_NS = 1e12  # a wait, and fetching from another core what it was waited for
+WAIT_NS = 1_000.0  # a wait, and fetching from another core what it was waited for
 MOST_COLUMNS = 1 << 15
 
 

@@ -196,6 +196,7 @@ def _size(output: tuple[int | None, ...]) -> int:
 
 def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.ndarray:
     classes, shape = output[-1], output[1:-1]
+    assert classes is not None  # only the batch is unknown
     if y.shape[1:] == (*shape, 1):
         y = y.reshape(y.shape[:-1])
     if y.shape[1:] != shape:

@@ -91,7 +91,8 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        refuse_while_recording("lr")
+        if door.recorder is not None:
+            door.recorder.refuse("lr", "the learning rate cannot be set")
         self.hyper.array[LR] = non_negative(self.name, "lr", value)
 
     @property
