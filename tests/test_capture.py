@@ -238,6 +238,7 @@ def test_the_learning_rate_is_honoured() -> None:
         (lambda x, net: np.asarray(x), r"\[numpy\] a value cannot be read"),
         (lambda x, net: bool((x > 0).sum()), r"cannot"),
         (lambda x, net: tr.Parameter([1.0], "p"), r"\[parameter\] a parameter cannot be created"),
+        (lambda x, net: layers.Dense(3)(x), r"\[layer\] <Dense dense, not built> cannot be built"),
         (lambda x, net: tr.optim.SGD(net.model.parameters(), lr=0.1), r"cannot"),
         (lambda x, net: net.model.parameters()[0].assign(0), r"\[assign\] .* cannot be assigned"),
         (lambda x, net: setattr(net.optimizer, "lr", 0.1), r"\[lr\] the learning rate cannot be set while"),

@@ -23,7 +23,7 @@ import numpy as np
 from tinyres.engine.state import Scope, entered, state, user_source
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError
-from tinyres.launch import recording
+from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn.naming import joined
 from tinyres.nn.symbolic import Symbolic, current_block, record, symbolics
 from tinyres.nn.tree import LayerTree
@@ -105,6 +105,8 @@ class Layer(LayerTree):
         """Build for these arguments, once; a build that fails leaves no weights behind."""
         if self.built:
             return
+        if door.recorder is not None and not isinstance(door.recorder, DryRecorder):
+            door.recorder.refuse("layer", f"{self} cannot be built, for that makes parameters,")
         before = dict(vars(self))
         try:
             with recording(None), entered(None):
