@@ -147,12 +147,15 @@ def apply_keeping(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tens
     for t in inputs:
         if not isinstance(t, Tensor):
             raise DTypeError(f"[{op.name}] takes Tensors; got {type(t).__name__}; use the layer of that name")
+    recording = state.record_all
+    for t in inputs:
+        if t.requires_grad:
+            recording = True
     check_dtypes(op, inputs)
     shape = op.shape(*inputs, *attrs)
     dtype = op.dtype or inputs[0].dtype
     buffer = Buffer(math.prod(shape), dtype)
     saved = op.forward(buffer, *inputs, *attrs) or ()
-    recording = state.record_all or any(t.requires_grad for t in inputs)
     if recording and state.grad_enabled and op.vjp is not None:
         return record(op, attrs, inputs, buffer, shape, dtype, saved), saved
     return Tensor(buffer, shape, dtype), saved
@@ -160,6 +163,8 @@ def apply_keeping(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tens
 
 def check_dtypes(op: Op, inputs: tuple[Tensor, ...]) -> None:
     """Raise DTypeError unless each input has a dtype that the op takes, and all its floats the same."""
+    if op.takes in _TAKE_FLOATS and [t.dtype for t in inputs].count(FLOAT32) == len(inputs):
+        return
     like = None
     for i, t in enumerate(inputs):
         letter = op.takes[min(i, len(op.takes) - 1)]

@@ -10,7 +10,7 @@ from tinyres.backends.buffers import Buffer
 from tinyres.backends.kernels import DECOUPLED
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.launch import launch
+from tinyres.launch import Launch
 from tinyres.optim.optimizer import EPSILON, A, B, Optimizer, decay_rate, positive
 
 
@@ -59,8 +59,8 @@ class Adam(Optimizer):
             clip_norm=clip_norm,
         )
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> None:
-        launch(kernels.adam, (param, *slots), (gradient, self.hyper), (param.size,), (), self._flags)
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
+        return kernels.adam, (param, *slots), (gradient, self.hyper), (param.size,), (), self._flags
 
     def config(self) -> dict[str, Any]:
         hyper = self.hyper.array.tolist()

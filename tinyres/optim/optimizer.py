@@ -17,7 +17,7 @@ from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import FLOAT64, Buffer
 from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
-from tinyres.launch import door, launch, refuse_while_recording
+from tinyres.launch import Launch, door, launch, launch_list, refuse_while_recording
 
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
 LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
@@ -130,16 +130,16 @@ class Optimizer:
         launch(kernels.optimizer_tick, (self.hyper,), ())
         if self._norm_squared is not None:
             self._measure_norm(self._norm_squared, [g for _, g in moving])
-        for p, g in moving:
-            self.update(p.buffer, g.buffer, *self._state[id(p)])
+        update, state = self.update, self._state
+        launch_list([update(p.buffer, g.buffer, *state[id(p)]) for p, g in moving])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
         for p in self.params:
             p.grad = None
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> None:
-        """Launch the kernel that moves one parameter."""
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
+        """The kernel call that moves one parameter."""
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.backends.kernels import NESTEROV
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.launch import launch
+from tinyres.launch import Launch
 from tinyres.optim.optimizer import A, Optimizer, decay_rate
 
 
@@ -47,9 +47,9 @@ class SGD(Optimizer):
         self._flags = NESTEROV if nesterov else 0
         super().__init__(params, lr=lr, a=self._momentum, weight_decay=weight_decay, clip_norm=clip_norm)
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> None:
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
         velocity = slots[0] if slots else ABSENT
-        launch(kernels.sgd, (param, velocity), (gradient, self.hyper), (param.size,), (), self._flags)
+        return kernels.sgd, (param, velocity), (gradient, self.hyper), (param.size,), (), self._flags
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "momentum": float(self.hyper.array[A]), "nesterov": bool(self._flags)}
