@@ -85,8 +85,11 @@ class Context:
 
     @property
     def inputs(self) -> list[Any]:
-        nodes, op = self._node.inputs, self._node.op
-        return [self._tensor(n) if i in op.saves else None for i, n in enumerate(nodes)]  # type: ignore[union-attr]
+        node = self._node
+        saves = node.op.saves  # type: ignore[union-attr]
+        if self._connected:
+            return [self._tensor(n) if i in saves else None for i, n in enumerate(node.inputs)]
+        return [Tensor(n.buffer, n.shape, n.dtype) if i in saves else None for i, n in enumerate(node.inputs)]
 
     @property
     def output(self) -> Tensor:

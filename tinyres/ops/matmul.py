@@ -5,15 +5,18 @@ Transposes are flags of the kernel, in forward and in both gradients: nothing is
 
 from __future__ import annotations
 
+import math
+
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import ABSENT, Buffer
-from tinyres.backends.kernels import RELU, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.backends.kernels import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.launch import launch
+from tinyres.launch import Launch, launch, launch_list
 from tinyres.ops.elementwise import relu_grad
 from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import sum
@@ -111,6 +114,35 @@ def _dense_without_bias_forward(out: Buffer, x: Tensor, kernel: Tensor, flags: i
 
 
 def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
+    if state.grad_enabled:
+        return _dense_vjp_of_ops(g, ctx)
+    x, kernel, *_ = ctx.inputs
+    units, features = kernel.shape[1], kernel.shape[0]
+    rows, dtype = g.buffer.size // max(units, 1), x.dtype
+    calls: list[Launch] = []
+
+    def result(wanted: Kernel, ins: tuple[Buffer, ...], shape: Shape, sizes: tuple[int, ...], flags: int = 0) -> Tensor:
+        out = Buffer(math.prod(shape), dtype)
+        calls.append((wanted, (out,), ins, sizes, _SUM_SCALE if wanted is kernels.sum else (), flags))
+        return Tensor(out, shape, dtype)
+
+    dy, to_x, to_kernel, to_bias = g, None, None, None
+    if ctx.attrs[0] & RELU:
+        dy = result(kernels.relu_grad, (g.buffer, ctx.output.buffer), g.shape, (g.buffer.size,))
+    if ctx.needs[0]:
+        operands = dy.buffer, kernel.buffer, ABSENT
+        to_x = result(kernels.matmul, operands, x.shape, (rows, features, units), TRANSPOSE_B)
+    if ctx.needs[1]:
+        operands = x.buffer, dy.buffer, ABSENT
+        to_kernel = result(kernels.matmul, operands, kernel.shape, (features, units, rows), TRANSPOSE_A)
+    if len(ctx.needs) == 3 and ctx.needs[2]:
+        to_bias = result(kernels.sum, (dy.buffer,), (units,), (1, rows, units))
+    launch_list(calls)
+    return (to_x, to_kernel, to_bias)[: len(ctx.needs)]
+
+
+def _dense_vjp_of_ops(g: Tensor, ctx: Context) -> Gradients:
+    """What the kernels compute, in ops that can be differentiated again."""
     x, kernel, *_ = ctx.inputs
     needs, shape = ctx.needs, x.shape
     if ctx.attrs[0] & RELU:
@@ -126,6 +158,7 @@ def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
     return to_x, to_kernel, sum(g, 0) if needs[2] else None
 
 
+_SUM_SCALE = (1.0,)
 DENSE = Op("dense", shape=_dense_shape, forward=_dense_forward, vjp=_dense_vjp, saves=(0, 1), reads_output=True)
 DENSE_WITHOUT_BIAS = Op(
     "dense_without_bias",
