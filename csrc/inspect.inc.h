@@ -73,8 +73,10 @@ static int TR_K(stats)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
+/* Of an array with itself, as for a norm, each element is converted once. */
 static int TR_K(dot)(const tr_call *c, const tr_worker *w) {
-    double sum = dot_in_chunks(c->ptr[1], c->ptr[2], c->arg[0], w, 0);
+    const float *a = c->ptr[1], *b = c->ptr[2];
+    double sum = a == b ? dot_in_chunks(a, a, c->arg[0], w, 1) : dot_in_chunks(a, b, c->arg[0], w, 0);
     if (w->ith == 0)
         *(double *)c->ptr[0] = sum;
     return 0;
