@@ -129,19 +129,19 @@ Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequen
 def launch_list(calls: Sequence[Launch]) -> None:
     """`launch` for many calls, each a tuple of its arguments: one crossing into C if all of them are native."""
     if door.recorder is None and _native_enabled:
-        packed = []
+        packed, written = [], []
         for kernel, outs, ins, args, scalars, flags in calls:
             operands = (*outs, *ins)
             if kernel.float_operand >= 0 and operands[kernel.float_operand].dtype is FLOAT64:
                 break
             packed.append(kernel.pack(kernel.native_id, flags, 0, *map(_address, operands), *args, *scalars))
+            if kernel.mutates:
+                written.append(outs)
         else:
             failed = native.run(b"".join(packed), len(packed))
-            done = calls if failed < 0 else calls[:failed]
-            for kernel, outs, *_ in done:
-                if kernel.mutates:
-                    for buffer in outs:
-                        buffer.version += 1
+            for outs in written:
+                for buffer in outs:
+                    buffer.version += 1
             if failed >= 0:
                 raise ValueCheckFailed(f"[{calls[failed][0].name}] the value check failed")
             return

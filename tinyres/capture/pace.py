@@ -8,8 +8,9 @@ worker: several threads are then not slower than one, but for the trials.
 
 from __future__ import annotations
 
-from statistics import median
 from time import perf_counter
+
+import numpy as np
 
 from tinyres.backends import native
 
@@ -55,9 +56,9 @@ class FasterOf:
         if self._tried % SPAN:
             mine.append(took)
         self._tried += 1
-        hopeless = bool(others) and way == 1 and took > HOPELESS * median(others)
+        hopeless = bool(others) and way == 1 and took > HOPELESS * np.median(others)
         if hopeless or self._tried == SPAN * SPANS:
-            self._settle(0 if hopeless or median(self._times[0]) <= median(self._times[1]) else 1)
+            self._settle(0 if hopeless or np.median(self._times[0]) <= np.median(self._times[1]) else 1)
         return failed
 
     def _settle(self, chosen: int) -> None:

@@ -49,7 +49,10 @@ def backward(
     order = reachable(root)
     gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node)
     for node, gradient in gradients.items():
-        accumulate(node, gradient)
+        if node.grad is None and door.recorder is None:
+            node.set_grad(gradient)
+        else:
+            accumulate(node, gradient)
 
 
 def accumulate(leaf: Node, gradient: Tensor) -> None:
@@ -165,17 +168,18 @@ def propagate(
                 continue
             if on_node is not None:
                 on_node(node, total)
-            if (node in targets) if targets is not None else (node.op is None and node.requires_grad):
+            op = node.op
+            if (node in targets) if targets is not None else (op is None and node.requires_grad):
                 found[node] = total
-            if node.op is None:
+            if op is None:
                 continue
             needs = tuple([n in included for n in node.inputs])
             if True in needs:
                 _check_versions(node)
-                cotangents = node.op.vjp(total, Context(node, needs, create_graph))  # type: ignore[misc]
+                cotangents = op.vjp(total, Context(node, needs, create_graph))  # type: ignore[misc]
                 if len(cotangents) != len(needs):
                     raise GradientError(
-                        f"[{node.op.name}] the VJP must return one gradient per input; "
+                        f"[{op.name}] the VJP must return one gradient per input; "
                         f"got {len(cotangents)} for {len(needs)} inputs; return None where there is none"
                     )
                 for i, (producer, cotangent) in enumerate(zip(node.inputs, cotangents)):

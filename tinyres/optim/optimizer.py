@@ -122,7 +122,7 @@ class Optimizer:
         >>> w.item()
         0.0
         """
-        due = [(p, p.grad) for p in self.params if p.requires_grad]
+        due = [(p, p.node.grad) for p in self.params if p.requires_grad]  # type: ignore[union-attr]
         moving = [(p, g) for p, g in due if g is not None]
         if not moving:
             missing = "it has no parameters" if not due else f"none of its {len(due)} parameters has one"
@@ -136,7 +136,8 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
         for p in self.params:
-            p.grad = None
+            if p.node.grad is not None or door.recorder is not None:  # type: ignore[union-attr]
+                p.grad = None
 
     def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
         """The kernel call that moves one parameter."""
