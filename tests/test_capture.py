@@ -143,6 +143,13 @@ def test_constants_are_part_of_the_signature() -> None:
     assert scale(np.ones(1), 3.0, flip=True).item() == -3.0
 
 
+def test_constants_of_other_types_are_other_signatures() -> None:
+    step = tr.capture(lambda x, options: x * (2.0 if options[0] is True else 5.0))
+    assert step(np.ones(1), (True, "a")).item() == 2.0
+    assert step(np.ones(1), (1, "a")).item() == 5.0
+    assert step(np.ones(1), (True, "a")).item() == 2.0
+
+
 def test_nested_results_and_the_same_array_twice() -> None:
     step = tr.capture(lambda pair: {"sum": pair[0] + pair[1], "parts": [pair[0], 7]})
     x = np.array([1.0, 2.0], "f4")

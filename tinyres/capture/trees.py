@@ -31,7 +31,11 @@ def _key(tree: Any, leaves: list[Any]) -> Hashable:
         leaves.append(tree)
         return "leaf"
     if isinstance(tree, (tuple, list)):
-        return type(tree).__name__, tuple([_key(item, leaves) for item in tree])
+        before = len(leaves)
+        items = tuple([_key(item, leaves) for item in tree])
+        if type(tree) is tuple and len(leaves) == before and all(item[0] == "constant" for item in items):
+            return "constant", items, tree  # the items tell 1 from True
+        return type(tree).__name__, items
     if isinstance(tree, dict):
         return "dict", tuple(tree), tuple([_key(item, leaves) for item in tree.values()])
     try:
