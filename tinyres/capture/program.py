@@ -40,7 +40,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kernel call over slot numbers (NO_SLOT: operand absent). label: the scope that it was recorded under."""
+    """One kernel call over slot numbers (NO_SLOT: operand absent). label: the scope that it was recorded under.
+
+    reads: the slots whose old values it needs, inputs and outputs that are updated. writes: its outputs.
+    """
 
     kernel: Kernel
     outs: tuple[int, ...]
@@ -49,18 +52,17 @@ class Call:
     scalars: tuple[float, ...]
     flags: int
     label: str
+    reads: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    writes: tuple[int, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The slots whose old values this call needs: inputs, and outputs that are updated."""
-        updated = [s for s, letter in zip(self.outs, self.kernel.outs) if letter.isupper()]
+    def __post_init__(self) -> None:
+        reads = [s for s in self.ins if s != NO_SLOT]
+        if self.kernel.mutates:
+            reads += [s for s, letter in zip(self.outs, self.kernel.outs) if letter.isupper() and s != NO_SLOT]
         if self.flags & ACCUMULATE:
-            updated.append(self.outs[0])
-        return tuple([s for s in (*self.ins, *updated) if s != NO_SLOT])
-
-    @property
-    def writes(self) -> tuple[int, ...]:
-        return tuple([s for s in self.outs if s != NO_SLOT])
+            reads.append(self.outs[0])
+        object.__setattr__(self, "reads", tuple(reads))
+        object.__setattr__(self, "writes", tuple([s for s in self.outs if s != NO_SLOT]))
 
     @property
     def is_check(self) -> bool:

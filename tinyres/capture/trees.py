@@ -26,7 +26,7 @@ def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
     return _build(key, iterator)
 
 
-def _key(tree: Any, leaves: list[Any]) -> Hashable:
+def _key(tree: Any, leaves: list[Any]) -> Any:
     if isinstance(tree, (Tensor, np.ndarray)):
         leaves.append(tree)
         return "leaf"
