@@ -15,7 +15,7 @@ import numpy as np
 import tinyres as tr
 from tinyres import ops
 from tinyres.backends.reference.random import uniform
-from tinyres.ops import elementwise, movement
+from tinyres.ops import elementwise, indexing
 
 Shape = tuple[int, ...]
 KINK_MARGIN = 0.05
@@ -315,7 +315,7 @@ MOVEMENT = [
     Case("index", lambda x: x[::-1, 1:3], lambda x: x[::-1, 1:3], each((3, 4), (2, 3, 2)), bench=(BIG,)),
     Case("index", lambda x: x[-1:0:-2, ..., ::3], lambda x: x[-1:0:-2, ..., ::3], each((5, 7), (4, 2, 3))),
     Case("index", lambda x: x[2:2], lambda x: x[2:2], each((3, 4))),
-    Case("place", lambda g: movement.place(g, (4, 5), ((1, 3, None), (None, None, 2))), np_place, each((2, 3))),
+    Case("place", lambda g: indexing.place(g, (4, 5), ((1, 3, None), (None, None, 2))), np_place, each((2, 3))),
     Case(
         "concatenate",
         lambda a, b: tr.concatenate([a, b]),

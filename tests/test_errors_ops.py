@@ -11,7 +11,7 @@ import tinyres as tr
 from tinyres import ops
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, TinyresError
 from tinyres.launch import recording
-from tinyres.ops.movement import IndexOutOfRange
+from tinyres.ops.indexing import IndexOutOfRange
 
 
 def z(*shape: int, dtype: str = "float32") -> tr.Tensor:

@@ -1,7 +1,7 @@
 """The concrete ops: each is one record (`Op`) with a named VJP, and the public function that runs it.
 
-In reading order: rules, arithmetic, elementwise, casting, comparison, power, movement, reduction, matmul, softmax,
-norm, losses, random, custom; methods attaches them to Tensor.
+In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, matmul,
+softmax, norm, losses, random, custom; methods attaches them to Tensor.
 """
 
 from tinyres.engine.primitives import add, sum_to

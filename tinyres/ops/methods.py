@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError
-from tinyres.ops import arithmetic, casting, comparison, elementwise, movement, power, reduction
+from tinyres.ops import arithmetic, casting, comparison, elementwise, indexing, movement, power, reduction
 from tinyres.ops.matmul import matmul
 from tinyres.ops.softmax import log_softmax, softmax
 
@@ -58,7 +58,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "__le__": comparison.less_equal,
     "__eq__": comparison.equal,
     "__ne__": comparison.not_equal,
-    "__getitem__": movement.index,
+    "__getitem__": indexing.index,
 }
 
 METHODS: dict[str, Callable[..., Tensor]] = {
