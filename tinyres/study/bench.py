@@ -118,6 +118,7 @@ def machine() -> list[str]:
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
         f"NumPy {facts['numpy']}",
         f"native {facts.get('isa', facts.get('native core'))}, on one thread",
+        f"reference: NumPy, {_blas_threads()}",
     ]
 
 
@@ -197,3 +198,11 @@ def _seconds(run: Run, repeat: int) -> float:
     for _ in range(repeat):
         run()
     return (time.perf_counter() - start) / repeat
+
+
+def _blas_threads() -> str:
+    """How many threads NumPy's matrix products take, as far as the environment tells."""
+    chosen = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    if chosen:
+        return f"on {chosen} BLAS threads"
+    return "on as many threads as its BLAS takes (OPENBLAS_NUM_THREADS=1 for one)"
