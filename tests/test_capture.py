@@ -14,7 +14,7 @@ import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.backends import native
+from tinyres.backends import buffers, native
 from tinyres.backends.buffers import Buffer, pending_writes
 from tinyres.capture.passes import PASSES
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TinyresError
@@ -369,6 +369,19 @@ def test_ten_thousand_captures_leave_nothing_behind() -> None:
     kept_by(200)
     assert kept_by(800) < 100_000, "more than a hundred bytes for each capture that is gone"
     assert not pending_writes
+
+
+def test_notes_of_writes_settle_while_their_writers_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector once took the last writer between the question whether there is one and the answer."""
+
+    class Vanishing(dict):
+        def __bool__(self) -> bool:
+            return True
+
+    buffer = Buffer(1, np.dtype("float32"))
+    monkeypatch.setattr(buffers, "pending_writes", Vanishing({1: [buffer], 2: []}))
+    buffers.settle_writes()
+    assert buffer.version == 1 and len(buffers.pending_writes) == 0
 
 
 def test_every_pass_finds_its_work_in_a_residual_net() -> None:

@@ -146,7 +146,12 @@ pending_writes: dict[int, Sequence[Buffer]] = {}
 def settle_writes() -> None:
     """Raise the versions of what replayed programs have written; a replay itself only leaves a note."""
     while pending_writes:
-        settle_writer(next(iter(pending_writes)))
+        try:
+            _, written = pending_writes.popitem()
+        except KeyError:  # the garbage collector took the last writer, which has settled its own note
+            return
+        for buffer in written:
+            buffer.version += 1
 
 
 def settle_writer(writer: int) -> None:
