@@ -10,7 +10,7 @@ import pytest
 import tinyres as tr
 from tinyres import ops
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, TinyresError
-from tinyres.launch import recording
+from tinyres.launch import Launch, recording
 from tinyres.ops.indexing import IndexOutOfRange
 
 
@@ -466,8 +466,8 @@ class _Counting:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def record(self, kernel: object, *_: object) -> None:
-        self.calls.append(kernel.name)  # type: ignore[attr-defined]
+    def record(self, call: Launch) -> None:
+        self.calls.append(call[0].name)
 
 
 SHAPE_ERRORS = [c for c in CASES if c[1] is ShapeError and "softmax of shape" not in c[2]]

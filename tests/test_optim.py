@@ -284,7 +284,7 @@ def test_a_bad_learning_rate_leaves_the_good_one():
 
 
 class Recorder:
-    def record(self, *call):
+    def record(self, call):
         pass
 
     def refuse(self, what, problem):

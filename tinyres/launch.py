@@ -22,21 +22,16 @@ from tinyres.backends.buffers import FLOAT64, Buffer
 from tinyres.backends.kernels import Kernel
 from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
 
+# One call as `launch` takes it: kernel, outs, ins, args, scalars, flags.
+Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequence[float], int]
+
 _address = attrgetter("address")
 
 
 class Recorder(Protocol):
     """What takes the calls of a thread instead of the machine, and the changes that eager code would make at once."""
 
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None: ...
+    def record(self, call: Launch) -> None: ...
 
     def starts_backward(self, loss: Any) -> None: ...
 
@@ -58,15 +53,7 @@ class DryRecorder:
     def __init__(self, remedy: str) -> None:
         self.remedy = remedy
 
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None:
+    def record(self, call: Launch) -> None:
         """Nothing is kept."""
 
     def starts_backward(self, loss: Any) -> None:
@@ -107,7 +94,7 @@ def launch(
     them, `scalars` its constants. Raises ValueCheckFailed if the kernel is a value check and the check fails.
     """
     if door.recorder is not None:
-        door.recorder.record(kernel, outs, ins, args, scalars, flags)
+        door.recorder.record((kernel, outs, ins, args, scalars, flags))
         return
     operands = (*outs, *ins)
     # `runs_native`, written out: a Python call here would cost a tenth of a small op
@@ -121,9 +108,6 @@ def launch(
     if kernel.mutates:
         for buffer in outs:
             buffer.version += 1
-
-
-Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequence[float], int]
 
 
 def launch_list(calls: Sequence[Launch]) -> None:

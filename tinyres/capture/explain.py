@@ -16,25 +16,17 @@ from tinyres.backends.kernels import Kernel
 from tinyres.capture.program import Call, Program
 from tinyres.capture.recording import Recording
 from tinyres.errors import CaptureError, NonFiniteError
-from tinyres.launch import launch, recording
+from tinyres.launch import Launch, launch, recording
 
 
 class _Running(Recording):
     """A recorder that runs what it gets, then looks at the results."""
 
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None:
-        super().record(kernel, outs, ins, args, scalars, flags)
+    def record(self, call: Launch) -> None:
+        super().record(call)
         with recording(None):
-            launch(kernel, outs, ins, args, scalars, flags)
-        self.look(outs)
+            launch(*call)
+        self.look(call[1])
 
     def look(self, outs: Sequence[Buffer]) -> None:
         raise NotImplementedError

@@ -7,7 +7,6 @@ are the state of the step; those born inside are its temporaries, unless the ste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyres.backends import reference as kernels
@@ -19,7 +18,7 @@ from tinyres.engine.primitives import ADD
 from tinyres.engine.state import current_scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import CaptureError
-from tinyres.launch import launch
+from tinyres.launch import Launch, launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +44,8 @@ class Recording:
         self._grads_before: dict[Node, Tensor | None] = {}
         self._cleared: set[Node] = set()
 
-    def record(
-        self,
-        kernel: Kernel,
-        outs: Sequence[Buffer],
-        ins: Sequence[Buffer],
-        args: Sequence[int],
-        scalars: Sequence[float],
-        flags: int,
-    ) -> None:
+    def record(self, call: Launch) -> None:
+        kernel, outs, ins, args, scalars, flags = call
         self.calls.append(
             RecordedCall(kernel, tuple(outs), tuple(ins), tuple(args), tuple(scalars), flags, current_scope())
         )
