@@ -99,7 +99,7 @@ static int TR_K(check_finite)(const tr_call *c, const tr_worker *w) {
     vec_int found = {0};
     tr_split(w, c->arg[0], 64, &begin, &end);
     for (int64_t i = begin; i < end; i += TR_LANES) {
-        vec_float v = i + TR_LANES <= end ? vec_load(x + i) : vec_load_part(x + i, end - i, 0);
+        vec_float v = vec_load_up_to(x + i, end - i, 0);
         found |= ((vec_int)v & 0x7f800000) == 0x7f800000;
     }
     return vec_any(found);

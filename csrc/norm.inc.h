@@ -133,10 +133,9 @@ TR_INLINE vec_float affine_at(vec_float x, vec_float center, vec_float scale, ve
 /* One row, or a rest of rows laid side by side: y may be x. */
 static void normalise_row(float *y, const float *x, int64_t n, affine f, int relu) {
     for (int64_t i = 0; i < n; i += TR_LANES) {
-        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_part(x + i, n - i, 0);
-        store_up_to(y + i,
-                    affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu),
-                    0, n - i);
+        vec_float v = vec_load_up_to(x + i, n - i, 0);
+        v = affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu);
+        vec_store_up_to(y + i, v, n - i);
     }
 }
 
@@ -341,13 +340,10 @@ TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float
 
 static void gradient_row(float *dx, const float *g, const float *x, int64_t n, gradient_factors f) {
     for (int64_t i = 0; i < n; i += TR_LANES) {
-        int64_t count = at_most(TR_LANES, n - i);
-        vec_float gradient = count == TR_LANES ? vec_load(g + i) : vec_load_part(g + i, count, 0);
-        vec_float value = count == TR_LANES ? vec_load(x + i) : vec_load_part(x + i, count, 0);
-        store_up_to(dx + i,
-                    gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
-                                vec_load(f.offset + i)),
-                    0, count);
+        vec_float gradient = vec_load_up_to(g + i, n - i, 0), value = vec_load_up_to(x + i, n - i, 0);
+        gradient = gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
+                               vec_load(f.offset + i));
+        vec_store_up_to(dx + i, gradient, n - i);
     }
 }
 
@@ -432,9 +428,8 @@ static int TR_K(moving_statistics)(const tr_call *c, const tr_worker *w) {
         float *moving = c->ptr[k];
         const float *now = c->ptr[2 + k];
         for (int64_t i = begin; i < end; i += TR_LANES) {
-            vec_float a = i + TR_LANES <= end ? vec_load(moving + i) : vec_load_part(moving + i, end - i, 0);
-            vec_float b = i + TR_LANES <= end ? vec_load(now + i) : vec_load_part(now + i, end - i, 0);
-            store_up_to(moving + i, a * keep + b * take, 0, end - i);
+            vec_float a = vec_load_up_to(moving + i, end - i, 0), b = vec_load_up_to(now + i, end - i, 0);
+            vec_store_up_to(moving + i, a * keep + b * take, end - i);
         }
     }
     return 0;

@@ -46,10 +46,10 @@ static int TR_K(dropout)(const tr_call *c, const tr_worker *w) {
         const vec_uint *word = (const vec_uint *)words;
         philox(words, (uint64_t)key[0], ((uint64_t)key[1] + (uint64_t)first) / 4);
         for (int64_t i = first; i < at_most(end, first + 4 * PHILOX_BLOCKS); i += TR_LANES) {
-            vec_float v = i + TR_LANES <= end ? vec_load(x + i) : vec_load_part(x + i, end - i, 0);
+            vec_float v = vec_load_up_to(x + i, end - i, 0);
             vec_int bits = (vec_int)(*word++ >> 8);
             v = (vec_float)((vec_int)(v / keep) & (bits >= least));
-            store_up_to(out, v, i, end);
+            vec_store_up_to(out + i, v, end - i);
         }
     }
     return 0;

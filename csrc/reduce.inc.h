@@ -25,9 +25,9 @@ TR_INLINE void load_narrow(float *columns, const float *x, int64_t rows, int64_t
     transpose(columns, TR_LANES, x, n, rows, n);
 }
 
-/* Sums over the contiguous direction. `room` elements from x may be read: the rows that follow, as a rule. */
+/* Sums over the contiguous direction. */
 
-TR_INLINE double sum_of_row(const float *x, int64_t n, int64_t room) {
+TR_INLINE double sum_of_row(const float *x, int64_t n) {
     vec_double total = {0};
     for (int64_t i = 0;;) {
         int64_t end = at_most(n, i + 64 * TR_LANES);
@@ -41,7 +41,7 @@ TR_INLINE double sum_of_row(const float *x, int64_t n, int64_t room) {
         for (; i + TR_LANES <= end; i += TR_LANES)
             a += vec_load(x + i);
         if (i < end)
-            b += vec_load_first(x + i, end - i, room - i, 0);
+            b += vec_load_part(x + i, end - i, 0);
         a = (a + b) + (c + d);
         if (n <= 64 * TR_LANES)
             return vec_sum(a);
@@ -180,7 +180,7 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
         const float *from = x + (o * n + chunk * rows) * inner + column;
         double *to = chunks > 1 ? partial + (chunk * outer + o) * inner + column : total;
         if (inner == 1)
-            *to = sum_of_row(from, count, x + outer * n - from);
+            *to = sum_of_row(from, count);
         else
             sum_columns(to, scratch, from, count, inner, cols);
         for (int64_t j = 0; chunks == 1 && j < cols; j++)
@@ -203,7 +203,7 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
 /* Largest and smallest: no order to keep, NaN beats everything. `least` is what f never chooses over
  * another number. */
 
-TR_INLINE float extreme_of_row(const float *x, int64_t n, int64_t room, float least, vec_choice *f) {
+TR_INLINE float extreme_of_row(const float *x, int64_t n, float least, vec_choice *f) {
     vec_float a = vec_splat(least), b = a, c = a, d = a;
     int64_t i = 0;
     for (; i + 4 * TR_LANES <= n; i += 4 * TR_LANES) {
@@ -215,7 +215,7 @@ TR_INLINE float extreme_of_row(const float *x, int64_t n, int64_t room, float le
     for (; i + TR_LANES <= n; i += TR_LANES)
         a = f(a, vec_load(x + i));
     if (i < n)
-        b = f(b, vec_load_first(x + i, n - i, room - i, least));
+        b = f(b, vec_load_part(x + i, n - i, least));
     return vec_across(f(f(a, b), f(c, d)), f);
 }
 
@@ -288,10 +288,10 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_cho
         int64_t size = chunk_of(n), chunks = parts(n, size);
         tr_split(w, chunks, 1, &begin, &end);
         for (int64_t k = begin; k < end; k++)
-            partial[k] = extreme_of_row(x + k * size, at_most(size, n - k * size), n - k * size, least, f);
+            partial[k] = extreme_of_row(x + k * size, at_most(size, n - k * size), least, f);
         tr_barrier(w);
         if (w->ith == 0)
-            out[0] = extreme_of_row(partial, chunks, chunks, least, f);
+            out[0] = extreme_of_row(partial, chunks, least, f);
         return 0;
     }
     if (inner == 1 && narrow(outer, n)) {
@@ -303,7 +303,7 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_cho
     for (int64_t task = begin; task < end; task++) {
         int64_t o = task / panels, column = task % panels * PANEL;
         if (inner == 1)
-            out[o] = extreme_of_row(x + o * n, n, (outer - o) * n, least, f);
+            out[o] = extreme_of_row(x + o * n, n, least, f);
         else
             extreme_of_columns(out + o * inner + column, w->own, x + o * n * inner + column, n, inner,
                                panel_width(task % panels, inner), f);
@@ -316,13 +316,13 @@ static int TR_K(min)(const tr_call *c, const tr_worker *w) { return extreme(c, w
 
 /* The index of the first largest element; the first NaN counts as the largest. The maximum first, then its
  * place: the first vector that holds it, and there the least lane. */
-TR_INLINE int64_t argmax_of_row(const float *x, int64_t n, int64_t room) {
-    float most = extreme_of_row(x, n, room, -INFINITY, vec_max);
+TR_INLINE int64_t argmax_of_row(const float *x, int64_t n) {
+    float most = extreme_of_row(x, n, -INFINITY, vec_max);
     vec_float lane;
     for (int i = 0; i < TR_LANES; i++)
         lane[i] = (float)i;
     for (int64_t i = 0;; i += TR_LANES) {
-        vec_float v = i + TR_LANES <= n ? vec_load(x + i) : vec_load_first(x + i, n - i, room - i, -INFINITY);
+        vec_float v = vec_load_up_to(x + i, n - i, -INFINITY);
         vec_int found = (v == most) | (v != v);
         if (i + TR_LANES >= n || vec_any(found)) /* the last vector must hold it if none before did */
             return i + (int64_t)vec_across(vec_select(found, lane, vec_splat(TR_LANES)), vec_lesser);
@@ -351,7 +351,7 @@ static void argmax_of_rows(int64_t *out, const float *x, int64_t r, int64_t coun
         argmax_of_narrow(out, columns, count, n);
     } else {
         for (int64_t i = 0; i < count; i++)
-            out[i] = argmax_of_row(x + (r + i) * n, n, (rows - r - i) * n);
+            out[i] = argmax_of_row(x + (r + i) * n, n);
     }
 }
 

@@ -5,6 +5,7 @@
  * those beyond its width skip it, and between two calls there is a barrier unless both ran on worker 0 alone,
  * so a chain of small calls costs nothing. How a list is spread never changes its results. */
 #include "dispatch.h"
+#include "flush.h"
 #include "pool.h"
 
 enum { SPLIT_NS = 4000 };  /* work that pays for one more worker: some barriers, and lines from another core's cache */
@@ -84,6 +85,27 @@ static void note_failure(list *l, int64_t i) {
     }
 }
 
+/* The two ways in which a thread does arithmetic, and which of them is set. */
+typedef struct modes {
+    tr_float_mode mode[2]; /* as the thread came, and flushing */
+    int flushing;
+} modes;
+
+TR_INLINE modes enter(void) {
+    tr_float_mode before = tr_mode();
+    return (modes){{before, tr_flushing(before)}, 0};
+}
+
+TR_INLINE void flush_if(modes *m, int flushing) {
+    if (flushing != m->flushing)
+        tr_set_mode(m->mode[m->flushing = flushing]);
+}
+
+TR_INLINE int run_call(const tr_kernel_fn *table, const tr_call *c, const tr_worker *w, modes *m) {
+    flush_if(m, tr_flushes(c->kernel));
+    return table[c->kernel](c, w);
+}
+
 /* What one of several workers does. A call that fails on worker 0 alone is seen by the others at the next
  * barrier, which stands before the next call that they could take part in; until there worker 0 skips too. In a
  * planned list that barrier is the planner's: it lets everybody wait behind each value check. */
@@ -91,6 +113,7 @@ static void walk(void *argument, const tr_worker *team) {
     list *l = argument;
     int before = 1, stopped = 0;
     int64_t columns = 0;
+    modes m = enter();
     tr_worker split = *team, alone = *team; /* alone: with its own columns, and no workspace of others */
     alone.ith = 0, alone.nth = 1;
     alone.shared = (char *)team->own + TR_OWN_BYTES;
@@ -100,7 +123,7 @@ static void walk(void *argument, const tr_worker *team) {
         if (i > 0 && (width > 1 || before > 1 || c->share & TR_WAIT)) {
             tr_barrier(team);
             if (__atomic_load_n(&l->failed, __ATOMIC_ACQUIRE) < i)
-                return;
+                break;
         }
         before = width;
         split.nth = width;
@@ -110,19 +133,22 @@ static void walk(void *argument, const tr_worker *team) {
         }
         if (stopped || (way == TR_BY_COLUMNS ? alone.column == alone.column_end : team->ith >= width))
             continue;
-        stopped = l->table[c->kernel](c, way == TR_BY_COLUMNS ? &alone : &split);
+        stopped = run_call(l->table, c, way == TR_BY_COLUMNS ? &alone : &split, &m);
         if (stopped)
             note_failure(l, i);
     }
+    flush_if(&m, 0);
 }
 
 static int64_t walk_alone(const tr_call *calls, int64_t count, const tr_kernel_fn *table) {
     char *space = tr_workspace();
     tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0, 0, TR_ALL_COLUMNS};
-    for (int64_t i = 0; i < count; i++)
-        if (!space || !known(&calls[i]) || table[calls[i].kernel](&calls[i], &w))
-            return i;
-    return -1;
+    modes m = enter();
+    int64_t i = 0;
+    while (i < count && space && known(&calls[i]) && !run_call(table, &calls[i], &w, &m))
+        i++;
+    flush_if(&m, 0);
+    return i < count ? i : -1;
 }
 
 int64_t tr_run(const char *bytes, int64_t count) {

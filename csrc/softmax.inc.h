@@ -1,65 +1,40 @@
 /* Softmax and its cross-entropy over the rows of a matrix. The largest value of a row is subtracted first,
  * so no exponential overflows; lanes past the end of a row hold -inf, whose exponential is 0. That largest
- * value may or may not be NaN if the row holds one: the sum is in any case.
- *
- * Rows are worked in order, so the last vector of one may be read and written whole, past its end into the
- * next row, which comes later: `room` says how many elements from the start of a row may be touched. Only
- * where the room ends, or where the output is the input, parts of vectors are copied. */
-
-TR_INLINE vec_float load_of_row(const float *x, int64_t i, int64_t n, int64_t room) {
-    return i + TR_LANES <= n ? vec_load(x + i) : vec_load_first(x + i, n - i, room - i, -INFINITY);
-}
-
-/* The first `room` - i elements of out + i, at most a vector. */
-TR_INLINE void store_up_to(float *out, vec_float v, int64_t i, int64_t room) {
-    if (i + TR_LANES <= room)
-        vec_store(out + i, v);
-    else
-        vec_store_part(out + i, v, room - i);
-}
+ * value may or may not be NaN if the row holds one: the sum is in any case. */
 
 /* out = e^(x - shift), unless out is NULL; returns the sum. Up to 64 vectors are summed in single
  * precision. */
-TR_INLINE float exponentials(float *out, const float *x, int64_t n, int64_t room, int64_t room_out,
-                             float shift) {
+TR_INLINE float exponentials(float *out, const float *x, int64_t n, float shift) {
     double total = 0;
     for (int64_t i = 0; i < n;) {
         vec_float sum = {0};
         for (int64_t end = at_most(n, i + 64 * TR_LANES); i < end; i += TR_LANES) {
-            vec_float e = vec_exp_negative(load_of_row(x, i, n, room) - shift);
+            vec_float e = vec_exp_negative(vec_load_up_to(x + i, n - i, -INFINITY) - shift);
             sum += e;
             if (out)
-                store_up_to(out, e, i, room_out);
+                vec_store_up_to(out + i, e, n - i);
         }
         total += vec_sum(sum);
     }
     return (float)total;
 }
 
-/* out *= scale. Lanes past the end belong to the next row and are multiplied by 1. */
-TR_INLINE void scale_row(float *out, int64_t n, int64_t room, float scale) {
-    int64_t i = 0;
-    for (; i + TR_LANES <= n; i += TR_LANES)
-        vec_store(out + i, vec_load(out + i) * scale);
-    if (i < n && i + TR_LANES <= room)
-        vec_store(out + i, vec_load(out + i) * vec_select(vec_first(n - i), vec_splat(scale), vec_splat(1)));
-    else if (i < n)
-        vec_store_part(out + i, vec_load_part(out + i, n - i, 0) * scale, n - i);
+TR_INLINE void scale_row(float *out, int64_t n, float scale) {
+    for (int64_t i = 0; i < n; i += TR_LANES)
+        vec_store_up_to(out + i, vec_load_up_to(out + i, n - i, 0) * scale, n - i);
 }
 
 /* Softmax of count <= TR_LANES rows; `most` and `sum` get a value per row. Rows that fit the first cache
  * go through each phase together, so that none waits for the sum of another. */
-TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, int64_t room,
-                            int64_t room_out, float *most, float *sum) {
-    int64_t together = n <= 512 ? count : 1, in_place = out == x;
+TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, float *most, float *sum) {
+    int64_t together = n <= 512 ? count : 1;
     for (int64_t first = 0; first < count; first += together) {
         for (int64_t i = first; i < first + together; i++)
-            most[i] = extreme_of_row(x + i * n, n, room - i * n, -INFINITY, vec_greater);
+            most[i] = extreme_of_row(x + i * n, n, -INFINITY, vec_greater);
         for (int64_t i = first; i < first + together; i++)
-            sum[i] = exponentials(out + i * n, x + i * n, n, room - i * n, in_place ? n : room_out - i * n,
-                                  most[i]);
+            sum[i] = exponentials(out + i * n, x + i * n, n, most[i]);
         for (int64_t i = first; i < first + together; i++)
-            scale_row(out + i * n, n, room_out - i * n, 1 / sum[i]);
+            scale_row(out + i * n, n, 1 / sum[i]);
     }
 }
 
@@ -83,13 +58,13 @@ TR_INLINE void softmax_narrow(float *out, const float *x, int64_t count, int64_t
     vec_store(sum, total);
 }
 
-/* The rows [r, r + count) of the matrix; this worker writes rows up to `end`. */
-TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t end,
-                            int64_t n, float *most, float *sum) {
+/* The rows [r, r + count) of the matrix. */
+TR_INLINE void softmax_rows(float *out, const float *x, int64_t r, int64_t count, int64_t rows, int64_t n,
+                            float *most, float *sum) {
     if (narrow(rows, n))
         softmax_narrow(out + r * n, x + r * n, count, n, most, sum);
     else
-        softmax_wide(out + r * n, x + r * n, count, n, (rows - r) * n, (end - r) * n, most, sum);
+        softmax_wide(out + r * n, x + r * n, count, n, most, sum);
 }
 
 static int TR_K(softmax)(const tr_call *c, const tr_worker *w) {
@@ -97,7 +72,7 @@ static int TR_K(softmax)(const tr_call *c, const tr_worker *w) {
     int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
     tr_split(w, cols ? rows : 0, TR_LANES, &begin, &end);
     for (int64_t r = begin; r < end; r += TR_LANES)
-        softmax_rows(c->ptr[0], c->ptr[1], r, at_most(TR_LANES, end - r), rows, end, cols, most, sum);
+        softmax_rows(c->ptr[0], c->ptr[1], r, at_most(TR_LANES, end - r), rows, cols, most, sum);
     return 0;
 }
 
@@ -112,16 +87,15 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
         int64_t last = at_most(end, first + TR_LANES);
         for (int64_t r = first; r < last; r++) {
             const float *row = x + r * cols;
-            most[r - first] = extreme_of_row(row, cols, (rows - r) * cols, -INFINITY, vec_greater);
-            sum[r - first] = exponentials(0, row, cols, (rows - r) * cols, 0, most[r - first]);
+            most[r - first] = extreme_of_row(row, cols, -INFINITY, vec_greater);
+            sum[r - first] = exponentials(0, row, cols, most[r - first]);
         }
         vec_store(sum, vec_log(vec_load(sum)));
         for (int64_t r = first; r < last; r++)
-            for (int64_t i = 0; i < cols; i += TR_LANES)
-                store_up_to(out + r * cols,
-                            (load_of_row(x + r * cols, i, cols, (rows - r) * cols) - most[r - first]) -
-                                sum[r - first],
-                            i, out == x ? cols : (end - r) * cols);
+            for (int64_t i = 0, at = r * cols; i < cols; i += TR_LANES) {
+                vec_float v = vec_load_up_to(x + at + i, cols - i, 0);
+                vec_store_up_to(out + at + i, (v - most[r - first]) - sum[r - first], cols - i);
+            }
     }
     return 0;
 }
@@ -138,14 +112,14 @@ static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
     int64_t chunks = parts(rows, size);
     double *partial = w->shared, total = 0;
     tr_split(w, chunks, 1, &begin, &end);
-    for (int64_t k = begin, stop = at_most(rows, end * size); k < end; k++) {
+    for (int64_t k = begin; k < end; k++) {
         partial[k] = 0;
         for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last; r += TR_LANES) {
             int64_t count = at_most(TR_LANES, last - r);
             for (int64_t i = 0; i < count; i++) /* before out, which may be the logits */
                 partial[k] -=
                     label[r + i] >= 0 && label[r + i] < cols ? logits[(r + i) * cols + label[r + i]] : NAN;
-            softmax_rows(out, logits, r, count, rows, stop, cols, most, sum);
+            softmax_rows(out, logits, r, count, rows, cols, most, sum);
             vec_store(sum, vec_log(vec_load(sum)));
             for (int64_t i = 0; i < count; i++)
                 partial[k] += (double)most[i] + sum[i];
@@ -169,11 +143,13 @@ static int TR_K(softmax_cross_entropy_grad)(const tr_call *c, const tr_worker *w
     float scale = *g / (float)rows, of_label[256];
     tr_split(w, rows, 1, &begin, &end);
     for (int64_t first = begin; first < end; first += 256) {
-        int64_t last = at_most(end, first + 256), n = (last - first) * cols;
+        int64_t last = at_most(end, first + 256);
         for (int64_t r = first; r < last; r++)
             of_label[r - first] = label[r] >= 0 && label[r] < cols ? probability[r * cols + label[r]] : 0;
-        for (int64_t i = 0; i < n; i += TR_LANES)
-            store_up_to(out + first * cols, load_of_row(probability + first * cols, i, n, n) * scale, i, n);
+        for (int64_t i = first * cols; i < last * cols; i += TR_LANES) {
+            vec_float v = vec_load_up_to(probability + i, last * cols - i, 0);
+            vec_store_up_to(out + i, v * scale, last * cols - i);
+        }
         for (int64_t r = first; r < last; r++)
             if (label[r] >= 0 && label[r] < cols)
                 out[r * cols + label[r]] = (of_label[r - first] - 1.0f) * scale;

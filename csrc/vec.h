@@ -46,13 +46,6 @@ TR_INLINE void vec_store_double(double *p, vec_double v) { *(vec_double_memory *
 /* x - 0 and not 0 + x, which would turn -0 into 0; the compiler sees a plain broadcast. */
 TR_INLINE vec_float vec_splat(float x) { return x - (vec_float){0}; }
 
-/* The first `count` <= TR_LANES elements; the other lanes hold `padding`. */
-TR_INLINE vec_float vec_load_part(const float *p, int64_t count, float padding) {
-    vec_float v = vec_splat(padding);
-    memcpy(&v, p, (size_t)count * sizeof(float));
-    return v;
-}
-
 /* Mask of the first `count` lanes. */
 TR_INLINE vec_int vec_first(int64_t count) {
     vec_int lane;
@@ -61,16 +54,51 @@ TR_INLINE vec_int vec_first(int64_t count) {
     return lane < (int32_t)count;
 }
 
-TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) {
-    memcpy(p, &v, (size_t)count * sizeof(float));
+/* Parts of vectors: the first `count` <= TR_LANES elements. A masked instruction touches no byte beyond them; the
+ * loop over lanes is for processors without one, and for the address sanitizer, which sees into loops only. */
+#if TR_HAS_X86 && TR_LANES >= 8 && !defined(__SANITIZE_ADDRESS__)
+#define TR_MASKED_ACCESS 1
+#endif
+
+/* The other lanes hold `padding`. */
+TR_INLINE vec_float vec_load_part(const float *p, int64_t count, float padding) {
+#if TR_MASKED_ACCESS && TR_LANES == 16
+    return __builtin_ia32_loadups512_mask(p, vec_splat(padding), (uint16_t)((1u << count) - 1));
+#elif TR_MASKED_ACCESS
+    vec_int mask = vec_first(count);
+    vec_int v = (vec_int)__builtin_ia32_maskloadps256((const vec_float *)p, mask);
+    return (vec_float)(v | ((vec_int)vec_splat(padding) & ~mask));
+#else
+    vec_float v = vec_splat(padding);
+    for (int i = 0; i < TR_LANES; i++)
+        if (i < count)
+            v[i] = p[i];
+    return v;
+#endif
 }
 
-/* The same where `room` >= count elements may be read: no copy if a whole vector may. */
-TR_INLINE vec_float vec_load_first(const float *p, int64_t count, int64_t room, float padding) {
-    if (room < TR_LANES)
-        return vec_load_part(p, count, padding);
-    vec_int mask = vec_first(count);
-    return (vec_float)(((vec_int)vec_load(p) & mask) | ((vec_int)vec_splat(padding) & ~mask));
+TR_INLINE void vec_store_part(float *p, vec_float v, int64_t count) {
+#if TR_MASKED_ACCESS && TR_LANES == 16
+    __builtin_ia32_storeups512_mask(p, v, (uint16_t)((1u << count) - 1));
+#elif TR_MASKED_ACCESS
+    __builtin_ia32_maskstoreps256((vec_float *)p, vec_first(count), v);
+#else
+    for (int i = 0; i < TR_LANES; i++)
+        if (i < count)
+            p[i] = v[i];
+#endif
+}
+
+/* A whole vector where `count` allows it, else a part. */
+TR_INLINE vec_float vec_load_up_to(const float *p, int64_t count, float padding) {
+    return count >= TR_LANES ? vec_load(p) : vec_load_part(p, count, padding);
+}
+
+TR_INLINE void vec_store_up_to(float *p, vec_float v, int64_t count) {
+    if (count >= TR_LANES)
+        vec_store(p, v);
+    else
+        vec_store_part(p, v, count);
 }
 
 /* TR_HALF floats as doubles. Straight from memory it is one instruction, from a register it would be many. */
