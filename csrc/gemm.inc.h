@@ -28,6 +28,12 @@
 #define GEMM_PACK_A_BYTES (1 << 20)
 #define GEMM_PACK_ROWS 64
 
+/* So shallow a product over so wide a matrix does little but store its result: all columns of a few rows before the
+ * next rows, since each row of a panel of columns would be on another page. */
+#define GEMM_SHALLOW_DEPTH 32
+#define GEMM_SHALLOW_COLUMNS 512
+#define GEMM_SHALLOW_ROWS 12
+
 /* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such
  * steps would put all rows of a tile into the same few lines of the cache. */
 #define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
@@ -88,11 +94,12 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         v = next;
     }
 }
-
 /* Rows [row, row_end) and vectors [first, end) of columns, over all of k. */
 static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, float *own) {
     int64_t blocks = d->k > TR_GEMM_DEPTH ? (d->k + TR_GEMM_DEPTH - 1) / TR_GEMM_DEPTH : 1;
-    int64_t parts = d->pack_a ? (row_end - row + GEMM_A_ROWS - 1) / GEMM_A_ROWS : 1;
+    int shallow = d->k <= GEMM_SHALLOW_DEPTH && d->n >= GEMM_SHALLOW_COLUMNS && !d->pack_b;
+    int64_t height = d->pack_a ? GEMM_A_ROWS : shallow ? GEMM_SHALLOW_ROWS : row_end - row;
+    int64_t parts = height < row_end - row ? (row_end - row + height - 1) / height : 1;
     for (int64_t part = 0; part < parts; part++) {
         int64_t top = row + gemm_cut(row_end - row, part, parts);
         int64_t bottom = row + gemm_cut(row_end - row, part + 1, parts);

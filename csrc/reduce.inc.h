@@ -153,6 +153,15 @@ static void sum_of_narrow(float *out, const float *x, int64_t rows, int64_t n, d
     }
 }
 
+/* Rows of one chunk each. */
+static void sum_of_short(float *out, const float *x, int64_t rows, int64_t n, double scale, int accumulate,
+                         const tr_worker *w) {
+    int64_t begin, end;
+    tr_split(w, rows, 16, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        put(out + r, scale * sum_of_row(x + r * n, n), accumulate);
+}
+
 /* out[outer, inner] = scale * sum over n of x[outer, n, inner]. Each of the outer matrices is cut into
  * panels of columns and, if large, into chunks of rows. */
 static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
@@ -163,6 +172,10 @@ static int TR_K(sum)(const tr_call *c, const tr_worker *w) {
     int accumulate = !!(c->flags & TR_ACCUMULATE);
     if (inner == 1 && narrow(outer, n)) {
         sum_of_narrow(out, x, outer, n, c->scalar[0], accumulate, w);
+        return 0;
+    }
+    if (inner == 1 && n <= CHUNK) {
+        sum_of_short(out, x, outer, n, c->scalar[0], accumulate, w);
         return 0;
     }
     double *scratch = w->own, *total = scratch + 5 * PANEL, *partial = w->shared, scale = c->scalar[0];
@@ -298,15 +311,18 @@ TR_INLINE int extreme(const tr_call *c, const tr_worker *w, float least, vec_cho
         extreme_of_narrow(out, x, outer, n, w, f);
         return 0;
     }
+    if (inner == 1) {
+        tr_split(w, outer, 16, &begin, &end);
+        for (int64_t r = begin; r < end; r++)
+            out[r] = extreme_of_row(x + r * n, n, least, f);
+        return 0;
+    }
     int64_t panels = panels_of(inner);
     tr_split(w, outer * panels, 1, &begin, &end);
     for (int64_t task = begin; task < end; task++) {
         int64_t o = task / panels, column = task % panels * PANEL;
-        if (inner == 1)
-            out[o] = extreme_of_row(x + o * n, n, least, f);
-        else
-            extreme_of_columns(out + o * inner + column, w->own, x + o * n * inner + column, n, inner,
-                               panel_width(task % panels, inner), f);
+        extreme_of_columns(out + o * inner + column, w->own, x + o * n * inner + column, n, inner,
+                           panel_width(task % panels, inner), f);
     }
     return 0;
 }
