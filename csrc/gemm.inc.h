@@ -18,6 +18,7 @@
  * vectors or more. An out narrower than one vector is left to the next narrower instruction set (the
  * narrowest of x86 has no fused multiply-add and rounds each product), and by the narrowest to a padded
  * copy. */
+#include "ahead.h"
 #include "gemm_tile.inc.h"
 
 #define GEMM_TRANSPOSE_A 1
@@ -34,6 +35,12 @@
 #define GEMM_SHALLOW_COLUMNS 512
 #define GEMM_SHALLOW_ROWS 12
 
+/* Bytes to fetch ahead per step of k and tile: the fewer rows, the less time there is per byte of weights. More
+ * than that gets in the way of the product's own operands. */
+#define GEMM_AHEAD_MOST 32
+#define GEMM_AHEAD_LEAST 16
+#define GEMM_AHEAD_ROWS 64
+
 /* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such
  * steps would put all rows of a tile into the same few lines of the cache. */
 #define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
@@ -45,6 +52,7 @@ typedef struct gemm_product {
     const float *a, *b, *bias; /* stored [m, k] or, turned, [k, m]; [k, n] or, turned, [n, k]; [n] or NULL */
     int64_t m, n, k, out_step;
     int turned_a, turned_b, pack_a, pack_b, add, relu;
+    tr_ahead *ahead;
 } gemm_product;
 
 /* Where part i of `total` begins when it is cut into equal parts. A division costs as much as a small
@@ -65,6 +73,8 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         .depth = depth,
         .add = d->add || step > 0,
         .relu = d->relu && ends,
+        .ahead = d->ahead,
+        .ahead_step = d->m <= GEMM_AHEAD_ROWS ? GEMM_AHEAD_MOST : GEMM_AHEAD_LEAST,
     };
     if (d->pack_a) {
         float *packed = own + GEMM_PANEL_FLOATS;
@@ -226,7 +236,10 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         .pack_b = turned_b || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
         .add = (c->flags & TR_ACCUMULATE) != 0,
         .relu = (c->flags & TR_RELU) != 0,
+        .ahead = c->share & TR_AHEAD ? w->ahead : 0,
     };
+    if (d.ahead)
+        tr_ahead_begin(d.ahead, c);
     if (m == 0 || n == 0)
         return 0;
     if (dots_a)

@@ -27,7 +27,22 @@ typedef struct gemm_panel {
     int64_t depth;     /* of the block */
     int64_t last;      /* column of the last vector; the others stand one after the other */
     int add, relu;     /* out += instead of out =; max(., 0) at the end */
+    tr_ahead *ahead;   /* what is fetched meanwhile, or NULL: nothing */
+    int64_t ahead_step; /* bytes of it per step of k */
 } gemm_panel;
+
+/* One step of k: a row of b times an element of each row of a. */
+#define GEMM_STEP                                                             \
+    TR_UNROLL for (int j = 0; j < vectors; j++)                               \
+        column[j] = vec_load(b + (j + 1 < vectors ? j * TR_LANES : last));    \
+    TR_UNROLL for (int i = 0; i < rows; i++) {                                \
+        float x = a[i / 3][i % 3 * g->a_row];                                 \
+        TR_UNROLL for (int j = 0; j < vectors; j++)                           \
+            sum[i][j] += x * column[j];                                       \
+    }                                                                         \
+    TR_UNROLL for (int i = 0; i < rows; i += 3)                               \
+        a[i / 3] += g->a_step;                                                \
+    b += g->b_step;
 
 /* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops
  * over them unroll and the accumulators are registers. */
@@ -46,17 +61,17 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
         TR_UNROLL for (int j = 0; j < vectors; j++)
             sum[i][j] = vec_splat(0.0f);
 
-    for (int64_t p = g->depth; p > 0; p--) {
-        TR_UNROLL for (int j = 0; j < vectors; j++)
-            column[j] = vec_load(b + (j + 1 < vectors ? j * TR_LANES : last));
-        TR_UNROLL for (int i = 0; i < rows; i++) {
-            float x = a[i / 3][i % 3 * g->a_row];
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] += x * column[j];
+    const char *ahead = g->ahead ? tr_fetch_ahead(g->ahead, g->depth * g->ahead_step) : 0;
+    if (ahead) {
+        for (int64_t p = g->depth; p > 0; p--) {
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += g->ahead_step;
+            GEMM_STEP
         }
-        TR_UNROLL for (int i = 0; i < rows; i += 3)
-            a[i / 3] += g->a_step;
-        b += g->b_step;
+    } else {
+        for (int64_t p = g->depth; p > 0; p--) {
+            GEMM_STEP
+        }
     }
 
     float *out = g->out + row * g->out_step;

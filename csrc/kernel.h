@@ -38,6 +38,7 @@
 #define TR_SHARED_BYTES (4 << 20)
 
 typedef struct tr_gate tr_gate; /* a barrier; pool.c */
+typedef struct tr_ahead tr_ahead; /* ahead.h */
 
 /* How a kernel divides its work. Either nth workers enter it and each takes its part by ith; or, in a planned
  * list, each worker is alone in it (nth is 1) and does the columns [column, column_end) of what it works on.
@@ -48,6 +49,7 @@ typedef struct tr_worker {
     void *own;     /* private workspace of this worker: TR_OWN_BYTES, 64-aligned, contents undefined */
     void *shared;  /* workspace of the call, the same for all its workers: TR_SHARED_BYTES, 64-aligned */
     tr_gate *gate; /* for tr_barrier only */
+    tr_ahead *ahead; /* NULL: nothing is to be fetched ahead */
     int64_t column, column_end; /* multiples of TR_COLUMN_UNIT; 0 and TR_ALL_COLUMNS: the whole call */
 } tr_worker;
 

@@ -139,7 +139,7 @@ static void *live(void *self) {
     store(&t->state, SPINNING);
     for (;;) {
         wait_for_call(t);
-        tr_worker w = {t->ith, pool.nth, own, pool.shared, pool.gates, 0, TR_ALL_COLUMNS};
+        tr_worker w = {t->ith, pool.nth, own, pool.shared, pool.gates, 0, 0, TR_ALL_COLUMNS};
         pool.walk(pool.list, &w);
         store(&t->state, SPINNING);
     }
@@ -205,7 +205,7 @@ int tr_pool_run(void (*walk)(void *list, const tr_worker *w), void *list, int mo
         if (claim(&pool.threads[i], wake))
             team[nth++] = &pool.threads[i];
     if (nth > 1) {
-        tr_worker self = {0, nth, space, space + TR_OWN_BYTES, pool.gates, 0, TR_ALL_COLUMNS};
+        tr_worker self = {0, nth, space, space + TR_OWN_BYTES, pool.gates, 0, 0, TR_ALL_COLUMNS};
         pool.walk = walk;
         pool.list = list;
         pool.shared = self.shared;

@@ -4,6 +4,7 @@
  * shared and where all must wait. Else a call is split over as many workers as its estimated cost is worth;
  * those beyond its width skip it, and between two calls there is a barrier unless both ran on worker 0 alone,
  * so a chain of small calls costs nothing. How a list is spread never changes its results. */
+#include "ahead.h"
 #include "dispatch.h"
 #include "flush.h"
 #include "pool.h"
@@ -142,7 +143,8 @@ static void walk(void *argument, const tr_worker *team) {
 
 static int64_t walk_alone(const tr_call *calls, int64_t count, const tr_kernel_fn *table) {
     char *space = tr_workspace();
-    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0, 0, TR_ALL_COLUMNS};
+    tr_ahead ahead = {.call = calls, .end = calls + count};
+    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0, count > 1 ? &ahead : 0, 0, TR_ALL_COLUMNS};
     modes m = enter();
     int64_t i = 0;
     while (i < count && space && known(&calls[i]) && !run_call(table, &calls[i], &w, &m))

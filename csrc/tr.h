@@ -29,7 +29,8 @@
 #define TR_ALONE 2      /* worker 0 does it */
 #define TR_TOGETHER 3   /* all workers, as the kernel itself divides it; they wait before and behind it */
 #define TR_WAIT 4
-#define TR_COLUMNS_SHIFT 3
+#define TR_AHEAD 8 /* the list outgrows the second level cache: matmuls fetch what the next calls read */
+#define TR_COLUMNS_SHIFT 4
 #define TR_COLUMN_UNIT 16 /* columns go to workers in units of a cache line, whole vectors everywhere */
 
 typedef struct tr_call {

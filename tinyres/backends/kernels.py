@@ -40,7 +40,8 @@ RELU = 1 << 17  # matmul, add, batchnorm, batchnorm_inference: max(., 0) on the 
 # How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.
 BY_COLUMNS, ALONE, TOGETHER = 1, 2, 3
 WAIT = 4
-COLUMNS_SHIFT = 3
+AHEAD = 8
+COLUMNS_SHIFT = 4
 COLUMN_UNIT = 16
 
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do

@@ -11,13 +11,16 @@ import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
-from tinyres.backends.kernels import ALONE
+from tinyres.backends.kernels import AHEAD, ALONE
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
 from tinyres.launch import launch, run_reference, runs_native
 
 _BYTE = np.dtype("uint8")
+
+# A step that touches more memory than this finds little of it in the second level cache when it comes round again.
+_CACHED_BYTES = 1 << 20
 
 # Kernels that may write over an input of the output's size: each element depends on its own inputs only.
 ELEMENTWISE = frozenset(
@@ -77,6 +80,9 @@ class Executable:
         outs = [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.outs]
         return outs, [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.ins]
 
+    def _touched_bytes(self) -> int:
+        return self.arena_bytes + sum(slot.nbytes for slot in self.program.slots if slot.buffer is not None)
+
     def _segmented(self) -> list[Segment]:
         segments: list[Segment] = []
         first = 0
@@ -92,12 +98,13 @@ class Executable:
     def _runner(self, calls: Sequence[Call]) -> Callable[[int], int]:
         """A runner of the calls as C structs: for one worker, and for several where a plan for them may be worth it."""
         operands = [self.operands(call) for call in calls]
-        packed = [_pack(call, outs, ins, 0) for call, (outs, ins) in zip(calls, operands)]
+        ahead = AHEAD if self._touched_bytes() > _CACHED_BYTES else 0
+        packed = [_pack(call, outs, ins, ahead) for call, (outs, ins) in zip(calls, operands)]
         placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, packed)]
         planned = plan_workers(placed)
         if not worth_sharing(planned):
             return functools.partial(native.run, b"".join(packed))
-        alone = [_pack(p.call, p.outs, p.ins, Share(ALONE).bits) for p in placed]
+        alone = [_pack(p.call, p.outs, p.ins, Share(ALONE).bits | ahead) for p in placed]
         shared = [_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned]
         return FasterOf(b"".join(alone), b"".join(shared)).run
 
