@@ -29,6 +29,10 @@
 #define GEMM_PACK_A_BYTES (1 << 20)
 #define GEMM_PACK_ROWS 64
 
+/* A packed panel of more steps than that has two vectors, so that it is still in the first level cache when it is
+ * used. */
+#define GEMM_LONG 128
+
 /* So shallow a product over so wide a matrix does little but store its result: all columns of a few rows before the
  * next rows, since each row of a panel of columns would be on another page. */
 #define GEMM_SHALLOW_DEPTH 32
@@ -86,7 +90,7 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         g.a_row = GEMM_A_STEP;
         g.a_step = 1;
     }
-    int64_t panels = (end - first + GEMM_VECTORS - 1) / GEMM_VECTORS;
+    int64_t most = d->pack_b && depth > GEMM_LONG ? 2 : GEMM_VECTORS, panels = (end - first + most - 1) / most;
     for (int64_t panel = 0, v = first; panel < panels; panel++) {
         int64_t next = first + gemm_cut(end - first, panel + 1, panels), column = v * TR_LANES;
         int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;

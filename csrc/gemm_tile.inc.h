@@ -157,9 +157,8 @@ static void gemm_pack(float *to, int64_t to_step, const float *from, int64_t fro
 }
 
 /* Transposing: to[p, j] = from[j, p] for GEMM_TURN columns j and four steps p. Each 128-bit part of a vector
- * loads four steps of one column; a 4 x 4 transpose inside the parts does the rest. Parts are joined two at a
- * time, since wider joins cost more shuffles than they save. */
-#define GEMM_TURN (TR_LANES < 8 ? TR_LANES : 8)
+ * loads four steps of one column; a 4 x 4 transpose inside the parts does the rest. */
+#define GEMM_TURN TR_LANES
 
 typedef TR_VECTOR(float, 16) gemm_part;
 typedef TR_MEMORY(float, 16, 4) gemm_part_memory;
@@ -173,32 +172,39 @@ typedef TR_MEMORY(float, GEMM_TURN * 4, 4) gemm_turn_memory;
 #define GEMM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (gemm_turn_index){__VA_ARGS__})
 #endif
 
-/* Column 0 and, in the upper part, column 4. */
+/* Column 0 and, in the parts above, columns 4, 8, ... */
 TR_INLINE gemm_turn gemm_load_parts(const float *from, int64_t from_step) {
-    gemm_part low = *(const gemm_part_memory *)from;
-#if TR_LANES < 8
-    (void)from_step;
-    return low;
+    gemm_turn parts;
+#if TR_HAS_X86 && TR_LANES == 16 && !defined(__clang__)
+    parts = __builtin_ia32_ps512_ps(*(const gemm_part_memory *)from);
+    parts = __builtin_ia32_insertf32x4_mask(parts, *(const gemm_part_memory *)(from + 4 * from_step), 1, parts, -1);
+    parts = __builtin_ia32_insertf32x4_mask(parts, *(const gemm_part_memory *)(from + 8 * from_step), 2, parts, -1);
+    parts = __builtin_ia32_insertf32x4_mask(parts, *(const gemm_part_memory *)(from + 12 * from_step), 3, parts, -1);
+#elif TR_HAS_X86 && TR_LANES == 8 && !defined(__clang__)
+    parts = __builtin_ia32_ps256_ps(*(const gemm_part_memory *)from);
+    parts = __builtin_ia32_vinsertf128_ps256(parts, *(const gemm_part_memory *)(from + 4 * from_step), 1);
 #else
-    gemm_part high = *(const gemm_part_memory *)(from + 4 * from_step);
-#ifdef __clang__
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
-#else
-    return __builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(low), high, 1);
+    for (int i = 0; i < GEMM_TURN; i++) /* compilers see the loads of whole parts */
+        parts[i] = from[i / 4 * 4 * from_step + i % 4];
 #endif
-#endif
+    return parts;
 }
 
-#if TR_LANES < 8
+#if TR_LANES == 4
 #define GEMM_ZIP_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 4, 1, 5)
 #define GEMM_ZIP_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 6, 3, 7)
 #define GEMM_PAIR_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 1, 4, 5)
 #define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 6, 7)
-#else
+#elif TR_LANES == 8
 #define GEMM_ZIP_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
 #define GEMM_ZIP_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
 #define GEMM_PAIR_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
 #define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#else
+#define GEMM_ZIP_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define GEMM_ZIP_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define GEMM_PAIR_LOW(a, b) GEMM_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
 #endif
 
 TR_INLINE void gemm_transpose(float *to, int64_t to_step, const float *from, int64_t from_step) {
