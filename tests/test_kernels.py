@@ -179,6 +179,30 @@ def test_a_value_does_not_depend_on_its_position(name: str, isa: str) -> None:
         assert result is not None and len(set(result.view(np.uint32).tolist())) == 1, f"{name}({value!r})"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("isa", ISAS)
+def test_subnormals_count_as_zero_where_kernels_multiply_and_add(isa: str, threads: int) -> None:
+    native.select_isa(isa)
+    native.set_threads(threads)
+    n = 128
+    tiny, one, zero = (np.full(n * n, value, np.float32) for value in (1e-39, 1.0, 0.0))
+    hyper = np.array([1.0, 0.9, 0.999, 1e-8, 0.0, 1.0, 1.0, np.inf])
+
+    def outputs(kernel: str, outs: list[Array], ins: list[Array | None], args: tuple[int, ...]) -> list[Array | None]:
+        return run_native(Case(kernel, outs, ins, args), repeat=3)[0]
+
+    for b in (tiny, one):
+        (product,) = outputs("matmul", [one], [tiny, b, None], (n, n, n))
+        assert product is not None and (product == 0).all()
+    weights, momenta = outputs("sgd", [one, tiny], [zero, hyper], (n * n,))
+    assert weights is not None and (weights == 1).all()
+    assert momenta is not None and (momenta == 0).all()
+    for name in ("relu", "abs", "exp"):  # one function of each element: every number is kept
+        (kept,) = outputs(name, [zero], [tiny if name != "exp" else tiny - 90], (n * n,))
+        assert kept is not None and (kept > 0).all() and (kept < np.finfo(np.float32).tiny).all()
+    assert (tiny * one > 0).all()  # Python's own arithmetic is as it was
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_failed_check_stops_the_list(isa: str) -> None:
     native.select_isa(isa)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_models import residual_block
 
 import tinyres as tr
 from tinyres.model import Model
@@ -11,17 +12,6 @@ torch = pytest.importorskip("torch")
 
 BATCH, UNITS, CLASSES, STEPS = 24, 16, 5, 5
 MOMENTUM, EPSILON, RATE = 0.99, 1e-3, 0.1
-
-
-def residual_block(x, units):
-    shortcut = x
-    x = layers.Dense(units, activation="relu")(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Dense(units)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Add()([x, shortcut])
-    x = layers.Activation("relu")(x)
-    return x
 
 
 def tinyres_net(dtype):

@@ -6,20 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import residual_block
 
 import tinyres as tr
 from tinyres import layers
-
-
-def residual_block(x, units):
-    shortcut = x
-    x = layers.Dense(units, activation="relu")(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Dense(units)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Add()([x, shortcut])
-    x = layers.Activation("relu")(x)
-    return x
 
 
 def build() -> tr.Model:

@@ -175,7 +175,11 @@ def test_the_numbers_of_both_sides_agree() -> None:
         lib.TR_TOGETHER,
         lib.TR_WAIT,
     )
-    assert (kernels.COLUMNS_SHIFT, COLUMN_UNIT) == (lib.TR_COLUMNS_SHIFT, lib.TR_COLUMN_UNIT)
+    assert (kernels.AHEAD, kernels.COLUMNS_SHIFT, COLUMN_UNIT) == (
+        lib.TR_AHEAD,
+        lib.TR_COLUMNS_SHIFT,
+        lib.TR_COLUMN_UNIT,
+    )
 
 
 # Captured steps.

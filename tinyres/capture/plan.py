@@ -96,15 +96,34 @@ class Executable:
         return runs_native(call.kernel, *self.operands(call))
 
     def _runner(self, calls: Sequence[Call]) -> Callable[[int], int]:
-        """A runner of the calls as C structs: for one worker, and for several where a plan for them may be worth it."""
-        operands = [self.operands(call) for call in calls]
         ahead = AHEAD if self._touched_bytes() > _CACHED_BYTES else 0
-        packed = [_pack(call, outs, ins, ahead) for call, (outs, ins) in zip(calls, operands)]
-        placed = [PlacedCall(call, outs, ins, native.cost(c)) for call, (outs, ins), c in zip(calls, operands, packed)]
+        return _NativeCalls([(call, *self.operands(call)) for call in calls], ahead).run
+
+
+class _NativeCalls:
+    """Calls as C structs: for one worker, and, from the first run with several on, for those. share: bits for all."""
+
+    def __init__(self, calls: Sequence[tuple[Call, Sequence[Buffer], Sequence[Buffer]]], share: int) -> None:
+        self._calls = calls
+        self._share = share
+        self._packed = [_pack(*call, share) for call in calls]
+        self._list = b"".join(self._packed)
+        self._run_shared: Callable[[int], int] | None = None
+
+    def run(self, count: int) -> int:
+        """`native.run` of `count` calls: -1, or the index of the call whose value check failed."""
+        if native.threads() == 1:
+            return native.run(self._list, count)
+        if self._run_shared is None:
+            self._run_shared = self._planned()
+        return self._run_shared(count)
+
+    def _planned(self) -> Callable[[int], int]:
+        placed = [PlacedCall(*call, native.cost(packed)) for call, packed in zip(self._calls, self._packed)]
         planned = plan_workers(placed)
         if not worth_sharing(planned):
-            return functools.partial(native.run, b"".join(packed))
-        alone = [_pack(p.call, p.outs, p.ins, Share(ALONE).bits | ahead) for p in placed]
+            return functools.partial(native.run, self._list)
+        alone = [_pack(*call, Share(ALONE).bits | self._share) for call in self._calls]
         shared = [_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned]
         return FasterOf(b"".join(alone), b"".join(shared)).run
 

@@ -62,6 +62,7 @@ class CapturedStep:
         self.check = check
         self.programs: dict[Hashable, Replay] = {}
         self._last: Replay | None = None
+        self._last_key: Hashable = None
         self._lock = threading.Lock()
 
     @property
@@ -77,13 +78,14 @@ class CapturedStep:
         if door.recorder is not None:
             door.recorder.refuse("capture", "another step cannot be called")
         leaves, tree = flatten((args, kwargs))
-        key = (backend(), state.grad_enabled, tree, *[_signature(leaf) for leaf in leaves])
+        key = backend(), state.grad_enabled, tree
         with self._lock:
-            replay = self.programs.get(key)
-            if replay is None:
-                replay = self.programs[key] = Replay(self, leaves, tree)
-            self._last = replay
-            return replay(leaves)
+            if self._last is None or key != self._last_key:  # else there is nothing to hash
+                replay = self.programs.get(key)
+                if replay is None:
+                    replay = self.programs[key] = Replay(self, leaves, tree)
+                self._last, self._last_key = replay, key
+            return self._last(leaves)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -156,12 +158,6 @@ class Replay:
             self._tree, [leaf if isinstance(leaf, Tensor) else _as_tensor(leaf) for leaf in leaves]
         )
         return self._fn(*args, **kwargs)
-
-
-def _signature(leaf: Any) -> Hashable:
-    if isinstance(leaf, Tensor):
-        return leaf.shape, leaf.dtype.char, leaf.requires_grad
-    return leaf.shape, leaf.dtype.char
 
 
 def _placeholder(leaf: Any) -> Tensor:

@@ -1,4 +1,7 @@
-"""Nested arguments and results: which leaves are data, and everything else as a hashable shape of the nest."""
+"""Nested arguments and results: which leaves are data, and everything else as a hashable shape of the nest.
+
+A leaf's own part of the shape is (shape, type code, whether it wants a gradient: None for an array).
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,12 @@ def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
 
 
 def _key(tree: Any, leaves: list[Any]) -> Any:
-    if isinstance(tree, (Tensor, np.ndarray)):
+    if isinstance(tree, np.ndarray):
         leaves.append(tree)
-        return "leaf"
+        return tree.shape, tree.dtype.char, None
+    if isinstance(tree, Tensor):
+        leaves.append(tree)
+        return tree.shape, tree.dtype.char, tree.requires_grad
     if isinstance(tree, (tuple, list)):
         before = len(leaves)
         items = tuple([_key(item, leaves) for item in tree])
@@ -49,9 +55,9 @@ def _key(tree: Any, leaves: list[Any]) -> Any:
 
 
 def _build(key: Any, leaves: Any) -> Any:
-    if key == "leaf":
-        return next(leaves)
     kind = key[0]
+    if isinstance(kind, tuple):
+        return next(leaves)
     if kind == "constant":
         return key[2]
     if kind == "dict":

@@ -102,7 +102,7 @@ class Model(Functional):
         self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
         self._plan, self._runners = None, fitting.Runners()
         if self.built:
-            self._bind()
+            self.plan("compile")
 
     def fit(
         self,
