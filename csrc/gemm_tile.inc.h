@@ -9,14 +9,6 @@
 #define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
 #endif
 
-#ifdef __clang__
-#define TR_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define TR_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-#define TR_NOINLINE static __attribute__((noinline))
-
 /* One block of k of one panel of columns. */
 typedef struct gemm_panel {
     float *out;        /* rows out_step apart */

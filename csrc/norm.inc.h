@@ -1,196 +1,167 @@
 /* Batch normalisation: rows are samples, columns are features, the variance is the biased one.
  *
- * Moments are taken in one pass over chunks of rows: each column is shifted by the mean of its first rows
- * in the chunk, so what is squared is of the size of the deviations. As the shift comes from the data, the
- * error of the variance stays under (rows of a chunk) * 2^-24 of it even if those first rows are outliers.
- * Chunks are combined in double precision (Chan, Golub, LeVeque, 1979). Matrices of more than WIDEST
- * columns are worked WIDEST columns at a time. */
+ * Columns are worked in stripes that fit the registers, from the first row to the last, so that sums stay there and
+ * the second pass over a stripe finds it in the cache. A column has the same result whatever stripe it is in.
+ *
+ * Moments are taken in one pass over chunks of rows: each column is shifted by the mean of its first rows in the
+ * chunk, so what is squared is of the size of the deviations. As the shift comes from the data, the error of the
+ * variance stays under (rows of a chunk) * 2^-24 of it even if those first rows are outliers. Chunks are combined in
+ * double precision (Chan, Golub, LeVeque, 1979). Matrices of more than WIDEST columns are worked WIDEST columns at a
+ * time. */
 
-enum { WIDEST = 1 << 16 };
+#define STRIPE_VECTORS GEMM_VECTORS
+#define STRIPE (STRIPE_VECTORS * TR_LANES)
 
-typedef struct moments {
-    double *mean, *squares; /* per column; squares: sum of squared deviations from the mean */
-} moments;
+enum {
+    WIDEST = 1 << 16,
+    CHUNK_ROWS = 1024, /* so few rows are worked by one worker per column: waiting would cost more than it brings */
+    SHIFT_ROWS = 8,
+};
+
+/* Calls f(vectors, ...), inlined once for each number of vectors that `cols` columns may take. */
+#if STRIPE_VECTORS == 4
+#define STRIPE_CALL(f, cols, ...)                        \
+    switch (parts(cols, TR_LANES)) {                     \
+        case 1: f(1, __VA_ARGS__); break;                \
+        case 2: f(2, __VA_ARGS__); break;                \
+        case 3: f(3, __VA_ARGS__); break;                \
+        case 4: f(4, __VA_ARGS__); break;                \
+    }
+#else
+#define STRIPE_CALL(f, cols, ...)                        \
+    switch (parts(cols, TR_LANES)) {                     \
+        case 1: f(1, __VA_ARGS__); break;                \
+        case 2: f(2, __VA_ARGS__); break;                \
+    }
+#endif
+
+/* Vector v of a row of a stripe; the last one may be a part. */
+TR_INLINE vec_float stripe_load(const float *row, int v, const int vectors, int64_t cols) {
+    const float *p = row + v * TR_LANES;
+    return v + 1 < vectors ? vec_load(p) : vec_load_up_to(p, cols - v * TR_LANES, 0);
+}
+
+TR_INLINE void stripe_store(float *row, vec_float x, int v, const int vectors, int64_t cols) {
+    if (v + 1 < vectors)
+        vec_store(row + v * TR_LANES, x);
+    else
+        vec_store_up_to(row + v * TR_LANES, x, cols - v * TR_LANES);
+}
+
+/* A coefficient per column of a stripe, `absent` where there is none. */
+TR_INLINE vec_float stripe_coefficient(const float *p, float absent, int v, const int vectors, int64_t cols) {
+    return p ? stripe_load(p, v, vectors, cols) : vec_splat(absent);
+}
+
+TR_INLINE void add_widened(double *to, vec_float x) {
+    float lanes[TR_LANES];
+    vec_store(lanes, x);
+    for (int half = 0; half < TR_LANES; half += TR_HALF)
+        vec_store_double(to + half, vec_load_double(to + half) + vec_load_widened(lanes + half));
+}
 
 /* Joins the moments of b, over nb rows, to those of a, over na rows. */
-TR_INLINE void join_moments(double *mean, double *squares, double na, double mean_b, double squares_b,
-                            double nb) {
+TR_INLINE void join_moments(double *mean, double *squares, double na, double mean_b, double squares_b, double nb) {
     double delta = mean_b - *mean;
     *mean += delta * (nb / (na + nb));
     *squares += squares_b + delta * delta * (na * nb / (na + nb));
 }
 
-/* Moments of rows x cols, TR_LANES <= cols < 2 * PANEL; scratch holds 7 * PANEL doubles. */
-static void moments_of_rows(moments out, double *scratch, const float *x, int64_t rows, int64_t stride,
-                            int64_t cols) {
-    double *sums = scratch, *squares = scratch + 2 * PANEL;
-    float *shifts = (float *)(scratch + 4 * PANEL), *sum = shifts + 2 * PANEL, *square = sum + 2 * PANEL;
-    int64_t count = parts(cols, TR_LANES), first = at_most(rows, BLOCK_ROWS);
-    memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    memset(squares, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    memset(sum, 0, (size_t)(count * TR_LANES) * sizeof(float));
-    memset(square, 0, (size_t)(count * TR_LANES) * sizeof(float));
-    for (int64_t s = 0; s < count; s++) {
-        vec_float mean = {0};
-        for (int64_t k = 0; k < first; k++) /* scaled before they are added, which could overflow */
-            mean += vec_load(x + k * stride + slot_column(s, cols)) * (1.0f / (float)first);
-        vec_store(shifts + s * TR_LANES, mean);
-    }
+/* mean[cols], and squares[cols]: sums of squared deviations from it, of a stripe. */
+TR_INLINE void moments_of(const int vectors, double *mean, double *squares, const float *x, int64_t rows,
+                          int64_t stride, int64_t cols) {
+    vec_float shift[STRIPE_VECTORS], sum[STRIPE_VECTORS][2], square[STRIPE_VECTORS][2];
+    double sums[STRIPE] = {0}, squared[STRIPE] = {0};
+    float shifts[STRIPE] = {0};
+    int64_t first = at_most(rows, SHIFT_ROWS);
+    TR_UNROLL for (int v = 0; v < vectors; v++)
+        shift[v] = vec_splat(0);
+    for (int64_t r = 0; r < first; r++) /* scaled before they are added, which could overflow */
+        TR_UNROLL for (int v = 0; v < vectors; v++)
+            shift[v] += stripe_load(x + r * stride, v, vectors, cols) * (1.0f / (float)first);
     for (int64_t r = 0; r < rows;) {
-        int64_t end = at_most(rows, r + FLOAT_ROWS), step;
-        for (; r < end; r += step) {
-            step = r + BLOCK_ROWS <= end ? BLOCK_ROWS : 1;
-            for (int64_t s = 0; s < count; s++) {
-                const float *p = x + r * stride + slot_column(s, cols);
-                vec_float shift = vec_load(shifts + s * TR_LANES), a = vec_load(p) - shift, b = a * a;
-                if (step == BLOCK_ROWS) {
-                    vec_float c = vec_load(p + stride) - shift, d = c * c;
-                    for (int k = 2; k < BLOCK_ROWS; k += 2) {
-                        vec_float e = vec_load(p + k * stride) - shift,
-                                  f = vec_load(p + (k + 1) * stride) - shift;
-                        a += e, c += f;
-                        b += e * e, d += f * f;
-                    }
-                    a += c, b += d;
-                }
-                vec_store(sum + s * TR_LANES, vec_load(sum + s * TR_LANES) + a);
-                vec_store(square + s * TR_LANES, vec_load(square + s * TR_LANES) + b);
+        int64_t end = at_most(rows, r + FLOAT_ROWS);
+        TR_UNROLL for (int v = 0; v < vectors; v++)
+            sum[v][0] = sum[v][1] = square[v][0] = square[v][1] = vec_splat(0);
+        for (; r + 2 <= end; r += 2)
+            TR_UNROLL for (int v = 0; v < vectors; v++) {
+                const float *row = x + r * stride;
+                vec_float a = stripe_load(row, v, vectors, cols) - shift[v];
+                vec_float b = stripe_load(row + stride, v, vectors, cols) - shift[v];
+                sum[v][0] += a, sum[v][1] += b;
+                square[v][0] += a * a, square[v][1] += b * b;
             }
+        if (r < end) {
+            TR_UNROLL for (int v = 0; v < vectors; v++) {
+                vec_float a = stripe_load(x + r * stride, v, vectors, cols) - shift[v];
+                sum[v][0] += a;
+                square[v][0] += a * a;
+            }
+            r++;
         }
-        flush(sums, sum, count * TR_LANES);
-        flush(squares, square, count * TR_LANES);
-    }
-    for (int64_t s = 0; s < count; s++)
-        for (int64_t i = s * TR_LANES, j = slot_column(s, cols); i < (s + 1) * TR_LANES; i++, j++) {
-            double offset = sums[i] / (double)rows, square = squares[i] - sums[i] * offset;
-            out.mean[j] = shifts[i] + offset;
-            out.squares[j] = square < 0 ? 0 : square; /* rounding; NaN stays */
+        TR_UNROLL for (int v = 0; v < vectors; v++) {
+            add_widened(sums + v * TR_LANES, sum[v][0] + sum[v][1]);
+            add_widened(squared + v * TR_LANES, square[v][0] + square[v][1]);
         }
-}
-
-/* The same for any cols < 2 * PANEL; rows narrower than a vector are laid side by side. */
-static void moments_of(moments out, double *scratch, const float *x, int64_t rows, int64_t stride,
-                       int64_t cols) {
-    int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
-    moments columns = {scratch + 7 * PANEL, scratch + 8 * PANEL};
-    if (width >= TR_LANES && abreast == 1) {
-        moments_of_rows(out, scratch, x, rows, stride, cols);
-        return;
     }
-    if (width >= TR_LANES)
-        moments_of_rows(columns, scratch, x, wide, stride * abreast, width);
-    else
-        wide = 0, abreast = 0;
+    TR_UNROLL for (int v = 0; v < vectors; v++)
+        vec_store(shifts + v * TR_LANES, shift[v]);
     for (int64_t j = 0; j < cols; j++) {
-        double n = 0;
-        out.mean[j] = out.squares[j] = 0;
-        for (int64_t k = 0; k < abreast; k++, n += (double)wide)
-            join_moments(out.mean + j, out.squares + j, n, columns.mean[k * cols + j],
-                         columns.squares[k * cols + j], (double)wide);
-        for (int64_t r = wide * abreast; r < rows; r++, n++)
-            join_moments(out.mean + j, out.squares + j, n, x[r * stride + j], 0, 1);
+        double offset = sums[j] / (double)rows, deviation = squared[j] - sums[j] * offset;
+        mean[j] = shifts[j] + offset;
+        squares[j] = deviation < 0 ? 0 : deviation; /* rounding; NaN stays */
     }
 }
 
-/* y = (x - center) * scale + offset for a panel of columns: three vectors in the private workspace. */
-typedef struct affine {
-    float *center, *scale, *offset;
-} affine;
-
-/* Writes `cols` values behind themselves until they stand there `times` times. */
-TR_INLINE void repeat(float *x, int64_t cols, int64_t times) {
-    for (int64_t k = 1; k < times; k++)
-        memcpy(x + k * cols, x, (size_t)cols * sizeof(float));
-}
-
-/* rest is what the float mean lacks to the true one, NULL: nothing. gamma and beta may be NULL. */
-static affine affine_of(float *scratch, const float *mean, const float *rest, const float *var,
-                        const float *gamma, const float *beta, int64_t cols, int64_t abreast,
-                        double epsilon) {
-    affine f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL};
-    size_t bytes = (size_t)cols * sizeof(float);
-    memcpy(f.center, mean, bytes);
-    for (int64_t j = 0; j < cols; j++)
-        f.scale[j] = (float)(1 / sqrt(var[j] + epsilon));
-    for (int64_t j = 0; gamma && j < cols; j++)
-        f.scale[j] *= gamma[j];
-    memset(f.offset, 0, bytes);
-    if (beta)
-        memcpy(f.offset, beta, bytes);
-    for (int64_t j = 0; rest && j < cols; j++)
-        f.offset[j] -= rest[j] * f.scale[j];
-    repeat(f.center, cols, abreast);
-    repeat(f.scale, cols, abreast);
-    repeat(f.offset, cols, abreast);
-    return f;
-}
-
-TR_INLINE vec_float affine_at(vec_float x, vec_float center, vec_float scale, vec_float offset, int relu) {
-    vec_float y = (x - center) * scale + offset;
-    return relu ? vec_greater(vec_splat(0), y) : y;
-}
-
-/* One row, or a rest of rows laid side by side: y may be x. */
-static void normalise_row(float *y, const float *x, int64_t n, affine f, int relu) {
-    for (int64_t i = 0; i < n; i += TR_LANES) {
-        vec_float v = vec_load_up_to(x + i, n - i, 0);
-        v = affine_at(v, vec_load(f.center + i), vec_load(f.scale + i), vec_load(f.offset + i), relu);
-        vec_store_up_to(y + i, v, n - i);
+/* The float moments of columns, and what the float mean lacks to the true one. */
+static void round_moments(float *mean, float *rest, float *var, const double *means, const double *squares,
+                          int64_t rows, int64_t cols) {
+    double inverse = 1 / (double)rows;
+    for (int64_t j = 0; j < cols; j++) {
+        mean[j] = (float)means[j];
+        rest[j] = (float)(means[j] - mean[j]);
+        var[j] = (float)(squares[j] * inverse);
     }
 }
 
-/* Four rows share one load of the coefficients. The last vector overlaps the one before, so y must not be
- * x. */
-TR_INLINE int64_t normalise_fours(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols,
-                                  affine f, int relu) {
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-        for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
-            int64_t j = slot_column(s, cols);
-            vec_float center = vec_load(f.center + j), scale = vec_load(f.scale + j),
-                      offset = vec_load(f.offset + j);
-            for (int64_t k = r * stride + j; k < (r + 4) * stride; k += stride)
-                vec_store(y + k, affine_at(vec_load(x + k), center, scale, offset, relu));
+TR_INLINE vec_float inverse_deviation(vec_float var, double epsilon) {
+    return 1.0f / vec_sqrt(var + (float)epsilon);
+}
+
+/* What normalising takes, per column. rest, gamma and beta may be NULL: 0, 1 and 0. */
+typedef struct norm_columns {
+    const float *mean, *rest, *var, *gamma, *beta;
+} norm_columns;
+
+TR_INLINE norm_columns norm_columns_at(norm_columns n, int64_t j) {
+    return (norm_columns){n.mean + j, n.rest ? n.rest + j : 0, n.var + j, n.gamma ? n.gamma + j : 0,
+                          n.beta ? n.beta + j : 0};
+}
+
+/* y = (x - mean) * scale + offset of a stripe; y may be x. */
+TR_INLINE void normalise(const int vectors, float *y, const float *x, norm_columns n, int64_t rows, int64_t stride,
+                         int64_t cols, double epsilon, int relu) {
+    vec_float center[STRIPE_VECTORS], scale[STRIPE_VECTORS], offset[STRIPE_VECTORS];
+    const float least = relu ? 0 : -INFINITY;
+    TR_UNROLL for (int v = 0; v < vectors; v++) {
+        center[v] = stripe_load(n.mean, v, vectors, cols);
+        scale[v] = inverse_deviation(stripe_load(n.var, v, vectors, cols), epsilon) *
+                   stripe_coefficient(n.gamma, 1, v, vectors, cols);
+        offset[v] = stripe_coefficient(n.beta, 0, v, vectors, cols) -
+                    stripe_coefficient(n.rest, 0, v, vectors, cols) * scale[v];
+    }
+    for (int64_t r = 0; r < rows; r++, x += stride, y += stride)
+        TR_UNROLL for (int v = 0; v < vectors; v++) {
+            vec_float value = (stripe_load(x, v, vectors, cols) - center[v]) * scale[v] + offset[v];
+            stripe_store(y, vec_greater(vec_splat(least), value), v, vectors, cols); /* NaN stays */
         }
-    return r;
 }
 
-static void normalise(float *y, const float *x, int64_t rows, int64_t stride, int64_t cols, affine f,
-                      int relu) {
-    int64_t r = 0;
-    if (cols >= TR_LANES && (y != x || cols % TR_LANES == 0))
-        r = relu ? normalise_fours(y, x, rows, stride, cols, f, 1)
-                 : normalise_fours(y, x, rows, stride, cols, f, 0);
-    for (; r < rows; r++)
-        normalise_row(y + r * stride, x + r * stride, cols, f, relu);
-}
-
-/* This worker's rows of the columns [column, column + cols) of a rows x stride matrix. */
-static void normalise_columns(const tr_worker *w, float *y, const float *x, const float *mean,
-                              const float *rest, const float *var, const float *gamma, const float *beta,
-                              int64_t rows, int64_t stride, int64_t column, int64_t cols, double epsilon,
-                              int relu) {
-    int64_t begin, end, abreast = rows_abreast(cols);
-    tr_split(w, rows, 1, &begin, &end);
-    for (int64_t panel = 0; panel < panels_of(cols); panel++) {
-        int64_t j = column + panel * PANEL, width = panel_width(panel, cols), at = begin * stride + j;
-        affine f = affine_of(w->own, mean + j, rest ? rest + panel * PANEL : 0, var + j,
-                             gamma ? gamma + j : 0, beta ? beta + j : 0, width, abreast, epsilon);
-        int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast;
-        normalise(y + at, x + at, wide, stride * abreast, width * abreast, f, relu);
-        if (left) {
-            at += wide * abreast * stride;
-            normalise_row(y + at, x + at, left * width, f, relu);
-        }
-    }
-}
-
-/* Rows of a chunk for `cols` columns, and how many chunks: by the sizes only. */
+/* Rows of a chunk for `cols` columns: by the sizes only. */
 TR_INLINE int64_t chunk_rows(int64_t rows, int64_t cols) {
-    /* half of the workspace for two doubles per column */
+    /* half of the workspace for two doubles per column and chunk */
     int64_t most = at_most(64, SHARED_DOUBLES / 2 / (2 * cols));
-    int64_t size = at_least(at_least(CHUNK / at_most(cols, PANEL), FLOAT_ROWS), parts(rows, most));
-    return parts(size, BLOCK_ROWS) * BLOCK_ROWS;
+    return at_least(CHUNK_ROWS, parts(rows, most));
 }
 
 /* The columns that are worked together with `column`, whoever works them: chunks must not depend on a
@@ -199,221 +170,235 @@ TR_INLINE int64_t block_columns(int64_t column, int64_t stride) {
     return at_most(WIDEST, stride - column / WIDEST * WIDEST);
 }
 
+/* A normalisation forward of the columns [column, column + cols), by all workers of w. */
+typedef struct norm_forward {
+    float *y, *mean, *var;
+    const float *x, *gamma, *beta;
+    int64_t rows, stride, column, cols;
+    double epsilon;
+    int relu;
+} norm_forward;
+
+/* One chunk: a worker does its stripes to the end, and waits for nobody. */
+static void norm_by_stripes(const norm_forward *f, const tr_worker *w) {
+    double means[STRIPE], squares[STRIPE];
+    float rest[STRIPE];
+    int64_t begin, end;
+    tr_split(w, f->cols, STRIPE, &begin, &end);
+    for (int64_t j = f->column + begin; j < f->column + end; j += STRIPE) {
+        int64_t cols = at_most(STRIPE, f->column + end - j);
+        norm_columns n = {f->mean + j, rest, f->var + j, f->gamma ? f->gamma + j : 0, f->beta ? f->beta + j : 0};
+        STRIPE_CALL(moments_of, cols, means, squares, f->x + j, f->rows, f->stride, cols)
+        round_moments(f->mean + j, rest, f->var + j, means, squares, f->rows, cols);
+        STRIPE_CALL(normalise, cols, f->y + j, f->x + j, n, f->rows, f->stride, cols, f->epsilon, f->relu)
+    }
+}
+
+/* The rows [begin, end), a chunk at a time, the last chunk first: it is what the caches still hold. */
+static void normalise_rows(float *y, const float *x, norm_columns n, int64_t begin, int64_t end, int64_t stride,
+                           int64_t cols, double epsilon, int relu) {
+    while (end > begin) {
+        int64_t top = at_least(begin, end - CHUNK_ROWS);
+        for (int64_t j = 0; j < cols; j += STRIPE) {
+            int64_t at = top * stride + j, width = at_most(STRIPE, cols - j);
+            STRIPE_CALL(normalise, width, y + at, x + at, norm_columns_at(n, j), end - top, stride, width, epsilon,
+                        relu)
+        }
+        end = top;
+    }
+}
+
+/* Many chunks: workers share chunks, then columns, then rows. */
+static void norm_by_chunks(const norm_forward *f, int64_t size, const tr_worker *w) {
+    int64_t chunks = parts(f->rows, size), cols = f->cols, begin, end;
+    double *means = w->shared, *squares = means + chunks * cols;
+    float *rest = (float *)(squares + chunks * cols);
+    norm_columns n = {f->mean + f->column, rest, f->var + f->column, f->gamma ? f->gamma + f->column : 0,
+                      f->beta ? f->beta + f->column : 0};
+    tr_split(w, chunks, 1, &begin, &end);
+    for (int64_t chunk = begin; chunk < end; chunk++)
+        for (int64_t j = 0; j < cols; j += STRIPE) {
+            int64_t width = at_most(STRIPE, cols - j), to = chunk * cols + j;
+            STRIPE_CALL(moments_of, width, means + to, squares + to, f->x + chunk * size * f->stride + f->column + j,
+                        at_most(size, f->rows - chunk * size), f->stride, width)
+        }
+    tr_barrier(w);
+    tr_split(w, cols, TR_COLUMN_UNIT, &begin, &end);
+    for (int64_t k = 1; k < chunks; k++)
+        for (int64_t j = begin; j < end; j++)
+            join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j], squares[k * cols + j],
+                         (double)at_most(size, f->rows - k * size));
+    round_moments(f->mean + f->column + begin, rest + begin, f->var + f->column + begin, means + begin,
+                  squares + begin, f->rows, end - begin);
+    tr_barrier(w);
+    tr_split(w, f->rows, 1, &begin, &end);
+    normalise_rows(f->y + f->column, f->x + f->column, n, begin, end, f->stride, cols, f->epsilon, f->relu);
+}
+
 /* y, mean[cols], var[cols] = batchnorm(x, gamma | NULL, beta | NULL). */
 static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
-    float *y = c->ptr[0], *mean = c->ptr[1], *var = c->ptr[2];
-    const float *x = c->ptr[3], *gamma = c->ptr[4], *beta = c->ptr[5];
-    int64_t rows = c->arg[0], stride = c->arg[1], last = at_most(w->column_end, stride), begin, end;
-    for (int64_t column = w->column; column < last && rows; column += WIDEST) {
-        int64_t cols = at_most(WIDEST, last - column), size = chunk_rows(rows, block_columns(column, stride));
-        int64_t chunks = parts(rows, size);
-        double *means = w->shared, *squares = means + chunks * cols;
-        float *rest = (float *)(squares + chunks * cols);
-        tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
-        for (int64_t task = begin; task < end; task++) {
-            int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
-            moments to = {means + chunk * cols + j, squares + chunk * cols + j};
-            moments_of(to, w->own, x + chunk * size * stride + column + j, at_most(size, rows - chunk * size),
-                       stride, panel_width(panel, cols));
-        }
-        tr_barrier(w);
-        tr_split(w, cols, 64, &begin, &end);
-        for (int64_t k = 1; k < chunks; k++)
-            for (int64_t j = begin; j < end; j++)
-                join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j],
-                             squares[k * cols + j], (double)at_most(size, rows - k * size));
-        for (int64_t j = begin; j < end; j++) {
-            mean[column + j] = (float)means[j];
-            var[column + j] = (float)(squares[j] / (double)rows);
-            rest[j] = (float)(means[j] - mean[column + j]);
-        }
-        tr_barrier(w);
-        normalise_columns(w, y, x, mean, rest, var, gamma, beta, rows, stride, column, cols, c->scalar[0],
-                          c->flags & TR_RELU);
-        if (column + WIDEST < last)
+    norm_forward f = {c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], c->ptr[4], c->ptr[5]};
+    int64_t last = at_most(w->column_end, c->arg[1]);
+    f.rows = c->arg[0], f.stride = c->arg[1], f.epsilon = c->scalar[0], f.relu = c->flags & TR_RELU;
+    for (f.column = w->column; f.column < last && f.rows; f.column += f.cols) {
+        int64_t size = chunk_rows(f.rows, block_columns(f.column, f.stride));
+        f.cols = at_most(WIDEST, last - f.column);
+        if (f.rows <= size)
+            norm_by_stripes(&f, w);
+        else
+            norm_by_chunks(&f, size, w);
+        if (f.column + f.cols < last)
             tr_barrier(w);
     }
     return 0;
 }
 
 static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
-    normalise_columns(w, c->ptr[0], c->ptr[1], c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5], c->arg[0],
-                      c->arg[1], w->column, at_most(w->column_end, c->arg[1]) - w->column, c->scalar[0],
-                      c->flags & TR_RELU);
+    norm_columns n = {c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5]};
+    int64_t column = w->column, last = at_most(w->column_end, c->arg[1]), begin, end;
+    tr_split(w, c->arg[0], 1, &begin, &end);
+    normalise_rows((float *)c->ptr[0] + column, (const float *)c->ptr[1] + column, norm_columns_at(n, column), begin,
+                   end, c->arg[1], last - column, c->scalar[0], c->flags & TR_RELU);
     return 0;
 }
 
 /* The gradient. With h = (x - mean) / sqrt(var + epsilon): dbeta = sum g, dgamma = sum g h, and
  * dx = gamma / sqrt(var + epsilon) * (g - dbeta / rows - h dgamma / rows), an affine function of g and x. */
+typedef struct norm_backward {
+    float *dx, *dgamma, *dbeta; /* any may be NULL */
+    const float *g, *x, *mean, *var, *gamma;
+    int64_t rows, stride, column, cols;
+    double epsilon;
+} norm_backward;
 
-/* sums = sum of g, products = sum of g (x - mean) over rows, as slots; TR_LANES <= cols < 2 * PANEL.
- * Scratch holds 4 * PANEL floats. */
-static void gradient_sums(double *sums, double *products, float *scratch, const float *g, const float *x,
-                          const float *mean, int64_t rows, int64_t stride, int64_t cols) {
-    int64_t count = parts(cols, TR_LANES);
-    float *sum = scratch, *product = scratch + 2 * PANEL;
-    memset(sums, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    memset(products, 0, (size_t)(count * TR_LANES) * sizeof(double));
-    memset(sum, 0, (size_t)(count * TR_LANES) * sizeof(float));
-    memset(product, 0, (size_t)(count * TR_LANES) * sizeof(float));
-    for (int64_t r = 0; r < rows;) {
-        int64_t end = at_most(rows, r + FLOAT_ROWS), step;
-        for (; r < end; r += step) {
-            step = r + BLOCK_ROWS <= end ? BLOCK_ROWS : 1;
-            for (int64_t s = 0; s < count; s++) {
-                int64_t at = r * stride + slot_column(s, cols);
-                vec_float center = vec_load(mean + slot_column(s, cols));
-                vec_float a = vec_load(g + at), b = a * (vec_load(x + at) - center);
-                if (step == BLOCK_ROWS) {
-                    vec_float c = vec_load(g + at + stride), d = c * (vec_load(x + at + stride) - center);
-                    for (int64_t k = at + 2 * stride; k < at + BLOCK_ROWS * stride; k += 2 * stride) {
-                        vec_float e = vec_load(g + k), f = vec_load(g + k + stride);
-                        a += e, c += f;
-                        b += e * (vec_load(x + k) - center), d += f * (vec_load(x + k + stride) - center);
-                    }
-                    a += c, b += d;
-                }
-                vec_store(sum + s * TR_LANES, vec_load(sum + s * TR_LANES) + a);
-                vec_store(product + s * TR_LANES, vec_load(product + s * TR_LANES) + b);
-            }
-        }
-        flush(sums, sum, count * TR_LANES);
-        flush(products, product, count * TR_LANES);
-    }
-}
-
-/* The same to columns, for any cols < 2 * PANEL. */
-static void gradient_sums_of(double *sums, double *products, double *scratch, const float *g, const float *x,
+/* sums[cols] of g and products[cols] = sums of g (x - mean), of `rows` rows of a stripe; row 0 is at g and x. */
+TR_INLINE void gradient_sums(const int vectors, double *sums, double *products, const float *g, const float *x,
                              const float *mean, int64_t rows, int64_t stride, int64_t cols) {
-    int64_t abreast = at_most(rows_abreast(cols), rows), wide = rows / abreast, width = cols * abreast;
-    double *slots = scratch, *slots2 = scratch + 2 * PANEL, *columns = scratch + 4 * PANEL,
-           *columns2 = columns + 2 * PANEL;
-    float *means = (float *)(columns2 + 2 * PANEL);
-    if (width < TR_LANES)
-        abreast = wide = 0, memset(columns, 0, 4 * PANEL * sizeof(double));
-    else {
-        for (int64_t k = 0; k < abreast; k++)
-            memcpy(means + k * cols, mean, (size_t)cols * sizeof(float));
-        gradient_sums(slots, slots2, means + 2 * PANEL, g, x, means, wide, stride * abreast, width);
-        columns_of_slots(columns, slots, width);
-        columns_of_slots(columns2, slots2, width);
+    vec_float center[STRIPE_VECTORS], sum[STRIPE_VECTORS][2], product[STRIPE_VECTORS][2];
+    double total[STRIPE] = {0}, total_product[STRIPE] = {0};
+    TR_UNROLL for (int v = 0; v < vectors; v++)
+        center[v] = stripe_load(mean, v, vectors, cols);
+    for (int64_t r = 0; r < rows;) {
+        int64_t end = at_most(rows, r + FLOAT_ROWS);
+        TR_UNROLL for (int v = 0; v < vectors; v++)
+            sum[v][0] = sum[v][1] = product[v][0] = product[v][1] = vec_splat(0);
+        for (; r + 2 <= end; r += 2)
+            TR_UNROLL for (int v = 0; v < vectors; v++) {
+                const float *row = g + r * stride, *at = x + r * stride;
+                vec_float a = stripe_load(row, v, vectors, cols), b = stripe_load(row + stride, v, vectors, cols);
+                sum[v][0] += a, sum[v][1] += b;
+                product[v][0] += a * (stripe_load(at, v, vectors, cols) - center[v]);
+                product[v][1] += b * (stripe_load(at + stride, v, vectors, cols) - center[v]);
+            }
+        if (r < end) {
+            TR_UNROLL for (int v = 0; v < vectors; v++) {
+                vec_float a = stripe_load(g + r * stride, v, vectors, cols);
+                sum[v][0] += a;
+                product[v][0] += a * (stripe_load(x + r * stride, v, vectors, cols) - center[v]);
+            }
+            r++;
+        }
+        TR_UNROLL for (int v = 0; v < vectors; v++) {
+            add_widened(total + v * TR_LANES, sum[v][0] + sum[v][1]);
+            add_widened(total_product + v * TR_LANES, product[v][0] + product[v][1]);
+        }
     }
+    memcpy(sums, total, (size_t)cols * sizeof(double));
+    memcpy(products, total_product, (size_t)cols * sizeof(double));
+}
+
+/* dgamma and dbeta of a few columns from `column` on. */
+static void gradient_of_affine(const norm_backward *b, const double *sums, const double *products, int64_t column,
+                               int64_t cols) {
+    for (int64_t j = 0; b->dbeta && j < cols; j++)
+        b->dbeta[column + j] = (float)sums[j];
+    for (int64_t j = 0; b->dgamma && j < cols; j++)
+        b->dgamma[column + j] = (float)products[j] / sqrtf(b->var[column + j] + (float)b->epsilon);
+}
+
+/* dx of the rows [begin, end) of a stripe that begins at `column`: a g + b (x - mean) + offset. dx may be g or x. */
+TR_INLINE void gradient_of_x(const int vectors, const norm_backward *d, const double *sums, const double *products,
+                             int64_t begin, int64_t end, int64_t column, int64_t cols) {
+    vec_float a[STRIPE_VECTORS], b[STRIPE_VECTORS], center[STRIPE_VECTORS], offset[STRIPE_VECTORS];
+    float sum[STRIPE] = {0}, product[STRIPE] = {0};
+    double inverse = -1 / (double)d->rows;
     for (int64_t j = 0; j < cols; j++) {
-        sums[j] = products[j] = 0;
-        for (int64_t k = 0; k < abreast; k++) {
-            sums[j] += columns[k * cols + j];
-            products[j] += columns2[k * cols + j];
-        }
-        for (int64_t at = wide * abreast * stride + j; at < rows * stride; at += stride) {
-            sums[j] += g[at];
-            products[j] += (double)g[at] * ((double)x[at] - mean[j]);
+        sum[j] = (float)(sums[j] * inverse);
+        product[j] = (float)(products[j] * inverse);
+    }
+    TR_UNROLL for (int v = 0; v < vectors; v++) {
+        vec_float deviation = inverse_deviation(stripe_load(d->var + column, v, vectors, cols), d->epsilon);
+        a[v] = deviation * stripe_coefficient(d->gamma ? d->gamma + column : 0, 1, v, vectors, cols);
+        b[v] = a[v] * (deviation * deviation) * vec_load(product + v * TR_LANES);
+        center[v] = stripe_load(d->mean + column, v, vectors, cols);
+        offset[v] = a[v] * vec_load(sum + v * TR_LANES);
+    }
+    for (int64_t r = begin; r < end; r++) {
+        int64_t at = r * d->stride + column;
+        TR_UNROLL for (int v = 0; v < vectors; v++) {
+            vec_float g = stripe_load(d->g + at, v, vectors, cols), x = stripe_load(d->x + at, v, vectors, cols);
+            stripe_store(d->dx + at, a[v] * g + (b[v] * (x - center[v]) + offset[v]), v, vectors, cols);
         }
     }
 }
 
-/* dx = a g + b (x - mean) + offset. */
-typedef struct gradient_factors {
-    float *a, *b, *center, *offset;
-} gradient_factors;
-
-static gradient_factors factors_of(float *scratch, const float *mean, const float *var, const float *gamma,
-                                   const double *sum, const double *product, int64_t rows, int64_t cols,
-                                   double epsilon) {
-    gradient_factors f = {scratch, scratch + 2 * PANEL, scratch + 4 * PANEL, scratch + 6 * PANEL};
-    double inverse = 1 / (double)rows;
-    memcpy(f.center, mean, (size_t)cols * sizeof(float));
-    for (int64_t j = 0; j < cols; j++)
-        f.a[j] = (float)(1 / sqrt(var[j] + epsilon));
-    for (int64_t j = 0; gamma && j < cols; j++)
-        f.a[j] *= gamma[j];
-    for (int64_t j = 0; j < cols; j++)
-        f.b[j] = (float)(-f.a[j] * inverse * product[j] / (var[j] + epsilon));
-    for (int64_t j = 0; j < cols; j++)
-        f.offset[j] = (float)(-f.a[j] * inverse * sum[j]);
-    return f;
-}
-
-TR_INLINE vec_float gradient_at(vec_float g, vec_float x, vec_float a, vec_float b, vec_float center,
-                                vec_float offset) {
-    return a * g + (b * (x - center) + offset);
-}
-
-static void gradient_row(float *dx, const float *g, const float *x, int64_t n, gradient_factors f) {
-    for (int64_t i = 0; i < n; i += TR_LANES) {
-        vec_float gradient = vec_load_up_to(g + i, n - i, 0), value = vec_load_up_to(x + i, n - i, 0);
-        gradient = gradient_at(gradient, value, vec_load(f.a + i), vec_load(f.b + i), vec_load(f.center + i),
-                               vec_load(f.offset + i));
-        vec_store_up_to(dx + i, gradient, n - i);
+static void norm_grad_by_stripes(const norm_backward *b, const tr_worker *w) {
+    double sums[STRIPE], products[STRIPE];
+    int64_t begin, end;
+    tr_split(w, b->cols, STRIPE, &begin, &end);
+    for (int64_t j = b->column + begin; j < b->column + end; j += STRIPE) {
+        int64_t cols = at_most(STRIPE, b->column + end - j);
+        STRIPE_CALL(gradient_sums, cols, sums, products, b->g + j, b->x + j, b->mean + j, b->rows, b->stride, cols)
+        gradient_of_affine(b, sums, products, j, cols);
+        if (b->dx)
+            STRIPE_CALL(gradient_of_x, cols, b, sums, products, 0, b->rows, j, cols)
     }
 }
 
-static void gradient_rows(float *dx, const float *g, const float *x, int64_t rows, int64_t stride,
-                          int64_t cols, gradient_factors f) {
-    int64_t r = 0, fours = cols >= TR_LANES && ((dx != g && dx != x) || cols % TR_LANES == 0);
-    for (; fours && r + 4 <= rows; r += 4)
-        for (int64_t s = 0; s < parts(cols, TR_LANES); s++) {
-            int64_t j = slot_column(s, cols);
-            vec_float a = vec_load(f.a + j), b = vec_load(f.b + j);
-            vec_float center = vec_load(f.center + j), offset = vec_load(f.offset + j);
-            for (int64_t k = r * stride + j; k < (r + 4) * stride; k += stride)
-                vec_store(dx + k, gradient_at(vec_load(g + k), vec_load(x + k), a, b, center, offset));
+static void norm_grad_by_chunks(const norm_backward *b, int64_t size, const tr_worker *w) {
+    int64_t chunks = parts(b->rows, size), cols = b->cols, begin, end;
+    double *sums = w->shared, *products = sums + chunks * cols;
+    tr_split(w, chunks, 1, &begin, &end);
+    for (int64_t chunk = begin; chunk < end; chunk++)
+        for (int64_t j = 0; j < cols; j += STRIPE) {
+            int64_t width = at_most(STRIPE, cols - j), at = chunk * size * b->stride + b->column + j;
+            STRIPE_CALL(gradient_sums, width, sums + chunk * cols + j, products + chunk * cols + j, b->g + at,
+                        b->x + at, b->mean + b->column + j, at_most(size, b->rows - chunk * size), b->stride, width)
         }
-    for (; r < rows; r++)
-        gradient_row(dx + r * stride, g + r * stride, x + r * stride, cols, f);
+    tr_barrier(w);
+    tr_split(w, cols, TR_COLUMN_UNIT, &begin, &end);
+    for (int64_t k = 1; k < chunks; k++)
+        for (int64_t j = begin; j < end; j++) {
+            sums[j] += sums[k * cols + j];
+            products[j] += products[k * cols + j];
+        }
+    gradient_of_affine(b, sums + begin, products + begin, b->column + begin, end - begin);
+    if (!b->dx)
+        return;
+    tr_barrier(w);
+    tr_split(w, b->rows, 1, &begin, &end);
+    while (end > begin) { /* the last rows first: the caches still hold them */
+        int64_t top = at_least(begin, end - CHUNK_ROWS);
+        for (int64_t j = 0; j < cols; j += STRIPE) {
+            int64_t width = at_most(STRIPE, cols - j);
+            STRIPE_CALL(gradient_of_x, width, b, sums + j, products + j, top, end, b->column + j, width)
+        }
+        end = top;
+    }
 }
 
 static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
-    float *dx = c->ptr[0], *dgamma = c->ptr[1], *dbeta = c->ptr[2];
-    const float *g = c->ptr[3], *x = c->ptr[4], *mean = c->ptr[5], *var = c->ptr[6], *gamma = c->ptr[7];
-    int64_t rows = c->arg[0], stride = c->arg[1], last = at_most(w->column_end, stride), begin, end;
-    double epsilon = c->scalar[0];
-    for (int64_t column = w->column; column < last; column += WIDEST) {
-        int64_t cols = at_most(WIDEST, last - column), size = chunk_rows(rows, block_columns(column, stride));
-        int64_t chunks = parts(rows, size);
-        double *sums = w->shared, *products = sums + chunks * cols, *sum = products + chunks * cols,
-               *product = sum + cols;
-        tr_split(w, chunks * panels_of(cols), 1, &begin, &end);
-        for (int64_t task = begin; task < end; task++) {
-            int64_t chunk = task / panels_of(cols), panel = task % panels_of(cols), j = panel * PANEL;
-            int64_t at = chunk * size * stride + column + j, to = chunk * cols + j;
-            gradient_sums_of(sums + to, products + to, w->own, g + at, x + at, mean + column + j,
-                             at_most(size, rows - chunk * size), stride, panel_width(panel, cols));
-        }
-        tr_barrier(w);
-        tr_split(w, cols, 64, &begin, &end);
-        memset(sum + begin, 0, (size_t)(end - begin) * sizeof(double));
-        memset(product + begin, 0, (size_t)(end - begin) * sizeof(double));
-        for (int64_t k = 0; k < chunks; k++)
-            for (int64_t j = begin; j < end; j++) {
-                sum[j] += sums[k * cols + j];
-                product[j] += products[k * cols + j];
-            }
-        for (int64_t j = begin; dbeta && j < end; j++)
-            dbeta[column + j] = (float)sum[j];
-        for (int64_t j = begin; dgamma && j < end; j++)
-            dgamma[column + j] = (float)(product[j] / sqrt(var[column + j] + epsilon));
-        if (dx && rows) {
-            tr_barrier(w);
-            tr_split(w, rows, 1, &begin, &end);
-            for (int64_t panel = 0; panel < panels_of(cols); panel++) {
-                int64_t j0 = panel * PANEL, width = panel_width(panel, cols), abreast = rows_abreast(width);
-                gradient_factors f =
-                    factors_of(w->own, mean + column + j0, var + column + j0, gamma ? gamma + column + j0 : 0,
-                               sum + j0, product + j0, rows, width, epsilon);
-                repeat(f.a, width, abreast);
-                repeat(f.b, width, abreast);
-                repeat(f.center, width, abreast);
-                repeat(f.offset, width, abreast);
-                int64_t wide = (end - begin) / abreast, left = (end - begin) % abreast,
-                        at = begin * stride + column + j0;
-                gradient_rows(dx + at, g + at, x + at, wide, stride * abreast, width * abreast, f);
-                if (left) {
-                    at += wide * abreast * stride;
-                    gradient_row(dx + at, g + at, x + at, left * width, f);
-                }
-            }
-        }
-        if (column + WIDEST < last)
+    norm_backward b = {c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], c->ptr[4], c->ptr[5], c->ptr[6], c->ptr[7]};
+    int64_t last = at_most(w->column_end, c->arg[1]);
+    b.rows = c->arg[0], b.stride = c->arg[1], b.epsilon = c->scalar[0];
+    for (b.column = w->column; b.column < last; b.column += b.cols) {
+        int64_t size = chunk_rows(b.rows, block_columns(b.column, b.stride));
+        b.cols = at_most(WIDEST, last - b.column);
+        if (b.rows <= size)
+            norm_grad_by_stripes(&b, w);
+        else
+            norm_grad_by_chunks(&b, size, w);
+        if (b.column + b.cols < last)
             tr_barrier(w);
     }
     return 0;

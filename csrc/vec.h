@@ -36,6 +36,15 @@ typedef TR_MEMORY(int8_t, TR_LANES, 1) vec_bool_memory;
 /* In a loop that is not worth vector code and its unrolled remainders. */
 #define TR_SCALAR_LOOP __asm__ volatile("")
 
+/* Before a loop over an array of vectors that are to be registers: its bounds are constants where it is inlined. */
+#ifdef __clang__
+#define TR_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TR_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define TR_NOINLINE static __attribute__((noinline))
+
 /* Loads and stores. */
 
 TR_INLINE vec_float vec_load(const float *p) { return *(const vec_float_memory *)p; }
