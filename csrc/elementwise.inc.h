@@ -140,7 +140,7 @@ TR_MAP(clip, 1, (float)call->scalar[0], (float)call->scalar[1], clipped)
 /* The gradients take (g, x) or (g, y): a is g. Comparisons are written so that g passes where the other is
  * NaN. */
 TR_FUNCTION(clipped_gradient, (vec_float)((vec_int)a & ~((b < c) | (b > constant))))
-TR_FUNCTION(positive_part_gradient, (vec_float)((vec_int)a & ~(b <= 0.0f)))
+TR_FUNCTION(positive_part_gradient, vec_where_positive(a, b))
 TR_FUNCTION(tangent_gradient, a *(1.0f - b * b))
 TR_FUNCTION(logistic_gradient, a *(b * (1.0f - b)))
 

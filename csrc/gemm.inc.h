@@ -1,4 +1,4 @@
-/* matmul: out[m, n] = op(a) op(b) (+ out) (+ bias) (relu), one tile kernel for all shapes and transposes.
+/* matmul: out[m, n] = op(a) op(b) (+ out) (+ bias) (relu) (mask), one tile kernel for all shapes and transposes.
  *
  * A tile is up to GEMM_ROWS(v) rows by v vectors of out, held in registers over one block of k: per step it
  * loads v vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its
@@ -15,9 +15,8 @@
  *
  * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last
  * column and overlaps the one before it, both compute the same, and panels are cut so that the last has two
- * vectors or more. An out narrower than one vector is left to the next narrower instruction set (the
- * narrowest of x86 has no fused multiply-add and rounds each product), and by the narrowest to a padded
- * copy. */
+ * vectors or more. An out narrower than one vector is a part of one; where b cannot be read by parts it is packed and
+ * padded. One of at most half a vector is left to the next narrower instruction set, if that sums alike. */
 #include "ahead.h"
 #include "gemm_tile.inc.h"
 
@@ -39,12 +38,6 @@
 #define GEMM_SHALLOW_COLUMNS 512
 #define GEMM_SHALLOW_ROWS 12
 
-/* Bytes to fetch ahead per step of k and tile: the fewer rows, the less time there is per byte of weights. More
- * than that gets in the way of the product's own operands. */
-#define GEMM_AHEAD_MOST 32
-#define GEMM_AHEAD_LEAST 16
-#define GEMM_AHEAD_ROWS 64
-
 /* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such
  * steps would put all rows of a tile into the same few lines of the cache. */
 #define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
@@ -52,9 +45,11 @@
 #define GEMM_A_ROWS ((TR_OWN_BYTES / 4 - GEMM_PANEL_FLOATS) / GEMM_A_STEP)
 
 typedef struct gemm_product {
-    float *out;                /* [m, n], rows out_step apart */
-    const float *a, *b, *bias; /* stored [m, k] or, turned, [k, m]; [k, n] or, turned, [n, k]; [n] or NULL */
-    int64_t m, n, k, out_step;
+    float *out;         /* [m, n] */
+    const float *a, *b; /* stored [m, k] or, turned, [k, m]; [k, n] or, turned, [n, k] */
+    const float *bias;  /* [n], or NULL */
+    const float *mask;  /* [m, n], or NULL */
+    int64_t m, n, k;
     int turned_a, turned_b, pack_a, pack_b, add, relu;
     tr_ahead *ahead;
 } gemm_product;
@@ -65,20 +60,24 @@ TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) {
     return parts == 1 ? total * i : total * i / parts;
 }
 
+/* Bytes to fetch ahead per step of k and tile: the fewer rows, the less time there is per byte of weights. More
+ * than that gets in the way of the product's own operands. */
+TR_INLINE int64_t gemm_ahead_step(int64_t m) { return m <= 64 ? 32 : 16; }
+
 /* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
 static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
                        int64_t depth, float *own) {
     int ends = step + depth == d->k;
     gemm_panel g = {
         .a = d->turned_a ? d->a + step * d->m + row : d->a + row * d->k + step,
-        .out_step = d->out_step,
+        .out_step = d->n,
         .a_row = d->turned_a ? 1 : d->k,
         .a_step = d->turned_a ? d->m : 1,
         .depth = depth,
         .add = d->add || step > 0,
         .relu = d->relu && ends,
         .ahead = d->ahead,
-        .ahead_step = d->m <= GEMM_AHEAD_ROWS ? GEMM_AHEAD_MOST : GEMM_AHEAD_LEAST,
+        .ahead_step = gemm_ahead_step(d->m),
     };
     if (d->pack_a) {
         float *packed = own + GEMM_PANEL_FLOATS;
@@ -90,13 +89,16 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         g.a_row = GEMM_A_STEP;
         g.a_step = 1;
     }
-    int64_t most = d->pack_b && depth > GEMM_LONG ? 2 : GEMM_VECTORS, panels = (end - first + most - 1) / most;
+    int64_t panels = d->pack_b && depth > GEMM_LONG ? parts(end - first, 2) : parts(end - first, GEMM_VECTORS);
     for (int64_t panel = 0, v = first; panel < panels; panel++) {
         int64_t next = first + gemm_cut(end - first, panel + 1, panels), column = v * TR_LANES;
         int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;
         const float *b = d->turned_b ? d->b + column * d->k + step : d->b + step * d->n + column;
-        g.out = d->out + row * d->out_step + column;
+        g.out = d->out + row * d->n + column;
+        g.mask = d->mask && ends ? d->mask + row * d->n + column : 0;
+        g.columns = columns;
         g.bias = d->bias && ends ? d->bias + column : 0;
+        g.more = g.add || g.bias || g.relu || g.mask;
         g.last = columns > TR_LANES ? columns - TR_LANES : 0;
         g.b = d->pack_b ? own : b;
         g.b_step = d->pack_b ? (next - v) * TR_LANES : d->n;
@@ -143,35 +145,6 @@ static void gemm_share(const gemm_product *d, const tr_worker *w) {
         gemm_blocks(d, row, row_end, first, end, w->own);
 }
 
-#ifndef GEMM_NARROWER
-/* n < TR_LANES: the same on copies of b, bias and some rows of out that are padded to one vector. */
-#define GEMM_PADDED_ROWS 256
-
-static void gemm_padded(const gemm_product *d, const tr_worker *w) {
-    float out[GEMM_PADDED_ROWS * TR_LANES], bias[TR_LANES] = {0};
-    int64_t row, row_end;
-    gemm_product padded = *d;
-    padded.pack_b = 1;
-    padded.out_step = TR_LANES;
-    if (d->bias) {
-        memcpy(bias, d->bias, d->n * sizeof(float));
-        padded.bias = bias;
-    }
-    tr_split(w, d->m, 1, &row, &row_end);
-    for (; row < row_end; row += GEMM_PADDED_ROWS) {
-        int64_t rows = row_end - row < GEMM_PADDED_ROWS ? row_end - row : GEMM_PADDED_ROWS;
-        float *to = d->out + row * d->n;
-        for (int64_t i = 0; d->add && i < rows; i++)
-            for (int64_t j = 0; j < TR_LANES; j++)
-                out[i * TR_LANES + j] = j < d->n ? to[i * d->n + j] : 0.0f;
-        padded.out = out - row * TR_LANES;
-        gemm_blocks(&padded, row, row + rows, 0, 1, w->own);
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(to + i * d->n, out + i * TR_LANES, d->n * sizeof(float));
-    }
-}
-#endif
-
 /* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for
  * vectors to lie along. bias[i * bias_step] is added. */
 static void gemm_dots(const gemm_product *d, const float *rows, const float *x, int64_t count, int64_t bias_step,
@@ -205,9 +178,45 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
                 total = *out + total;
             if (d->bias)
                 total += d->bias[(i + r) * bias_step];
-            *out = d->relu && total < 0.0f ? 0.0f : total;
+            if (d->relu && total < 0.0f)
+                total = 0.0f;
+            *out = d->mask && d->mask[out - d->out] <= 0.0f ? 0.0f : total;
         }
     }
+}
+
+/* Whether a product is one panel by one worker, with a read in place: what small nets are made of. */
+TR_INLINE int gemm_is_one_panel(const gemm_product *d, const tr_worker *w) {
+    return w->nth == 1 && w->column_end == TR_ALL_COLUMNS && d->n <= GEMM_VECTORS * TR_LANES && !d->pack_a &&
+           d->k <= (d->pack_b ? GEMM_LONG : TR_GEMM_DEPTH);
+}
+
+static void gemm_one_panel(const gemm_product *d, float *own) {
+    gemm_panel g;
+    g.out = d->out;
+    g.a = d->a;
+    g.b = d->b;
+    g.bias = d->bias;
+    g.mask = d->mask;
+    g.out_step = g.b_step = g.columns = d->n;
+    g.a_row = d->turned_a ? 1 : d->k;
+    g.a_step = d->turned_a ? d->m : 1;
+    g.depth = d->k;
+    g.last = d->n > TR_LANES ? d->n - TR_LANES : 0;
+    g.add = d->add;
+    g.relu = d->relu;
+    g.more = d->add || d->relu || d->bias || d->mask;
+    g.ahead = d->ahead;
+    g.ahead_step = gemm_ahead_step(d->m);
+    if (d->pack_b) {
+        g.b = own;
+        g.b_step = parts(d->n, TR_LANES) * TR_LANES;
+        if (d->turned_b)
+            gemm_pack_transposed(own, g.b_step, d->b, d->k, d->k, d->n);
+        else
+            gemm_pack(own, g.b_step, d->b, d->n, d->k, d->n);
+    }
+    gemm_panel_run(parts(d->n, TR_LANES), &g, d->m);
 }
 
 static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
@@ -222,7 +231,7 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         return TR_K(matmul)(&transposed, w);
     }
 #ifdef GEMM_NARROWER
-    if (n < TR_LANES && !dots_a && !dots_b)
+    if (n <= TR_LANES / 2 && !dots_a && !dots_b)
         return GEMM_NARROWER[TR_ID_matmul](c, w);
 #endif
     gemm_product d = {
@@ -230,14 +239,14 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         .a = c->ptr[1],
         .b = c->ptr[2],
         .bias = c->ptr[3],
+        .mask = c->ptr[4],
         .m = m,
         .n = n,
         .k = k,
-        .out_step = n,
         .turned_a = turned_a,
         .turned_b = turned_b,
         .pack_a = n >= GEMM_PACK_ROWS && m * k * 4 > GEMM_PACK_A_BYTES,
-        .pack_b = turned_b || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
+        .pack_b = turned_b || (n < TR_LANES && !TR_MASKED_ACCESS) || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
         .add = (c->flags & TR_ACCUMULATE) != 0,
         .relu = (c->flags & TR_RELU) != 0,
         .ahead = c->share & TR_AHEAD ? w->ahead : 0,
@@ -246,14 +255,12 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         tr_ahead_begin(d.ahead, c);
     if (m == 0 || n == 0)
         return 0;
-    if (dots_a)
+    if (!dots_a && !dots_b && gemm_is_one_panel(&d, w))
+        gemm_one_panel(&d, w->own);
+    else if (dots_a)
         gemm_dots(&d, d.a, d.b, m, 0, w);
     else if (dots_b)
         gemm_dots(&d, d.b, d.a, n, 1, w);
-#ifndef GEMM_NARROWER
-    else if (n < TR_LANES)
-        gemm_padded(&d, w);
-#endif
     else
         gemm_share(&d, w);
     return 0;

@@ -4,9 +4,9 @@
 /* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the
  * registers. */
 #if GEMM_VECTORS == 4
-#define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : (v) == 2 ? GEMM_ROWS_2 : (v) == 3 ? GEMM_ROWS_3 : GEMM_ROWS_4)
+#define GEMM_ROWS(v) ((v) <= 1 ? GEMM_ROWS_1 : (v) == 2 ? GEMM_ROWS_2 : (v) == 3 ? GEMM_ROWS_3 : GEMM_ROWS_4)
 #else
-#define GEMM_ROWS(v) ((v) == 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
+#define GEMM_ROWS(v) ((v) <= 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
 #endif
 
 /* One block of k of one panel of columns. */
@@ -15,18 +15,39 @@ typedef struct gemm_panel {
     const float *a;    /* element (i, p) at i * a_row + p * a_step */
     const float *b;    /* rows b_step apart, one per p */
     const float *bias; /* of these columns, or NULL */
+    const float *mask; /* where it is not above 0 out is 0; rows out_step apart; or NULL */
     int64_t out_step, a_row, a_step, b_step;
     int64_t depth;     /* of the block */
+    int64_t columns;
     int64_t last;      /* column of the last vector; the others stand one after the other */
     int add, relu;     /* out += instead of out =; max(., 0) at the end */
+    int more;          /* whether anything is done but the product: add, bias, relu or mask */
     tr_ahead *ahead;   /* what is fetched meanwhile, or NULL: nothing */
     int64_t ahead_step; /* bytes of it per step of k */
 } gemm_panel;
 
+/* Vector j of a row. A panel of `width` 0 is narrower than one vector. */
+TR_INLINE vec_float gemm_load(const float *row, int j, const int width, const gemm_panel *g) {
+    return width == 0 ? vec_load_part(row, g->columns, 0)
+                      : vec_load(row + (j + 1 < width ? j * TR_LANES : g->last));
+}
+
+TR_INLINE void gemm_store(float *row, vec_float x, int j, const int width, const gemm_panel *g) {
+    if (width == 0)
+        vec_store_part(row, x, g->columns);
+    else
+        vec_store(row + (j + 1 < width ? j * TR_LANES : g->last), x);
+}
+
+/* The same of a row of b, in the loop over k; where parts are slow to load it is packed and padded. */
+TR_INLINE vec_float gemm_load_b(const float *row, int j, const int width, const gemm_panel *g) {
+    return width == 0 && !TR_MASKED_ACCESS ? vec_load(row) : gemm_load(row, j, width, g);
+}
+
 /* One step of k: a row of b times an element of each row of a. */
 #define GEMM_STEP                                                             \
     TR_UNROLL for (int j = 0; j < vectors; j++)                               \
-        column[j] = vec_load(b + (j + 1 < vectors ? j * TR_LANES : last));    \
+        column[j] = gemm_load_b(b, j, width, g);                              \
     TR_UNROLL for (int i = 0; i < rows; i++) {                                \
         float x = a[i / 3][i % 3 * g->a_row];                                 \
         TR_UNROLL for (int j = 0; j < vectors; j++)                           \
@@ -38,10 +59,10 @@ typedef struct gemm_panel {
 
 /* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops
  * over them unroll and the accumulators are registers. */
-TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g, int64_t row) {
+TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, int64_t row) {
+    const int vectors = width > 0 ? width : 1;
     vec_float sum[GEMM_ROWS_MAX][GEMM_VECTORS], column[GEMM_VECTORS];
     const float *b = g->b;
-    const int64_t last = g->last;
 
     /* One pointer per three rows: the rows between are its index register times 1 and 2, for rows of pointers
      * would take more registers than there are. */
@@ -69,20 +90,26 @@ TR_INLINE void gemm_tile(const int rows, const int vectors, const gemm_panel *g,
     float *out = g->out + row * g->out_step;
     TR_UNROLL for (int i = 0; i < rows; i++) {
         float *to = out + i * g->out_step;
-        if (g->add) {
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] = vec_load(to + (j + 1 < vectors ? j * TR_LANES : last)) + sum[i][j];
-        }
-        if (g->bias) {
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] += vec_load(g->bias + (j + 1 < vectors ? j * TR_LANES : last));
-        }
-        if (g->relu) {
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f)); /* NaN stays */
+        if (g->more) {
+            if (g->add) {
+                TR_UNROLL for (int j = 0; j < vectors; j++)
+                    sum[i][j] = gemm_load(to, j, width, g) + sum[i][j];
+            }
+            if (g->bias) {
+                TR_UNROLL for (int j = 0; j < vectors; j++)
+                    sum[i][j] += gemm_load(g->bias, j, width, g);
+            }
+            if (g->relu) {
+                TR_UNROLL for (int j = 0; j < vectors; j++)
+                    sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f)); /* NaN stays */
+            }
+            if (g->mask) {
+                TR_UNROLL for (int j = 0; j < vectors; j++)
+                    sum[i][j] = vec_where_positive(sum[i][j], gemm_load(g->mask + (to - g->out), j, width, g));
+            }
         }
         TR_UNROLL for (int j = 0; j < vectors; j++)
-            vec_store(to + (j + 1 < vectors ? j * TR_LANES : last), sum[i][j]);
+            gemm_store(to, sum[i][j], j, width, g);
     }
 }
 
@@ -96,14 +123,14 @@ TR_NOINLINE void gemm_prefetch(const gemm_panel *g, int64_t row, int64_t end) {
 }
 
 /* The panel's rows, in as few tiles as possible and as equal as possible. */
-TR_INLINE void gemm_tiles(const int vectors, const gemm_panel *g, int64_t rows) {
-    int64_t tiles = (rows + GEMM_ROWS(vectors) - 1) / GEMM_ROWS(vectors), row = 0;
+TR_INLINE void gemm_tiles(const int width, const gemm_panel *g, int64_t rows) {
+    int64_t tiles = (rows + GEMM_ROWS(width) - 1) / GEMM_ROWS(width), row = 0;
     int64_t each = tiles == 1 ? rows : rows / tiles, higher = rows - each * tiles;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t height = each + (t < higher);
         if (g->depth >= GEMM_PREFETCH_DEPTH)
             gemm_prefetch(g, row, row + height);
-#define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(vectors)) gemm_tile(n, vectors, g, row); break;
+#define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(width)) gemm_tile(n, width, g, row); break;
         switch (height) {
             GEMM_CASE(1) GEMM_CASE(2) GEMM_CASE(3) GEMM_CASE(4) GEMM_CASE(5) GEMM_CASE(6)
             GEMM_CASE(7) GEMM_CASE(8) GEMM_CASE(9) GEMM_CASE(10) GEMM_CASE(11) GEMM_CASE(12)
@@ -115,6 +142,7 @@ TR_INLINE void gemm_tiles(const int vectors, const gemm_panel *g, int64_t rows) 
 }
 
 /* One function per width, each with the tiles of all heights. */
+TR_NOINLINE void gemm_panel_part(const gemm_panel *g, int64_t rows) { gemm_tiles(0, g, rows); }
 TR_NOINLINE void gemm_panel_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, g, rows); }
 TR_NOINLINE void gemm_panel_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, g, rows); }
 #if GEMM_VECTORS == 4
@@ -123,6 +151,10 @@ TR_NOINLINE void gemm_panel_4(const gemm_panel *g, int64_t rows) { gemm_tiles(4,
 #endif
 
 static void gemm_panel_run(int64_t vectors, const gemm_panel *g, int64_t rows) {
+    if (g->columns < TR_LANES) {
+        gemm_panel_part(g, rows);
+        return;
+    }
     switch (vectors) {
         case 1: gemm_panel_1(g, rows); break;
         case 2: gemm_panel_2(g, rows); break;
@@ -216,9 +248,7 @@ TR_INLINE void gemm_transpose(float *to, int64_t to_step, const float *from, int
 static void gemm_pack_transposed(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth,
                                  int64_t columns) {
     if (columns < GEMM_TURN || depth < 4) {
-        for (int64_t p = 0; p < depth; p++)
-            for (int64_t j = 0; j < to_step; j++)
-                to[p * to_step + j] = j < columns ? from[j * from_step + p] : 0.0f;
+        transpose(to, to_step, from, from_step, columns, depth); /* lanes behind the columns are never stored */
         return;
     }
     for (int64_t j = 0; j < columns; j += GEMM_TURN) {

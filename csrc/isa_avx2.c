@@ -12,7 +12,6 @@
 #define GEMM_ROWS_MAX 12
 #define GEMM_ROWS_1 12
 #define GEMM_ROWS_2 6
-#define GEMM_NARROWER tr_table_generic
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

@@ -269,6 +269,7 @@ typedef struct norm_backward {
     const float *g, *x, *mean, *var, *gamma;
     int64_t rows, stride, column, cols;
     double epsilon;
+    int relu; /* dx is 0 where x is not above 0: x came out of a ReLU */
 } norm_backward;
 
 /* sums[cols] of g and products[cols] = sums of g (x - mean), of `rows` rows of a stripe; row 0 is at g and x. */
@@ -337,7 +338,8 @@ TR_INLINE void gradient_of_x(const int vectors, const norm_backward *d, const do
         int64_t at = r * d->stride + column;
         TR_UNROLL for (int v = 0; v < vectors; v++) {
             vec_float g = stripe_load(d->g + at, v, vectors, cols), x = stripe_load(d->x + at, v, vectors, cols);
-            stripe_store(d->dx + at, a[v] * g + (b[v] * (x - center[v]) + offset[v]), v, vectors, cols);
+            vec_float dx = a[v] * g + (b[v] * (x - center[v]) + offset[v]);
+            stripe_store(d->dx + at, d->relu ? vec_where_positive(dx, x) : dx, v, vectors, cols);
         }
     }
 }
@@ -390,7 +392,7 @@ static void norm_grad_by_chunks(const norm_backward *b, int64_t size, const tr_w
 static int TR_K(batchnorm_grad)(const tr_call *c, const tr_worker *w) {
     norm_backward b = {c->ptr[0], c->ptr[1], c->ptr[2], c->ptr[3], c->ptr[4], c->ptr[5], c->ptr[6], c->ptr[7]};
     int64_t last = at_most(w->column_end, c->arg[1]);
-    b.rows = c->arg[0], b.stride = c->arg[1], b.epsilon = c->scalar[0];
+    b.rows = c->arg[0], b.stride = c->arg[1], b.epsilon = c->scalar[0], b.relu = c->flags & TR_RELU;
     for (b.column = w->column; b.column < last; b.column += b.cols) {
         int64_t size = chunk_rows(b.rows, block_columns(b.column, b.stride));
         b.cols = at_most(WIDEST, last - b.column);

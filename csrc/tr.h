@@ -16,7 +16,8 @@
 
 /* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
-#define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference */
+#define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference;
+                             * batchnorm_grad: its gradient, as x came out of one */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */

@@ -67,6 +67,8 @@ TR_INLINE vec_int vec_first(int64_t count) {
  * loop over lanes is for processors without one, and for the address sanitizer, which sees into loops only. */
 #if TR_HAS_X86 && TR_LANES >= 8 && !defined(__SANITIZE_ADDRESS__)
 #define TR_MASKED_ACCESS 1
+#else
+#define TR_MASKED_ACCESS 0
 #endif
 
 /* The other lanes hold `padding`. */
@@ -172,6 +174,9 @@ TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) { return vec_select(a <
 /* Maximum and minimum: NaN where either is NaN. */
 TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }
 TR_INLINE vec_float vec_min(vec_float a, vec_float b) { return vec_select(a != a, a, vec_lesser(a, b)); }
+
+/* x where y is above 0 or NaN, else 0: the gradient of a ReLU. */
+TR_INLINE vec_float vec_where_positive(vec_float x, vec_float y) { return (vec_float)((vec_int)x & ~(y <= 0.0f)); }
 
 TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
 

@@ -394,7 +394,7 @@ def test_every_pass_finds_its_work_in_a_residual_net() -> None:
     captured = tr.capture(step, check_finite=True)
     captured(*batches(1)[0])
     done = {name: int(re.search(r"\d+", note)[0]) for name, note in captured.program.program.notes.items()}
-    assert set(done) >= {"dead", "relu", "accumulate", "guard", "update"}
+    assert set(done) >= {"dead", "relu", "accumulate", "mask", "guard", "update"}
     assert all(done.values()), done
 
 

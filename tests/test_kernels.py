@@ -192,7 +192,7 @@ def test_subnormals_count_as_zero_where_kernels_multiply_and_add(isa: str, threa
         return run_native(Case(kernel, outs, ins, args), repeat=3)[0]
 
     for b in (tiny, one):
-        (product,) = outputs("matmul", [one], [tiny, b, None], (n, n, n))
+        (product,) = outputs("matmul", [one], [tiny, b, None, None], (n, n, n))
         assert product is not None and (product == 0).all()
     weights, momenta = outputs("sgd", [one, tiny], [zero, hyper], (n * n,))
     assert weights is not None and (weights == 1).all()

@@ -43,7 +43,7 @@ def call(
 
 
 def matmul(out: Buffer, a: Buffer, b: Buffer, m: int, n: int, k: int, flags: int = 0) -> PlacedCall:
-    return call("matmul", [out], [a, b, ABSENT], (m, n, k), flags)
+    return call("matmul", [out], [a, b, ABSENT, ABSENT], (m, n, k), flags)
 
 
 def ways(calls: Sequence[PlacedCall]) -> list[str]:

@@ -66,7 +66,7 @@ def matmul_row(m: int, n: int, k: int, flags: int) -> Row:
         return lambda a, b: jax.numpy.matmul(*turned(a, b))
 
     return Row(
-        "matmul", [empty(m, n)], [a, b, None], (m, n, k), flags=flags,
+        "matmul", [empty(m, n)], [a, b, None, None], (m, n, k), flags=flags,
         peers={"numpy": numpy, "torch": in_torch(torch, a, b, out_torch), "jax": in_jax(jax, a, b)},
         limit="fma", work=2.0 * m * n * k,
     )  # fmt: skip

@@ -50,22 +50,25 @@ def _inference_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _batchnorm_grad_case(
-    rng: np.random.Generator, rows: int, cols: int, wanted: tuple[bool, ...], with_gamma: bool
+    rng: np.random.Generator, rows: int, cols: int, wanted: tuple[bool, ...], with_gamma: bool, flags: int = 0
 ) -> Case:
     x = floats(rng, rows * cols)
     g = floats(rng, rows * cols)
+    if flags & RELU:
+        x = np.maximum(x, 0)
     mean, var = x.reshape(rows, cols).mean(axis=0), x.reshape(rows, cols).var(axis=0)
     outs = [poison(size) if want else None for size, want in zip((x.size, cols, cols), wanted, strict=True)]
     gamma = floats(rng, cols, 0.5, 2) if with_gamma else None
     # One row has variance 0: the gradient is 0, what is left is rounding scaled by 1 / sqrt(epsilon).
     atol = (1e-5 if rows > 2 else 1e-4, 1e-6 * rows, 1e-6 * rows)
-    return Case("batchnorm_grad", outs, [g, x, mean, var, gamma], (rows, cols), (_EPSILON,), 0, 2e-6, atol)
+    return Case("batchnorm_grad", outs, [g, x, mean, var, gamma], (rows, cols), (_EPSILON,), flags, 2e-6, atol)
 
 
 def _batchnorm_grad_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     for rows, cols in _TABLES:
         for wanted in itertools.product((False, True), repeat=3):
             yield _batchnorm_grad_case(rng, rows, cols, wanted, with_gamma=sum(wanted) % 2 == 1)
+        yield _batchnorm_grad_case(rng, rows, cols, (True, True, True), True, RELU)
 
 
 def _moving_case(rng: np.random.Generator, n: int) -> Case:
@@ -78,12 +81,18 @@ def _moving_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _moving_case(rng, n)
 
 
-def _matmul_case(rng: np.random.Generator, m: int, n: int, k: int, flags: int, with_bias: bool) -> Case:
+def _matmul_case(
+    rng: np.random.Generator, m: int, n: int, k: int, flags: int, with_bias: bool, with_mask: bool = False
+) -> Case:
     out = floats(rng, m * n) if flags & ACCUMULATE else poison(m * n)
     bias = floats(rng, n) if with_bias else None
+    mask = np.maximum(floats(rng, m * n), 0) if with_mask else None
+    if mask is not None and m * n > 5:
+        mask[3] = np.nan  # lets through, as in relu_grad
     # A dot product of k loses at most k/2 units of the sum of magnitudes, 2.25 k at the mean; in truth about sqrt(k).
     atol = 2.25 * (k + 1) * ULP * (1 + np.sqrt(k)) / 2
-    return Case("matmul", [out], [floats(rng, m * k), floats(rng, k * n), bias], (m, n, k), (), flags, 4 * ULP, atol)
+    ins = [floats(rng, m * k), floats(rng, k * n), bias, mask]
+    return Case("matmul", [out], ins, (m, n, k), (), flags, 4 * ULP, atol)
 
 
 def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -95,9 +104,10 @@ def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _matmul_case(rng, m, n, k, flags, True)
         yield _matmul_case(rng, m, n, k, flags | RELU, True)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False)
+        yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False, with_mask=True)
     a, b = np.ones((5, 6), np.float32), np.ones((6, 20), np.float32)
     a[1, 2], a[3, 0], b[0, 7] = np.nan, np.inf, 0  # NaN, inf and inf * 0 stay in their rows and columns
-    yield Case(name, [poison(100)], [a.reshape(-1), b.reshape(-1), None], (5, 20, 6), rtol=4 * ULP)
+    yield Case(name, [poison(100)], [a.reshape(-1), b.reshape(-1), None, None], (5, 20, 6), rtol=4 * ULP)
 
 
 def _random_key_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -169,7 +179,7 @@ LARGE: dict[str, Any] = {
     "batchnorm_inference": lambda name, rng: _inference_case(rng, _ROWS, _COLS, RELU, True),
     "batchnorm_grad": lambda name, rng: _batchnorm_grad_case(rng, _ROWS, _COLS, (True, True, True), True),
     "moving_statistics": lambda name, rng: _moving_case(rng, _N),
-    "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True),
+    "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True, True),
     "dropout": lambda name, rng: Case(name, [poison(_N)], [floats(rng, _N), key(3, 8)], (_N,), (0.3,)),
     "sgd": lambda name, rng: _sgd_case(rng, _N, True, 0),
     "adam": lambda name, rng: _adam_case(rng, _N, 0, 3.0),

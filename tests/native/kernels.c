@@ -66,11 +66,12 @@ static void check(const tr_call *call, const char *what, int64_t i, double got, 
 
 static void check_status(const tr_call *call, int64_t expected) { check(call, "status", 0, run(call), expected, 0); }
 
-static void test_matmul(int64_t m, int64_t n, int64_t k, int flags, int with_bias) {
+static void test_matmul(int64_t m, int64_t n, int64_t k, int flags, int with_more) {
     tr_call call = call_of(TR_ID_matmul, flags);
-    float *a = floats(m * k, -1, 1), *b = floats(k * n, -1, 1), *bias = with_bias ? floats(n, -1, 1) : 0;
+    float *a = floats(m * k, -1, 1), *b = floats(k * n, -1, 1), *bias = with_more ? floats(n, -1, 1) : 0;
     float *start = floats(m * n, -1, 1), *out = copy_of(start, m * n, sizeof(float));
-    void *pointers[] = {out, a, b, bias};
+    float *mask = with_more ? floats(m * n, -1, 1) : 0;
+    void *pointers[] = {out, a, b, bias, mask};
     memcpy(call.ptr, pointers, sizeof pointers);
     call.arg[0] = m, call.arg[1] = n, call.arg[2] = k;
     check_status(&call, -1);
@@ -82,6 +83,8 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, int flags, int with_bia
             if (bias)
                 sum += bias[j];
             if (flags & TR_RELU && sum < 0)
+                sum = 0;
+            if (mask && mask[i * n + j] <= 0)
                 sum = 0;
             check(&call, "out", i * n + j, out[i * n + j], sum, 1 + 0.3 * sqrt(k));
         }

@@ -35,7 +35,9 @@ TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
 NESTEROV = 1 << 0  # sgd
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
-RELU = 1 << 17  # matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out
+# matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out. batchnorm_grad: its gradient, for an x that
+# came out of one.
+RELU = 1 << 17
 
 # How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.
 BY_COLUMNS, ALONE, TOGETHER = 1, 2, 3

@@ -48,7 +48,7 @@ def accumulate_into_matmul(program: Program) -> Program:
             if i is None or uses.readers(product) != [j]:
                 continue
             matmul = calls[i]
-            if matmul is None or not _plain_matmul(matmul) or not uses.may_take_over(total, call.outs[0], i, j):
+            if matmul is None or not _plain_matmul(matmul) or not uses.may_take_over(total, call.outs[0], j):
                 continue
             if uses.changed_between(matmul.reads, i, j):
                 continue
@@ -60,6 +60,51 @@ def accumulate_into_matmul(program: Program) -> Program:
             break
     kept = [_renamed(c, same) for c in calls if c is not None]
     return program.with_calls(kept, ("accumulate", f"{fused} gradient sums moved into their matmul"))
+
+
+def fuse_relu_grad(program: Program) -> Program:
+    """The mask of a ReLU's gradient moves into the call that makes what it masks, if nobody else reads that.
+
+    A matmul takes the ReLU's output as its mask; a batchnorm_grad has it already if it is what was normalised.
+    """
+    uses = _Uses(program)
+    calls: list[Call | None] = list(program.calls)
+    same: dict[int, int] = {}
+    fused = 0
+    for j, call in enumerate(program.calls):
+        if call.kernel.name != "relu_grad":
+            continue
+        (gradient, mask), target = call.ins, call.outs[0]
+        i = uses.last_writer(gradient, j)
+        if i is None or uses.readers_after(gradient, i) != [j] or uses.changed_between((mask,), i - 1, j):
+            continue
+        producer = calls[i]
+        masked = producer and _masked(producer, gradient, mask, call.args[0])
+        if not masked:
+            continue
+        if masked.flags & ACCUMULATE:
+            if not uses.may_take_over(gradient, target, j):
+                continue
+            same[target] = gradient
+        elif uses.begins(target, j):
+            masked = replace(masked, outs=(target, *masked.outs[1:]))
+        else:
+            continue
+        calls[i], calls[j] = masked, None
+        fused += 1
+    kept = [_renamed(c, same) for c in calls if c is not None]
+    return program.with_calls(kept, ("mask", f"{fused} ReLU gradients became masks of other calls"))
+
+
+def _masked(call: Call, out: int, mask: int, size: int) -> Call | None:
+    """The call with the mask, if it can take it."""
+    if call.outs[0] != out or call.flags & RELU:
+        return None
+    if call.kernel.name == "batchnorm_grad" and call.ins[1] == mask:
+        return replace(call, flags=call.flags | RELU)
+    if call.kernel.name == "matmul" and call.ins[3] == NO_SLOT and call.args[0] * call.args[1] == size:
+        return replace(call, ins=(*call.ins[:3], mask))
+    return None
 
 
 class _Uses:
@@ -86,14 +131,34 @@ class _Uses:
         """The calls that read a temporary; an output is also read from outside."""
         return self._reads.get(slot, []) if self._slots[slot].role == "temporary" else []
 
-    def may_take_over(self, total: int, out: int, i: int, j: int) -> bool:
-        """Whether call j may leave its sum in `total`: a temporary that dies there, with `out` as its next life."""
+    def last_writer(self, slot: int, j: int) -> int | None:
+        """The last call before j that writes a temporary."""
+        if self._slots[slot].role != "temporary":
+            return None
+        return max((i for i in self._writes.get(slot, ()) if i < j), default=None)
+
+    def readers_after(self, slot: int, i: int) -> list[int]:
+        """The calls behind call i that read a temporary."""
+        return [j for j in self.readers(slot) if j > i]
+
+    def begins(self, slot: int, j: int) -> bool:
+        """Whether call j is the first to touch a temporary or an output."""
+        reads = self._reads.get(slot, [])
+        return (
+            self._slots[slot].role in ("temporary", "output")
+            and self._writes[slot][0] == j
+            and (not reads or reads[0] >= j)
+        )
+
+    def may_take_over(self, total: int, out: int, j: int) -> bool:
+        """Whether call j may leave its result in `total`: a temporary that dies there, with `out` as its next life."""
         if total == out:
             return self._slots[total].role == "temporary"
         return (
-            self.only_writer(total) is not None
+            self._slots[total].role == "temporary"
+            and self._writes[total][-1] < j
             and self.readers(total)[-1:] == [j]
-            and self.only_writer(out) == j
+            and self.begins(out, j)
             and self._slots[out].role == "temporary"
             and self._slots[total].size == self._slots[out].size
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from tinyres.capture.fusion import accumulate_into_matmul, fuse_relu
+from tinyres.capture.fusion import accumulate_into_matmul, fuse_relu, fuse_relu_grad
 from tinyres.capture.program import Call, Program
 from tinyres.errors import ArgumentError
 
@@ -94,6 +94,7 @@ PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
     "relu": fuse_relu,
     "accumulate": accumulate_into_matmul,
+    "mask": fuse_relu_grad,
     "guard": guard_state,
     "update": update_early,
 }

@@ -43,7 +43,7 @@ def _matmul_forward(out: Buffer, a: Tensor, b: Tensor, flags: int) -> None:
     rows, columns = a.shape
     m, k = (columns, rows) if flags & TRANSPOSE_A else (rows, columns)
     n = b.shape[0] if flags & TRANSPOSE_B else b.shape[1]
-    launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT), (m, n, k), (), flags)
+    launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), (m, n, k), (), flags)
 
 
 def _matmul_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -104,13 +104,13 @@ def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: int) -> Shape:
 def _dense_forward(out: Buffer, x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> None:
     k, n = kernel.shape
     rows = x.shape[0] if len(x.shape) == 2 else out.size // max(n, 1)
-    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, bias.buffer), (rows, n, k), (), flags)
+    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, bias.buffer, ABSENT), (rows, n, k), (), flags)
 
 
 def _dense_without_bias_forward(out: Buffer, x: Tensor, kernel: Tensor, flags: int) -> None:
     k, n = kernel.shape
     rows = x.shape[0] if len(x.shape) == 2 else out.size // max(n, 1)
-    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, ABSENT), (rows, n, k), (), flags)
+    launch(kernels.matmul, (out,), (x.buffer, kernel.buffer, ABSENT, ABSENT), (rows, n, k), (), flags)
 
 
 def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -130,10 +130,10 @@ def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
     if ctx.attrs[0] & RELU:
         dy = result(kernels.relu_grad, (g.buffer, ctx.output.buffer), g.shape, (g.buffer.size,))
     if ctx.needs[0]:
-        operands = dy.buffer, kernel.buffer, ABSENT
+        operands = dy.buffer, kernel.buffer, ABSENT, ABSENT
         to_x = result(kernels.matmul, operands, x.shape, (rows, features, units), TRANSPOSE_B)
     if ctx.needs[1]:
-        operands = x.buffer, dy.buffer, ABSENT
+        operands = x.buffer, dy.buffer, ABSENT, ABSENT
         to_kernel = result(kernels.matmul, operands, kernel.shape, (features, units, rows), TRANSPOSE_A)
     if len(ctx.needs) == 3 and ctx.needs[2]:
         to_bias = result(kernels.sum, (dy.buffer,), (units,), (1, rows, units))

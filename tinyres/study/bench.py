@@ -59,7 +59,8 @@ class Result:
 
 def _matmul(form: str, m: int, n: int, k: int, flags: int = 0) -> KernelRow:
     return KernelRow(
-        f"matmul {form} {m}x{k}x{n}", "matmul", (m * n,), (m * k, k * n, None), (m, n, k), 2.0 * m * n * k, "GFLOP/s",
+        f"matmul {form} {m}x{k}x{n}", "matmul", (m * n,), (m * k, k * n, None, None), (m, n, k),
+        2.0 * m * n * k, "GFLOP/s",
         flags=flags,
     )  # fmt: skip
 

@@ -7,9 +7,12 @@ import numpy as np
 from tinyres.backends.kernels import ACCUMULATE, RELU, TRANSPOSE_A, TRANSPOSE_B, Array, kernel
 
 
-@kernel("f", "fff", "m n k")
-def matmul(out: Array, a: Array, b: Array, bias: Array, m: int, n: int, k: int, *, flags: int) -> None:
-    """out[m, n] = op(a) @ op(b) (+ bias[n]), where op transposes what the flags say; bias may be absent."""
+@kernel("f", "ffff", "m n k")
+def matmul(out: Array, a: Array, b: Array, bias: Array, mask: Array, m: int, n: int, k: int, *, flags: int) -> None:
+    """out[m, n] = op(a) @ op(b) (+ bias[n]), where op transposes what the flags say; at last 0 where mask[m, n] <= 0.
+
+    bias and mask may be absent.
+    """
     out = out.reshape(m, n)
     a = a.reshape(k, m).T if flags & TRANSPOSE_A else a.reshape(m, k)
     b = b.reshape(n, k).T if flags & TRANSPOSE_B else b.reshape(k, n)
@@ -21,3 +24,5 @@ def matmul(out: Array, a: Array, b: Array, bias: Array, m: int, n: int, k: int, 
         out += bias
     if flags & RELU:
         np.maximum(out, 0, out=out)
+    if mask is not None:
+        out[mask.reshape(m, n) <= 0] = 0

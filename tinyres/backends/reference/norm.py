@@ -81,7 +81,10 @@ def batchnorm_grad(
     *,
     flags: int,
 ) -> None:
-    """The gradients of `batchnorm`, through its mean and variance too; any output, and gamma, may be absent."""
+    """The gradients of `batchnorm`, through its mean and variance too; any output, and gamma, may be absent.
+
+    With RELU, dx is 0 where x is not above 0.
+    """
     g = g.reshape(rows, cols)
     normalised = (x.reshape(rows, cols) - mean) * _scale(var, None, epsilon)
     g_sum = g.sum(axis=0, dtype=np.float64)
@@ -93,6 +96,8 @@ def batchnorm_grad(
     if dx is not None:
         centred = g - np.divide(g_sum, rows) - normalised * np.divide(g_dot, rows)
         dx.reshape(rows, cols)[...] = centred * _scale(var, gamma, epsilon)
+        if flags & RELU:
+            dx[x <= 0] = 0
 
 
 @kernel("FF", "ff", "n", "momentum")
