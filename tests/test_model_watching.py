@@ -154,7 +154,7 @@ def test_a_captured_train_step_takes_watching_on_and_off():
     fit(twin, x, y, epochs=4, batch_size=32, shuffle=False)
     assert bits(model) == bits(twin)
     assert [len(squares) for _, _, squares in seen] == [0, 1, 0, 1]
-    assert seen[1][1][0] == "dense" and float(seen[1][2][0][0]) > 0
+    assert seen[1][1][0] == ("dense", 0) and float(seen[1][2][0][0]) > 0
 
 
 def test_gradients_that_were_not_watched_say_so():

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _DRY = DryRecorder("read values in a metric or callback instead")
 
 
+# The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares.
+Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
+
+
 @dataclass(frozen=True)
 class Options:
     """How `fit` runs; see there."""
@@ -104,7 +108,7 @@ def fit(
                 number = epoch * steps + position.step
                 looking = bool(watch) and (number + 1) % watch == 0
                 try:
-                    _, names, squares = step(batch_x, batch_y, watch=looking)
+                    _, layers, squares = step(batch_x, batch_y, watch=looking)
                 except NonFiniteError as error:
                     raise NonFiniteError(
                         f"[fit] the loss is not finite at epoch {epoch}, step {position.step}; "
@@ -113,7 +117,7 @@ def fit(
                 plan.training.count += len(batch_y)
                 position.step += 1
                 if gradients is not None and looking:
-                    gradients.append(number, names[::-1], _norms(squares, len(names)))
+                    gradients.append(number, *_norms(layers, squares))
                     if options.live:
                         shown.watched(gradients.told)
                 shown.step(position.step, plan.training.read)
@@ -311,11 +315,12 @@ def _begin(
     return model.position, order
 
 
-def _norms(squares: Sequence[Tensor], count: int) -> np.ndarray:
-    """Norms in forward order; backward has met the layers the other way round."""
-    if not count:
-        return np.zeros(0)
-    return np.sqrt(np.concatenate([t.buffer.array for t in squares])[count - 1 :: -1])
+def _norms(layers: Sequence[tuple[str, int]], squares: Sequence[Tensor]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and norms in forward order; backward has met the layers the other way round."""
+    if not layers:
+        return (), np.zeros(0)
+    names, places = zip(*layers[::-1])
+    return names, np.sqrt(np.concatenate([t.buffer.array for t in squares])[list(places)])
 
 
 class Runners:
@@ -348,7 +353,7 @@ class EagerStep:
         self._kept = [w.buffer for w in model.weights if id(w) not in trained]
         self._kept += [generator.state for generator in model.generators()]
 
-    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, tuple[str, ...], list[Tensor]]:
+    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
         before = [buffer.array.copy() for buffer in self._kept]
         try:
             return self._model.train_step(x, y, watch)

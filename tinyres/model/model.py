@@ -169,11 +169,11 @@ class Model(Functional):
         """
         return fitting.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
 
-    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> tuple[Tensor, tuple[str, ...], list[Tensor]]:
+    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> fitting.Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
-        Returns the loss and, with `watch`, the layers' names and the squared norms of the gradients of their outputs,
-        in the order of backward.
+        Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
+        squared norm of its output's gradient among all squares, which come in Tensors of LayerNorms.SQUARES.
         """
         plan = self.plan("train_step")
         prediction, loss = plan.loss(self, x, y, training=True)
@@ -185,7 +185,7 @@ class Model(Functional):
         plan.optimizer.step()
         if observer is None:
             return loss, (), []
-        return loss, tuple(observer.names), observer.squares
+        return loss, tuple(zip(observer.names, observer.places)), observer.squares
 
     def test_step(self, x: Any, y: Tensor) -> Tensor:
         """Loss and metrics of one batch, in inference, without gradients."""
@@ -368,15 +368,19 @@ class Plan:
 class LayerNorms:
     """An observer of backward that measures the gradient of every layer call's output, and nothing within.
 
-    names: the layer calls, in the order of backward. squares: the squared norms in that order, SQUARES to a Tensor, so
-    that reading them costs a captured step one copy and not one per layer.
+    names: the layer calls, in the order of backward. places: where the squared norm of each stands among all squares;
+    layers that get the very same gradient, as an Add and what it adds, share one. squares: SQUARES to a Tensor, so that
+    reading them costs a captured step one copy and not one per layer.
     """
 
-    SQUARES = 64
+    SQUARES = 512
 
     def __init__(self, loss: Tensor) -> None:
         self.names: list[str] = []
+        self.places: list[int] = []
         self.squares: list[Tensor] = []
+        self._measured = 0
+        self._last: Buffer | None = None
         self._seen: set[Scope | None] = {loss.node.scope if loss.node is not None else None}
 
     def __call__(self, node: Node, total: Tensor) -> None:
@@ -385,12 +389,19 @@ class LayerNorms:
         if scope is None or scope.layer is None or node.op is None or scope in self._seen:
             return
         self._seen.add(scope)
-        place = len(self.names) % self.SQUARES
+        if total.buffer is not self._last:
+            self._measure(total)
+        self.names.append(scope.path)
+        self.places.append(self._measured - 1)
+
+    def _measure(self, total: Tensor) -> None:
+        place = self._measured % self.SQUARES
         if place == 0:
             self.squares.append(Tensor(Buffer(self.SQUARES, FLOAT64), (self.SQUARES,), FLOAT64))
         square = Window(self.squares[-1].buffer, place * FLOAT64.itemsize, 1, FLOAT64)
         launch(kernels.dot, (square,), (total.buffer, total.buffer), (total.size,))
-        self.names.append(scope.path)
+        self._measured += 1
+        self._last = total.buffer
 
 
 def _optimizer(optimizer: Any) -> Optimizer:
