@@ -45,6 +45,7 @@ TR_INLINE tr_float_mode tr_flushing(tr_float_mode mode) { return mode; }
 TR_INLINE int tr_flushes(int kernel) {
     switch (kernel) {
         case TR_ID_matmul:
+        case TR_ID_join_halves:
         case TR_ID_softmax:
         case TR_ID_log_softmax:
         case TR_ID_softmax_cross_entropy:

@@ -8,7 +8,8 @@
  * over it.
  *
  * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one
- * after the other from zero, and block sums are added in order. So an element depends on its own operands
+ * after the other from zero, and block sums are added in order; but without
+ * transposes a block of TR_GEMM_HALVES_FROM steps or more, if it is all of k, is cut into two halves. So an element depends on its own operands
  * only: not on m, n, its place, the transposes or the number of workers. Only dot products of contiguous
  * vectors (a matrix times a vector, a vector times a transposed matrix) sum by lanes, in an order that
  * depends on k alone.
@@ -51,6 +52,8 @@ typedef struct gemm_product {
     const float *mask;  /* [m, n], or NULL */
     int64_t m, n, k;
     int turned_a, turned_b, pack_a, pack_b, add, relu;
+    int halves; /* k is summed in two halves */
+    int half;   /* this is one of them only */
     tr_ahead *ahead;
 } gemm_product;
 
@@ -64,6 +67,9 @@ TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) {
  * than that gets in the way of the product's own operands. */
 TR_INLINE int64_t gemm_ahead_step(int64_t m) { return m <= 64 ? 32 : 16; }
 
+/* Where two workers cut k: as they cut columns. */
+TR_INLINE int64_t gemm_first_half(int64_t k) { return parts(parts(k, TR_SHARE_UNIT), 2) * TR_SHARE_UNIT; }
+
 /* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
 static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
                        int64_t depth, float *own) {
@@ -73,8 +79,9 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         .out_step = d->n,
         .a_row = d->turned_a ? 1 : d->k,
         .a_step = d->turned_a ? d->m : 1,
-        .depth = depth,
-        .add = d->add || step > 0,
+        .depth = d->halves ? gemm_first_half(depth) : depth,
+        .rest = d->halves ? depth - gemm_first_half(depth) : 0,
+        .add = d->add || (step > 0 && !d->half),
         .relu = d->relu && ends,
         .ahead = d->ahead,
         .ahead_step = gemm_ahead_step(d->m),
@@ -132,7 +139,10 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
 static void gemm_share(const gemm_product *d, const tr_worker *w) {
     int64_t vectors = (d->n + TR_LANES - 1) / TR_LANES;
     int64_t row = 0, row_end = d->m, first = 0, end = vectors;
-    if (w->column_end != TR_ALL_COLUMNS) {
+    if (w->by_rows) {
+        row = w->column;
+        row_end = w->column_end;
+    } else if (w->column_end != TR_ALL_COLUMNS) {
         first = w->column / TR_LANES;
         end = w->column_end / TR_LANES;
     } else if (vectors >= 2 * w->nth && (d->pack_b ? vectors >= GEMM_VECTORS * w->nth : d->n > 4 * d->m)) {
@@ -201,7 +211,8 @@ static void gemm_one_panel(const gemm_product *d, float *own) {
     g.out_step = g.b_step = g.columns = d->n;
     g.a_row = d->turned_a ? 1 : d->k;
     g.a_step = d->turned_a ? d->m : 1;
-    g.depth = d->k;
+    g.depth = d->halves ? gemm_first_half(d->k) : d->k;
+    g.rest = d->k - g.depth;
     g.last = d->n > TR_LANES ? d->n - TR_LANES : 0;
     g.add = d->add;
     g.relu = d->relu;
@@ -217,6 +228,19 @@ static void gemm_one_panel(const gemm_product *d, float *own) {
             gemm_pack(own, g.b_step, d->b, d->n, d->k, d->n);
     }
     gemm_panel_run(parts(d->n, TR_LANES), &g, d->m);
+}
+
+/* The halves of k that begin among the worker's columns: one of two workers does one, a worker by itself does both. */
+static void gemm_halves(gemm_product *d, const tr_worker *w) {
+    int64_t first = gemm_first_half(d->k);
+    float *out = d->out;
+    d->halves = 0;
+    d->half = 1;
+    if (w->column == 0)
+        gemm_block(d, 0, d->m, 0, parts(d->n, TR_LANES), 0, first, w->own);
+    d->out = out + d->m * d->n;
+    if (w->column <= first && first < w->column_end)
+        gemm_block(d, 0, d->m, 0, parts(d->n, TR_LANES), first, d->k - first, w->own);
 }
 
 static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
@@ -249,13 +273,16 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         .pack_b = turned_b || (n < TR_LANES && !TR_MASKED_ACCESS) || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
         .add = (c->flags & TR_ACCUMULATE) != 0,
         .relu = (c->flags & TR_RELU) != 0,
+        .halves = !turned_a && !turned_b && k >= TR_GEMM_HALVES_FROM && k <= TR_GEMM_DEPTH,
         .ahead = c->share & TR_AHEAD ? w->ahead : 0,
     };
     if (d.ahead)
         tr_ahead_begin(d.ahead, c);
     if (m == 0 || n == 0)
         return 0;
-    if (!dots_a && !dots_b && gemm_is_one_panel(&d, w))
+    if (c->flags & TR_HALF_OF_K)
+        gemm_halves(&d, w);
+    else if (!dots_a && !dots_b && gemm_is_one_panel(&d, w))
         gemm_one_panel(&d, w->own);
     else if (dots_a)
         gemm_dots(&d, d.a, d.b, m, 0, w);

@@ -18,6 +18,7 @@ typedef struct gemm_panel {
     const float *mask; /* where it is not above 0 out is 0; rows out_step apart; or NULL */
     int64_t out_step, a_row, a_step, b_step;
     int64_t depth;     /* of the block */
+    int64_t rest;      /* so many more steps are summed apart and added, or 0 */
     int64_t columns;
     int64_t last;      /* column of the last vector; the others stand one after the other */
     int add, relu;     /* out += instead of out =; max(., 0) at the end */
@@ -85,6 +86,21 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
         for (int64_t p = g->depth; p > 0; p--) {
             GEMM_STEP
         }
+    }
+
+    if (g->rest > 0) {
+        float first[GEMM_ROWS_MAX][GEMM_VECTORS][TR_LANES];
+        TR_UNROLL for (int i = 0; i < rows; i++)
+            TR_UNROLL for (int j = 0; j < vectors; j++) {
+                vec_store(first[i][j], sum[i][j]);
+                sum[i][j] = vec_splat(0.0f);
+            }
+        for (int64_t p = g->rest; p > 0; p--) {
+            GEMM_STEP
+        }
+        TR_UNROLL for (int i = 0; i < rows; i++)
+            TR_UNROLL for (int j = 0; j < vectors; j++)
+                sum[i][j] = vec_load(first[i][j]) + sum[i][j];
     }
 
     float *out = g->out + row * g->out_step;

@@ -41,8 +41,8 @@ typedef struct tr_gate tr_gate; /* a barrier; pool.c */
 typedef struct tr_ahead tr_ahead; /* ahead.h */
 
 /* How a kernel divides its work. Either nth workers enter it and each takes its part by ith; or, in a planned
- * list, each worker is alone in it (nth is 1) and does the columns [column, column_end) of what it works on.
- * Columns say which memory a worker needs: as long as one call after the other treats columns apart, no
+ * list, each worker is alone in it (nth is 1) and does the columns [column, column_end) of what it works on, or the
+ * rows of these numbers. They say which memory a worker needs: as long as one call after the other treats them apart, no
  * worker needs what another made, and nobody has to wait. */
 typedef struct tr_worker {
     int ith, nth;
@@ -50,7 +50,8 @@ typedef struct tr_worker {
     void *shared;  /* workspace of the call, the same for all its workers: TR_SHARED_BYTES, 64-aligned */
     tr_gate *gate; /* for tr_barrier only */
     tr_ahead *ahead; /* NULL: nothing is to be fetched ahead */
-    int64_t column, column_end; /* multiples of TR_COLUMN_UNIT; 0 and TR_ALL_COLUMNS: the whole call */
+    int64_t column, column_end; /* multiples of TR_SHARE_UNIT; 0 and TR_ALL_COLUMNS: the whole call */
+    int by_rows;                /* they are rows */
 } tr_worker;
 
 #define TR_ALL_COLUMNS INT64_MAX
@@ -90,7 +91,7 @@ TR_INLINE void tr_split(const tr_worker *w, int64_t n, int64_t unit, int64_t *be
 }
 
 /* This worker's part of n elements in a row: `count` runs of `length` elements, the first at `begin`, `step`
- * apart. One run as tr_split cuts it, or its columns of every row. */
+ * apart. One run as tr_split cuts it, or its rows, or its columns of every row. */
 typedef struct tr_runs {
     int64_t begin, length, step, count;
 } tr_runs;
@@ -101,8 +102,12 @@ TR_INLINE tr_runs tr_split_runs(const tr_call *c, const tr_worker *w, int64_t n,
         int64_t end;
         tr_split(w, n, unit, &runs.begin, &end);
         runs.length = end - runs.begin;
+    } else if (w->by_rows) {
+        int64_t cols = n / (c->share >> TR_COUNT_SHIFT);
+        runs.begin = w->column * cols;
+        runs.length = (w->column_end - w->column) * cols;
     } else {
-        runs.step = c->share >> TR_COLUMNS_SHIFT;
+        runs.step = c->share >> TR_COUNT_SHIFT;
         runs.count = n / runs.step;
         runs.begin = w->column;
         runs.length = w->column_end - w->column;

@@ -223,7 +223,7 @@ static void norm_by_chunks(const norm_forward *f, int64_t size, const tr_worker 
                         at_most(size, f->rows - chunk * size), f->stride, width)
         }
     tr_barrier(w);
-    tr_split(w, cols, TR_COLUMN_UNIT, &begin, &end);
+    tr_split(w, cols, TR_SHARE_UNIT, &begin, &end);
     for (int64_t k = 1; k < chunks; k++)
         for (int64_t j = begin; j < end; j++)
             join_moments(means + j, squares + j, (double)(k * size), means[k * cols + j], squares[k * cols + j],
@@ -368,7 +368,7 @@ static void norm_grad_by_chunks(const norm_backward *b, int64_t size, const tr_w
                         b->x + at, b->mean + b->column + j, at_most(size, b->rows - chunk * size), b->stride, width)
         }
     tr_barrier(w);
-    tr_split(w, cols, TR_COLUMN_UNIT, &begin, &end);
+    tr_split(w, cols, TR_SHARE_UNIT, &begin, &end);
     for (int64_t k = 1; k < chunks; k++)
         for (int64_t j = begin; j < end; j++) {
             sums[j] += sums[k * cols + j];

@@ -76,7 +76,7 @@ static int width_of(const tr_call *c, int most) {
 
 static int known(const tr_call *c) { return c->kernel >= 0 && c->kernel < TR_KERNEL_COUNT; }
 
-enum { WAYS = TR_BY_COLUMNS | TR_ALONE | TR_TOGETHER };
+enum { WAYS = TR_WAIT - 1 };
 
 static int way_of(const tr_call *c) { return c->share & WAYS; }
 
@@ -113,7 +113,7 @@ TR_INLINE int run_call(const tr_kernel_fn *table, const tr_call *c, const tr_wor
 static void walk(void *argument, const tr_worker *team) {
     list *l = argument;
     int before = 1, stopped = 0;
-    int64_t columns = 0;
+    int64_t count = 0; /* of columns or rows, for which `alone` has its own */
     modes m = enter();
     tr_worker split = *team, alone = *team; /* alone: with its own columns, and no workspace of others */
     alone.ith = 0, alone.nth = 1;
@@ -128,13 +128,15 @@ static void walk(void *argument, const tr_worker *team) {
         }
         before = width;
         split.nth = width;
-        if (way == TR_BY_COLUMNS && c->share >> TR_COLUMNS_SHIFT != columns) {
-            columns = c->share >> TR_COLUMNS_SHIFT;
-            tr_split(team, columns, TR_COLUMN_UNIT, &alone.column, &alone.column_end);
+        int apart = way == TR_BY_COLUMNS || way == TR_BY_ROWS;
+        if (apart && c->share >> TR_COUNT_SHIFT != count) {
+            count = c->share >> TR_COUNT_SHIFT;
+            tr_split(team, count, TR_SHARE_UNIT, &alone.column, &alone.column_end);
         }
-        if (stopped || (way == TR_BY_COLUMNS ? alone.column == alone.column_end : team->ith >= width))
+        alone.by_rows = way == TR_BY_ROWS;
+        if (stopped || (apart ? alone.column == alone.column_end : team->ith >= width))
             continue;
-        stopped = run_call(l->table, c, way == TR_BY_COLUMNS ? &alone : &split, &m);
+        stopped = run_call(l->table, c, apart ? &alone : &split, &m);
         if (stopped)
             note_failure(l, i);
     }
@@ -164,6 +166,8 @@ int64_t tr_run(const char *bytes, int64_t count) {
                 l.count = l.failed = i;
                 break;
             }
+            if (c->kernel == TR_ID_matmul && c->flags & TR_HALF_OF_K)
+                limit = at_most(limit, 2); /* it was planned for two */
             if (way_of(c) && work > WAKE_NS)
                 continue;
             int width = way_of(c) == 0 ? width_of(c, limit) : way_of(c) == TR_ALONE ? 1 : limit;
@@ -172,6 +176,7 @@ int64_t tr_run(const char *bytes, int64_t count) {
             if (width > 1)
                 work += cost_of(c);
         }
+        widest = at_most(widest, limit);
         if (widest > 1 && tr_pool_run(walk, &l, widest, work > WAKE_NS))
             return l.failed < count ? l.failed : -1;
     }

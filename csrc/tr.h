@@ -16,23 +16,31 @@
 
 /* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
-#define TR_RELU 131072      /* max(., 0) on the way out: matmul, add, batchnorm, batchnorm_inference;
+#define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
+#define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference;
                              * batchnorm_grad: its gradient, as x came out of one */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512
 
-/* tr_call.share: one of three ways, whether all workers wait for one another before the call, and above
- * these bits the number of columns. A planned list holds no call without a way; the planner answers for it
- * that no two workers touch the same memory, one of them writing, without a TR_WAIT in between. */
+/* From this k on, up to TR_GEMM_DEPTH, a product of two matrices as they are stored (none transposed) is the sum over the
+ * first half of k plus the sum over the second, on any number of workers: cut where two workers cut k columns. So each of
+ * two can sum the half of which it has the columns of a and the rows of b (TR_HALF_OF_K: to out, the second to out + m n),
+ * and join_halves does the rest. */
+#define TR_GEMM_HALVES_FROM 128
+
+/* tr_call.share: one of four ways, whether all workers wait for one another before the call, whether matmuls fetch
+ * ahead, and above these bits the number of columns or rows. A planned list holds no call without a way; the planner
+ * answers for it that no two workers touch the same memory, one of them writing, without a TR_WAIT in between. */
 #define TR_BY_COLUMNS 1 /* matrices of so many columns: each worker does its own columns, from first row to last */
 #define TR_ALONE 2      /* worker 0 does it */
 #define TR_TOGETHER 3   /* all workers, as the kernel itself divides it; they wait before and behind it */
-#define TR_WAIT 4
-#define TR_AHEAD 8 /* the list outgrows the second level cache: matmuls fetch what the next calls read */
-#define TR_COLUMNS_SHIFT 4
-#define TR_COLUMN_UNIT 16 /* columns go to workers in units of a cache line, whole vectors everywhere */
+#define TR_BY_ROWS 4    /* matrices of so many rows: each worker does its own rows */
+#define TR_WAIT 8
+#define TR_AHEAD 16 /* the list outgrows the second level cache: matmuls fetch what the next calls read */
+#define TR_COUNT_SHIFT 5
+#define TR_SHARE_UNIT 16 /* columns and rows go to workers in units of a cache line of floats, whole vectors everywhere */
 
 typedef struct tr_call {
     int32_t kernel;         /* index into kernels.def */

@@ -16,7 +16,7 @@ import pytest
 from kernel_cases import SPECIAL, Array, Case, cases, large_case
 
 from tinyres.backends import native
-from tinyres.backends.kernels import CALL_BYTES, KERNELS, Kernel, kernel
+from tinyres.backends.kernels import CALL_BYTES, HALF_OF_K, KERNELS, RELU, Kernel, kernel
 from tinyres.backends.reference.random import philox
 from tinyres.errors import BackendError
 
@@ -166,6 +166,20 @@ def test_threads_do_not_change_a_bit(name: str, isa: str) -> None:
     for threads in (2, 3):
         assert native.set_threads(threads) == threads
         assert_same_bits(case, run_native(case, repeat=4)[0], alone, f"running on {threads} threads")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("m", "n", "k"), [(5, 32, 128), (33, 48, 144), (7, 64, 512)])
+def test_two_halves_are_the_whole_product_bit_for_bit(m: int, n: int, k: int, isa: str) -> None:
+    native.select_isa(isa)
+    rng = np.random.default_rng(k)
+    a, b, bias = (rng.standard_normal(size).astype(np.float32) for size in (m * k, k * n, n))
+    out, halves = np.empty(m * n, np.float32), np.empty(2 * m * n, np.float32)
+    (whole,), _ = run_native(Case("matmul", [out], [a, b, bias, None], (m, n, k), (), RELU))
+    (sums,), _ = run_native(Case("matmul", [halves], [a, b, None, None], (m, n, k), (), HALF_OF_K))
+    assert sums is not None
+    (joined,), _ = run_native(Case("join_halves", [out], [*sums.reshape(2, -1), bias], (m, n), (), RELU))
+    assert whole is not None and joined is not None and joined.tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -13,8 +13,21 @@ import tinyres as tr
 from tinyres import layers
 from tinyres.backends import kernels, native
 from tinyres.backends.buffers import ABSENT, FLOAT32, FLOAT64, INT64, Buffer, Window
-from tinyres.backends.kernels import ACCUMULATE, ALONE, BY_COLUMNS, COLUMN_UNIT, KERNELS, ROW, TOGETHER, TRANSPOSE_B
+from tinyres.backends.kernels import (
+    ACCUMULATE,
+    ALONE,
+    BY_COLUMNS,
+    BY_ROWS,
+    HALF_OF_K,
+    KERNELS,
+    ROW,
+    SHARE_UNIT,
+    TOGETHER,
+    TRANSPOSE_A,
+    TRANSPOSE_B,
+)
 from tinyres.capture import pace
+from tinyres.capture.halves import in_halves
 from tinyres.capture.program import Call
 from tinyres.capture.workers import PlacedCall, Share, plan_workers
 from tinyres.errors import TinyresError
@@ -47,8 +60,8 @@ def matmul(out: Buffer, a: Buffer, b: Buffer, m: int, n: int, k: int, flags: int
 
 
 def ways(calls: Sequence[PlacedCall]) -> list[str]:
-    """c, a, t for by columns, alone, together; a bar before a wait."""
-    letters = {BY_COLUMNS: "c", ALONE: "a", TOGETHER: "t"}
+    """c, r, a, t for by columns, by rows, alone, together; a bar before a wait."""
+    letters = {BY_COLUMNS: "c", BY_ROWS: "r", ALONE: "a", TOGETHER: "t"}
     return ["|" * share.waits + letters[share.way] for _, share in plan_workers(calls)]
 
 
@@ -160,25 +173,44 @@ def test_rows_and_scalars_of_elementwise_calls() -> None:
     assert ways([call("relu", [z], [x], (2048,)), add_column]) == ["c", "|c"]
 
 
+def test_large_weights_are_worked_by_rows() -> None:
+    """Forward, backward, and the update: what others made is waited for, no weight ever is."""
+    x, y, g = buffer(8, 256), buffer(8, 256), buffer(8, 256)
+    w, velocity, gradient = (buffer(256, 256) for _ in range(3))
+    calls = in_halves(
+        [
+            matmul(y, x, w, 8, 256, 256),
+            matmul(x, g, w, 8, 256, 256, TRANSPOSE_B),
+            matmul(gradient, y, g, 256, 256, 8, TRANSPOSE_A),
+            call("sgd", [w, velocity], [gradient, hyper], (256 * 256,)),
+        ]
+    )
+    assert [c.call.kernel.name for c in calls] == ["matmul", "join_halves", "matmul", "matmul", "sgd"]
+    assert ways(calls) == ["c", "|c", "c", "r", "r"]
+    assert ways(calls * 2)[5:] == ["|c", "|c", "c", "r", "r"]  # its x was made by columns and read by all
+
+
 def test_a_flat_update_takes_the_columns_of_its_gradient() -> None:
     wide, gradient = buffer(64, 32), buffer(64, 32)
     calls = [matmul(gradient, x, z, 64, 32, 32), call("sgd", [wide, ABSENT], [gradient, hyper], (2048,))]
-    assert [share.columns for _, share in plan_workers(calls)] == [32, 32]
+    assert [share.count for _, share in plan_workers(calls)] == [32, 32]
     assert ways(calls) == ["c", "c"]
 
 
 def test_the_numbers_of_both_sides_agree() -> None:
     lib = importlib.import_module("tinyres._core").lib
-    assert (BY_COLUMNS, ALONE, TOGETHER, kernels.WAIT) == (
+    assert (BY_COLUMNS, ALONE, TOGETHER, BY_ROWS, kernels.WAIT) == (
         lib.TR_BY_COLUMNS,
         lib.TR_ALONE,
         lib.TR_TOGETHER,
+        lib.TR_BY_ROWS,
         lib.TR_WAIT,
     )
-    assert (kernels.AHEAD, kernels.COLUMNS_SHIFT, COLUMN_UNIT) == (
+    assert (kernels.GEMM_HALVES_FROM, kernels.GEMM_DEPTH) == (lib.TR_GEMM_HALVES_FROM, lib.TR_GEMM_DEPTH)
+    assert (kernels.AHEAD, kernels.COUNT_SHIFT, SHARE_UNIT) == (
         lib.TR_AHEAD,
-        lib.TR_COLUMNS_SHIFT,
-        lib.TR_COLUMN_UNIT,
+        lib.TR_COUNT_SHIFT,
+        lib.TR_SHARE_UNIT,
     )
 
 
@@ -202,8 +234,8 @@ def always_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 class Always:
     """Instead of the choice by the clock: the shared list at every run."""
 
-    def __init__(self, first: bytes, second: bytes) -> None:
-        self.run = lambda count: native.run(second, count)
+    def __init__(self, alone: Callable[[], int], shared: Callable[[], int]) -> None:
+        self.run = shared
 
 
 def train_step(
@@ -241,6 +273,7 @@ def train_step(
 
 # features, units, classes, batch: the first layer alone is worth waking the workers.
 SHAPES = [(1024, 64, 10, 256), (1024, 96, 32, 250), (2048, 48, 7, 128), (2048, 50, 10, 128), (1200, 32, 64, 203)]
+SHAPES += [(512, 144, 32, 96)]  # products in halves
 KINDS = [("sgd", 0.0), ("adam", 0.3)]
 
 
@@ -265,12 +298,16 @@ def test_a_step_has_the_same_bits_for_any_number_of_threads(
     assert results[0] == results[1] == results[2]
 
 
-def planned(step: tr.CapturedStep) -> list[tuple[PlacedCall, Share]]:
+def planned(step: tr.CapturedStep, count: int = 3) -> list[tuple[PlacedCall, Share]]:
     executable = step.program.executable
-    return plan_workers([PlacedCall(c, *executable.operands(c), 1000.0) for c in executable.program.calls])
+    placed = [PlacedCall(c, *executable.operands(c), 1000.0) for c in executable.program.calls]
+    return plan_workers(in_halves(placed) if count == 2 else placed)
 
 
-@pytest.mark.parametrize(("features", "units", "classes", "rows"), [(70, 64, 10, 9), (33, 96, 32, 5), (20, 50, 7, 8)])
+RACES = [(70, 64, 10, 9), (33, 96, 32, 5), (20, 50, 7, 8), (144, 128, 10, 3)]
+
+
+@pytest.mark.parametrize(("features", "units", "classes", "rows"), RACES)
 @pytest.mark.parametrize(("optimizer", "dropout"), KINDS)
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_no_two_workers_race(
@@ -278,11 +315,11 @@ def test_no_two_workers_race(
 ) -> None:
     step, _ = train_step(features, units, classes, optimizer, dropout)
     step(*batch(features, classes, rows))
-    calls = planned(step)
+    calls = planned(step, count)
     assert find_race(calls, count) is None
     # The search does find races: without its waits the same list has some.
-    if units % COLUMN_UNIT == 0:
-        assert find_race([(c, Share(s.way, s.columns)) for c, s in calls], count) is not None
+    if units % SHARE_UNIT == 0:
+        assert find_race([(c, Share(s.way, s.count)) for c, s in calls], count) is not None
 
 
 def test_few_waits_per_residual_block() -> None:
@@ -308,66 +345,68 @@ def test_a_failed_check_stops_all_workers(threads: Callable[[int], int]) -> None
 
 
 class Machine:
-    """Instead of the core: each list takes so many seconds."""
+    """Instead of the core: each function takes so many seconds."""
 
-    def __init__(self, alone: float, shared: float, count: int = 2) -> None:
-        self.seconds = {b"alone": alone, b"shared": shared}
-        self.count = count
+    def __init__(self, alone: float, shared: float) -> None:
+        self.seconds = {"alone": alone, "shared": shared}
         self.now = 0.0
-        self.ran: list[bytes] = []
+        self.ran: list[str] = []
 
-    def threads(self) -> int:
-        return self.count
+    def running(self, name: str) -> Callable[[], int]:
+        def run() -> int:
+            self.ran.append(name)
+            self.now += self.seconds[name]
+            return -1
 
-    def run(self, calls: bytes, count: int) -> int:
-        self.ran.append(calls)
-        self.now += self.seconds[calls]
-        return -1
+        return run
+
+    def choice(self) -> pace.FasterOf:
+        return pace.FasterOf(self.running("alone"), self.running("shared"))
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
     def made(*args: float) -> Machine:
-        machine = Machine(*args)  # type: ignore[arg-type]
-        monkeypatch.setattr(pace, "native", machine)
+        machine = Machine(*args)
         monkeypatch.setattr(pace, "perf_counter", lambda: machine.now)
         return machine
 
     return made
 
 
-def runs(machine: Machine, choice: Any, count: int) -> list[bytes]:
+def runs(machine: Machine, choice: Any, count: int) -> list[str]:
     machine.ran.clear()
     for _ in range(count):
-        assert choice.run(1) == -1
+        assert choice.run() == -1
     return machine.ran.copy()
 
 
-@pytest.mark.parametrize(("alone", "shared", "faster"), [(2.0, 1.0, b"shared"), (1.0, 2.0, b"alone")])
+@pytest.mark.parametrize(("alone", "shared", "faster"), [(2.0, 1.0, "shared"), (1.0, 2.0, "alone")])
 def test_the_faster_list_is_found_and_kept(
-    alone: float, shared: float, faster: bytes, machine: Callable[..., Machine]
+    alone: float, shared: float, faster: str, machine: Callable[..., Machine]
 ) -> None:
     m, trial = machine(alone, shared), pace.SPAN * pace.SPANS
-    choice = pace.FasterOf(b"alone", b"shared")
-    assert sorted(runs(m, choice, trial)) == [b"alone"] * (trial // 2) + [b"shared"] * (trial // 2)
+    choice = m.choice()
+    assert sorted(runs(m, choice, trial)) == ["alone"] * (trial // 2) + ["shared"] * (trial // 2)
     assert set(runs(m, choice, pace.STAY)) == {faster}
     assert len(set(runs(m, choice, trial))) == 2  # it may have changed: tried again
 
 
 def test_a_hopeless_trial_ends_at_once(machine: Callable[..., Machine]) -> None:
     m = machine(1.0, 50.0)
-    assert runs(m, pace.FasterOf(b"alone", b"shared"), pace.STAY).count(b"shared") == 1
+    assert runs(m, m.choice(), pace.STAY).count("shared") == 1
 
 
-def test_the_choice_follows_the_number_of_threads(machine: Callable[..., Machine]) -> None:
-    m, trial = machine(2.0, 1.0, 1), pace.SPAN * pace.SPANS
-    choice = pace.FasterOf(b"alone", b"shared")
-    assert set(runs(m, choice, 2 * trial)) == {b"alone"}
-    m.count = 2
-    runs(m, choice, trial)
-    assert set(runs(m, choice, 10)) == {b"shared"}
-    m.count = 1
-    assert set(runs(m, choice, 10)) == {b"alone"}
+def test_a_list_is_planned_for_the_number_of_threads(
+    threads: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned_for: list[bool] = []
+    monkeypatch.setattr(plan, "in_halves", lambda calls: planned_for.append(True) or calls)
+    step, _ = train_step(64, 64, 10, "sgd", 0.0)
+    for count, halved in ((1, 0), (2, 1), (2, 1), (1, 1), (3, 1), (2, 2)):
+        threads(count)
+        step(*batch(64, 10, 8))
+        assert len(planned_for) == halved
 
 
 # The search for races: every item that each worker reads or writes, by the meaning of the kernels.
@@ -399,19 +438,30 @@ def touched(placed: PlacedCall, share: Share, worker: int, count: int) -> tuple[
         if worker:
             return set(), set()
         return units(placed.ins, whole), units(placed.outs, whole)
-    units_of_columns = share.columns // COLUMN_UNIT
+    units_of_columns = share.count // SHARE_UNIT
     cuts = [sum(len(range(w, units_of_columns, count)) for w in range(end)) for end in (worker, worker + 1)]
-    first, last = (cut * COLUMN_UNIT for cut in cuts)
+    first, last = (cut * SHARE_UNIT for cut in cuts)
 
     def columns(b: Buffer) -> np.ndarray:
-        assert b.size % share.columns == 0
-        return np.arange(b.size).reshape(-1, share.columns)[:, first:last].ravel()
+        assert b.size % share.count == 0
+        return np.arange(b.size).reshape(-1, share.count)[:, first:last].ravel()
 
     def rows(b: Buffer) -> np.ndarray:
-        return np.arange(b.size).reshape(share.columns, -1)[first:last].ravel()
+        return np.arange(b.size).reshape(share.count, -1)[first:last].ravel()
 
-    reads = [columns] * len(placed.ins)
-    if name == "matmul":
+    def half(b: Buffer) -> np.ndarray:
+        return np.arange(b.size).reshape(2, -1)[worker]
+
+    writes = rows if share.way == BY_ROWS else columns
+    reads = [writes] * len(placed.ins)
+    if name == "matmul" and placed.call.flags & HALF_OF_K:
+        reads[1], writes = rows, half
+    elif name == "matmul" and share.way == BY_ROWS:
+        assert placed.call.flags & TRANSPOSE_A
+        reads[:2] = columns, whole
+    elif name == "join_halves":
+        reads[:2] = whole, whole
+    elif name == "matmul":
         reads[0] = whole
         reads[1] = rows if placed.call.flags & TRANSPOSE_B else columns
     elif name in ("sgd", "adam"):
@@ -424,7 +474,7 @@ def touched(placed: PlacedCall, share: Share, worker: int, count: int) -> tuple[
             "batchnorm batchnorm_grad batchnorm_inference moving_statistics sum relu relu_grad tanh tanh_grad".split()
         )
     gathered = set().union(*[units([b], how) for b, how in zip(placed.ins, reads)])
-    own = units(placed.outs, columns)
+    own = units(placed.outs, writes)
     accumulates = placed.call.kernel.mutates or placed.call.flags & ACCUMULATE
     return gathered | (own if accumulates else set()), own
 

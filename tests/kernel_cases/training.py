@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.kernels import ACCUMULATE, DECOUPLED, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.backends.kernels import ACCUMULATE, DECOUPLED, HALF_OF_K, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, ULP, Array, Case, floats, key, poison
 
@@ -105,9 +105,22 @@ def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _matmul_case(rng, m, n, k, flags | RELU, True)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False, with_mask=True)
+    for m, n, k in ((5, 32, 128), (33, 48, 144), (3, 70, 512)):
+        ins = [floats(rng, m * k), floats(rng, k * n), None, None]
+        yield Case(name, [poison(2 * m * n)], ins, (m, n, k), (), HALF_OF_K, 4 * ULP, 2 * k * ULP)
     a, b = np.ones((5, 6), np.float32), np.ones((6, 20), np.float32)
     a[1, 2], a[3, 0], b[0, 7] = np.nan, np.inf, 0  # NaN, inf and inf * 0 stay in their rows and columns
     yield Case(name, [poison(100)], [a.reshape(-1), b.reshape(-1), None, None], (5, 20, 6), rtol=4 * ULP)
+
+
+def _join_case(rng: np.random.Generator, rows: int, cols: int, flags: int, with_bias: bool) -> Case:
+    ins = [floats(rng, rows * cols), floats(rng, rows * cols), floats(rng, cols) if with_bias else None]
+    return Case("join_halves", [poison(rows * cols)], ins, (rows, cols), (), flags, 2 * ULP, 2 * ULP)
+
+
+def _join_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for (rows, cols), flags, with_bias in itertools.product(SHAPES, (0, RELU), (False, True)):
+        yield _join_case(rng, rows, cols, flags, with_bias)
 
 
 def _random_key_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -165,6 +178,7 @@ CASES: dict[str, Any] = {
     "batchnorm_grad": _batchnorm_grad_cases,
     "moving_statistics": _moving_cases,
     "matmul": _matmul_cases,
+    "join_halves": _join_cases,
     "random_key": _random_key_cases,
     "dropout": _dropout_cases,
     "optimizer_tick": _tick_cases,
@@ -180,6 +194,7 @@ LARGE: dict[str, Any] = {
     "batchnorm_grad": lambda name, rng: _batchnorm_grad_case(rng, _ROWS, _COLS, (True, True, True), True),
     "moving_statistics": lambda name, rng: _moving_case(rng, _N),
     "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True, True),
+    "join_halves": lambda name, rng: _join_case(rng, _ROWS, _COLS, RELU, True),
     "dropout": lambda name, rng: Case(name, [poison(_N)], [floats(rng, _N), key(3, 8)], (_N,), (0.3,)),
     "sgd": lambda name, rng: _sgd_case(rng, _N, True, 0),
     "adam": lambda name, rng: _adam_case(rng, _N, 0, 3.0),

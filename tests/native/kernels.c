@@ -344,14 +344,14 @@ static void *test_large_at_once(void *unused) {
     return unused;
 }
 
-/* A planned list, as a captured step makes it, again and again: by columns with the waits that it needs, between
+/* A planned list, as a captured step makes it, again and again: by columns and by rows with the waits that it needs, between
  * a call that wakes all workers and one that is for worker 0. */
-enum { PLANNED_ROWS = 40, PLANNED_CALLS = 9, PLANNED_ROUNDS = 30 };
+enum { PLANNED_ROWS = 40, PLANNED_CALLS = 11, PLANNED_ROUNDS = 30 };
 
 static int64_t run_planned(float *x, float *y, float *z, float *weights, float *gradient, float *moments, float *big,
                            double *hyper, int columns) {
     static _Thread_local tr_call list[PLANNED_CALLS * PLANNED_ROUNDS + 1];
-    int n = columns, m = PLANNED_ROWS, by = TR_BY_COLUMNS | n << TR_COLUMNS_SHIFT;
+    int n = columns, m = PLANNED_ROWS, by = TR_BY_COLUMNS | n << TR_COUNT_SHIFT, rows = TR_BY_ROWS | n << TR_COUNT_SHIFT;
     const struct {
         int kernel, flags, share;
         void *ptr[8];
@@ -365,6 +365,8 @@ static int64_t run_planned(float *x, float *y, float *z, float *weights, float *
         {TR_ID_matmul, 2, by | TR_WAIT, {z, y, weights}, {m, n, n}},
         {TR_ID_sgd, 0, by | TR_WAIT, {weights, 0, gradient, hyper}, {n * n}},
         {TR_ID_tanh, 0, by, {x, z}, {m * n}},
+        {TR_ID_matmul, 1, rows | TR_WAIT, {gradient, x, y}, {n, n, m}},
+        {TR_ID_sgd, 0, rows, {weights, 0, gradient, hyper}, {n * n}},
         {TR_ID_stats, 0, TR_ALONE | TR_WAIT, {moments + 2 * n, z}, {m * n}},
     };
     tr_call *at = list;

@@ -35,17 +35,19 @@ TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
 NESTEROV = 1 << 0  # sgd
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
-# matmul, add, batchnorm, batchnorm_inference: max(., 0) on the way out. batchnorm_grad: its gradient, for an x that
-# came out of one.
+# matmul, join_halves, add, batchnorm, batchnorm_inference: max(., 0) on the way out. batchnorm_grad: its gradient, for
+# an x that came out of one.
 RELU = 1 << 17
 
 # How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.
-BY_COLUMNS, ALONE, TOGETHER = 1, 2, 3
-WAIT = 4
-AHEAD = 8
-COLUMNS_SHIFT = 4
-COLUMN_UNIT = 16
+BY_COLUMNS, ALONE, TOGETHER, BY_ROWS = 1, 2, 3, 4
+WAIT = 8
+AHEAD = 16
+COUNT_SHIFT = 5
+SHARE_UNIT = 16
 
+HALF_OF_K = 1 << 18  # matmul, in a list for two workers: each sums its half of k
+GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_DEPTH, the sum is one of two halves
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
 
 RELATIONS = (">", ">=", "<", "<=", "==", "!=")

@@ -8,11 +8,10 @@ worker: several threads are then not slower than one, but for the trials.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
-
-from tinyres.backends import native
 
 SPAN = 4  # runs of one list in a row in a trial; the first wakes or loses the workers and is not counted
 SPANS = 6  # per trial, the two lists in turn
@@ -22,35 +21,32 @@ LONGEST_STAY = 16_000
 
 
 class FasterOf:
-    """Two packed lists of as many calls; `run` runs one of them. alone: for one worker; shared: for several."""
+    """Two functions that do the same: -1, or the index of a call that failed. `run` calls one of them.
 
-    def __init__(self, alone: bytes, shared: bytes) -> None:
-        self._lists = (alone, shared)
-        self._threads = 1
+    alone: for one worker; shared: for several.
+    """
+
+    def __init__(self, alone: Callable[[], int], shared: Callable[[], int]) -> None:
+        self._ways = (alone, shared)
         self._chosen = -1  # nothing yet
         self._left = 0  # runs until the next trial begins
         self._stay = STAY
         self._times: tuple[list[float], list[float]] | None = None  # of the trial in progress
         self._tried = 0
 
-    def run(self, count: int) -> int:
-        """`native.run` of `count` calls: -1, or the index of the call whose value check failed."""
-        threads = native.threads()
-        if threads != self._threads:
-            self._threads, self._chosen, self._left, self._stay, self._times = threads, -1, 0, STAY, None
-        if threads == 1:
-            return native.run(self._lists[0], count)
+    def run(self) -> int:
+        """What both give."""
         if self._left > 0:
             self._left -= 1
-            return native.run(self._lists[self._chosen], count)
-        return self._try(count)
+            return self._ways[self._chosen]()
+        return self._try()
 
-    def _try(self, count: int) -> int:
+    def _try(self) -> int:
         if self._times is None:
             self._times, self._tried = ([], []), 0
         way = self._tried // SPAN % 2
         start = perf_counter()
-        failed = native.run(self._lists[way], count)
+        failed = self._ways[way]()
         took = perf_counter() - start
         mine, others = self._times[way], self._times[1 - way]
         if self._tried % SPAN:

@@ -12,6 +12,7 @@ import numpy as np
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
 from tinyres.backends.kernels import AHEAD, ALONE
+from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
@@ -31,11 +32,14 @@ ELEMENTWISE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive calls of one backend. run: replays so many of them natively; None on the reference backend."""
+    """Consecutive calls of one backend.
+
+    run: replays them natively; -1, or the index of the call whose value check failed. None on the reference backend.
+    """
 
     first: int
     calls: tuple[Call, ...]
-    run: Callable[[int], int] | None
+    run: Callable[[], int] | None
 
 
 class Executable:
@@ -59,7 +63,7 @@ class Executable:
         """Replay all calls; -1, or the index of the call whose value check failed (nothing after it has run)."""
         for segment in self.segments:
             if segment.run is not None:
-                failed = segment.run(len(segment.calls))
+                failed = segment.run()
                 if failed >= 0:
                     return segment.first + failed
             else:
@@ -95,7 +99,7 @@ class Executable:
     def _runs_native(self, call: Call) -> bool:
         return runs_native(call.kernel, *self.operands(call))
 
-    def _runner(self, calls: Sequence[Call]) -> Callable[[int], int]:
+    def _runner(self, calls: Sequence[Call]) -> Callable[[], int]:
         ahead = AHEAD if self._touched_bytes() > _CACHED_BYTES else 0
         return _NativeCalls([(call, *self.operands(call)) for call in calls], ahead).run
 
@@ -107,25 +111,31 @@ class _NativeCalls:
         self._calls = calls
         self._share = share
         self._packed = [_pack(*call, share) for call in calls]
-        self._list = b"".join(self._packed)
-        self._run_shared: Callable[[int], int] | None = None
+        self._run_alone = functools.partial(native.run, b"".join(self._packed), len(calls))
+        self._run_shared: Callable[[], int] = self._run_alone
+        self._planned_for = 1  # threads
 
-    def run(self, count: int) -> int:
-        """`native.run` of `count` calls: -1, or the index of the call whose value check failed."""
-        if native.threads() == 1:
-            return native.run(self._list, count)
-        if self._run_shared is None:
-            self._run_shared = self._planned()
-        return self._run_shared(count)
+    def run(self) -> int:
+        """-1, or the index of the call whose value check failed."""
+        threads = native.threads()
+        if threads != self._planned_for:
+            self._run_shared = self._planned(threads) if threads > 1 else self._run_alone
+            self._planned_for = threads
+        return self._run_shared()
 
-    def _planned(self) -> Callable[[int], int]:
-        placed = [PlacedCall(*call, native.cost(packed)) for call, packed in zip(self._calls, self._packed)]
-        planned = plan_workers(placed)
+    def _planned(self, threads: int) -> Callable[[], int]:
+        placed = [PlacedCall(*call, native.cost(self._packed[i]), i) for i, call in enumerate(self._calls)]
+        planned = plan_workers(in_halves(placed) if threads == 2 else placed)
         if not worth_sharing(planned):
-            return functools.partial(native.run, self._list)
-        alone = [_pack(*call, Share(ALONE).bits | self._share) for call in self._calls]
-        shared = [_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned]
-        return FasterOf(b"".join(alone), b"".join(shared)).run
+            return self._run_alone
+        alone = b"".join([_pack(*call, Share(ALONE).bits | self._share) for call in self._calls])
+        shared = b"".join([_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned])
+
+        def run_shared() -> int:
+            failed = native.run(shared, len(planned))
+            return planned[failed][0].index if failed >= 0 else failed
+
+        return FasterOf(functools.partial(native.run, alone, len(self._calls)), run_shared).run
 
 
 def _pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:

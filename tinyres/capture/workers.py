@@ -9,18 +9,19 @@ such as a matmul, which reads all columns of its left operand.
 
 The rules, for calls since the last wait (what came before it is complete and visible to all):
 
-- A call is done by columns, or by worker 0 alone, or, if it is large and has no columns, by all together as its
-  kernel divides it. Together has a wait before and behind, for the kernel's workers share a workspace.
-- Every operand is touched in one of three patterns: its own columns (worker w touches range w of the columns of a
-  matrix that begins at one address), alone (worker 0 touches all of it), every (each worker reads all of it).
+- A call is done by columns, or by rows, or by worker 0 alone, or, if it is large and has neither, by all together as
+  its kernel divides it. Together has a wait before and behind, for the kernel's workers share a workspace.
+- Every operand is touched in one of four patterns: its own columns or rows (worker w touches range w of the columns,
+  or rows, of a matrix that begins at one address), alone (worker 0 touches all of it), every (each worker reads all).
 - Two touches of the same memory, one of them a write, need a wait in between, whichever comes first, unless both have
-  the same pattern and it is not every: then each byte is touched by one worker only, in program order. Own columns are
-  the same pattern if address, item size and number of columns are the same: on these alone depends who has which byte.
+  the same pattern and it is not every: then each byte is touched by one worker only, in program order. Own columns (or
+  rows) are the same pattern if address, item size and their number are the same: on these alone depends who has which
+  byte.
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
 - Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
-How many workers there are is not asked here: all of this holds for any number. Whether several are faster at all is
-measured (`tinyres.capture.pace`).
+How many workers there are is asked only by `tinyres.capture.halves`, which has large weights worked by rows: all of
+this holds for any number. Whether several are faster at all is measured (`tinyres.capture.pace`).
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from tinyres.backends.buffers import Buffer
 from tinyres.backends.kernels import (
     ALONE,
     BY_COLUMNS,
-    COLUMN_UNIT,
-    COLUMNS_SHIFT,
+    BY_ROWS,
+    COUNT_SHIFT,
     FULL,
+    HALF_OF_K,
     ROW,
     SCALAR,
+    SHARE_UNIT,
     TOGETHER,
+    TRANSPOSE_A,
     TRANSPOSE_B,
     WAIT,
 )
@@ -50,31 +54,36 @@ MOST_COLUMNS = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class PlacedCall:
-    """A call with the memory of its operands (absent ones have size 0). cost: in ns on one worker."""
+    """A call with the memory of its operands (absent ones have size 0).
+
+    cost: in ns on one worker. index: of the call in the program that it comes from.
+    """
 
     call: Call
     outs: Sequence[Buffer]
     ins: Sequence[Buffer]
     cost: float
+    index: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How one call is shared. way: BY_COLUMNS, ALONE or TOGETHER; waits: all workers wait for one another before it."""
+    """How one call is shared. way: BY_COLUMNS, BY_ROWS (so many in `count`), ALONE or TOGETHER.
+
+    waits: all workers wait for one another before it.
+    """
 
     way: int
-    columns: int = 0
+    count: int = 0
     waits: bool = False
 
     @property
     def bits(self) -> int:
         """`tr_call.share`."""
-        return self.way | (WAIT if self.waits else 0) | self.columns << COLUMNS_SHIFT
+        return self.way | (WAIT if self.waits else 0) | self.count << COUNT_SHIFT
 
 
 Pattern = tuple[object, ...]
-_ALONE: Pattern = ("alone",)
-_EVERY: Pattern = ("every",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def plan_workers(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
     They stay in order but for updates that would need a wait of their own, since others still read the weight: those
     are done right behind the next wait, unless a call before it depends on them.
     """
-    planner = _Planner(_regions(calls))
+    planner = _Planner(calls)
     for placed in calls:
         planner.add(placed)
     planner.catch_up()
@@ -106,54 +115,58 @@ def worth_sharing(planned: Sequence[tuple[PlacedCall, Share]]) -> bool:
 
 
 class _Planner:
-    def __init__(self, regions: dict[int, int]) -> None:
+    def __init__(self, calls: Sequence[PlacedCall]) -> None:
         self.shared: list[tuple[PlacedCall, Share]] = []
-        self._regions = regions
+        self._regions = _regions(calls)
+        self._rows_at = _worked_by_rows(calls, self._regions)
         self._columns_at: dict[int, int] = {}  # by region: as what it was last touched by columns
         self._epoch = _Epoch()
-        self._held: list[tuple[PlacedCall, int, list[Touch]]] = []  # updates that stand behind the next wait
+        self._held: list[tuple[PlacedCall, Share, list[Touch]]] = []  # updates that stand behind the next wait
         self._held_touches = _Epoch()
         self._behind_check = False
 
     def add(self, placed: PlacedCall) -> None:
-        columns, touches = self._columns_and_touches(placed)
+        share, touches = self._share_and_touches(placed)
         if placed.call.is_check or self._held_touches.meets(touches):
             self.catch_up()
         conflict = self._epoch.conflicts(touches)
-        if conflict and columns and placed.call.kernel.name in UPDATES:
-            self._held.append((placed, columns, touches))
+        if conflict and share.count and placed.call.kernel.name in UPDATES:
+            self._held.append((placed, share, touches))
             self._held_touches.add(touches)
             return
-        way = BY_COLUMNS if columns else TOGETHER if placed.cost >= TOGETHER_NS else ALONE
-        if conflict or way == TOGETHER or self._behind_check:
+        together = share.way == TOGETHER
+        if conflict or together or self._behind_check:
             self.catch_up()
-        self._append(placed, way, columns, touches, self._behind_check or way == TOGETHER)
+        self._append(placed, share, touches, self._behind_check or together)
         self._behind_check = placed.call.is_check
-        if way == TOGETHER:
+        if together:
             self._epoch = _Epoch()
 
     def catch_up(self) -> None:
         """Wait, and do the held updates, if there are any."""
         held, self._held, self._held_touches = self._held, [], _Epoch()
-        for i, (placed, columns, touches) in enumerate(held):
-            self._append(placed, BY_COLUMNS, columns, touches, i == 0)
+        for i, (placed, share, touches) in enumerate(held):
+            self._append(placed, share, touches, i == 0)
 
-    def _append(self, placed: PlacedCall, way: int, columns: int, touches: list[Touch], waits: bool) -> None:
+    def _append(self, placed: PlacedCall, share: Share, touches: list[Touch], waits: bool) -> None:
         waits = bool(self.shared) and (waits or self._epoch.conflicts(touches))
         if waits:
             self._epoch = _Epoch()
         self._epoch.add(touches)
-        self.shared.append((placed, Share(way, columns, waits)))
+        self.shared.append((placed, Share(share.way, share.count, waits)))
 
-    def _columns_and_touches(self, placed: PlacedCall) -> tuple[int, list[Touch]]:
-        columns = _columns(placed, self._regions, self._columns_at)
-        touches = _touches(placed, columns, self._regions)
-        if columns and _clash(touches):
-            return 0, _touches(placed, 0, self._regions)
+    def _share_and_touches(self, placed: PlacedCall) -> tuple[Share, list[Touch]]:
+        rows = _rows(placed, self._regions, self._rows_at)
+        columns = 0 if rows else _columns(placed, self._regions, self._columns_at)
+        share = Share(BY_ROWS, rows) if rows else Share(BY_COLUMNS, columns)
+        touches = _touches(placed, share, self._regions)
+        if not share.count or _clash(touches):
+            share = Share(TOGETHER if placed.cost >= TOGETHER_NS else ALONE)
+            touches = _touches(placed, share, self._regions)
         for touch in touches:
-            if columns and touch.pattern is not _EVERY:
-                self._columns_at[touch.region] = columns
-        return columns, touches
+            if touch.pattern[0] == "columns":
+                self._columns_at[touch.region] = share.count
+        return share, touches
 
 
 class _Epoch:
@@ -212,22 +225,25 @@ def _regions(calls: Sequence[PlacedCall]) -> dict[int, int]:
     return regions
 
 
-def _touches(placed: PlacedCall, columns: int, regions: dict[int, int]) -> list[Touch]:
-    everywhere = _read_by_every(placed.call) if columns else frozenset()
+def _touches(placed: PlacedCall, share: Share, regions: dict[int, int]) -> list[Touch]:
     touches = []
-    for operands, writes in ((placed.outs, True), (placed.ins, False)):
-        for i, operand in enumerate(operands):
-            if not operand.size:
-                continue
-            pattern: Pattern = _ALONE
-            if columns:
-                own = ("columns", operand.address, operand.dtype.itemsize, columns)
-                pattern = _EVERY if not writes and i in everywhere else own
-            touches.append(Touch(regions[operand.address], pattern, writes))
+    for operands, kinds, writes in (
+        (placed.outs, [_kind(share)] * len(placed.outs), True),
+        (placed.ins, _kinds_of_inputs(placed.call, share), False),
+    ):
+        for operand, kind in zip(operands, kinds):
+            if operand.size:
+                which = (operand.address, operand.dtype.itemsize, share.count) if kind in ("columns", "rows") else ()
+                touches.append(Touch(regions[operand.address], (kind, *which), writes))
     return touches
 
 
-# What the kernels can do by columns: csrc/kernel.h. The other operands are matrices or vectors of these columns.
+def _kind(share: Share) -> str:
+    return {BY_COLUMNS: "columns", BY_ROWS: "rows"}.get(share.way, "alone") if share.count else "alone"
+
+
+# What the kernels can do by columns and by rows: csrc/kernel.h. Unless it is said otherwise, all operands are matrices
+# or vectors of these columns, or matrices of these rows.
 
 UPDATES = frozenset(("sgd", "adam"))
 FLAT = UPDATES | frozenset(
@@ -238,16 +254,49 @@ ROWS = frozenset("add sub mul div pow maximum minimum compare where".split())
 NORMS = frozenset("batchnorm batchnorm_grad batchnorm_inference".split())
 
 
-def _read_by_every(call: Call) -> frozenset[int]:
-    """The inputs of which a worker needs more than its columns."""
-    name = call.kernel.name
-    if name == "matmul":
-        return frozenset((0, 1)) if call.flags & TRANSPOSE_B else frozenset((0,))
-    if name in UPDATES:
-        return frozenset((1,))
-    if name in ROWS:
-        return frozenset(i for i in range(len(call.ins)) if _layout(call, i) not in (FULL, ROW))
-    return frozenset()
+def _kinds_of_inputs(call: Call, share: Share) -> list[str]:
+    """The pattern in which each input is read."""
+    name, kinds = call.kernel.name, [_kind(share)] * len(call.ins)
+    if not share.count:
+        return kinds
+    if name == "matmul" and share.way == BY_ROWS:
+        kinds[:2] = ["columns", "every"]  # of a, which is transposed, the columns are rows of the output
+    elif name == "matmul" and call.flags & HALF_OF_K:
+        kinds[1] = "rows"
+    elif name == "matmul":
+        kinds[:2] = ["every", "rows" if call.flags & TRANSPOSE_B else "columns"]
+    elif name == "join_halves":
+        kinds[:2] = ["every", "every"]
+    elif name in UPDATES:
+        kinds[1] = "every"
+    elif name in ROWS:
+        kinds = [kind if _layout(call, i) in (FULL, ROW) else "every" for i, kind in enumerate(kinds)]
+    return kinds
+
+
+def _worked_by_rows(calls: Sequence[PlacedCall], regions: dict[int, int]) -> dict[int, int]:
+    """The number of rows of the weights of halved products, and of what their updates work on, by region."""
+    found: dict[int, int] = {}
+    for placed in calls:
+        if placed.call.kernel.name == "matmul" and placed.call.flags & HALF_OF_K:
+            found[regions[placed.ins[1].address]] = placed.call.args[2]
+    for placed in calls:
+        if placed.call.kernel.name in UPDATES:
+            rows = found.get(regions[placed.outs[0].address], 0)
+            if rows:
+                found.update({regions[b.address]: rows for b in (*placed.outs, placed.ins[0]) if b.size})
+    return found
+
+
+def _rows(placed: PlacedCall, regions: dict[int, int], rows_at: dict[int, int]) -> int:
+    """The rows by which a call can be shared; 0: it cannot, or need not."""
+    name, args, flags = placed.call.kernel.name, placed.call.args, placed.call.flags
+    if not placed.outs or not placed.outs[0].size:
+        return 0
+    rows = rows_at.get(regions[placed.outs[0].address], 0)
+    if name in UPDATES or (name == "matmul" and flags & (TRANSPOSE_A | TRANSPOSE_B) == TRANSPOSE_A and args[0] == rows):
+        return rows
+    return 0
 
 
 def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, int]) -> int:
@@ -255,9 +304,11 @@ def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, 
     call = placed.call
     name, args = call.kernel.name, call.args
     columns = 0
-    if name == "matmul":
+    if name == "matmul" and call.flags & HALF_OF_K:
+        columns = args[2]
+    elif name == "matmul":
         columns = args[1] if args[0] > 1 else 0  # one row: its kernel goes by dot products
-    elif name in NORMS:
+    elif name in NORMS or name == "join_halves":
         columns = args[1]
     elif name == "sum":
         columns = args[2]
@@ -268,8 +319,12 @@ def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, 
     elif name in FLAT or name in ROWS:
         elements = args[0] if name in FLAT else args[0] * args[1]
         columns = _columns_of_flat(placed, elements, regions, columns_at)
-    fits = 2 * COLUMN_UNIT <= columns <= MOST_COLUMNS and columns % COLUMN_UNIT == 0 and 0 not in args
-    return columns if fits else 0
+    return columns if can_be_cut(columns) and 0 not in args else 0
+
+
+def can_be_cut(count: int) -> bool:
+    """Whether so many columns or rows can go to several workers."""
+    return 2 * SHARE_UNIT <= count <= MOST_COLUMNS and count % SHARE_UNIT == 0
 
 
 def _columns_of_flat(placed: PlacedCall, elements: int, regions: dict[int, int], columns_at: dict[int, int]) -> int:

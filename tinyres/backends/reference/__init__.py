@@ -35,7 +35,7 @@ from tinyres.backends.reference.elementwise import (
     tanh_grad,
     where,
 )
-from tinyres.backends.reference.gemm import matmul
+from tinyres.backends.reference.gemm import join_halves, matmul
 from tinyres.backends.reference.inspect import check_finite, check_labels, dot, stats
 from tinyres.backends.reference.movement import cast, copy, fill, one_hot
 from tinyres.backends.reference.norm import batchnorm, batchnorm_grad, batchnorm_inference, moving_statistics
@@ -71,6 +71,7 @@ __all__ = [
     "dropout",
     "exp",
     "fill",
+    "join_halves",
     "log",
     "log_softmax",
     "matmul",
