@@ -29,8 +29,8 @@
 #define GEMM_PACK_A_BYTES (1 << 20)
 #define GEMM_PACK_ROWS 64
 
-/* A packed panel of more steps than that has two vectors, so that it is still in the first level cache when it is
- * used. */
+/* A transposed panel of more steps than that has two vectors, so that what was packed is still in the first level cache
+ * when it is used. */
 #define GEMM_LONG 128
 
 /* So shallow a product over so wide a matrix does little but store its result: all columns of a few rows before the
@@ -96,7 +96,7 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         g.a_row = GEMM_A_STEP;
         g.a_step = 1;
     }
-    int64_t panels = d->pack_b && depth > GEMM_LONG ? parts(end - first, 2) : parts(end - first, GEMM_VECTORS);
+    int64_t panels = d->turned_b && depth > GEMM_LONG ? parts(end - first, 2) : parts(end - first, GEMM_VECTORS);
     for (int64_t panel = 0, v = first; panel < panels; panel++) {
         int64_t next = first + gemm_cut(end - first, panel + 1, panels), column = v * TR_LANES;
         int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;
@@ -198,7 +198,7 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
 /* Whether a product is one panel by one worker, with a read in place: what small nets are made of. */
 TR_INLINE int gemm_is_one_panel(const gemm_product *d, const tr_worker *w) {
     return w->nth == 1 && w->column_end == TR_ALL_COLUMNS && d->n <= GEMM_VECTORS * TR_LANES && !d->pack_a &&
-           d->k <= (d->pack_b ? GEMM_LONG : TR_GEMM_DEPTH);
+           d->k <= (d->turned_b ? GEMM_LONG : TR_GEMM_DEPTH);
 }
 
 static void gemm_one_panel(const gemm_product *d, float *own) {
