@@ -2,6 +2,9 @@
  *
  * The limits are loops that do nothing else: multiply-adds between registers, and streams over arrays that the caller
  * sizes to a level of the cache. `repeat` runs are timed as one. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -108,6 +111,59 @@ void stream_triad_past_caches(float *out, const float *a, const float *b, float 
     stream_triad(out, a, b, scale, n, repeat);
 }
 #endif
+
+/* Two threads on two CPUs hand n bytes to and fro: each changes every cache line of them, then raises its flag. The
+ * caller is one; half of the time per round is what a wait costs that has to fetch what it was waited for. */
+typedef struct exchange {
+    char *bytes;
+    int64_t n, rounds;
+    int cpu;
+    _Alignas(64) int64_t here;
+    _Alignas(64) int64_t there;
+} exchange;
+
+static void change_lines(const exchange *e)
+{
+    for (int64_t i = 0; i < e->n; i += 64)
+        e->bytes[i]++;
+}
+
+static void wait_for(const int64_t *flag, int64_t round)
+{
+    while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) < round) {
+    }
+}
+
+static void *other_side(void *argument)
+{
+    exchange *e = argument;
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(e->cpu, &cpus);
+    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+    for (int64_t round = 1; round <= e->rounds; round++) {
+        wait_for(&e->here, round);
+        change_lines(e);
+        __atomic_store_n(&e->there, round, __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
+/* Returns 0, or -1 if there can be no second thread; the caller runs on another CPU than `cpu`. */
+int exchange_rounds(char *bytes, int64_t n, int64_t rounds, int cpu)
+{
+    exchange e = {bytes, n, rounds, cpu, 0, 0};
+    pthread_t other;
+    if (pthread_create(&other, 0, other_side, &e))
+        return -1;
+    for (int64_t round = 1; round <= rounds; round++) {
+        __atomic_store_n(&e.here, round, __ATOMIC_RELEASE);
+        wait_for(&e.there, round);
+        change_lines(&e);
+    }
+    pthread_join(other, 0);
+    return 0;
+}
 
 /* cblas_sgemm with 64-bit sizes, row major: c[m, n] = op(a) op(b), `repeat` times. */
 typedef void (*sgemm)(int order, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,

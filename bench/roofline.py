@@ -39,7 +39,8 @@ def library() -> ctypes.CDLL:
     target = os.path.join(folder, "roofline.so")
     compiler = os.environ.get("CC", "cc")
     for machine in ("-march=native", "-mcpu=native"):
-        command = [compiler, "-O3", machine, "-ffp-contract=fast", "-fPIC", "-shared", str(SOURCE), "-o", target]
+        flags = ["-O3", machine, "-ffp-contract=fast", "-pthread", "-fPIC", "-shared"]
+        command = [compiler, *flags, str(SOURCE), "-o", target]
         built = subprocess.run(command, capture_output=True, text=True)
         if built.returncode == 0:
             break
@@ -81,6 +82,25 @@ def bandwidth(kind: str, total_bytes: int) -> float:
     Bytes are those that the loop names: what a store reads into the cache first is not counted.
     """
     return max(best_rate(run, moved) for run, moved in streams(kind, total_bytes))
+
+
+@functools.cache
+def exchange_seconds(nbytes: int) -> float:
+    """What it costs to wait for another core and to fetch so many bytes from it. Linux; needs two CPUs."""
+    here, there = sorted(os.sched_getaffinity(0))[:2]
+    allowed, buffer = os.sched_getaffinity(0), aligned(max(nbytes, 64), np.int8)
+    rounds = max(20, min(5000, int(1e8 / (nbytes + 20_000))))
+    os.sched_setaffinity(0, {here})
+    try:
+
+        def run(repeat: int) -> None:
+            arguments = pointer(buffer), ctypes.c_int64(nbytes), ctypes.c_int64(repeat * rounds), ctypes.c_int(there)
+            if library().exchange_rounds(*arguments):
+                raise RuntimeError("the exchange between two cores needs a second thread")
+
+        return min(_timed(run, 1) for _ in range(RUNS)) / (2 * rounds)
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def streams(kind: str, total_bytes: int) -> list[tuple[Callable[[int], object], int]]:

@@ -13,12 +13,12 @@ from tinyres import layers
 
 
 def eager(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
-    step, inputs, targets = _step(size, weights), tr.tensor(x), tr.tensor(labels, dtype="int64")
+    step, inputs, targets = train_step(size, weights), tr.tensor(x), tr.tensor(labels, dtype="int64")
     return lambda: step(inputs, targets)
 
 
 def captured(size: Size, weights: Weights, x: np.ndarray, labels: np.ndarray) -> Step:
-    step = tr.capture(_step(size, weights))
+    step = tr.capture(train_step(size, weights))
     return lambda: step(x, labels)
 
 
@@ -66,7 +66,7 @@ def _compiled(size: Size, weights: Weights) -> tr.Model:
     return model
 
 
-def _step(size: Size, weights: Weights) -> Callable[[tr.Tensor, tr.Tensor], tr.Tensor]:
+def train_step(size: Size, weights: Weights) -> Callable[[tr.Tensor, tr.Tensor], tr.Tensor]:
     model, optimizer = _with_weights(size, weights), _optimizer()
     optimizer.bind(model.parameters())
 

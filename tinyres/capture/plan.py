@@ -110,7 +110,7 @@ class _NativeCalls:
     def __init__(self, calls: Sequence[tuple[Call, Sequence[Buffer], Sequence[Buffer]]], share: int) -> None:
         self._calls = calls
         self._share = share
-        self._packed = [_pack(*call, share) for call in calls]
+        self._packed = [pack(*call, share) for call in calls]
         self._run_alone = functools.partial(native.run, b"".join(self._packed), len(calls))
         self._run_shared: Callable[[], int] = self._run_alone
         self._planned_for = 1  # threads
@@ -128,8 +128,8 @@ class _NativeCalls:
         planned = plan_workers(in_halves(placed) if threads == 2 else placed)
         if not worth_sharing(planned):
             return self._run_alone
-        alone = b"".join([_pack(*call, Share(ALONE).bits | self._share) for call in self._calls])
-        shared = b"".join([_pack(p.call, p.outs, p.ins, share.bits) for p, share in planned])
+        alone = b"".join([pack(*call, Share(ALONE).bits | self._share) for call in self._calls])
+        shared = b"".join([pack(p.call, p.outs, p.ins, share.bits) for p, share in planned])
 
         def run_shared() -> int:
             failed = native.run(shared, len(planned))
@@ -138,7 +138,8 @@ class _NativeCalls:
         return FasterOf(functools.partial(native.run, alone, len(self._calls)), run_shared).run
 
 
-def _pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:
+def pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:
+    """The call as its C struct; share: `tr_call.share`."""
     addresses = [b.address for b in (*outs, *ins)]
     return call.kernel.pack(call.kernel.native_id, call.flags, share, *addresses, *call.args, *call.scalars)
 
