@@ -4,7 +4,7 @@
  * makes them by the million: momenta of units that have died shrink by a tenth per step until they are, and stay there
  * for ever, since 0.9 times the smallest number rounds to the smallest number; so do the gradients of a batch that is
  * learnt by heart. What is that small decides nothing any more. Kernels whose result is one function of each element
- * (relu, exp, add, ...) keep every number there is.
+ * (relu, exp, mul, ...) keep every number there is.
  *
  * The mode belongs to a thread and is put back before tr_run returns, so Python's own arithmetic never sees it. */
 #ifndef TR_FLUSH_H
@@ -41,9 +41,11 @@ TR_INLINE tr_float_mode tr_flushing(tr_float_mode mode) { return mode; }
 
 #endif
 
-/* Whether a kernel flushes. */
-TR_INLINE int tr_flushes(int kernel) {
-    switch (kernel) {
+/* Whether a call flushes. A sum does where it is asked to: as an op, so that it may become part of a matmul. */
+TR_INLINE int tr_flushes(const tr_call *c) {
+    switch (c->kernel) {
+        case TR_ID_add:
+            return (c->flags & TR_FLUSH) != 0;
         case TR_ID_matmul:
         case TR_ID_join_halves:
         case TR_ID_softmax:

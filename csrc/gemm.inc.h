@@ -8,10 +8,10 @@
  * over it.
  *
  * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one
- * after the other from zero, and block sums are added in order; but without
- * transposes a block of TR_GEMM_HALVES_FROM steps or more, if it is all of k, is cut into two halves. So an element depends on its own operands
- * only: not on m, n, its place, the transposes or the number of workers. Only dot products of contiguous
- * vectors (a matrix times a vector, a vector times a transposed matrix) sum by lanes, in an order that
+ * after the other from zero, and block sums are added in order. Without transposes a block of TR_GEMM_HALVES_FROM
+ * steps or more, if it is all of k, is cut into two halves. So an element depends on its own operands, on k, and on
+ * whether they are stored transposed: not on m, n, its place or the number of workers. Only dot products of
+ * contiguous vectors (a matrix times a vector, a vector times a transposed matrix) sum by lanes, in an order that
  * depends on k alone.
  *
  * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last
@@ -190,7 +190,7 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
                 total += d->bias[(i + r) * bias_step];
             if (d->relu && total < 0.0f)
                 total = 0.0f;
-            *out = d->mask && d->mask[out - d->out] <= 0.0f ? 0.0f : total;
+            *out = d->mask && !(vec_where_positive(vec_splat(1), vec_splat(d->mask[out - d->out]))[0] > 0) ? 0.0f : total;
         }
     }
 }
@@ -234,7 +234,7 @@ static void gemm_one_panel(const gemm_product *d, float *own) {
 static void gemm_halves(gemm_product *d, const tr_worker *w) {
     int64_t first = gemm_first_half(d->k);
     float *out = d->out;
-    d->halves = 0;
+    d->halves = d->pack_a = 0; /* packed rows of a would have to fit the workspace */
     d->half = 1;
     if (w->column == 0)
         gemm_block(d, 0, d->m, 0, parts(d->n, TR_LANES), 0, first, w->own);
@@ -252,6 +252,7 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         transposed.ptr[1] = c->ptr[2], transposed.ptr[2] = c->ptr[1];
         transposed.arg[0] = 1, transposed.arg[1] = m;
         transposed.flags &= ~(GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B);
+        transposed.share &= ~TR_AHEAD; /* it stands in no list */
         return TR_K(matmul)(&transposed, w);
     }
 #ifdef GEMM_NARROWER

@@ -63,7 +63,7 @@ TR_INLINE int64_t slot_column(int64_t slot, int64_t cols) {
 }
 
 /* Adds `count` floats to doubles and clears them. */
-static void flush(double *to, float *from, int64_t count) {
+static void add_and_clear(double *to, float *from, int64_t count) {
     for (int64_t i = 0; i < count; i += TR_HALF)
         vec_store_double(to + i, vec_load_double(to + i) + vec_load_widened(from + i));
     memset(from, 0, (size_t)count * sizeof(float));
@@ -91,7 +91,7 @@ static void sum_rows(double *slots, float *scratch, const float *x, int64_t rows
             for (int64_t s = 0; s < count; s++)
                 vec_store(scratch + s * TR_LANES,
                           vec_load(scratch + s * TR_LANES) + vec_load(x + r * stride + slot_column(s, cols)));
-        flush(slots, scratch, count * TR_LANES);
+        add_and_clear(slots, scratch, count * TR_LANES);
     }
 }
 

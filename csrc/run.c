@@ -103,7 +103,7 @@ TR_INLINE void flush_if(modes *m, int flushing) {
 }
 
 TR_INLINE int run_call(const tr_kernel_fn *table, const tr_call *c, const tr_worker *w, modes *m) {
-    flush_if(m, tr_flushes(c->kernel));
+    flush_if(m, tr_flushes(c));
     return table[c->kernel](c, w);
 }
 

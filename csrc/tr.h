@@ -16,6 +16,7 @@
 
 /* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
+#define TR_FLUSH 524288 /* add: subnormal numbers count as 0, as in the kernels of flush.h */
 #define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
 #define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference;
                              * batchnorm_grad: its gradient, as x came out of one */

@@ -4,7 +4,8 @@
  * Everything is always_inline: a vector never crosses a call, so no ABI rule about wide registers applies.
  * A comparison of vectors gives an int vector of 0 and -1 (a mask); `vec_select` chooses by one. Where the
  * extensions lack an operation (square root, widening) a loop over the lanes states it; both compilers
- * turn that into the one instruction.
+ * turn that into the one instruction. Where they do not (parts of vectors, maximum, scaling by a power of two,
+ * stores past the caches) x86 has a builtin here, beside what all others run.
  *
  * The elementary functions take every float: their largest errors, found by trying all 2^32 inputs on
  * every instruction set (bench/ulp.py), stand at each. Coefficients are printed by bench/polynomials.py. */
@@ -175,8 +176,10 @@ TR_INLINE vec_float vec_lesser(vec_float a, vec_float b) { return vec_select(a <
 TR_INLINE vec_float vec_max(vec_float a, vec_float b) { return vec_select(a != a, a, vec_greater(a, b)); }
 TR_INLINE vec_float vec_min(vec_float a, vec_float b) { return vec_select(a != a, a, vec_lesser(a, b)); }
 
-/* x where y is above 0 or NaN, else 0: the gradient of a ReLU. */
-TR_INLINE vec_float vec_where_positive(vec_float x, vec_float y) { return (vec_float)((vec_int)x & ~(y <= 0.0f)); }
+/* x where y is above 0 or NaN, else 0: the gradient of a ReLU. Compared as integers, subnormal y count in any mode. */
+TR_INLINE vec_float vec_where_positive(vec_float x, vec_float y) {
+    return (vec_float)((vec_int)x & (((vec_int)y > 0) | (y != y)));
+}
 
 TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
 

@@ -46,6 +46,7 @@ AHEAD = 16
 COUNT_SHIFT = 5
 SHARE_UNIT = 16
 
+FLUSH = 1 << 19  # add: subnormal numbers count as 0, as in matmul
 HALF_OF_K = 1 << 18  # matmul, in a list for two workers: each sums its half of k
 GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_DEPTH, the sum is one of two halves
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do

@@ -1,10 +1,13 @@
-"""Passes that let one call do the work of two, with the rounding of the two."""
+"""Passes that let one call do the work of two, with the rounding of the two.
+
+Each fusion moves a read or a write to another call; `_Uses` is told, so that the next one sees the program as it is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tinyres.backends.kernels import ACCUMULATE, GEMM_DEPTH, RELU
+from tinyres.backends.kernels import ACCUMULATE, FLUSH, GEMM_DEPTH, RELU
 from tinyres.capture.program import NO_SLOT, Call, Program
 
 RELU_EPILOGUES = frozenset({"matmul", "add", "batchnorm", "batchnorm_inference"})
@@ -41,18 +44,21 @@ def accumulate_into_matmul(program: Program) -> Program:
     same: dict[int, int] = {}
     fused = 0
     for j, call in enumerate(program.calls):
-        if call.kernel.name != "add" or call.flags != 0:
+        if call.kernel.name != "add" or call.flags != FLUSH:
             continue
         for product, total in (call.ins, call.ins[::-1]):
+            if product == total:
+                break
             i = uses.only_writer(product)
             if i is None or uses.readers(product) != [j]:
                 continue
             matmul = calls[i]
             if matmul is None or not _plain_matmul(matmul) or not uses.may_take_over(total, call.outs[0], j):
                 continue
-            if uses.changed_between(matmul.reads, i, j):
+            if total in matmul.reads or uses.changed_between(matmul.reads, i, j):
                 continue
             calls[i] = None
+            uses.moves(i, j, matmul.reads, total)
             calls[j] = replace(matmul, outs=(total,), flags=matmul.flags | ACCUMULATE)
             if call.outs[0] != total:
                 same[call.outs[0]] = total
@@ -83,7 +89,7 @@ def fuse_relu_grad(program: Program) -> Program:
         if not masked:
             continue
         if masked.flags & ACCUMULATE:
-            if not uses.may_take_over(gradient, target, j):
+            if target == gradient or not uses.may_take_over(gradient, target, j):
                 continue
             same[target] = gradient
         elif uses.begins(target, j):
@@ -121,6 +127,12 @@ class _Uses:
                     seen.append(i)
             for slot in call.writes:
                 self._writes.setdefault(slot, []).append(i)
+
+    def moves(self, i: int, j: int, reads: tuple[int, ...], written: int) -> None:
+        """Note that call j now does what call i did: it reads `reads`, and writes `written`."""
+        for slot in reads:
+            self._reads[slot] = sorted({*self._reads[slot], j} - {i})
+        self._writes[written] = sorted({*self._writes[written], j})
 
     def only_writer(self, slot: int) -> int | None:
         """The one call that writes a temporary or an output; None for anything else."""

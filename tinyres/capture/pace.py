@@ -1,4 +1,4 @@
-"""The faster of two lists that give the same results, found by the clock while they are used.
+"""The faster of two ways to the same results, found by the clock while they are used.
 
 Whether a second worker pays for a list of small calls depends on what no plan can know: whether the other core is free
 at the moment, and how far it is, for a wait and a cache line from there cost four times as much on some machines as on

@@ -105,7 +105,10 @@ class Executable:
 
 
 class _NativeCalls:
-    """Calls as C structs: for one worker, and, from the first run with several on, for those. share: bits for all."""
+    """Calls as C structs: for one worker, and, from the first run with several on, for those.
+
+    share: bits of the calls for one worker.
+    """
 
     def __init__(self, calls: Sequence[tuple[Call, Sequence[Buffer], Sequence[Buffer]]], share: int) -> None:
         self._calls = calls

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import Buffer, births
-from tinyres.backends.kernels import Kernel
+from tinyres.backends.kernels import FLUSH, Kernel
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD
@@ -74,7 +74,7 @@ class Recording:
             buffer.array.fill(0)
             leaf.set_grad(Tensor(buffer, gradient.shape, gradient.dtype))
         total = leaf.grad.buffer  # type: ignore[union-attr]
-        launch(kernels.add, (total,), (total, gradient.buffer), (1, total.size))
+        launch(kernels.add, (total,), (total, gradient.buffer), (1, total.size), (), FLUSH)
 
     def refuse(self, op: str, what: str) -> None:
         raise CaptureError(

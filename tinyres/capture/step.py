@@ -80,7 +80,7 @@ class CapturedStep:
         leaves, tree = flatten((args, kwargs))
         key = backend(), state.grad_enabled, tree
         with self._lock:
-            if self._last is None or key != self._last_key:  # else there is nothing to hash
+            if self._last is None or key != self._last_key:  # else there is nothing to look up
                 replay = self.programs.get(key)
                 if replay is None:
                     replay = self.programs[key] = Replay(self, leaves, tree)

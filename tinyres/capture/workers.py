@@ -14,9 +14,9 @@ The rules, for calls since the last wait (what came before it is complete and vi
 - Every operand is touched in one of four patterns: its own columns or rows (worker w touches range w of the columns,
   or rows, of a matrix that begins at one address), alone (worker 0 touches all of it), every (each worker reads all).
 - Two touches of the same memory, one of them a write, need a wait in between, whichever comes first, unless both have
-  the same pattern and it is not every: then each byte is touched by one worker only, in program order. Own columns (or
-  rows) are the same pattern if address, item size and their number are the same: on these alone depends who has which
-  byte.
+  the same pattern and it is not every: then each byte is touched by one worker only, in program order. Own columns are
+  the same pattern if address, item size and their number are the same, and own rows if the size is too: on these alone
+  depends who has which byte.
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
 - Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
@@ -233,7 +233,9 @@ def _touches(placed: PlacedCall, share: Share, regions: dict[int, int]) -> list[
     ):
         for operand, kind in zip(operands, kinds):
             if operand.size:
-                which = (operand.address, operand.dtype.itemsize, share.count) if kind in ("columns", "rows") else ()
+                which: Pattern = ()
+                if kind in ("columns", "rows"):
+                    which = operand.address, operand.dtype.itemsize, share.count, kind == "rows" and operand.size
                 touches.append(Touch(regions[operand.address], (kind, *which), writes))
     return touches
 
@@ -260,7 +262,7 @@ def _kinds_of_inputs(call: Call, share: Share) -> list[str]:
     if not share.count:
         return kinds
     if name == "matmul" and share.way == BY_ROWS:
-        kinds[:2] = ["columns", "every"]  # of a, which is transposed, the columns are rows of the output
+        kinds[:3] = ["columns", "every", "every"]  # of a, which is transposed, the columns are rows of the output
     elif name == "matmul" and call.flags & HALF_OF_K:
         kinds[1] = "rows"
     elif name == "matmul":
@@ -294,9 +296,10 @@ def _rows(placed: PlacedCall, regions: dict[int, int], rows_at: dict[int, int]) 
     if not placed.outs or not placed.outs[0].size:
         return 0
     rows = rows_at.get(regions[placed.outs[0].address], 0)
-    if name in UPDATES or (name == "matmul" and flags & (TRANSPOSE_A | TRANSPOSE_B) == TRANSPOSE_A and args[0] == rows):
-        return rows
-    return 0
+    if name == "matmul":
+        transposed = flags & (TRANSPOSE_A | TRANSPOSE_B)
+        return rows if transposed == TRANSPOSE_A and args[0] == rows and args[1] > 1 else 0
+    return rows if name in UPDATES else 0
 
 
 def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, int]) -> int:

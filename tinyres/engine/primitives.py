@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from tinyres.backends import reference as kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.backends.kernels import FLUSH
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Op, apply
 from tinyres.engine.tensor import FLOATS, Tensor, coerce, tensor
@@ -25,7 +26,7 @@ def _add_shape(a: Tensor, b: Tensor) -> Shape:
 
 
 def _add_forward(out: Buffer, a: Tensor, b: Tensor) -> None:
-    launch_broadcast(kernels.add, out, broadcast_shapes("add", a.shape, b.shape), (a, b))
+    launch_broadcast(kernels.add, out, broadcast_shapes("add", a.shape, b.shape), (a, b), FLUSH)
 
 
 def _add_vjp(g: Tensor, ctx: Context) -> Sequence[Tensor]:
@@ -59,7 +60,7 @@ def as_operands(*values: Any) -> tuple[Tensor, ...]:
 
 def add_in_place(total: Tensor, contribution: Tensor) -> None:
     """total += contribution, for a total that nobody else holds."""
-    launch(kernels.add, (total.buffer,), (total.buffer, contribution.buffer), (1, total.size))
+    launch(kernels.add, (total.buffer,), (total.buffer, contribution.buffer), (1, total.size), (), FLUSH)
 
 
 def _sum_to_shape(x: Tensor, shape: Shape) -> Shape:
