@@ -1,4 +1,4 @@
-"""Derive the polynomial coefficients of exp, log, tanh and pow in ``csrc/vec.h``.
+"""Derive the polynomial coefficients of exp, log, tanh and pow in ``csrc/vec_math.h``.
 
 All are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
 rounded to float32, or to float64 for pow, at the end:

@@ -1,6 +1,7 @@
 /* The body of every isa_*.c: all kernels, compiled for TR_ISA, and the table of them in the order of
  * kernels.def. */
 #include "vec.h"
+#include "vec_math.h"
 
 #include "elementwise.inc.h"
 #include "movement.inc.h"
