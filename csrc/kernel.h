@@ -37,7 +37,7 @@
 #define TR_OWN_BYTES (2 << 20)
 #define TR_SHARED_BYTES (4 << 20)
 
-typedef struct tr_gate tr_gate; /* a barrier; pool.c */
+typedef struct tr_gate tr_gate;   /* a barrier; pool.c */
 typedef struct tr_ahead tr_ahead; /* ahead.h */
 
 /* How a kernel divides its work. Either nth workers enter it and each takes its part by ith; or, in a planned

@@ -16,19 +16,19 @@
 
 /* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
-#define TR_FLUSH 524288 /* add: subnormal numbers count as 0, as in the kernels of flush.h */
-#define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
 #define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference;
                              * batchnorm_grad: its gradient, as x came out of one */
+#define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
+#define TR_FLUSH 524288     /* add: subnormal numbers count as 0, as in the kernels of flush.h */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512
 
-/* From this k on, up to TR_GEMM_DEPTH, a product of two matrices as they are stored (none transposed) is the sum over the
- * first half of k plus the sum over the second, on any number of workers: cut where two workers cut k columns. So each of
- * two can sum the half of which it has the columns of a and the rows of b (TR_HALF_OF_K: to out, the second to out + m n),
- * and join_halves does the rest. */
+/* From this k on, up to TR_GEMM_DEPTH, a product of two matrices as they are stored (none transposed) is the sum over
+ * the first half of k plus the sum over the second, on any number of workers: cut where two workers cut k columns. So
+ * each of two can sum the half of which it has the columns of a and the rows of b (TR_HALF_OF_K: to out, the second to
+ * out + m n), and join_halves does the rest. */
 #define TR_GEMM_HALVES_FROM 128
 
 /* tr_call.share: one of four ways, whether all workers wait for one another before the call, whether matmuls fetch
