@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -232,10 +233,11 @@ def always_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Always:
-    """Instead of the choice by the clock: the shared list at every run."""
+    """Instead of the choice by the clock: a shared list at every run, each in turn."""
 
-    def __init__(self, alone: Callable[[], int], shared: Callable[[], int]) -> None:
-        self.run = shared
+    def __init__(self, alone: Callable[[], int], *shared: Callable[[], int]) -> None:
+        turns = itertools.cycle(shared)
+        self.run = lambda: next(turns)()
 
 
 def train_step(
@@ -385,11 +387,19 @@ def runs(machine: Machine, choice: Any, count: int) -> list[str]:
 def test_the_faster_list_is_found_and_kept(
     alone: float, shared: float, faster: str, machine: Callable[..., Machine]
 ) -> None:
-    m, trial = machine(alone, shared), pace.SPAN * pace.SPANS
+    m, trial = machine(alone, shared), 2 * pace.SPAN * pace.ROUNDS
     choice = m.choice()
     assert sorted(runs(m, choice, trial)) == ["alone"] * (trial // 2) + ["shared"] * (trial // 2)
     assert set(runs(m, choice, pace.STAY)) == {faster}
     assert len(set(runs(m, choice, trial))) == 2  # it may have changed: tried again
+
+
+def test_the_fastest_of_three_is_found(machine: Callable[..., Machine]) -> None:
+    m = machine(2.0, 1.5)
+    m.seconds["halves"] = 1.0
+    choice = pace.FasterOf(*map(m.running, ("alone", "halves", "shared")))
+    assert len(set(runs(m, choice, 3 * pace.SPAN * pace.ROUNDS))) == 3
+    assert set(runs(m, choice, pace.STAY)) == {"halves"}
 
 
 def test_a_hopeless_trial_ends_at_once(machine: Callable[..., Machine]) -> None:
@@ -403,10 +413,10 @@ def test_a_list_is_planned_for_the_number_of_threads(
     planned_for: list[bool] = []
     monkeypatch.setattr(plan, "in_halves", lambda calls: planned_for.append(True) or calls)
     step, _ = train_step(64, 64, 10, "sgd", 0.0)
-    for count, halved in ((1, 0), (2, 1), (2, 1), (1, 1), (3, 1), (2, 2)):
+    for count, plans in ((1, 0), (2, 1), (2, 1), (1, 1), (3, 2), (2, 3)):
         threads(count)
         step(*batch(64, 10, 8))
-        assert len(planned_for) == halved
+        assert len(planned_for) == plans
 
 
 # The search for races: every item that each worker reads or writes, by the meaning of the kernels.

@@ -2,61 +2,61 @@
 
 Whether a second worker pays for a list of small calls depends on what no plan can know: whether the other core is free
 at the moment, and how far it is, for a wait and a cache line from there cost four times as much on some machines as on
-others, and on virtual ones from one minute to the next. So a list for several workers is tried against one for a single
-worker: several threads are then not slower than one, but for the trials.
+others, and on virtual ones from one minute to the next. So lists for several workers are tried against one for a
+single worker: several threads are then not slower than one, but for the trials.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 
-SPAN = 4  # runs of one list in a row in a trial; the first wakes or loses the workers and is not counted
-SPANS = 6  # per trial, the two lists in turn
-HOPELESS = 4.0  # a trial ends when one run takes so many times as long as the other list: its worker has no core
+SPAN = 4  # runs of one way in a row in a trial; the first wakes or loses the workers and is not counted
+ROUNDS = 3  # per trial, all ways in turn
+HOPELESS = 4.0  # a way is out if one run takes so many times as long as on one worker: its workers have no cores
 STAY = 500  # runs between trials; doubled while they find the same
 LONGEST_STAY = 16_000
 
 
 class FasterOf:
-    """Two functions that do the same: -1, or the index of a call that failed. `run` calls one of them.
+    """Functions that do the same, the first of them on one worker. `run` calls one of them, and gives what it gives."""
 
-    alone: for one worker; shared: for several.
-    """
-
-    def __init__(self, alone: Callable[[], int], shared: Callable[[], int]) -> None:
-        self._ways = (alone, shared)
+    def __init__(self, *ways: Callable[[], int]) -> None:
+        self._ways = ways
         self._chosen = -1  # nothing yet
         self._left = 0  # runs until the next trial begins
         self._stay = STAY
-        self._times: tuple[list[float], list[float]] | None = None  # of the trial in progress
-        self._tried = 0
+        self._schedule: list[int] = []  # of the trial in progress: the ways still to run
+        self._times: list[list[float]] = []
+        self._last = -1  # way
 
     def run(self) -> int:
-        """What both give."""
         if self._left > 0:
             self._left -= 1
             return self._ways[self._chosen]()
         return self._try()
 
     def _try(self) -> int:
-        if self._times is None:
-            self._times, self._tried = ([], []), 0
-        way = self._tried // SPAN % 2
+        if not self._schedule:
+            self._schedule = [way for _ in range(ROUNDS) for way in range(len(self._ways)) for _ in range(SPAN)]
+            self._times, self._last = [[] for _ in self._ways], -1
+        way = self._schedule.pop(0)
         start = perf_counter()
-        failed = self._ways[way]()
+        result = self._ways[way]()
         took = perf_counter() - start
-        mine, others = self._times[way], self._times[1 - way]
-        if self._tried % SPAN:
-            mine.append(took)
-        self._tried += 1
-        hopeless = bool(others) and way == 1 and took > HOPELESS * np.median(others)
-        if hopeless or self._tried == SPAN * SPANS:
-            self._settle(0 if hopeless or np.median(self._times[0]) <= np.median(self._times[1]) else 1)
-        return failed
+        if way == self._last:
+            self._times[way].append(took)
+        self._last = way
+        if way > 0 and took > HOPELESS * np.median(self._times[0]):
+            self._schedule = [w for w in self._schedule if w != way]
+            self._times[way] = [math.inf]
+        if not self._schedule:
+            self._settle(int(np.argmin([np.median(times) for times in self._times])))
+        return result
 
     def _settle(self, chosen: int) -> None:
         self._stay = min(2 * self._stay, LONGEST_STAY) if chosen == self._chosen else STAY
-        self._chosen, self._left, self._times = chosen, self._stay, None
+        self._chosen, self._left = chosen, self._stay

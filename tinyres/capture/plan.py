@@ -128,17 +128,23 @@ class _NativeCalls:
 
     def _planned(self, threads: int) -> Callable[[], int]:
         placed = [PlacedCall(*call, native.cost(self._packed[i]), i) for i, call in enumerate(self._calls)]
-        planned = plan_workers(in_halves(placed) if threads == 2 else placed)
-        if not worth_sharing(planned):
+        halved = in_halves(placed)  # for two workers, which may be worth more than many that fetch from one another
+        lists = [halved] if threads == 2 or len(halved) == len(placed) else [halved, placed]
+        shared = [planned for planned in map(plan_workers, lists) if worth_sharing(planned)]
+        if not shared:
             return self._run_alone
         alone = b"".join([pack(*call, Share(ALONE).bits | self._share) for call in self._calls])
-        shared = b"".join([pack(p.call, p.outs, p.ins, share.bits) for p, share in planned])
+        return FasterOf(functools.partial(native.run, alone, len(self._calls)), *map(_runner_of, shared)).run
 
-        def run_shared() -> int:
-            failed = native.run(shared, len(planned))
-            return planned[failed][0].index if failed >= 0 else failed
 
-        return FasterOf(functools.partial(native.run, alone, len(self._calls)), run_shared).run
+def _runner_of(planned: Sequence[tuple[PlacedCall, Share]]) -> Callable[[], int]:
+    packed = b"".join([pack(p.call, p.outs, p.ins, share.bits) for p, share in planned])
+
+    def run() -> int:
+        failed = native.run(packed, len(planned))
+        return planned[failed][0].index if failed >= 0 else failed
+
+    return run
 
 
 def pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) -> bytes:

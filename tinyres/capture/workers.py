@@ -20,8 +20,9 @@ The rules, for calls since the last wait (what came before it is complete and vi
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
 - Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
-How many workers there are is asked only by `tinyres.capture.halves`, which has large weights worked by rows: all of
-this holds for any number. Whether several are faster at all is measured (`tinyres.capture.pace`).
+How many workers there are is not asked here: all of this holds for any number. `tinyres.capture.halves` makes lists for
+two, with large weights worked by rows. Which list is the fastest, for one, two or all, is measured
+(`tinyres.capture.pace`).
 """
 
 from __future__ import annotations
