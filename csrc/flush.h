@@ -1,10 +1,10 @@
 /* Subnormal numbers (below 2^-126, 1.2e-38) in the kernels that multiply and add: they count as 0 there.
  *
- * Many processors leave the fast path at every operand or result that is subnormal and take 50 times as long. Training
- * makes them by the million: momenta of units that have died shrink by a tenth per step until they are, and stay there
- * for ever, since 0.9 times the smallest number rounds to the smallest number; so do the gradients of a batch that is
- * learnt by heart. What is that small decides nothing any more. Kernels whose result is one function of each element
- * (relu, exp, mul, ...) keep every number there is.
+ * Many processors leave the fast path at every operand or result that is subnormal. Training makes them by the
+ * million: momenta of units that have died shrink by a tenth per step until they are, and stay there for ever, since
+ * 0.9 times the smallest number rounds to the smallest number; so do the gradients of a batch that is learnt by heart.
+ * What is that small decides nothing any more. Kernels whose result is one function of each element (relu, exp, mul,
+ * ...) keep every number there is.
  *
  * The mode belongs to a thread and is put back before tr_run returns, so Python's own arithmetic never sees it. */
 #ifndef TR_FLUSH_H

@@ -130,12 +130,12 @@ TR_INLINE vec_float inverse_deviation(vec_float var, double epsilon) {
 
 /* What normalising takes, per column. rest, gamma and beta may be NULL: 0, 1 and 0. */
 typedef struct norm_columns {
-    const float *mean, *rest, *var, *gamma, *beta;
+    const float *mean, *var, *gamma, *beta, *rest;
 } norm_columns;
 
 TR_INLINE norm_columns norm_columns_at(norm_columns n, int64_t j) {
-    return (norm_columns){n.mean + j, n.rest ? n.rest + j : 0, n.var + j, n.gamma ? n.gamma + j : 0,
-                          n.beta ? n.beta + j : 0};
+    return (norm_columns){n.mean + j, n.var + j, n.gamma ? n.gamma + j : 0, n.beta ? n.beta + j : 0,
+                          n.rest ? n.rest + j : 0};
 }
 
 /* y = (x - mean) * scale + offset of a stripe; y may be x. */
@@ -179,6 +179,11 @@ typedef struct norm_forward {
     int relu;
 } norm_forward;
 
+/* What its columns from `column` on take, without a rest. */
+TR_INLINE norm_columns norm_columns_of(const norm_forward *f, int64_t column) {
+    return norm_columns_at((norm_columns){f->mean, f->var, f->gamma, f->beta, 0}, column);
+}
+
 /* One chunk: a worker does its stripes to the end, and waits for nobody. */
 static void norm_by_stripes(const norm_forward *f, const tr_worker *w) {
     double means[STRIPE], squares[STRIPE];
@@ -187,7 +192,8 @@ static void norm_by_stripes(const norm_forward *f, const tr_worker *w) {
     tr_split(w, f->cols, STRIPE, &begin, &end);
     for (int64_t j = f->column + begin; j < f->column + end; j += STRIPE) {
         int64_t cols = at_most(STRIPE, f->column + end - j);
-        norm_columns n = {f->mean + j, rest, f->var + j, f->gamma ? f->gamma + j : 0, f->beta ? f->beta + j : 0};
+        norm_columns n = norm_columns_of(f, j);
+        n.rest = rest;
         STRIPE_CALL(moments_of, cols, means, squares, f->x + j, f->rows, f->stride, cols)
         round_moments(f->mean + j, rest, f->var + j, means, squares, f->rows, cols);
         STRIPE_CALL(normalise, cols, f->y + j, f->x + j, n, f->rows, f->stride, cols, f->epsilon, f->relu)
@@ -213,8 +219,8 @@ static void norm_by_chunks(const norm_forward *f, int64_t size, const tr_worker 
     int64_t chunks = parts(f->rows, size), cols = f->cols, begin, end;
     double *means = w->shared, *squares = means + chunks * cols;
     float *rest = (float *)(squares + chunks * cols);
-    norm_columns n = {f->mean + f->column, rest, f->var + f->column, f->gamma ? f->gamma + f->column : 0,
-                      f->beta ? f->beta + f->column : 0};
+    norm_columns n = norm_columns_of(f, f->column);
+    n.rest = rest;
     tr_split(w, chunks, 1, &begin, &end);
     for (int64_t chunk = begin; chunk < end; chunk++)
         for (int64_t j = 0; j < cols; j += STRIPE) {
@@ -254,7 +260,7 @@ static int TR_K(batchnorm)(const tr_call *c, const tr_worker *w) {
 }
 
 static int TR_K(batchnorm_inference)(const tr_call *c, const tr_worker *w) {
-    norm_columns n = {c->ptr[2], 0, c->ptr[3], c->ptr[4], c->ptr[5]};
+    norm_columns n = {c->ptr[2], c->ptr[3], c->ptr[4], c->ptr[5], 0};
     int64_t column = w->column, last = at_most(w->column_end, c->arg[1]), begin, end;
     tr_split(w, c->arg[0], 1, &begin, &end);
     normalise_rows((float *)c->ptr[0] + column, (const float *)c->ptr[1] + column, norm_columns_at(n, column), begin,

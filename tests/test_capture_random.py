@@ -94,44 +94,62 @@ def test_a_random_net_is_captured_bit_for_bit(seed: int) -> None:
         assert run(tr.capture(step), parameters) == eager, f"{threads} threads"
 
 
-def both(step: Callable[[], tr.Tensor], leaves: list[tr.Tensor]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The gradients of the leaves in eager and in a replay."""
+def assert_replays_its_gradients(loss_of: Callable[[], tr.Tensor], *leaves: tr.Tensor) -> None:
+    """The gradients of the leaves are the same in eager and in a replay."""
+
+    def step() -> tr.Tensor:
+        loss = loss_of()
+        for leaf in leaves:
+            leaf.grad = None
+        loss.backward()
+        return loss
+
     found = []
     for run_step in (step, tr.capture(step)):
         run_step()
         found.append([leaf.grad.numpy() for leaf in leaves])
-    return found[0], found[1]
+    for eager, replayed in zip(*found):
+        np.testing.assert_array_equal(replayed, eager)
+
+
+def leaves(*shapes: tuple[int, int]) -> list[tr.Tensor]:
+    rng = np.random.default_rng(0)
+    return [tr.tensor(rng.normal(size=shape), requires_grad=True) for shape in shapes]
 
 
 def test_a_gradient_that_is_an_operand_of_the_product_it_is_added_to() -> None:
     """h + h @ w: backward adds g @ wᵀ to g."""
-    rng = np.random.default_rng(0)
-    x, a, w = (tr.tensor(rng.normal(size=size), requires_grad=True) for size in ((128, 20), (20, 256), (256, 256)))
+    x, a, w = leaves((128, 20), (20, 256), (256, 256))
 
-    def step() -> tr.Tensor:
+    def loss() -> tr.Tensor:
         h = x @ a
-        loss = tr.mean(tr.square(h + h @ w))
-        x.grad = a.grad = w.grad = None
-        loss.backward()
-        return loss
+        return tr.mean(tr.square(h + h @ w))
 
-    for eager, replayed in zip(*both(step, [x, a, w])):
-        np.testing.assert_array_equal(replayed, eager)
+    assert_replays_its_gradients(loss, x, a, w)
 
 
 def test_a_product_that_is_added_to_itself() -> None:
-    rng = np.random.default_rng(0)
-    x, a, b = (tr.tensor(rng.normal(size=size), requires_grad=True) for size in ((4, 16), (16, 16), (16, 16)))
+    x, a, b = leaves((4, 16), (16, 16), (16, 16))
 
-    def step() -> tr.Tensor:
+    def loss() -> tr.Tensor:
         h = x @ a
-        loss = ((h + h) @ b).sum()
-        a.grad = b.grad = x.grad = None
-        loss.backward()
-        return loss
+        return ((h + h) @ b).sum()
 
-    for eager, replayed in zip(*both(step, [x, a, b])):
-        np.testing.assert_array_equal(replayed, eager)
+    assert_replays_its_gradients(loss, x, a, b)
+
+
+def test_a_product_that_moves_over_the_write_of_an_earlier_fusion() -> None:
+    w0, w1, w2, w3 = leaves((16, 16), (16, 16), (16, 16), (16, 16))
+    x = tr.tensor(np.random.default_rng(1).normal(size=(4, 16)))
+
+    def loss() -> tr.Tensor:
+        z, q = x @ w0, x @ w1
+        c = z * 2.0
+        r = q @ w2
+        s = z @ w3 + q
+        return (s * s).sum() + (r * r).sum() + (c * c).sum()
+
+    assert_replays_its_gradients(loss, w0, w1, w2, w3)
 
 
 def test_subnormal_gradients_and_activations_are_captured_bit_for_bit() -> None:
@@ -139,13 +157,8 @@ def test_subnormal_gradients_and_activations_are_captured_bit_for_bit() -> None:
     x, z = tr.tensor(np.ones((4, 64)), requires_grad=True), tr.tensor(tiny, requires_grad=True)
     none, ones = (tr.tensor(np.full((64, 64), value), requires_grad=True) for value in (0.0, 1.0))
 
-    def step() -> tr.Tensor:
+    def loss() -> tr.Tensor:
         h = x * 1.0
-        loss = (h * tr.tensor(tiny)).sum() + (h @ none).sum() + (tr.relu(z * 1.0) @ ones).sum()
-        for leaf in (x, z, none, ones):
-            leaf.grad = None
-        loss.backward()
-        return loss
+        return (h * tr.tensor(tiny)).sum() + (h @ none).sum() + (tr.relu(z * 1.0) @ ones).sum()
 
-    for eager, replayed in zip(*both(step, [x, z, none, ones])):
-        np.testing.assert_array_equal(replayed, eager)
+    assert_replays_its_gradients(loss, x, z, none, ones)

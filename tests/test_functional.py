@@ -1,6 +1,7 @@
 """The functional graph: what calling layers on Inputs records, names, scopes, sharing, nesting, copies, summary."""
 
 import copy
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -438,20 +439,11 @@ def test_comparisons_of_symbolic_tensors_record_too():
 
 
 def test_a_tutorial_runs_with_its_two_import_lines_changed():
-    program = """
+    imports = """
 import tinyres as tf
 from tinyres.keras import layers
-
-def residual_block(x, units):
-    shortcut = x
-    x = layers.Dense(units, activation="relu")(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Dense(units)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Add()([x, shortcut])
-    x = layers.Activation("relu")(x)
-    return x
-
+"""
+    use = """
 inputs = tf.keras.Input(shape=(128,))
 x = residual_block(inputs, 128)
 outputs = tf.keras.layers.Dense(10, activation="softmax")(x)
@@ -459,7 +451,7 @@ model = tf.keras.Model(inputs, outputs)
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 """
     names = {}
-    exec(program, names)
+    exec(imports + inspect.getsource(residual_block) + use, names)
     model = names["model"]
     assert model.name is None and len(model.layers) == 8
     assert model(np.zeros((2, 128))).numpy() == pytest.approx(0.1)

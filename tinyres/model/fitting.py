@@ -90,6 +90,7 @@ def fit(
     steps = math.ceil(samples.count / options.batch_size)
     watch = options.watch or (steps if options.live else 0)
     gradients = GradientNorms() if watch else None
+    forward: _Forward | None = None
     history = History(gradients)
     telling = [c for c in listed if type(c).on_batch_end is not Callback.on_batch_end]
     position, model.position = _resumed(model.position, samples, options), None
@@ -117,7 +118,9 @@ def fit(
                 plan.training.count += len(batch_y)
                 position.step += 1
                 if gradients is not None and looking:
-                    gradients.append(number, *_norms(layers, squares))
+                    if forward is None or layers is not forward.layers:
+                        forward = _Forward(layers)
+                    gradients.append(number, forward.names, forward.norms(squares))
                     if options.live:
                         shown.watched(gradients.told)
                 shown.step(position.step, plan.training.read)
@@ -315,12 +318,19 @@ def _begin(
     return model.position, order
 
 
-def _norms(layers: Sequence[tuple[str, int]], squares: Sequence[Tensor]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and norms in forward order; backward has met the layers the other way round."""
-    if not layers:
-        return (), np.zeros(0)
-    names, places = zip(*layers[::-1])
-    return names, np.sqrt(np.concatenate([t.buffer.array for t in squares])[list(places)])
+class _Forward:
+    """The watched layers of a step in forward order, once per recording: backward meets them the other way round."""
+
+    def __init__(self, layers: tuple[tuple[str, int], ...]) -> None:
+        self.layers = layers
+        self.names = tuple([name for name, _ in layers[::-1]])
+        self._places = [place for _, place in layers[::-1]]
+
+    def norms(self, squares: Sequence[Tensor]) -> np.ndarray:
+        """The norm of each layer."""
+        if not squares:
+            return np.zeros(0)
+        return np.sqrt(np.concatenate([t.buffer.array for t in squares])[self._places])
 
 
 class Runners:
