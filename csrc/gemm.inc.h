@@ -70,6 +70,28 @@ TR_INLINE int64_t gemm_ahead_step(int64_t m) { return m <= 64 ? 32 : 16; }
 /* Where two workers cut k: as they cut columns. */
 TR_INLINE int64_t gemm_first_half(int64_t k) { return parts(parts(k, TR_SHARE_UNIT), 2) * TR_SHARE_UNIT; }
 
+TR_INLINE int gemm_in_halves(const tr_call *c) {
+    return !(c->flags & (GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B)) && c->arg[2] >= TR_GEMM_HALVES_FROM &&
+           c->arg[2] <= TR_GEMM_DEPTH;
+}
+
+/* Whether a b so narrow is packed and padded. */
+TR_INLINE int gemm_pads_b(int64_t n) { return n < TR_LANES && !TR_MASKED_ACCESS; }
+
+/* Whether out is a column of dot products with rows of a, or a row of those with rows of the stored b. */
+TR_INLINE int gemm_is_dots_of_a(const tr_call *c) {
+    return c->arg[1] == 1 && (!(c->flags & GEMM_TRANSPOSE_A) || c->arg[0] == 1);
+}
+TR_INLINE int gemm_is_dots_of_b(const tr_call *c) { return c->arg[0] == 1 && c->flags & GEMM_TRANSPOSE_B; }
+
+/* What the call fetches ahead with, or NULL. */
+TR_INLINE tr_ahead *gemm_ahead(const tr_call *c, const tr_worker *w) {
+    if (!(c->share & TR_AHEAD) || !w->ahead)
+        return 0;
+    tr_ahead_begin(w->ahead, c);
+    return w->ahead;
+}
+
 /* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
 static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
                        int64_t depth, float *own) {
@@ -195,41 +217,6 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
     }
 }
 
-/* Whether a product is one panel by one worker, with a read in place: what small nets are made of. */
-TR_INLINE int gemm_is_one_panel(const gemm_product *d, const tr_worker *w) {
-    return w->nth == 1 && w->column_end == TR_ALL_COLUMNS && d->n <= GEMM_VECTORS * TR_LANES && !d->pack_a &&
-           d->k <= (d->turned_b ? GEMM_LONG : TR_GEMM_DEPTH);
-}
-
-static void gemm_one_panel(const gemm_product *d, float *own) {
-    gemm_panel g;
-    g.out = d->out;
-    g.a = d->a;
-    g.b = d->b;
-    g.bias = d->bias;
-    g.mask = d->mask;
-    g.out_step = g.b_step = g.columns = d->n;
-    g.a_row = d->turned_a ? 1 : d->k;
-    g.a_step = d->turned_a ? d->m : 1;
-    g.depth = d->halves ? gemm_first_half(d->k) : d->k;
-    g.rest = d->k - g.depth;
-    g.last = d->n > TR_LANES ? d->n - TR_LANES : 0;
-    g.add = d->add;
-    g.relu = d->relu;
-    g.more = d->add || d->relu || d->bias || d->mask;
-    g.ahead = d->ahead;
-    g.ahead_step = gemm_ahead_step(d->m);
-    if (d->pack_b) {
-        g.b = own;
-        g.b_step = parts(d->n, TR_LANES) * TR_LANES;
-        if (d->turned_b)
-            gemm_pack_transposed(own, g.b_step, d->b, d->k, d->k, d->n);
-        else
-            gemm_pack(own, g.b_step, d->b, d->n, d->k, d->n);
-    }
-    gemm_panel_run(parts(d->n, TR_LANES), &g, d->m);
-}
-
 /* The halves of k that begin among the worker's columns: one of two workers does one, a worker by itself does both. */
 static void gemm_halves(gemm_product *d, const tr_worker *w) {
     int64_t first = gemm_first_half(d->k);
@@ -243,22 +230,48 @@ static void gemm_halves(gemm_product *d, const tr_worker *w) {
         gemm_block(d, 0, d->m, 0, parts(d->n, TR_LANES), first, d->k - first, w->own);
 }
 
-static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
+/* Whether a product is one panel by one worker, with a read in place: what small nets are made of. */
+TR_INLINE int gemm_is_one_panel(const tr_call *c, const tr_worker *w) {
+    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
+    return w->nth == 1 && w->column_end == TR_ALL_COLUMNS && m > 1 && n > 1 && n <= GEMM_VECTORS * TR_LANES &&
+           k <= (c->flags & GEMM_TRANSPOSE_B ? GEMM_LONG : TR_GEMM_DEPTH) &&
+           (n < GEMM_PACK_ROWS || m * k <= GEMM_PACK_A_BYTES / 4) && !(c->flags & TR_HALF_OF_K);
+}
+
+static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
+    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
+    int turned_a = c->flags & GEMM_TRANSPOSE_A, turned_b = c->flags & GEMM_TRANSPOSE_B;
+    gemm_panel g;
+    g.out = c->ptr[0];
+    g.a = c->ptr[1];
+    g.b = c->ptr[2];
+    g.bias = c->ptr[3];
+    g.mask = c->ptr[4];
+    g.out_step = g.b_step = g.columns = n;
+    g.a_row = turned_a ? 1 : k;
+    g.a_step = turned_a ? m : 1;
+    g.depth = gemm_in_halves(c) ? gemm_first_half(k) : k;
+    g.rest = k - g.depth;
+    g.last = n > TR_LANES ? n - TR_LANES : 0;
+    g.add = c->flags & TR_ACCUMULATE;
+    g.relu = c->flags & TR_RELU;
+    g.more = c->flags & (TR_ACCUMULATE | TR_RELU) || g.bias || g.mask;
+    g.ahead = gemm_ahead(c, w);
+    g.ahead_step = gemm_ahead_step(m);
+    if (turned_b || gemm_pads_b(n)) {
+        g.b = w->own;
+        g.b_step = parts(n, TR_LANES) * TR_LANES;
+        if (turned_b)
+            gemm_pack_transposed(w->own, g.b_step, c->ptr[2], k, k, n);
+        else
+            gemm_pack(w->own, g.b_step, c->ptr[2], n, k, n);
+    }
+    gemm_panel_run(parts(n, TR_LANES), &g, m);
+}
+
+static void gemm_any(const tr_call *c, const tr_worker *w) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
-    int dots_a = n == 1 && (!turned_a || m == 1), dots_b = m == 1 && turned_b;
-    if (n == 1 && m > 1 && turned_a && !c->ptr[3]) { /* the transpose of a vector times a matrix */
-        tr_call transposed = *c;
-        transposed.ptr[1] = c->ptr[2], transposed.ptr[2] = c->ptr[1];
-        transposed.arg[0] = 1, transposed.arg[1] = m;
-        transposed.flags &= ~(GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B);
-        transposed.share &= ~TR_AHEAD; /* it stands in no list */
-        return TR_K(matmul)(&transposed, w);
-    }
-#ifdef GEMM_NARROWER
-    if (n <= TR_LANES / 2 && !dots_a && !dots_b)
-        return GEMM_NARROWER[TR_ID_matmul](c, w);
-#endif
     gemm_product d = {
         .out = c->ptr[0],
         .a = c->ptr[1],
@@ -271,25 +284,42 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         .turned_a = turned_a,
         .turned_b = turned_b,
         .pack_a = n >= GEMM_PACK_ROWS && m * k * 4 > GEMM_PACK_A_BYTES,
-        .pack_b = turned_b || (n < TR_LANES && !TR_MASKED_ACCESS) || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
+        .pack_b = turned_b || gemm_pads_b(n) || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
         .add = (c->flags & TR_ACCUMULATE) != 0,
         .relu = (c->flags & TR_RELU) != 0,
-        .halves = !turned_a && !turned_b && k >= TR_GEMM_HALVES_FROM && k <= TR_GEMM_DEPTH,
-        .ahead = c->share & TR_AHEAD ? w->ahead : 0,
+        .halves = gemm_in_halves(c),
+        .ahead = gemm_ahead(c, w),
     };
-    if (d.ahead)
-        tr_ahead_begin(d.ahead, c);
     if (m == 0 || n == 0)
-        return 0;
+        return;
     if (c->flags & TR_HALF_OF_K)
         gemm_halves(&d, w);
-    else if (!dots_a && !dots_b && gemm_is_one_panel(&d, w))
-        gemm_one_panel(&d, w->own);
-    else if (dots_a)
+    else if (gemm_is_dots_of_a(c))
         gemm_dots(&d, d.a, d.b, m, 0, w);
-    else if (dots_b)
+    else if (gemm_is_dots_of_b(c))
         gemm_dots(&d, d.b, d.a, n, 1, w);
     else
         gemm_share(&d, w);
+}
+
+static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
+    int64_t m = c->arg[0], n = c->arg[1];
+    if (n == 1 && m > 1 && c->flags & GEMM_TRANSPOSE_A && !c->ptr[3]) { /* the transpose of a vector times a matrix */
+        tr_call transposed = *c;
+        transposed.ptr[1] = c->ptr[2], transposed.ptr[2] = c->ptr[1];
+        transposed.arg[0] = 1, transposed.arg[1] = m;
+        transposed.flags &= ~(GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B);
+        transposed.share &= ~TR_AHEAD; /* it stands in no list */
+        gemm_any(&transposed, w);
+        return 0;
+    }
+#ifdef GEMM_NARROWER
+    if (n <= TR_LANES / 2 && !gemm_is_dots_of_a(c) && !gemm_is_dots_of_b(c))
+        return GEMM_NARROWER[TR_ID_matmul](c, w);
+#endif
+    if (gemm_is_one_panel(c, w))
+        gemm_one_panel(c, w);
+    else
+        gemm_any(c, w);
     return 0;
 }

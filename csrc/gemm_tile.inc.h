@@ -58,6 +58,14 @@ TR_INLINE vec_float gemm_load_b(const float *row, int j, const int width, const 
         a[i / 3] += g->a_step;                                                \
     b += g->b_step;
 
+#define GEMM_EACH_VECTOR(statement)               \
+    TR_UNROLL for (int j = 0; j < vectors; j++) { \
+        statement;                                \
+    }
+#define GEMM_EACH(statement)                  \
+    TR_UNROLL for (int i = 0; i < rows; i++)  \
+        GEMM_EACH_VECTOR(statement)
+
 /* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops
  * over them unroll and the accumulators are registers. */
 TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, int64_t row) {
@@ -71,9 +79,7 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
     TR_UNROLL for (int i = 0; i < rows; i += 3)
         a[i / 3] = g->a + (row + i) * g->a_row;
 
-    TR_UNROLL for (int i = 0; i < rows; i++)
-        TR_UNROLL for (int j = 0; j < vectors; j++)
-            sum[i][j] = vec_splat(0.0f);
+    GEMM_EACH(sum[i][j] = vec_splat(0.0f))
 
     const char *ahead = g->ahead ? tr_fetch_ahead(g->ahead, g->depth * g->ahead_step) : 0;
     if (ahead) {
@@ -90,42 +96,35 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
 
     if (g->rest > 0) {
         float first[GEMM_ROWS_MAX][GEMM_VECTORS][TR_LANES];
-        TR_UNROLL for (int i = 0; i < rows; i++)
-            TR_UNROLL for (int j = 0; j < vectors; j++) {
-                vec_store(first[i][j], sum[i][j]);
-                sum[i][j] = vec_splat(0.0f);
-            }
+        GEMM_EACH(vec_store(first[i][j], sum[i][j]); sum[i][j] = vec_splat(0.0f))
         for (int64_t p = g->rest; p > 0; p--) {
             GEMM_STEP
         }
-        TR_UNROLL for (int i = 0; i < rows; i++)
-            TR_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][j] = vec_load(first[i][j]) + sum[i][j];
+        GEMM_EACH(sum[i][j] = vec_load(first[i][j]) + sum[i][j])
     }
 
-    float *out = g->out + row * g->out_step;
-    TR_UNROLL for (int i = 0; i < rows; i++) {
-        float *to = out + i * g->out_step;
-        if (g->more) {
-            if (g->add) {
-                TR_UNROLL for (int j = 0; j < vectors; j++)
-                    sum[i][j] = gemm_load(to, j, width, g) + sum[i][j];
-            }
-            if (g->bias) {
-                TR_UNROLL for (int j = 0; j < vectors; j++)
-                    sum[i][j] += gemm_load(g->bias, j, width, g);
-            }
-            if (g->relu) {
-                TR_UNROLL for (int j = 0; j < vectors; j++)
-                    sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f)); /* NaN stays */
-            }
-            if (g->mask) {
-                TR_UNROLL for (int j = 0; j < vectors; j++)
-                    sum[i][j] = vec_where_positive(sum[i][j], gemm_load(g->mask + (to - g->out), j, width, g));
-            }
+    const int64_t out_step = g->out_step;
+    float *out = g->out + row * out_step;
+    if (g->more) {
+        const float *mask = g->mask ? g->mask + row * out_step : out;
+        TR_UNROLL for (int i = 0; i < rows; i++) {
+            if (g->add)
+                GEMM_EACH_VECTOR(sum[i][j] = gemm_load(out, j, width, g) + sum[i][j])
+            if (g->bias)
+                GEMM_EACH_VECTOR(sum[i][j] += gemm_load(g->bias, j, width, g))
+            if (g->relu)
+                GEMM_EACH_VECTOR(sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f))) /* NaN stays */
+            if (g->mask)
+                GEMM_EACH_VECTOR(sum[i][j] = vec_where_positive(sum[i][j], gemm_load(mask, j, width, g)))
+            GEMM_EACH_VECTOR(gemm_store(out, sum[i][j], j, width, g))
+            out += out_step;
+            mask += out_step;
         }
-        TR_UNROLL for (int j = 0; j < vectors; j++)
-            gemm_store(to, sum[i][j], j, width, g);
+        return;
+    }
+    TR_UNROLL for (int i = 0; i < rows; i++) {
+        GEMM_EACH_VECTOR(gemm_store(out, sum[i][j], j, width, g))
+        out += out_step;
     }
 }
 
@@ -140,8 +139,12 @@ TR_NOINLINE void gemm_prefetch(const gemm_panel *g, int64_t row, int64_t end) {
 
 /* The panel's rows, in as few tiles as possible and as equal as possible. */
 TR_INLINE void gemm_tiles(const int width, const gemm_panel *g, int64_t rows) {
-    int64_t tiles = (rows + GEMM_ROWS(width) - 1) / GEMM_ROWS(width), row = 0;
-    int64_t each = tiles == 1 ? rows : rows / tiles, higher = rows - each * tiles;
+    int64_t tiles = 1, each = rows, higher = 0, row = 0;
+    if (rows > GEMM_ROWS(width)) { /* else no division, which takes as long as a small tile */
+        tiles = parts(rows, GEMM_ROWS(width));
+        each = rows / tiles;
+        higher = rows - each * tiles;
+    }
     for (int64_t t = 0; t < tiles; t++) {
         int64_t height = each + (t < higher);
         if (g->depth >= GEMM_PREFETCH_DEPTH)
