@@ -3,9 +3,10 @@
  * A tile is up to GEMM_ROWS(v) rows by v vectors of out, held in registers over one block of k: per step it
  * loads v vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its
  * strides, since each element serves v multiplications and a cache line of it several steps. b is read in
- * place while that is cheap; otherwise, or when it is transposed (the vectors must lie along n), each worker
- * packs one panel of it, a block of k by v vectors, which stays in the second level cache while all rows go
- * over it.
+ * place while that is cheap. When it is transposed (the vectors must lie along n) each worker packs one panel of it, a
+ * block of k by v vectors, just before it is used. Of a large b it packs many panels at once, from a few whole rows at
+ * a time, which is how memory likes to be read; then some rows of a, as many as stay in the second level cache, go over
+ * all of them, then the next rows.
  *
  * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one
  * after the other from zero, and block sums are added in order. Without transposes a block of TR_GEMM_HALVES_FROM
@@ -24,10 +25,16 @@
 #define GEMM_TRANSPOSE_A 1
 #define GEMM_TRANSPOSE_B 2
 
-/* A b of more bytes is packed if out has at least that many rows: fewer do not pay for it. */
-#define GEMM_PACK_BYTES (256 << 10)
-#define GEMM_PACK_A_BYTES (1 << 20)
-#define GEMM_PACK_ROWS 64
+/* A b of more bytes is large, if out has at least that many rows: fewer do not pay for packing it. */
+#define GEMM_LARGE_BYTES (256 << 10)
+#define GEMM_LARGE_ROWS 64
+#define GEMM_ROWS_AT_ONCE 8
+
+/* Of an a of more bytes so many rows at a time go over the panels. A transposed one is packed for so many columns: its
+ * rows lie across as many pages as there are steps. */
+#define GEMM_LARGE_A_BYTES (1 << 20)
+#define GEMM_PART_ROWS 120
+#define GEMM_PACK_A_COLUMNS 256
 
 /* A transposed panel of more steps than that has two vectors, so that what was packed is still in the first level cache
  * when it is used. */
@@ -39,11 +46,11 @@
 #define GEMM_SHALLOW_COLUMNS 512
 #define GEMM_SHALLOW_ROWS 12
 
-/* In a worker's own workspace: one panel of b, then rows of a. Their step is no multiple of a page: such
- * steps would put all rows of a tile into the same few lines of the cache. */
-#define GEMM_PANEL_FLOATS (TR_GEMM_DEPTH * GEMM_VECTORS * TR_LANES)
+/* In a worker's own workspace: rows of a, whose step is no multiple of a page (such steps would put all rows of a tile
+ * into the same few lines of the cache), then panels of b. */
 #define GEMM_A_STEP (TR_GEMM_DEPTH + 16)
-#define GEMM_A_ROWS ((TR_OWN_BYTES / 4 - GEMM_PANEL_FLOATS) / GEMM_A_STEP)
+#define GEMM_A_FLOATS (GEMM_PART_ROWS * GEMM_A_STEP)
+#define GEMM_MOST_VECTORS ((TR_OWN_BYTES / 4 - GEMM_A_FLOATS) / (TR_GEMM_DEPTH * TR_LANES))
 
 typedef struct gemm_product {
     float *out;         /* [m, n] */
@@ -51,14 +58,17 @@ typedef struct gemm_product {
     const float *bias;  /* [n], or NULL */
     const float *mask;  /* [m, n], or NULL */
     int64_t m, n, k;
-    int turned_a, turned_b, pack_a, pack_b, add, relu;
+    int turned_a, turned_b, add, relu;
+    int pack_a, pack_b, large_b;
+    int64_t height; /* so many rows of a at a time go over the panels */
     int halves; /* k is summed in two halves */
     int half;   /* this is one of them only */
     tr_ahead *ahead;
 } gemm_product;
 
-/* Where part i of `total` begins when it is cut into equal parts. A division costs as much as a small
- * tile. */
+/* How many parts of at most `most` a total has, and where part i begins when they are equal. A division costs as much as
+ * a small tile. */
+TR_INLINE int64_t gemm_parts(int64_t total, int64_t most) { return total <= most ? 1 : parts(total, most); }
 TR_INLINE int64_t gemm_cut(int64_t total, int64_t i, int64_t parts) {
     return parts == 1 ? total * i : total * i / parts;
 }
@@ -92,9 +102,32 @@ TR_INLINE tr_ahead *gemm_ahead(const tr_call *c, const tr_worker *w) {
     return w->ahead;
 }
 
-/* A block of k, steps [step, step + depth), of rows [row, row_end) and vectors [first, end) of columns. */
-static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
-                       int64_t depth, float *own) {
+/* Columns of the vectors [v, next), of which the last may be a part. */
+TR_INLINE int64_t gemm_width(const gemm_product *d, int64_t v, int64_t next) {
+    return at_most(next * TR_LANES, d->n) - v * TR_LANES;
+}
+
+/* Packs vectors [first, end) of columns of a block of k, panel after panel. */
+static void gemm_pack_panels(float *to, const gemm_product *d, int64_t first, int64_t end, int64_t step, int64_t depth) {
+    int64_t panels = gemm_parts(end - first, GEMM_VECTORS), rows = d->turned_b ? depth : GEMM_ROWS_AT_ONCE;
+    for (int64_t p = 0; p < depth; p += rows)
+        for (int64_t panel = 0, v = first; panel < panels; panel++) {
+            int64_t next = first + gemm_cut(end - first, panel + 1, panels), to_step = (next - v) * TR_LANES;
+            float *packed = to + (v - first) * TR_LANES * depth + p * to_step;
+            if (d->turned_b)
+                gemm_pack_transposed(packed, to_step, d->b + v * TR_LANES * d->k + step, d->k, depth,
+                                     gemm_width(d, v, next));
+            else
+                gemm_pack(packed, to_step, d->b + (step + p) * d->n + v * TR_LANES, d->n, at_most(rows, depth - p),
+                          gemm_width(d, v, next));
+            v = next;
+        }
+}
+
+/* Steps [step, step + depth) of k of rows [row, row_end) and vectors [first, end) of columns, which are packed if they
+ * are to be. */
+static void gemm_panels(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
+                        int64_t depth, float *own) {
     int ends = step + depth == d->k;
     gemm_panel g = {
         .a = d->turned_a ? d->a + step * d->m + row : d->a + row * d->k + step,
@@ -109,49 +142,48 @@ static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int6
         .ahead_step = gemm_ahead_step(d->m),
     };
     if (d->pack_a) {
-        float *packed = own + GEMM_PANEL_FLOATS;
-        if (d->turned_a)
-            gemm_pack_transposed(packed, GEMM_A_STEP, g.a, d->m, row_end - row, depth);
-        else
-            gemm_pack(packed, GEMM_A_STEP, g.a, d->k, row_end - row, depth);
-        g.a = packed;
+        gemm_pack_transposed(own, GEMM_A_STEP, g.a, d->m, row_end - row, depth);
+        g.a = own;
         g.a_row = GEMM_A_STEP;
         g.a_step = 1;
     }
-    int64_t panels = d->turned_b && depth > GEMM_LONG ? parts(end - first, 2) : parts(end - first, GEMM_VECTORS);
+    int64_t panels = gemm_parts(end - first, GEMM_VECTORS);
     for (int64_t panel = 0, v = first; panel < panels; panel++) {
         int64_t next = first + gemm_cut(end - first, panel + 1, panels), column = v * TR_LANES;
-        int64_t columns = next * TR_LANES < d->n ? (next - v) * TR_LANES : d->n - column;
-        const float *b = d->turned_b ? d->b + column * d->k + step : d->b + step * d->n + column;
         g.out = d->out + row * d->n + column;
         g.mask = d->mask && ends ? d->mask + row * d->n + column : 0;
-        g.columns = columns;
+        g.columns = gemm_width(d, v, next);
         g.bias = d->bias && ends ? d->bias + column : 0;
         g.more = g.add || g.bias || g.relu || g.mask;
-        g.last = columns > TR_LANES ? columns - TR_LANES : 0;
-        g.b = d->pack_b ? own : b;
+        g.last = g.columns > TR_LANES ? g.columns - TR_LANES : 0;
+        g.b = d->pack_b ? own + GEMM_A_FLOATS + (v - first) * TR_LANES * depth : d->b + step * d->n + column;
         g.b_step = d->pack_b ? (next - v) * TR_LANES : d->n;
-        if (d->turned_b)
-            gemm_pack_transposed(own, g.b_step, b, d->k, depth, columns);
-        else if (d->pack_b)
-            gemm_pack(own, g.b_step, b, d->n, depth, columns);
         gemm_panel_run(next - v, &g, row_end - row);
         v = next;
     }
 }
+
+/* The same in parts: as many columns at a time as are packed at once, and of these as many rows as go over them. */
+static void gemm_block(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, int64_t step,
+                       int64_t depth, float *own) {
+    int64_t most = !d->pack_b ? end : d->large_b ? GEMM_MOST_VECTORS : depth > GEMM_LONG ? 2 : GEMM_VECTORS;
+    int64_t widths = gemm_parts(end - first, most), heights = gemm_parts(row_end - row, d->height);
+    for (int64_t i = 0; i < widths; i++) {
+        int64_t left = first + gemm_cut(end - first, i, widths), right = first + gemm_cut(end - first, i + 1, widths);
+        if (d->pack_b)
+            gemm_pack_panels(own + GEMM_A_FLOATS, d, left, right, step, depth);
+        for (int64_t j = 0; j < heights; j++)
+            gemm_panels(d, row + gemm_cut(row_end - row, j, heights), row + gemm_cut(row_end - row, j + 1, heights),
+                        left, right, step, depth, own);
+    }
+}
+
 /* Rows [row, row_end) and vectors [first, end) of columns, over all of k. */
 static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int64_t first, int64_t end, float *own) {
-    int64_t blocks = d->k > TR_GEMM_DEPTH ? (d->k + TR_GEMM_DEPTH - 1) / TR_GEMM_DEPTH : 1;
-    int shallow = d->k <= GEMM_SHALLOW_DEPTH && d->n >= GEMM_SHALLOW_COLUMNS && !d->pack_b;
-    int64_t height = d->pack_a ? GEMM_A_ROWS : shallow ? GEMM_SHALLOW_ROWS : row_end - row;
-    int64_t parts = height < row_end - row ? (row_end - row + height - 1) / height : 1;
-    for (int64_t part = 0; part < parts; part++) {
-        int64_t top = row + gemm_cut(row_end - row, part, parts);
-        int64_t bottom = row + gemm_cut(row_end - row, part + 1, parts);
-        for (int64_t block = 0; block < blocks; block++) {
-            int64_t step = gemm_cut(d->k, block, blocks), next = gemm_cut(d->k, block + 1, blocks);
-            gemm_block(d, top, bottom, first, end, step, next - step, own);
-        }
+    int64_t blocks = gemm_parts(d->k, TR_GEMM_DEPTH);
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t step = gemm_cut(d->k, i, blocks), next = gemm_cut(d->k, i + 1, blocks);
+        gemm_block(d, row, row_end, first, end, step, next - step, own);
     }
 }
 
@@ -221,7 +253,7 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
 static void gemm_halves(gemm_product *d, const tr_worker *w) {
     int64_t first = gemm_first_half(d->k);
     float *out = d->out;
-    d->halves = d->pack_a = 0; /* packed rows of a would have to fit the workspace */
+    d->halves = 0;
     d->half = 1;
     if (w->column == 0)
         gemm_block(d, 0, d->m, 0, parts(d->n, TR_LANES), 0, first, w->own);
@@ -234,8 +266,7 @@ static void gemm_halves(gemm_product *d, const tr_worker *w) {
 TR_INLINE int gemm_is_one_panel(const tr_call *c, const tr_worker *w) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     return w->nth == 1 && w->column_end == TR_ALL_COLUMNS && m > 1 && n > 1 && n <= GEMM_VECTORS * TR_LANES &&
-           k <= (c->flags & GEMM_TRANSPOSE_B ? GEMM_LONG : TR_GEMM_DEPTH) &&
-           (n < GEMM_PACK_ROWS || m * k <= GEMM_PACK_A_BYTES / 4) && !(c->flags & TR_HALF_OF_K);
+           k <= (c->flags & GEMM_TRANSPOSE_B ? GEMM_LONG : TR_GEMM_DEPTH) && !(c->flags & TR_HALF_OF_K);
 }
 
 static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
@@ -272,6 +303,9 @@ static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
 static void gemm_any(const tr_call *c, const tr_worker *w) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
+    int large_a = m * k * 4 > GEMM_LARGE_A_BYTES;
+    int large_b = n * k * 4 > GEMM_LARGE_BYTES && m >= GEMM_LARGE_ROWS;
+    int shallow = k <= GEMM_SHALLOW_DEPTH && n >= GEMM_SHALLOW_COLUMNS && !large_b;
     gemm_product d = {
         .out = c->ptr[0],
         .a = c->ptr[1],
@@ -283,10 +317,12 @@ static void gemm_any(const tr_call *c, const tr_worker *w) {
         .k = k,
         .turned_a = turned_a,
         .turned_b = turned_b,
-        .pack_a = n >= GEMM_PACK_ROWS && m * k * 4 > GEMM_PACK_A_BYTES,
-        .pack_b = turned_b || gemm_pads_b(n) || (n * k * 4 > GEMM_PACK_BYTES && m >= GEMM_PACK_ROWS),
         .add = (c->flags & TR_ACCUMULATE) != 0,
         .relu = (c->flags & TR_RELU) != 0,
+        .pack_a = turned_a && large_a && n >= GEMM_PACK_A_COLUMNS,
+        .pack_b = turned_b || large_b || gemm_pads_b(n),
+        .large_b = large_b,
+        .height = shallow ? GEMM_SHALLOW_ROWS : large_a ? GEMM_PART_ROWS : m,
         .halves = gemm_in_halves(c),
         .ahead = gemm_ahead(c, w),
     };

@@ -105,6 +105,9 @@ def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _matmul_case(rng, m, n, k, flags | RELU, True)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False, with_mask=True)
+    large = ((530, 270, 520), (70, 900, 130))  # a in parts and packed where it is turned; b in two packings
+    for (m, n, k), flags in itertools.product(large, transposes):
+        yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, True, with_mask=True)
     for m, n, k in ((5, 32, 128), (33, 48, 144), (3, 70, 512), (3000, 64, 512)):
         ins = [floats(rng, m * k), floats(rng, k * n), None, None]
         yield Case(name, [poison(2 * m * n)], ins, (m, n, k), (), HALF_OF_K, 4 * ULP, 2 * k * ULP)

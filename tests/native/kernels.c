@@ -326,8 +326,9 @@ static void test_large(void) {
         test_matmul(1, 1000, 600, flags | TR_ACCUMULATE, 0);
         test_matmul(700, 1, 600, flags, 1);
         test_matmul(270, 2, 40, flags | TR_RELU, 1);
+        test_matmul(530, 270, 520, flags, 0);
+        test_matmul(70, 900, 130, flags | TR_ACCUMULATE, 1);
     }
-    test_matmul(600, 140, 520, 1, 0);
     test_unary(70000);
     test_binary(300, 70);
     test_reductions(3, 300, 80);
