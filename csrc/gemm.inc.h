@@ -36,6 +36,12 @@
 #define GEMM_PART_ROWS 120
 #define GEMM_PACK_A_COLUMNS 256
 
+/* One row times a b of more bytes reads b so many rows and vectors of columns at a time, whose sums stay in the first
+ * level cache. */
+#define GEMM_ROW_BYTES (1 << 20)
+#define GEMM_ROW_STEPS 4
+#define GEMM_ROW_VECTORS 256
+
 /* A transposed panel of more steps than that has two vectors, so that what was packed is still in the first level cache
  * when it is used. */
 #define GEMM_LONG 128
@@ -44,7 +50,7 @@
  * next rows, since each row of a panel of columns would be on another page. */
 #define GEMM_SHALLOW_DEPTH 32
 #define GEMM_SHALLOW_COLUMNS 512
-#define GEMM_SHALLOW_ROWS 12
+#define GEMM_SHALLOW_ROWS(k) ((k) <= 2 ? GEMM_ROWS(GEMM_VECTORS) : 4 * GEMM_ROWS(GEMM_VECTORS))
 
 /* In a worker's own workspace: rows of a, whose step is no multiple of a page (such steps would put all rows of a tile
  * into the same few lines of the cache), then panels of b. */
@@ -187,6 +193,54 @@ static void gemm_blocks(const gemm_product *d, int64_t row, int64_t row_end, int
     }
 }
 
+/* sums[columns] += the sum of `rows` rows of b, each times its element of a, one after the other. */
+TR_INLINE void gemm_add_rows(float *sums, const int rows, const float *a, const float *b, int64_t b_step,
+                             int64_t columns) {
+    for (int64_t j = 0; j < columns; j += TR_LANES) {
+        vec_float sum = vec_load(sums + j);
+        TR_UNROLL for (int r = 0; r < rows; r++)
+            sum += a[r] * vec_load_up_to(b + r * b_step + j, columns - j, 0);
+        vec_store(sums + j, sum);
+    }
+}
+
+/* One row times the columns [column, column + columns) of a b from memory, which is read as it lies there. The sums of
+ * a block stand in the workspace and take their products in the order of a tile. */
+static void gemm_row(const gemm_product *d, int64_t column, int64_t columns, float *sums) {
+    int64_t whole = parts(columns, TR_LANES) * TR_LANES, blocks = d->halves ? 2 : gemm_parts(d->k, TR_GEMM_DEPTH);
+    float *first = sums + whole, *out = d->out + column;
+    for (int64_t i = 0, step = 0; i < blocks; i++) {
+        int64_t next = d->halves && i == 0 ? gemm_first_half(d->k) : gemm_cut(d->k, i + 1, blocks);
+        int ends = i + 1 == blocks;
+        memset(sums, 0, (size_t)whole * sizeof(float));
+        for (; step + GEMM_ROW_STEPS <= next; step += GEMM_ROW_STEPS)
+            gemm_add_rows(sums, GEMM_ROW_STEPS, d->a + step, d->b + step * d->n + column, d->n, columns);
+        for (; step < next; step++)
+            gemm_add_rows(sums, 1, d->a + step, d->b + step * d->n + column, d->n, columns);
+        if (d->halves && i == 0) {
+            memcpy(first, sums, (size_t)whole * sizeof(float));
+            continue;
+        }
+        for (int64_t j = 0; j < columns; j += TR_LANES) {
+            vec_float x = vec_load(sums + j);
+            int64_t count = columns - j;
+            if (d->halves)
+                x = vec_load(first + j) + x;
+            else if (i > 0)
+                x = vec_load_up_to(out + j, count, 0) + x;
+            if (d->add && (d->halves || i == 0))
+                x = vec_load_up_to(out + j, count, 0) + x;
+            if (ends && d->bias)
+                x += vec_load_up_to(d->bias + column + j, count, 0);
+            if (ends && d->relu)
+                x = gemm_relu(x);
+            if (ends && d->mask)
+                x = vec_where_positive(x, vec_load_up_to(d->mask + column + j, count, 0));
+            vec_store_up_to(out + j, x, count);
+        }
+    }
+}
+
 /* The share of worker w. Split along n when b is packed, so that no two workers pack the same panel, else
  * along the longer side. A share has two vectors of columns or more, so that the overlapping last one stays
  * inside it. */
@@ -205,8 +259,13 @@ static void gemm_share(const gemm_product *d, const tr_worker *w) {
     } else {
         tr_split(w, d->m, 1, &row, &row_end);
     }
-    if (row < row_end)
+    if (row == row_end)
+        return;
+    if (d->m > 1 || d->turned_b || d->n * d->k * 4 <= GEMM_ROW_BYTES)
         gemm_blocks(d, row, row_end, first, end, w->own);
+    else
+        for (int64_t v = first; v < end; v += GEMM_ROW_VECTORS)
+            gemm_row(d, v * TR_LANES, gemm_width(d, v, at_most(end, v + GEMM_ROW_VECTORS)), w->own);
 }
 
 /* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for
@@ -322,7 +381,7 @@ static void gemm_any(const tr_call *c, const tr_worker *w) {
         .pack_a = turned_a && large_a && n >= GEMM_PACK_A_COLUMNS,
         .pack_b = turned_b || large_b || gemm_pads_b(n),
         .large_b = large_b,
-        .height = shallow ? GEMM_SHALLOW_ROWS : large_a ? GEMM_PART_ROWS : m,
+        .height = shallow ? GEMM_SHALLOW_ROWS(k) : large_a ? GEMM_PART_ROWS : m,
         .halves = gemm_in_halves(c),
         .ahead = gemm_ahead(c, w),
     };

@@ -58,6 +58,8 @@ TR_INLINE vec_float gemm_load_b(const float *row, int j, const int width, const 
         a[i / 3] += g->a_step;                                                \
     b += g->b_step;
 
+TR_INLINE vec_float gemm_relu(vec_float x) { return (vec_float)((vec_int)x & ~(x < 0.0f)); } /* NaN stays */
+
 #define GEMM_EACH_VECTOR(statement)               \
     TR_UNROLL for (int j = 0; j < vectors; j++) { \
         statement;                                \
@@ -113,7 +115,7 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
             if (g->bias)
                 GEMM_EACH_VECTOR(sum[i][j] += gemm_load(g->bias, j, width, g))
             if (g->relu)
-                GEMM_EACH_VECTOR(sum[i][j] = (vec_float)((vec_int)sum[i][j] & ~(sum[i][j] < 0.0f))) /* NaN stays */
+                GEMM_EACH_VECTOR(sum[i][j] = gemm_relu(sum[i][j]))
             if (g->mask)
                 GEMM_EACH_VECTOR(sum[i][j] = vec_where_positive(sum[i][j], gemm_load(mask, j, width, g)))
             GEMM_EACH_VECTOR(gemm_store(out, sum[i][j], j, width, g))
