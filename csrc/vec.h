@@ -191,10 +191,16 @@ TR_INLINE vec_float vec_sqrt(vec_float x) {
 /* Across lanes. Halves are added to halves, so the order depends on TR_LANES only. */
 
 TR_INLINE int vec_any(vec_int mask) {
+#if TR_HAS_X86 && TR_LANES == 16
+    return __builtin_ia32_cvtd2mask512(mask) != 0;
+#elif TR_HAS_X86 && TR_LANES == 8
+    return __builtin_ia32_movmskps256((vec_float)mask) != 0;
+#else
     int64_t any = 0;
     for (int i = 0; i < TR_HALF; i++)
         any |= ((vec_long)mask)[i];
     return any != 0;
+#endif
 }
 
 /* Lane i takes lane i + by, cyclically. As a loop over lanes it would go through memory. */
