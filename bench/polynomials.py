@@ -6,7 +6,7 @@ rounded to float32, or to float64 for pow, at the end:
 * exp: q(r) = (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, the error weighed by r^2 / e^r, so that it bounds the relative
   error of 1 + r + r^2 q(r).
 * log: p(f) = (log(1+f) - f + f^2/2) / f^3 on sqrt(1/2) <= 1+f <= sqrt(2), weighed by f^3 / log(1+f).
-* tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= 0.55, weighed by z x / tanh(x).
+* tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= ln(2)/4, weighed by z x / tanh(x).
 * log2: p(z) = log2(m) / s with s = (m-1) / (m+1), z = s^2 on sqrt(1/2) <= m <= sqrt(2), weighed by s / log2(m).
 * exp2: 2^r on |r| <= 1/2, weighed by 2^-r.
 
@@ -112,7 +112,7 @@ def main() -> None:
     edge = ((root - 1) / (root + 1)) ** 2
     report("exp", tail_of_exp, lambda r: r * r / mp.exp(r) + mp.mpf("1e-30"), -half, half, 4)
     report("log", tail_of_log, weight_of_log, 1 / root - 1, root - 1, 7)
-    report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), mp.mpf("0.55") ** 2, 3)
+    report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), (half / 2) ** 2, 2)
     report("log2", log2_over_s, lambda z: 1 / log2_over_s(z), mp.mpf(0), edge, 4, np.float64)
     report("exp2", lambda r: mp.mpf(2) ** r, lambda r: mp.mpf(2) ** -r, -mp.mpf(1) / 2, mp.mpf(1) / 2, 6, np.float64)
     high = mp.floor(mp.log(2) * 2**15) / 2**15

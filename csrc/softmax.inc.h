@@ -2,6 +2,8 @@
  * so no exponential overflows; lanes past the end of a row hold -inf, whose exponential is 0. That largest
  * value may or may not be NaN if the row holds one: the sum is in any case. */
 
+enum { SHORT_SOFTMAX = 256 };
+
 /* out = e^(x - shift), unless out is NULL; returns the sum. Up to 64 vectors are summed in single
  * precision. */
 TR_INLINE float exponentials(float *out, const float *x, int64_t n, float shift) {
@@ -19,22 +21,23 @@ TR_INLINE float exponentials(float *out, const float *x, int64_t n, float shift)
     return (float)total;
 }
 
-TR_INLINE void scale_row(float *out, int64_t n, float scale) {
+TR_INLINE void scale_row(float *out, const float *x, int64_t n, float scale) {
     for (int64_t i = 0; i < n; i += TR_LANES)
-        vec_store_up_to(out + i, vec_load_up_to(out + i, n - i, 0) * scale, n - i);
+        vec_store_up_to(out + i, vec_load_up_to(x + i, n - i, 0) * scale, n - i);
 }
 
 /* Softmax of count <= TR_LANES rows; `most` and `sum` get a value per row. Rows that fit the first cache
- * go through each phase together, so that none waits for the sum of another. */
+ * go through each phase together, so that none waits for the sum of another; their exponentials wait in aligned rows. */
 TR_INLINE void softmax_wide(float *out, const float *x, int64_t count, int64_t n, float *most, float *sum) {
-    int64_t together = n <= 512 ? count : 1;
+    float row[TR_LANES * SHORT_SOFTMAX] __attribute__((aligned(64)));
+    int64_t together = n <= SHORT_SOFTMAX ? count : 1, step = n <= SHORT_SOFTMAX ? parts(n, TR_LANES) * TR_LANES : 0;
     for (int64_t first = 0; first < count; first += together) {
         for (int64_t i = first; i < first + together; i++)
             most[i] = extreme_of_row(x + i * n, n, -INFINITY, vec_greater);
         for (int64_t i = first; i < first + together; i++)
-            sum[i] = exponentials(out + i * n, x + i * n, n, most[i]);
+            sum[i] = exponentials(step ? row + i * step : out + i * n, x + i * n, n, most[i]);
         for (int64_t i = first; i < first + together; i++)
-            scale_row(out + i * n, n, 1 / sum[i]);
+            scale_row(out + i * n, step ? row + i * step : out + i * n, n, 1 / sum[i]);
     }
 }
 

@@ -111,26 +111,21 @@ TR_INLINE vec_float vec_log1p_unit(vec_float e) {
     return vec_log_of_parts((vec_float)(upper & (vec_int)vec_splat(1.0f)), f);
 }
 
-/* tanh: from |x| = 0.55 up (1 - e) / (1 + e) with e = e^(-2|x|); below it x + x z p(z) with z = x^2, whose
- * p leaves a relative error of 0.64 * 2^-24. e has its polynomial in h = |x| - n ln(2)/2, so r = -2h, and
- * one part of ln(2) is precise enough. The exponent is added as an integer; below 2^-126 that would wrap,
- * so e is 0 there, and tanh is 1 long before. NaN takes the way of the small. Error below 1.57 ulp. */
+/* tanh: |x| = n ln(2)/2 + h, so with t = tanh(h) and the power p = 2^n it is (p - 1 + (p + 1) t) / (p + 1 + (p - 1) t).
+ * t is h + h z q(z) with z = h^2, whose q leaves a relative error of 0.004 * 2^-24. A multiple of 1/4 close to the
+ * result, 0 where n is 0, is subtracted from the quotient exactly and added last: what is divided is small then, and so
+ * are its rounding errors. From 10 on tanh is 1. Error below 1.9 ulp; 0.52 for |x| < ln(2)/4. */
 TR_INLINE vec_float vec_tanh(vec_float x) {
-    vec_float a = vec_abs(x), shifted = a * (-2 * TR_LOG2_E) + TR_ROUND, n = shifted - TR_ROUND;
-    vec_float h = a + n * (TR_LN2 / 2);
-    vec_float q = h * 0x1.6a2434p-4f - 0x1.1239e2p-2f;
-    q = q * h + 0x1.5558f2p-1f;
-    q = q * h - 0x1.555492p+0f;
-    q = q * h + 0x1.fffffcp+0f;
-    vec_int normal = (vec_int)shifted >= (vec_int)vec_splat(TR_ROUND - 126);
-    vec_uint bits = (vec_uint)(1.0f + h * (h * q - 2.0f)) + ((vec_uint)shifted << 23);
-    vec_float e = (vec_float)((vec_int)bits & normal);
-    vec_float large = (1.0f - e) / (1.0f + e);
-    vec_float z = x * x, p = z * 0x1.0d5036p-6f - 0x1.af7cccp-5f;
-    p = p * z + 0x1.10cef6p-3f;
-    p = p * z - 0x1.555452p-2f;
-    vec_float either = vec_select(a >= 0.55f, large, x + x * (z * p));
-    return (vec_float)((vec_int)either | ((vec_int)x & INT32_MIN)); /* the small way loses the sign of -0 */
+    vec_float a = vec_lesser(vec_splat(10.0f), vec_abs(x));
+    vec_float shifted = a * (2 * TR_LOG2_E) + TR_ROUND, n = shifted - TR_ROUND;
+    vec_float h = a - n * (TR_LN2 / 2), z = h * h;
+    vec_float q = z * -0x1.aff098p-5f + 0x1.1105ccp-3f;
+    q = q * z - 0x1.55554ep-2f;
+    vec_float t = h + h * z * q, close = vec_lesser(n * 0.25f, vec_splat(1.0f));
+    vec_float power = (vec_float)(((vec_uint)shifted << 23) + (vec_uint)vec_splat(1.0f));
+    vec_float less = power - 1.0f, more = power + 1.0f;
+    vec_float y = close + ((less - close * more) + (more - close * less) * t) / (more + less * t);
+    return (vec_float)((vec_int)y | ((vec_int)x & INT32_MIN));
 }
 
 /* -|x|. */
