@@ -12,7 +12,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -24,8 +23,6 @@ from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
 
 # One call as `launch` takes it: kernel, outs, ins, args, scalars, flags.
 Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequence[float], int]
-
-_address = attrgetter("address")
 
 
 class Recorder(Protocol):
@@ -96,10 +93,8 @@ def launch(
     if door.recorder is not None:
         door.recorder.record((kernel, outs, ins, args, scalars, flags))
         return
-    operands = (*outs, *ins)
-    # `runs_native`, written out: a Python call here would cost a tenth of a small op
-    if _native_enabled and (kernel.float_operand < 0 or operands[kernel.float_operand].dtype is not FLOAT64):
-        call = kernel.pack(kernel.native_id, flags, 0, *map(_address, operands), *args, *scalars)
+    call = kernel.pack_buffers(outs, ins, args, scalars, flags) if _native_enabled else None
+    if call is not None:
         failed = native.run(call, 1) >= 0
     else:
         failed = run_reference(kernel, outs, ins, args, scalars, flags)
@@ -115,10 +110,10 @@ def launch_list(calls: Sequence[Launch]) -> None:
     if door.recorder is None and _native_enabled:
         packed, written = [], []
         for kernel, outs, ins, args, scalars, flags in calls:
-            operands = (*outs, *ins)
-            if kernel.float_operand >= 0 and operands[kernel.float_operand].dtype is FLOAT64:
+            call = kernel.pack_buffers(outs, ins, args, scalars, flags)
+            if call is None:
                 break
-            packed.append(kernel.pack(kernel.native_id, flags, 0, *map(_address, operands), *args, *scalars))
+            packed.append(call)
             if kernel.mutates:
                 written.append(outs)
         else:
@@ -129,8 +124,8 @@ def launch_list(calls: Sequence[Launch]) -> None:
             if failed >= 0:
                 raise ValueCheckFailed(f"[{calls[failed][0].name}] the value check failed")
             return
-    for call in calls:
-        launch(*call)
+    for arguments in calls:
+        launch(*arguments)
 
 
 def runs_native(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:

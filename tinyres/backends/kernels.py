@@ -22,6 +22,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+from tinyres.backends.buffers import FLOAT64
+
 POINTERS = 10
 ARGS = 24
 SCALARS = 4
@@ -67,8 +69,9 @@ class Kernel:
     """One kernel: what it is called with, its reference implementation, and how a call of it is packed.
 
     `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
-    operand (0 where absent), `share` how workers share it (0: the core decides). `native_id` is -1 until the
-    native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
+    operand (0 where absent), `share` how workers share it (0: the core decides). `pack_buffers(outs, ins, args,
+    scalars, flags)` does so for Buffers; None if they are float64, which the core does not do. `native_id` is -1 until
+    the native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
     a call; -1 where none does. `mutates` says whether an output is also read, so that old values get lost.
     """
 
@@ -81,6 +84,7 @@ class Kernel:
         "native_id",
         "outs",
         "pack",
+        "pack_buffers",
         "reference",
         "scalars",
     )
@@ -100,6 +104,7 @@ class Kernel:
         at = ins.lower().find("f")
         self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
         self.pack: Callable[..., bytes] = _call_layout(len(outs) + len(ins), len(self.args), len(self.scalars)).pack
+        self.pack_buffers: Callable[..., bytes | None] = _buffer_packer(self)
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}: {self.outs or '-'} <- {self.ins or '-'}>"
@@ -134,3 +139,23 @@ def _call_layout(pointers: int, args: int, scalars: int) -> Struct:
     )
     assert layout.size == CALL_BYTES
     return layout
+
+
+def _buffer_packer(kernel: Kernel) -> Callable[..., bytes | None]:
+    """`kernel.pack_buffers`, written out for its numbers of operands, as dataclasses write their __init__.
+
+    Every eager op passes here: a loop over operands would take twice the time, a tenth of a small op.
+    """
+    names = {group: [f"{group}{i}" for i in range(len(getattr(kernel, group)))] for group in _GROUPS}
+    operands = names["outs"] + names["ins"]
+    values = [f"{name}.address" for name in operands] + names["args"] + names["scalars"]
+    lines = [f"    {', '.join(parts)}, = {group}" for group, parts in names.items() if parts]
+    if kernel.float_operand >= 0:
+        lines.append(f"    if {operands[kernel.float_operand]}.dtype is FLOAT64: return None")
+    lines.append(f"    return pack(kernel.native_id, flags, 0, {', '.join(values)})")
+    namespace: dict[str, Any] = {"kernel": kernel, "pack": kernel.pack, "FLOAT64": FLOAT64}
+    exec("\n".join(["def pack_buffers(outs, ins, args, scalars, flags):", *lines]), namespace)
+    return namespace["pack_buffers"]
+
+
+_GROUPS = ("outs", "ins", "args", "scalars")
