@@ -4,7 +4,7 @@ static int TR_K(fill)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     int64_t begin, end, i;
     vec_float value = vec_splat((float)c->scalar[0]);
-    int stream = streams(out, c->arg[0] * 4, 0);
+    int stream = reach_of(out, c->arg[0] * 4, 0) == STREAM;
     tr_split(w, c->arg[0], 64, &begin, &end);
     for (i = begin; i + TR_LANES <= end; i += TR_LANES)
         if (stream)
