@@ -164,7 +164,7 @@ static void gemm_panels(const gemm_product *d, int64_t row, int64_t row_end, int
         g.last = g.columns > TR_LANES ? g.columns - TR_LANES : 0;
         g.b = d->pack_b ? own + GEMM_A_FLOATS + (v - first) * TR_LANES * depth : d->b + step * d->n + column;
         g.b_step = d->pack_b ? (next - v) * TR_LANES : d->n;
-        gemm_panel_run(next - v, &g, row_end - row);
+        gemm_panel_in_parts(next - v, &g, row_end - row);
         v = next;
     }
 }
@@ -356,7 +356,7 @@ static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
         else
             gemm_pack(w->own, g.b_step, c->ptr[2], n, k, n);
     }
-    gemm_panel_run(parts(n, TR_LANES), &g, m);
+    gemm_panel_in_parts(parts(n, TR_LANES), &g, m);
 }
 
 static void gemm_any(const tr_call *c, const tr_worker *w) {

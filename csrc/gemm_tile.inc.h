@@ -171,7 +171,12 @@ TR_NOINLINE void gemm_panel_3(const gemm_panel *g, int64_t rows) { gemm_tiles(3,
 TR_NOINLINE void gemm_panel_4(const gemm_panel *g, int64_t rows) { gemm_tiles(4, g, rows); }
 #endif
 
-static void gemm_panel_run(int64_t vectors, const gemm_panel *g, int64_t rows) {
+/* A panel of so many vectors. */
+#ifdef GEMM_NARROWER
+void GEMM_NARROWER_PANEL(int64_t vectors, const gemm_panel *g, int64_t rows);
+#endif
+void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows);
+void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows) {
     if (g->columns < TR_LANES) {
         gemm_panel_part(g, rows);
         return;
@@ -184,6 +189,29 @@ static void gemm_panel_run(int64_t vectors, const gemm_panel *g, int64_t rows) {
         case 4: gemm_panel_4(g, rows); break;
 #endif
     }
+}
+
+/* The same. A last vector of which at most half would be used is left to the narrower instruction set, which sums alike:
+ * its vector overlaps the one before. Where that must not be, as something is added to out, it is a whole one. */
+static void gemm_panel_in_parts(int64_t vectors, gemm_panel *g, int64_t rows) {
+#ifdef GEMM_NARROWER
+    enum { NARROW_LANES = TR_LANES / 2, FEWEST_ROWS = 8 }; /* fewer would wait for each sum */
+    int64_t whole = (vectors - 1) * TR_LANES, rest = g->columns - whole, at = g->columns - NARROW_LANES;
+    if (vectors > 1 && rows >= FEWEST_ROWS && (rest == NARROW_LANES || (rest < NARROW_LANES && !g->add))) {
+        g->columns = whole;
+        g->last = whole - TR_LANES;
+        TR_K(gemm_panel_run)(vectors - 1, g, rows);
+        g->columns = NARROW_LANES;
+        g->last = 0;
+        g->out += at;
+        g->b += at;
+        g->bias = g->bias ? g->bias + at : 0;
+        g->mask = g->mask ? g->mask + at : 0;
+        GEMM_NARROWER_PANEL(1, g, rows);
+        return;
+    }
+#endif
+    TR_K(gemm_panel_run)(vectors, g, rows);
 }
 
 /* to[p, j] = from[p, j]; columns below one vector are filled up with zeros to to_step. */

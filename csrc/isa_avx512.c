@@ -15,6 +15,7 @@
 #define GEMM_ROWS_3 8
 #define GEMM_ROWS_4 6
 #define GEMM_NARROWER tr_table_avx2
+#define GEMM_NARROWER_PANEL gemm_panel_run_avx2
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)

@@ -16,6 +16,8 @@ MATMULS = [  # batch, inputs, outputs of a Dense; with its three products where 
     (16, 16, 16, False),
     (32, 32, 32, False),
     (64, 64, 64, True),
+    (65, 65, 65, False),  # a multiple of nothing, and the next multiple of a vector
+    (80, 80, 80, False),
     (32, 64, 64, True),
     (128, 128, 128, True),
     (256, 784, 256, True),
