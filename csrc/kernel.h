@@ -70,6 +70,9 @@ extern const tr_kernel_fn tr_table_avx512[TR_KERNEL_COUNT];
 extern const tr_kernel_fn tr_table_neon[TR_KERNEL_COUNT];
 #endif
 
+/* Whether floats become doubles faster by 256 than by 512 bits; dispatch.c. Results do not depend on it. */
+extern int tr_widens_by_halves;
+
 TR_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 TR_INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 TR_INLINE int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; } /* rounded up */

@@ -423,25 +423,44 @@ static int TR_K(accuracy)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-/* The tail goes round the same loop, padded. With a == b the compiler loads and widens once: `same` is a
- * constant. */
+/* sum[TR_LANES / 2 * 4] += the products of n elements, a multiple of as many. With a == b the compiler loads and widens
+ * once: `same` is a constant. */
+#define DOT_LOOP(vector, load, parts)                                               \
+    do {                                                                            \
+        vector total[parts];                                                        \
+        memcpy(total, sum, sizeof total);                                           \
+        for (int64_t i = 0; i < n; i += 2 * TR_LANES)                               \
+            TR_UNROLL for (int k = 0; k < parts; k++) {                             \
+                vector x = load(a + i + k * 2 * TR_LANES / parts);                  \
+                total[k] += x * (same ? x : load(b + i + k * 2 * TR_LANES / parts)); \
+            }                                                                       \
+        memcpy(sum, total, sizeof total);                                           \
+    } while (0)
+
+TR_INLINE void dot_add(vec_double *sum, const float *a, const float *b, int64_t n, int same) {
+#if TR_LANES == 16
+    if (tr_widens_by_halves) {
+        DOT_LOOP(vec_half_double, vec_load_half_widened, 8);
+        return;
+    }
+#endif
+    DOT_LOOP(vec_double, vec_load_widened, 4);
+}
+
+/* The tail is padded. */
 TR_INLINE double dot_of(const float *a, const float *b, int64_t n, int same) {
     enum { STEP = 2 * TR_LANES };
     vec_double sum[4] = {{0}};
-    float pad_a[STEP] = {0}, pad_b[STEP] = {0};
     int64_t tail = n % STEP, whole = n - tail;
-    for (int padded = 0;; padded = 1) {
-        for (int64_t i = 0; i < whole; i += STEP)
-            for (int k = 0; k < 4; k++) {
-                vec_double x = vec_load_widened(a + i + k * TR_HALF);
-                sum[k] += x * (same ? x : vec_load_widened(b + i + k * TR_HALF));
-            }
-        if (padded || !tail)
-            return vec_sum_double((sum[0] + sum[1]) + (sum[2] + sum[3]));
-        a = memcpy(pad_a, a + whole, (size_t)tail * sizeof(float));
-        b = same ? a : memcpy(pad_b, b + whole, (size_t)tail * sizeof(float));
-        whole = STEP;
+    dot_add(sum, a, b, whole, same);
+    if (tail) {
+        float pad_a[STEP] = {0}, pad_b[STEP] = {0};
+        memcpy(pad_a, a + whole, (size_t)tail * sizeof(float));
+        if (!same)
+            memcpy(pad_b, b + whole, (size_t)tail * sizeof(float));
+        dot_add(sum, pad_a, same ? pad_a : pad_b, STEP, same);
     }
+    return vec_sum_double((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 /* The dot product in double precision; every worker returns the same value. */

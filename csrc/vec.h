@@ -119,6 +119,18 @@ TR_INLINE vec_double vec_load_widened(const float *p) {
     return v;
 }
 
+#if TR_LANES == 16
+/* The same of half a vector; see tr_widens_by_halves. */
+typedef TR_VECTOR(double, 32) vec_half_double;
+
+TR_INLINE vec_half_double vec_load_half_widened(const float *p) {
+    vec_half_double v;
+    for (int i = 0; i < 4; i++)
+        v[i] = (double)p[i];
+    return v;
+}
+#endif
+
 /* TR_LANES bools as a mask. */
 TR_INLINE vec_int vec_load_mask(const char *p) {
     vec_int v;

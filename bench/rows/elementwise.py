@@ -115,6 +115,9 @@ def reduction_rows() -> Rows:
             for name in ("sum", "max"):
                 group = f"reduction {name} over axis {axis} of {rows}x{columns}"
                 yield group, partial(reduction_row, name, rows, columns, axis)
+    for n in SIZES[:3]:
+        yield f"dot x·x {n:,}", partial(dot_row, n, True)
+        yield f"dot x·y {n:,}", partial(dot_row, n, False)
 
 
 def reduction_row(name: str, rows: int, columns: int, axis: int) -> Row:
@@ -135,4 +138,23 @@ def reduction_row(name: str, rows: int, columns: int, axis: int) -> Row:
             "jax": in_jax(lambda jax: lambda x: getattr(jax.numpy, name)(x, axis=axis), x),
         },
         limit="read", work=4.0 * rows * columns,
+    )  # fmt: skip
+
+
+def dot_row(n: int, squares: bool) -> Row:
+    """A dot product in double precision, which the peers sum in single; x·x is what a norm takes."""
+    x = normal(n)
+    y = x if squares else normal(n)
+
+    def torch(torch: Any, x: Any, y: Any) -> Run:
+        return lambda: torch.dot(x, y)
+
+    return Row(
+        "sum_squares" if squares else "dot", [np.zeros(1)], [x] if squares else [x, y], (n,),
+        peers={
+            "numpy": lambda: lambda: np.dot(x, y),
+            "torch": in_torch(torch, x, y),
+            "jax": in_jax(lambda jax: jax.numpy.dot, x, y),
+        },
+        limit="read", work=4.0 * n * (1 if squares else 2),
     )  # fmt: skip

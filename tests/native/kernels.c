@@ -341,6 +341,28 @@ static void test_large(void) {
     test_inspection(70000);
 }
 
+extern int tr_widens_by_halves; /* csrc/kernel.h */
+
+/* What a processor is taken for changes no bit. */
+static void test_widening(int64_t n) {
+    int as_found = tr_widens_by_halves;
+    tr_call call = call_of(TR_ID_dot, 0);
+    double *out = operand(1, sizeof(double));
+    call.ptr[0] = out, call.ptr[1] = floats(n, -2, 1), call.ptr[2] = floats(n, -1, 1);
+    call.arg[0] = n;
+    for (int same = 0; same < 2; same++) {
+        tr_widens_by_halves = 0;
+        check_status(&call, -1);
+        double whole = *out;
+        tr_widens_by_halves = 1;
+        check_status(&call, -1);
+        check(&call, "dot by halves", n, *out, whole, 0);
+        call.ptr[2] = call.ptr[1];
+    }
+    tr_widens_by_halves = as_found;
+    end_case();
+}
+
 static void *test_large_at_once(void *unused) {
     test_large();
     return unused;
@@ -417,6 +439,8 @@ int main(void) {
         tr_set_threads(1);
         test_all(640);
         test_large();
+        for (int i = 0; i < SIZES; i++)
+            test_widening(sizes[i] * 331);
         tr_set_threads(3);
         test_large();
         for (int i = 0; i < 5; i++) {
