@@ -282,24 +282,6 @@ static int TR_K(div)(const tr_call *call, const tr_worker *w) { return TR_MAP_RO
 static int TR_K(maximum)(const tr_call *call, const tr_worker *w) { return TR_MAP_ROWS(larger); }
 static int TR_K(minimum)(const tr_call *call, const tr_worker *w) { return TR_MAP_ROWS(smaller); }
 
-/* out = a + b (+ bias) (relu): what matmul does behind its sum, for two halves of it. */
-static int TR_K(join_halves)(const tr_call *c, const tr_worker *w) {
-    int64_t rows = c->arg[0], stride = c->arg[1], begin, end;
-    int64_t column = w->column, last = at_most(w->column_end, stride);
-    const float *a = c->ptr[1], *b = c->ptr[2], *bias = c->ptr[3];
-    const float least = c->flags & TR_RELU ? 0 : -INFINITY;
-    float *out = c->ptr[0];
-    tr_split(w, rows, 1, &begin, &end);
-    for (int64_t at = begin * stride; at < end * stride; at += stride)
-        for (int64_t j = column; j < last; j += TR_LANES) {
-            vec_float sum = vec_load_up_to(a + at + j, last - j, 0) + vec_load_up_to(b + at + j, last - j, 0);
-            if (bias)
-                sum += vec_load_up_to(bias + j, last - j, 0);
-            vec_store_up_to(out + at + j, vec_greater(vec_splat(least), sum), last - j); /* NaN stays */
-        }
-    return 0;
-}
-
 /* pow(x, 1/2) is not sqrt(x) at -0 (it is 0) and at -inf (it is inf). */
 TR_FUNCTION(root_power, vec_select(a == -INFINITY, vec_splat(INFINITY), vec_sqrt(a) + 0.0f))
 TR_FUNCTION(same, a)

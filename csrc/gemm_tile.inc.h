@@ -1,5 +1,4 @@
-/* The register tile of matmul, and the packing of one panel of b for it. gemm.inc.h says how they are
- * used. */
+/* The register tile of matmul, and the packing of operands for it. gemm.inc.h says how they are used. */
 
 /* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the
  * registers. */

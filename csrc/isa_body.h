@@ -6,6 +6,7 @@
 #include "elementwise.inc.h"
 #include "movement.inc.h"
 #include "reduce.inc.h"
+#include "extreme.inc.h"
 #include "softmax.inc.h"
 #include "norm.inc.h"
 #include "gemm.inc.h"
