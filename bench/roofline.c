@@ -21,6 +21,7 @@
 #define CHAINS 12 /* at least latency x ports of any core, few enough to stay in 16 registers */
 
 typedef float vec __attribute__((vector_size(WIDTH), aligned(4), may_alias));
+typedef float half __attribute__((vector_size(WIDTH / 2), aligned(4), may_alias));
 
 /* Two operations per lane and chain in every round; the result depends on all of them. */
 int64_t fma_operations(int64_t rounds) { return rounds * CHAINS * LANES * 2; }
@@ -44,48 +45,51 @@ float fma_chains(int64_t rounds, float scale, float shift)
 
 #define BETWEEN_RUNS __asm__ volatile("" ::: "memory")
 
-/* a[n] is read; n is a multiple of 8 vectors, as in all streams here. */
-float stream_read(const float *a, int64_t n, int64_t repeat)
-{
-    vec sum[8] = {{0}};
-    for (int64_t run = 0; run < repeat; run++) {
-        for (int64_t i = 0; i < n; i += 8 * LANES)
-#pragma GCC unroll 8
-            for (int u = 0; u < 8; u++)
-                sum[u] += *(const vec *)(a + i + u * LANES);
-        BETWEEN_RUNS;
-    }
-    return (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7])[0];
-}
+/* The streams, n a multiple of 8 vectors: a[n] is read, out[n] = scale, out[n] = a[n], out[n] = a[n] + scale * b[n]. */
+#define UNROLLED(count) for (int64_t run = 0; run < repeat; run++, ({ BETWEEN_RUNS; })) \
+    for (int64_t start = 0; start < n; start += count * lanes) \
+        _Pragma("GCC unroll 8") for (int64_t u = 0, at = start; u < count; u++, at += lanes)
 
-/* out[n] = a[n] */
-void stream_copy(float *out, const float *a, int64_t n, int64_t repeat)
-{
-    for (int64_t run = 0; run < repeat; run++) {
-        for (int64_t i = 0; i < n; i += 4 * LANES)
-#pragma GCC unroll 4
-            for (int u = 0; u < 4; u++)
-                *(vec *)(out + i + u * LANES) = *(const vec *)(a + i + u * LANES);
-        BETWEEN_RUNS;
+#define STREAMS(suffix, vector)                                                                             \
+    float stream_read##suffix(const float *a, int64_t n, int64_t repeat)                                     \
+    {                                                                                                        \
+        enum { lanes = sizeof(vector) / 4 };                                                                 \
+        vector sum[8] = {{0}};                                                                               \
+        UNROLLED(8) sum[u] += *(const vector *)(a + at);                                                     \
+        return (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7])[0];                   \
+    }                                                                                                        \
+    void stream_write##suffix(float *out, float scale, int64_t n, int64_t repeat)                            \
+    {                                                                                                        \
+        enum { lanes = sizeof(vector) / 4 };                                                                 \
+        vector value = scale - (vector){0};                                                                  \
+        UNROLLED(4) *(vector *)(out + at) = value;                                                           \
+    }                                                                                                        \
+    void stream_copy##suffix(float *out, const float *a, int64_t n, int64_t repeat)                          \
+    {                                                                                                        \
+        enum { lanes = sizeof(vector) / 4 };                                                                 \
+        UNROLLED(4) *(vector *)(out + at) = *(const vector *)(a + at);                                       \
+    }                                                                                                        \
+    void stream_triad##suffix(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat) \
+    {                                                                                                        \
+        enum { lanes = sizeof(vector) / 4 };                                                                 \
+        UNROLLED(4) *(vector *)(out + at) = *(const vector *)(a + at) + scale * *(const vector *)(b + at);   \
     }
-}
 
-/* out[n] = a[n] + scale * b[n] */
-void stream_triad(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat)
-{
-    for (int64_t run = 0; run < repeat; run++) {
-        for (int64_t i = 0; i < n; i += 4 * LANES)
-#pragma GCC unroll 4
-            for (int u = 0; u < 4; u++) {
-                int64_t at = i + u * LANES;
-                *(vec *)(out + at) = *(const vec *)(a + at) + scale * *(const vec *)(b + at);
-            }
-        BETWEEN_RUNS;
-    }
-}
+/* By whole vectors, and by halves: beyond the second level cache some processors do better with these. */
+STREAMS(, vec)
+STREAMS(_by_halves, half)
 
 /* The same with stores that bypass the caches, where the instruction set has them; out is 64-byte aligned. */
 #if defined(__AVX__)
+void stream_write_past_caches(float *out, float scale, int64_t n, int64_t repeat)
+{
+    for (int64_t run = 0; run < repeat; run++) {
+        for (int64_t i = 0; i < n; i += 8)
+            _mm256_stream_ps(out + i, _mm256_set1_ps(scale));
+        _mm_sfence();
+    }
+}
+
 void stream_copy_past_caches(float *out, const float *a, int64_t n, int64_t repeat)
 {
     for (int64_t run = 0; run < repeat; run++) {
@@ -105,6 +109,7 @@ void stream_triad_past_caches(float *out, const float *a, const float *b, float 
     }
 }
 #else
+void stream_write_past_caches(float *out, float scale, int64_t n, int64_t repeat) { stream_write(out, scale, n, repeat); }
 void stream_copy_past_caches(float *out, const float *a, int64_t n, int64_t repeat) { stream_copy(out, a, n, repeat); }
 void stream_triad_past_caches(float *out, const float *a, const float *b, float scale, int64_t n, int64_t repeat)
 {

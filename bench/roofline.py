@@ -1,8 +1,8 @@
 """The limits of the machine, measured in the run whose rows are compared with them.
 
-Peak arithmetic is the rate of multiply-adds that never leave the registers. Bandwidth is that of a read, copy or triad
-loop over arrays of the same total size as the row's, so that it is the right level of the cache; the better of ordinary
-stores and stores that bypass the caches. Each number is the best of several runs: a limit, not a typical value.
+Peak arithmetic is the rate of multiply-adds that never leave the registers. Bandwidth is that of a read, write, copy or triad
+loop over arrays of the same total size as the row's, so that it is the right level of the cache; the best of whole
+vectors, half vectors and stores that bypass the caches. Each number is the best of several runs: a limit, not a typical value.
 `roofline.c` holds the loops and is compiled on first use.
 """
 
@@ -25,7 +25,7 @@ SOURCE = Path(__file__).with_name("roofline.c")
 RUNS = 9
 RUN_SECONDS = 2e-3
 BLOCK = 128  # floats: the streams are unrolled to 8 vectors of at most 16 lanes
-BYTES_PER_ELEMENT = {"read": 4, "copy": 8, "triad": 12}
+BYTES_PER_ELEMENT = {"read": 4, "write": 4, "copy": 8, "triad": 12}
 
 # Working sets that lie within a level of the cache on the machines of the last ten years.
 LEVELS = {"L1": 16 << 10, "L2": 192 << 10, "L3": 8 << 20, "memory": 256 << 20}
@@ -48,7 +48,7 @@ def library() -> ctypes.CDLL:
         raise RuntimeError(f"the roofline could not be compiled: {' '.join(command)}\n{built.stderr}")
     lib = ctypes.CDLL(target)
     lib.fma_operations.restype = ctypes.c_int64
-    lib.fma_chains.restype = lib.stream_read.restype = ctypes.c_float
+    lib.fma_chains.restype = lib.stream_read.restype = lib.stream_read_by_halves.restype = ctypes.c_float
     return lib
 
 
@@ -77,7 +77,7 @@ def fma_peak() -> float:
 
 @functools.cache
 def bandwidth(kind: str, total_bytes: int) -> float:
-    """Bytes per second of a "read", "copy" or "triad" whose arrays take total_bytes together.
+    """Bytes per second of a "read", "write", "copy" or "triad" whose arrays take total_bytes together.
 
     Bytes are those that the loop names: what a store reads into the cache first is not counted.
     """
@@ -104,18 +104,20 @@ def exchange_seconds(nbytes: int) -> float:
 
 
 def streams(kind: str, total_bytes: int) -> list[tuple[Callable[[int], object], int]]:
-    """The loops of this kind as `run(repeat)`, ordinary stores first, and the bytes that one repeat moves."""
+    """The loops of this kind as `run(repeat)`, by whole vectors first, and the bytes that one repeat moves."""
     lib = library()
     n = max(BLOCK, round(total_bytes / BYTES_PER_ELEMENT[kind] / BLOCK) * BLOCK)
     out, a, b = aligned(n), aligned(n), aligned(n)
     a[:] = b[:] = 1.0
-    arrays = {"read": (a,), "copy": (out, a), "triad": (out, a, b)}[kind]
-    scale = (ctypes.c_float(0.5),) if kind == "triad" else ()
+    arrays = {"read": (a,), "write": (out,), "copy": (out, a), "triad": (out, a, b)}[kind]
+    scale = (ctypes.c_float(0.5),) if kind in ("write", "triad") else ()
 
     def runner(loop: Callable[..., object]) -> Callable[[int], object]:
         return lambda repeat: loop(*map(pointer, arrays), *scale, ctypes.c_int64(n), ctypes.c_int64(repeat))
 
-    loops = [f"stream_{kind}"] if kind == "read" else [f"stream_{kind}", f"stream_{kind}_past_caches"]
+    loops = [f"stream_{kind}", f"stream_{kind}_by_halves"]
+    if kind != "read":
+        loops.append(f"stream_{kind}_past_caches")
     return [(runner(getattr(lib, loop)), n * BYTES_PER_ELEMENT[kind]) for loop in loops]
 
 

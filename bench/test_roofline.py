@@ -19,7 +19,7 @@ def test_multiply_adds(measure: Any) -> None:
     measure("registers", run, group="roofline: multiply-adds", flops=flops, limit=roofline.fma_peak())
 
 
-@pytest.mark.parametrize("kind", ["read", "copy", "triad"])
+@pytest.mark.parametrize("kind", ["read", "write", "copy", "triad"])
 @pytest.mark.parametrize("level", roofline.LEVELS)
 def test_streams(measure: Any, level: str, kind: str) -> None:
     nbytes = roofline.LEVELS[level]

@@ -56,7 +56,9 @@ static void gemm_share(const gemm_product *d, const tr_worker *w) {
     }
     if (row == row_end)
         return;
-    if (d->m > 1 || d->turned_b || d->n * d->k * 4 <= GEMM_ROW_BYTES)
+    if (d->k == 1 && d->m * d->n * 4 > GEMM_OUTER_BYTES)
+        gemm_outer(d, row, row_end, first * TR_LANES, at_most(end * TR_LANES, d->n));
+    else if (d->m > 1 || d->turned_b || d->n * d->k * 4 <= GEMM_ROW_BYTES)
         gemm_blocks(d, row, row_end, first, end, w->own);
     else
         for (int64_t v = first; v < end; v += GEMM_ROW_VECTORS)

@@ -53,6 +53,38 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
 #define GEMM_ROW_STEPS 4
 #define GEMM_ROW_VECTORS 256
 
+/* From an out of so many bytes on, a product with k = 1 is stored row by row. */
+#define GEMM_OUTER_BYTES (128 << 10)
+
+/* What is done to x, a vector of the sum, on its way to out[row, column]; count: how many columns there are left. */
+TR_INLINE void gemm_put(const gemm_product *d, vec_float x, int64_t row, int64_t column, int64_t count, int add, int ends) {
+    float *out = d->out + row * d->n + column;
+    if (add)
+        x = vec_load_up_to(out, count, 0) + x;
+    if (ends && d->bias)
+        x += vec_load_up_to(d->bias + column, count, 0);
+    if (ends && d->relu)
+        x = gemm_relu(x);
+    if (ends && d->mask)
+        x = vec_where_positive(x, vec_load_up_to(d->mask + row * d->n + column, count, 0));
+    vec_store_up_to(out, x, count);
+}
+
+/* k = 1: rows [row, row_end) of a column times a row, columns [column, end). All of it is storing: row by row. */
+static void gemm_outer(const gemm_product *d, int64_t row, int64_t row_end, int64_t column, int64_t end) {
+    const int more = d->add || d->bias || d->relu || d->mask;
+    const float *b = d->b;
+    for (int64_t i = row; i < row_end; i++) {
+        const float a = d->a[i];
+        float *out = d->out + i * d->n;
+        int64_t j = column;
+        for (; !more && j + TR_LANES <= end; j += TR_LANES)
+            vec_store(out + j, vec_splat(0) + a * vec_load(b + j));
+        for (; j < end; j += TR_LANES)
+            gemm_put(d, vec_splat(0) + a * vec_load_up_to(b + j, end - j, 0), i, j, end - j, d->add, 1);
+    }
+}
+
 /* sums[columns] += the sum of `rows` rows of b, each times its element of a, one after the other. */
 TR_INLINE void gemm_add_rows(float *sums, const int rows, const float *a, const float *b, int64_t b_step,
                              int64_t columns) {
@@ -68,7 +100,7 @@ TR_INLINE void gemm_add_rows(float *sums, const int rows, const float *a, const 
  * a block stand in the workspace and take their products in the order of a tile. */
 static void gemm_row(const gemm_product *d, int64_t column, int64_t columns, float *sums) {
     int64_t whole = parts(columns, TR_LANES) * TR_LANES, blocks = d->halves ? 2 : gemm_parts(d->k, TR_GEMM_DEPTH);
-    float *first = sums + whole, *out = d->out + column;
+    float *first = sums + whole;
     for (int64_t i = 0, step = 0; i < blocks; i++) {
         int64_t next = d->halves && i == 0 ? gemm_first_half(d->k) : gemm_cut(d->k, i + 1, blocks);
         int ends = i + 1 == blocks;
@@ -83,20 +115,9 @@ static void gemm_row(const gemm_product *d, int64_t column, int64_t columns, flo
         }
         for (int64_t j = 0; j < columns; j += TR_LANES) {
             vec_float x = vec_load(sums + j);
-            int64_t count = columns - j;
             if (d->halves)
                 x = vec_load(first + j) + x;
-            else if (i > 0)
-                x = vec_load_up_to(out + j, count, 0) + x;
-            if (d->add && (d->halves || i == 0))
-                x = vec_load_up_to(out + j, count, 0) + x;
-            if (ends && d->bias)
-                x += vec_load_up_to(d->bias + column + j, count, 0);
-            if (ends && d->relu)
-                x = gemm_relu(x);
-            if (ends && d->mask)
-                x = vec_where_positive(x, vec_load_up_to(d->mask + column + j, count, 0));
-            vec_store_up_to(out + j, x, count);
+            gemm_put(d, x, 0, column + j, columns - j, d->add || (i > 0 && !d->halves), ends);
         }
     }
 }

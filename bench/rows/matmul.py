@@ -44,7 +44,7 @@ def named(form: str, m: int, n: int, k: int, flags: int) -> tuple[str, Callable[
 def vector_row(m: int, n: int, k: int) -> Row:
     """A product with a side of 1: as fast as its operands come out of memory."""
     row = matmul_row(m, n, k, 0)
-    row.limit, row.work = ("copy" if k == 1 else "read"), 4.0 * (m * k + k * n + m * n)
+    row.limit, row.work = ("write" if k == 1 else "read"), 4.0 * (m * k + k * n + m * n)
     return row
 
 

@@ -105,9 +105,11 @@ def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _matmul_case(rng, m, n, k, flags | RELU, True)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False, with_mask=True)
-    # a in parts and packed where it is turned, b in two packings, one row of whole rows of b in halves and in blocks
-    large = ((530, 270, 520), (70, 900, 130), (1, 1110, 300), (1, 513, 600))
+    # a in parts and packed where it is turned, b in two packings, one row of whole rows of b in halves and in blocks,
+    # an outer product
+    large = ((530, 270, 520), (70, 900, 130), (1, 1110, 300), (1, 513, 600), (170, 301, 1))
     for (m, n, k), flags in itertools.product(large, transposes):
+        yield _matmul_case(rng, m, n, k, flags, False)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, True, with_mask=True)
     for m, n, k in ((5, 32, 128), (33, 48, 144), (3, 70, 512), (3000, 64, 512)):
         ins = [floats(rng, m * k), floats(rng, k * n), None, None]

@@ -329,6 +329,7 @@ static void test_large(void) {
         test_matmul(530, 270, 520, flags, 0);
         test_matmul(70, 900, 130, flags | TR_ACCUMULATE, 1);
         test_matmul(1, 1110, 300, flags | TR_RELU, 1);
+        test_matmul(170, 301, 1, flags, flags & 1);
     }
     test_unary(70000);
     test_binary(300, 70);
