@@ -2,8 +2,8 @@
 
 Peak arithmetic is the rate of multiply-adds that never leave the registers. Bandwidth is that of a read, write, copy or
 triad loop over arrays of the same total size as the row's, so that it is the right level of the cache; the best of
-whole vectors, half vectors and stores that bypass the caches. Each number is the best of several runs: a limit, not a typical
-value.
+whole vectors, half vectors and stores that bypass the caches. Each number is the best of several runs: a limit, not a
+typical value.
 `roofline.c` holds the loops and is compiled on first use.
 """
 
