@@ -1,7 +1,6 @@
 /* Largest and smallest elements, and where the largest stands. There is no order to keep; NaN beats everything. */
 
-/* `least` is what f never chooses over another number. */
-
+/* `least` is what f never chooses over another number. With vec_greater or vec_lesser a NaN may get lost. */
 TR_INLINE float extreme_of_row(const float *x, int64_t n, float least, vec_choice *f) {
     vec_float a = vec_splat(least), b = a, c = a, d = a;
     int64_t i = 0;

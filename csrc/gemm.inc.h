@@ -4,16 +4,16 @@
  * loads v vectors of a row of b and broadcasts one element per row of a. a is read in place whatever its
  * strides, since each element serves v multiplications and a cache line of it several steps. b is read in
  * place while that is cheap. When it is transposed (the vectors must lie along n) each worker packs one panel of it, a
- * block of k by v vectors, just before it is used. Of a large b it packs many panels at once, from a few whole rows at
- * a time, which is how memory likes to be read; then some rows of a, as many as stay in the second level cache, go over
- * all of them, then the next rows.
+ * block of k by v vectors, just before it is used. Of a large b it packs many panels at once, and reads it as memory
+ * likes to be read: a few whole rows at a time, if it is not transposed. Then some rows of a, as many as stay in the
+ * second level cache, go over all of these panels, then the next rows.
  *
  * Order of the sum: k is cut into equal blocks of at most TR_GEMM_DEPTH; in a block products are added one
  * after the other from zero, and block sums are added in order. Without transposes a block of TR_GEMM_HALVES_FROM
  * steps or more, if it is all of k, is cut into two halves. So an element depends on its own operands, on k, and on
  * whether they are stored transposed: not on m, n, its place or the number of workers. Only dot products of
  * contiguous vectors (a matrix times a vector, a vector times a transposed matrix) sum by lanes, in an order that
- * depends on k alone; and a transposed matrix times a vector sums as the vector times the matrix.
+ * depends on k alone.
  *
  * Columns that fill no whole vector need no code of their own: the last vector of a panel ends at the last
  * column and overlaps the one before it, both compute the same, and panels are cut so that the last has two
@@ -56,7 +56,7 @@ static void gemm_share(const gemm_product *d, const tr_worker *w) {
     }
     if (row == row_end)
         return;
-    if (d->k == 1 && d->m * d->n * 4 > GEMM_OUTER_BYTES)
+    if (d->k == 1 && d->n > GEMM_VECTORS * TR_LANES && d->m * d->n * 4 > GEMM_OUTER_BYTES)
         gemm_outer(d, row, row_end, first * TR_LANES, at_most(end * TR_LANES, d->n));
     else if (d->m > 1 || d->turned_b || d->n * d->k * 4 <= GEMM_ROW_BYTES)
         gemm_blocks(d, row, row_end, first, end, w->own);
@@ -116,7 +116,8 @@ static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
     gemm_panel_in_parts(parts(n, TR_LANES), &g, m);
 }
 
-static void gemm_any(const tr_call *c, const tr_worker *w) {
+/* halves: whether k is summed in two. */
+static void gemm_any(const tr_call *c, const tr_worker *w, int halves) {
     int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2];
     int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
     int large_a = m * k * 4 > GEMM_LARGE_A_BYTES;
@@ -139,7 +140,7 @@ static void gemm_any(const tr_call *c, const tr_worker *w) {
         .pack_b = turned_b || large_b || gemm_pads_b(n),
         .large_b = large_b,
         .height = shallow ? GEMM_SHALLOW_ROWS(k) : large_a ? GEMM_PART_ROWS : m,
-        .halves = gemm_in_halves(c),
+        .halves = halves,
         .ahead = gemm_ahead(c, w),
     };
     if (m == 0 || n == 0)
@@ -162,7 +163,7 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
         transposed.arg[0] = 1, transposed.arg[1] = m;
         transposed.flags &= ~(GEMM_TRANSPOSE_A | GEMM_TRANSPOSE_B);
         transposed.share &= ~TR_AHEAD; /* it stands in no list */
-        gemm_any(&transposed, w);
+        gemm_any(&transposed, w, 0);
         return 0;
     }
 #ifdef GEMM_NARROWER
@@ -172,7 +173,7 @@ static int TR_K(matmul)(const tr_call *c, const tr_worker *w) {
     if (gemm_is_one_panel(c, w))
         gemm_one_panel(c, w);
     else
-        gemm_any(c, w);
+        gemm_any(c, w, gemm_in_halves(c));
     return 0;
 }
 

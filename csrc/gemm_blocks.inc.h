@@ -15,7 +15,7 @@
 #define GEMM_PART_ROWS 120
 #define GEMM_PACK_A_COLUMNS 256
 
-/* A transposed panel of more steps than that has two vectors, so that what was packed is still in the first level cache
+/* A panel of more steps than that has two vectors if it is packed by itself, so that it is still in the first level cache
  * when it is used. */
 #define GEMM_LONG 128
 

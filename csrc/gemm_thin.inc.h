@@ -53,7 +53,7 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
 #define GEMM_ROW_STEPS 4
 #define GEMM_ROW_VECTORS 256
 
-/* From an out of so many bytes on, a product with k = 1 is stored row by row. */
+/* A wide out of more bytes is stored row by row if k = 1. */
 #define GEMM_OUTER_BYTES (128 << 10)
 
 /* What is done to x, a vector of the sum, on its way to out[row, column]; count: how many columns there are left. */

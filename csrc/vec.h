@@ -252,7 +252,7 @@ TR_INLINE double vec_sum_double(vec_double v) {
 
 typedef vec_float vec_choice(vec_float a, vec_float b);
 
-/* What is left when f (vec_max or vec_min) has chosen among all lanes. */
+/* What is left when f has chosen among all lanes. */
 TR_INLINE float vec_across(vec_float v, vec_choice *f) {
 #if TR_LANES >= 16
     v = f(v, VEC_ROTATE(v, 8));

@@ -107,7 +107,7 @@ def _matmul_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, False, with_mask=True)
     # a in parts and packed where it is turned, b in two packings, one row of whole rows of b in halves and in blocks,
     # an outer product
-    large = ((530, 270, 520), (70, 900, 130), (1, 1110, 300), (1, 513, 600), (170, 301, 1))
+    large = ((530, 270, 520), (70, 900, 130), (1, 1110, 300), (1, 513, 600), (401, 515, 1))
     for (m, n, k), flags in itertools.product(large, transposes):
         yield _matmul_case(rng, m, n, k, flags, False)
         yield _matmul_case(rng, m, n, k, flags | ACCUMULATE, True, with_mask=True)

@@ -149,7 +149,7 @@ def _buffer_packer(kernel: Kernel) -> Callable[..., bytes | None]:
     names = {group: [f"{group}{i}" for i in range(len(getattr(kernel, group)))] for group in _GROUPS}
     operands = names["outs"] + names["ins"]
     values = [f"{name}.address" for name in operands] + names["args"] + names["scalars"]
-    lines = [f"    {', '.join(parts)}, = {group}" for group, parts in names.items() if parts]
+    lines = [f"    ({''.join(f'{part}, ' for part in parts)}) = {group}" for group, parts in names.items()]
     if kernel.float_operand >= 0:
         lines.append(f"    if {operands[kernel.float_operand]}.dtype is FLOAT64: return None")
     lines.append(f"    return pack(kernel.native_id, flags, 0, {', '.join(values)})")
