@@ -88,10 +88,17 @@ static void gemm_outer(const gemm_product *d, int64_t row, int64_t row_end, int6
 /* sums[columns] += the sum of `rows` rows of b, each times its element of a, one after the other. */
 TR_INLINE void gemm_add_rows(float *sums, const int rows, const float *a, const float *b, int64_t b_step,
                              int64_t columns) {
-    for (int64_t j = 0; j < columns; j += TR_LANES) {
+    int64_t j = 0;
+    for (; j + TR_LANES <= columns; j += TR_LANES) {
         vec_float sum = vec_load(sums + j);
         TR_UNROLL for (int r = 0; r < rows; r++)
-            sum += a[r] * vec_load_up_to(b + r * b_step + j, columns - j, 0);
+            sum += a[r] * vec_load(b + r * b_step + j);
+        vec_store(sums + j, sum);
+    }
+    if (j < columns) {
+        vec_float sum = vec_load(sums + j);
+        TR_UNROLL for (int r = 0; r < rows; r++)
+            sum += a[r] * vec_load_part(b + r * b_step + j, columns - j, 0);
         vec_store(sums + j, sum);
     }
 }
