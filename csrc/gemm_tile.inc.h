@@ -292,6 +292,48 @@ TR_INLINE void gemm_transpose(float *to, int64_t to_step, const float *from, int
     *(gemm_turn_memory *)(to + 3 * to_step) = GEMM_PAIR_HIGH(high01, high23);
 }
 
+#if TR_LANES == 16
+/* The same for eight steps, which takes a fifth less shuffling: each half of a vector loads eight steps of one column,
+ * the transposes leave four steps in the even parts and four in the odd ones. */
+#define GEMM_EVEN_PARTS(a, b) GEMM_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define GEMM_ODD_PARTS(a, b) GEMM_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+
+typedef TR_MEMORY(float, 32, 4) gemm_half_memory;
+
+/* Column 0 and, in the upper half, column 4. */
+TR_INLINE gemm_turn gemm_load_halves(const float *from, int64_t from_step) {
+#ifndef __clang__
+    gemm_turn halves = __builtin_ia32_ps512_256ps(*(const gemm_half_memory *)from);
+    return __builtin_ia32_insertf32x8_mask(halves, *(const gemm_half_memory *)(from + 4 * from_step), 1, halves, -1);
+#else
+    gemm_turn halves;
+    for (int i = 0; i < GEMM_TURN; i++)
+        halves[i] = from[i / 8 * 4 * from_step + i % 8];
+    return halves;
+#endif
+}
+
+TR_INLINE void gemm_transpose_eight(float *to, int64_t to_step, const float *from, int64_t from_step) {
+    gemm_turn step[2][4]; /* of the columns 0..7 and 8..15 */
+    TR_UNROLL for (int h = 0; h < 2; h++, from += 8 * from_step) {
+        gemm_turn column0 = gemm_load_halves(from, from_step);
+        gemm_turn column1 = gemm_load_halves(from + from_step, from_step);
+        gemm_turn column2 = gemm_load_halves(from + 2 * from_step, from_step);
+        gemm_turn column3 = gemm_load_halves(from + 3 * from_step, from_step);
+        gemm_turn low01 = GEMM_ZIP_LOW(column0, column1), high01 = GEMM_ZIP_HIGH(column0, column1);
+        gemm_turn low23 = GEMM_ZIP_LOW(column2, column3), high23 = GEMM_ZIP_HIGH(column2, column3);
+        step[h][0] = GEMM_PAIR_LOW(low01, low23);
+        step[h][1] = GEMM_PAIR_HIGH(low01, low23);
+        step[h][2] = GEMM_PAIR_LOW(high01, high23);
+        step[h][3] = GEMM_PAIR_HIGH(high01, high23);
+    }
+    TR_UNROLL for (int p = 0; p < 4; p++) {
+        *(gemm_turn_memory *)(to + p * to_step) = GEMM_EVEN_PARTS(step[0][p], step[1][p]);
+        *(gemm_turn_memory *)(to + (4 + p) * to_step) = GEMM_ODD_PARTS(step[0][p], step[1][p]);
+    }
+}
+#endif
+
 /* to[p, j] = from[j, p]: columns from_step apart. Edges are overlapped. */
 static void gemm_pack_transposed(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t depth,
                                  int64_t columns) {
@@ -301,7 +343,12 @@ static void gemm_pack_transposed(float *to, int64_t to_step, const float *from, 
     }
     for (int64_t j = 0; j < columns; j += GEMM_TURN) {
         int64_t column = j + GEMM_TURN <= columns ? j : columns - GEMM_TURN;
-        for (int64_t p = 0; p < depth; p += 4) {
+        int64_t p = 0;
+#if TR_LANES == 16
+        for (; p + 8 <= depth; p += 8)
+            gemm_transpose_eight(to + p * to_step + column, to_step, from + column * from_step + p, from_step);
+#endif
+        for (; p < depth; p += 4) {
             int64_t step = p + 4 <= depth ? p : depth - 4;
             gemm_transpose(to + step * to_step + column, to_step, from + column * from_step + step, from_step);
         }
