@@ -279,17 +279,23 @@ TR_INLINE gemm_turn gemm_load_parts(const float *from, int64_t from_step) {
 #define GEMM_PAIR_HIGH(a, b) GEMM_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
 #endif
 
+/* The 4 x 4 transpose inside the parts: from four columns in each to four steps in each, in place. */
+TR_INLINE void gemm_turn_parts(gemm_turn v[4]) {
+    gemm_turn low01 = GEMM_ZIP_LOW(v[0], v[1]), high01 = GEMM_ZIP_HIGH(v[0], v[1]);
+    gemm_turn low23 = GEMM_ZIP_LOW(v[2], v[3]), high23 = GEMM_ZIP_HIGH(v[2], v[3]);
+    v[0] = GEMM_PAIR_LOW(low01, low23);
+    v[1] = GEMM_PAIR_HIGH(low01, low23);
+    v[2] = GEMM_PAIR_LOW(high01, high23);
+    v[3] = GEMM_PAIR_HIGH(high01, high23);
+}
+
 TR_INLINE void gemm_transpose(float *to, int64_t to_step, const float *from, int64_t from_step) {
-    gemm_turn column0 = gemm_load_parts(from, from_step);
-    gemm_turn column1 = gemm_load_parts(from + from_step, from_step);
-    gemm_turn column2 = gemm_load_parts(from + 2 * from_step, from_step);
-    gemm_turn column3 = gemm_load_parts(from + 3 * from_step, from_step);
-    gemm_turn low01 = GEMM_ZIP_LOW(column0, column1), high01 = GEMM_ZIP_HIGH(column0, column1);
-    gemm_turn low23 = GEMM_ZIP_LOW(column2, column3), high23 = GEMM_ZIP_HIGH(column2, column3);
-    *(gemm_turn_memory *)to = GEMM_PAIR_LOW(low01, low23);
-    *(gemm_turn_memory *)(to + to_step) = GEMM_PAIR_HIGH(low01, low23);
-    *(gemm_turn_memory *)(to + 2 * to_step) = GEMM_PAIR_LOW(high01, high23);
-    *(gemm_turn_memory *)(to + 3 * to_step) = GEMM_PAIR_HIGH(high01, high23);
+    gemm_turn v[4];
+    TR_UNROLL for (int i = 0; i < 4; i++)
+        v[i] = gemm_load_parts(from + i * from_step, from_step);
+    gemm_turn_parts(v);
+    TR_UNROLL for (int p = 0; p < 4; p++)
+        *(gemm_turn_memory *)(to + p * to_step) = v[p];
 }
 
 #if TR_LANES == 16
@@ -315,17 +321,10 @@ TR_INLINE gemm_turn gemm_load_halves(const float *from, int64_t from_step) {
 
 TR_INLINE void gemm_transpose_eight(float *to, int64_t to_step, const float *from, int64_t from_step) {
     gemm_turn step[2][4]; /* of the columns 0..7 and 8..15 */
-    TR_UNROLL for (int h = 0; h < 2; h++, from += 8 * from_step) {
-        gemm_turn column0 = gemm_load_halves(from, from_step);
-        gemm_turn column1 = gemm_load_halves(from + from_step, from_step);
-        gemm_turn column2 = gemm_load_halves(from + 2 * from_step, from_step);
-        gemm_turn column3 = gemm_load_halves(from + 3 * from_step, from_step);
-        gemm_turn low01 = GEMM_ZIP_LOW(column0, column1), high01 = GEMM_ZIP_HIGH(column0, column1);
-        gemm_turn low23 = GEMM_ZIP_LOW(column2, column3), high23 = GEMM_ZIP_HIGH(column2, column3);
-        step[h][0] = GEMM_PAIR_LOW(low01, low23);
-        step[h][1] = GEMM_PAIR_HIGH(low01, low23);
-        step[h][2] = GEMM_PAIR_LOW(high01, high23);
-        step[h][3] = GEMM_PAIR_HIGH(high01, high23);
+    TR_UNROLL for (int h = 0; h < 2; h++) {
+        TR_UNROLL for (int i = 0; i < 4; i++)
+            step[h][i] = gemm_load_halves(from + (8 * h + i) * from_step, from_step);
+        gemm_turn_parts(step[h]);
     }
     TR_UNROLL for (int p = 0; p < 4; p++) {
         *(gemm_turn_memory *)(to + p * to_step) = GEMM_EVEN_PARTS(step[0][p], step[1][p]);
