@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, Buffer, from_array
-from tinyres.backends.kernels import KERNELS
+from tinyres.kernels.record import KERNELS
 
 LIST_SECONDS = 1e-4  # long enough that the Python call around the list does not count
 MOST_CALLS = 1000

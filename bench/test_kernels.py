@@ -22,7 +22,7 @@ from rows import ROWS, Row
 
 import tinyres as tr
 from tinyres.backends import native
-from tinyres.backends.kernels import KERNELS, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.kernels.record import KERNELS, TRANSPOSE_A, TRANSPOSE_B
 
 CONTENDERS = ["native", "native, 2 threads", "reference", "numpy", "torch", "jax", "openblas in C"]
 TWO_THREADS_FROM = {"fma": 1e8, "copy": 4e6, "triad": 4e6, "read": 4e6, "write": 4e6}  # FLOPs or bytes

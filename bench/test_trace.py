@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.nn import blocks
+from tinyres.layers import blocks
 from tinyres.study.nets import stack
 
 UNITS = BATCH = 64

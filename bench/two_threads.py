@@ -24,7 +24,7 @@ from steps.task import batch_of, first_weights
 
 import tinyres as tr
 from tinyres.backends import native
-from tinyres.backends.kernels import AHEAD, ALONE
+from tinyres.kernels.record import AHEAD, ALONE
 from tinyres.capture.halves import in_halves
 from tinyres.capture.plan import pack
 from tinyres.capture.workers import PlacedCall, Share, plan_workers

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.backends import native
-from tinyres.backends.kernels import KERNELS
+from tinyres.kernels.record import KERNELS
 
 INPUTS = 1 << 32
 CHUNK = 1 << 15  # small enough for its float64 intermediates to stay in the second level cache

@@ -14,7 +14,7 @@ import numpy as np
 
 import tinyres as tr
 from tinyres import ops
-from tinyres.backends.reference.random import uniform
+from tinyres.kernels.random import uniform
 from tinyres.ops import elementwise, indexing
 
 Shape = tuple[int, ...]

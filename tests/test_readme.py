@@ -16,7 +16,7 @@ from test_rooms import MAY_IMPORT
 
 import tinyres as tr
 from tinyres.engine.op import OPS
-from tinyres.nn.blocks import PRESETS
+from tinyres.layers.blocks import PRESETS
 from tinyres.study.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,11 +168,14 @@ def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
     for line in text.splitlines():
         room, indent = line.split()[0], len(line) - len(line.lstrip())
         stack = [(depth, name) for depth, name in stack if depth < indent]
-        above[room] = {name for _, name in stack}
+        beside = re.match(rf" *{room} \(([^)]*)\)", line)
+        above[room] = {name for _, name in stack} | set(beside[1].split(", ") if beside else ())
         stack.append((indent, room))
+    for _ in above:  # what stands above a room in brackets is above too
+        above = {room: names.union(*(above[name] for name in names)) for room, names in above.items()}
     assert set(above) == set(MAY_IMPORT)
     for room in above:
-        if above[room] and "model" not in {room, *above[room]}:  # model and what builds on it may import nearly all
+        if "training" not in {room, *above[room]}:  # training and what builds on it may import nearly all
             assert MAY_IMPORT[room] == above[room], room
 
 

@@ -9,23 +9,32 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "tinyres"
 
-CORE = {"errors", "files", "backends", "launch", "engine"}
+KERNELS = {"errors", "store", "kernels"}
+CORE = KERNELS | {"backends", "launch", "engine"}
+RECORD = {"structure", "trace"}  # plain data: nothing of the engine
+LAYERS = CORE | {"structure", "ops", "nn"}
+TRAINING = LAYERS | RECORD | {"layers", "optim", "capture", "measure", "view", "data"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "files": {"errors"},
-    "backends": {"errors", "files"},
-    "launch": {"errors", "files", "backends"},
-    "engine": {"errors", "files", "backends", "launch"},
-    "capture": CORE,
-    "optim": CORE,
+    "store": {"errors"},
+    "kernels": {"errors", "store"},
+    "backends": KERNELS,
+    "launch": KERNELS | {"backends"},
+    "engine": KERNELS | {"backends", "launch"},
     "ops": CORE,
-    "nn": CORE | {"ops"},
-    "graph": CORE,
-    "view": CORE | {"graph"},
-    "data": {"errors"},
-    "model": CORE | {"ops", "nn", "optim", "capture", "graph", "view", "data"},
-    "study": CORE | {"ops", "nn", "optim", "capture", "graph", "view", "data", "model"},
-    "keras": {"nn", "model"},
+    "optim": CORE,
+    "capture": CORE,
+    "structure": set(),
+    "trace": {"errors", "store", "structure"},
+    "view": {"errors", "store"} | RECORD,
+    "measure": CORE | RECORD,
+    "nn": CORE | {"ops", "structure"},
+    "layers": LAYERS,
+    "data": {"errors", "store"},
+    "training": TRAINING,
+    "model": TRAINING | {"training"},
+    "study": TRAINING | {"training", "model"},
+    "keras": TRAINING | {"training", "model"},
     "cli": {"errors", "launch", "study"},
 }
 

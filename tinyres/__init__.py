@@ -7,7 +7,7 @@ import warnings as _warnings
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from tinyres import errors, keras, optim
+from tinyres import errors, keras, layers, optim
 from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads
@@ -17,10 +17,11 @@ from tinyres.engine.gradcheck import gradcheck
 from tinyres.engine.op import Op
 from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, name_scope, no_grad
 from tinyres.engine.tensor import Parameter, Tensor, tensor
-from tinyres.graph import Graph, Trace, compare
 from tinyres.launch import backend, info, set_backend
-from tinyres.model import GradientNorms, History, Model, Sequential, callbacks, load, metrics
-from tinyres.nn import initializers, layers, losses
+from tinyres.layers import losses
+from tinyres.measure.graph import Graph
+from tinyres.model import Model, Sequential, load
+from tinyres.nn import initializers
 from tinyres.nn.operators import Input
 from tinyres.ops import (
     Generator,
@@ -78,6 +79,10 @@ from tinyres.ops import (
     var,
     where,
 )
+from tinyres.trace import Trace, compare
+from tinyres.training import callbacks, metrics
+from tinyres.training.gradients import GradientNorms
+from tinyres.training.history import History
 
 if TYPE_CHECKING:
     from tinyres import data

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tinyres import layers
 from tinyres.model import Model, Sequential
-from tinyres.nn import layers
 from tinyres.nn.operators import Input
 
 __all__ = ["Input", "Model", "Sequential", "layers"]

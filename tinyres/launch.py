@@ -17,9 +17,10 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from tinyres.backends import native
-from tinyres.backends.buffers import FLOAT64, Buffer
-from tinyres.backends.kernels import Kernel
+from tinyres.backends.buffers import Buffer
 from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
+from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.record import Kernel
 
 # One call as `launch` takes it: kernel, outs, ins, args, scalars, flags.
 Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequence[float], int]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rows.row import Row, Rows, Run, empty, in_jax, in_torch, normal
-from tinyres.backends.kernels import TRANSPOSE_A, TRANSPOSE_B
+from tinyres.kernels.record import TRANSPOSE_A, TRANSPOSE_B
 
 MATMULS = [  # batch, inputs, outputs of a Dense; with its three products where True
     (8, 8, 8, False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.kernels import KERNELS, RELATION_SHIFT, RELATIONS, RELU
+from tinyres.kernels.record import KERNELS, RELATION_SHIFT, RELATIONS, RELU
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, SPECIAL, ULP, Array, Case, floats, poison
 

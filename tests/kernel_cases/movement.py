@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.kernels import ACCUMULATE, ITEM_TYPES, TARGET_SHIFT
+from tinyres.kernels.record import ACCUMULATE, ITEM_TYPES, TARGET_SHIFT
 
 from .operands import (
     LARGE_COLUMNS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.kernels import ACCUMULATE
+from tinyres.kernels.record import ACCUMULATE
 
 from .operands import (
     LARGE_COLUMNS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.kernels import ACCUMULATE, DECOUPLED, HALF_OF_K, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.kernels.record import ACCUMULATE, DECOUPLED, HALF_OF_K, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, ULP, Array, Case, floats, key, poison
 

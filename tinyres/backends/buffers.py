@@ -12,11 +12,6 @@ from typing import Any
 
 import numpy as np
 
-FLOAT32 = np.dtype("float32")
-FLOAT64 = np.dtype("float64")
-INT64 = np.dtype("int64")
-BOOL = np.dtype("bool")
-
 ALIGNMENT = 64
 KEPT_BYTES_PER_BIN = 128 << 20
 

@@ -12,9 +12,9 @@ import importlib
 import os
 from typing import Any
 
-import tinyres.backends.reference  # noqa: F401  fills KERNELS
-from tinyres.backends.kernels import CALL_BYTES, KERNELS
+import tinyres.kernels  # noqa: F401  fills KERNELS
 from tinyres.errors import ArgumentError, BackendError
+from tinyres.kernels.record import CALL_BYTES, KERNELS
 
 
 def _load() -> tuple[Any, str]:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import FLOAT32, FLOAT64, Buffer
-from tinyres.backends.kernels import Kernel
+from tinyres.backends.buffers import Buffer
 from tinyres.capture.program import Call, Program
 from tinyres.capture.recording import Recording
 from tinyres.errors import CaptureError, NonFiniteError
+from tinyres.kernels.dtypes import FLOAT32, FLOAT64
+from tinyres.kernels.record import Kernel
 from tinyres.launch import Launch, launch, recording
 
 

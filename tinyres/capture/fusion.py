@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinyres.backends.kernels import ACCUMULATE, FLUSH, GEMM_DEPTH, RELU
 from tinyres.capture.program import NO_SLOT, Call, Program
+from tinyres.kernels.record import ACCUMULATE, FLUSH, GEMM_DEPTH, RELU
 
 RELU_EPILOGUES = frozenset({"matmul", "add", "batchnorm", "batchnorm_inference"})
 

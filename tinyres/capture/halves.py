@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tinyres.backends.buffers import FLOAT32, Buffer, Window
-from tinyres.backends.kernels import GEMM_DEPTH, GEMM_HALVES_FROM, HALF_OF_K, KERNELS, RELU
+from tinyres.backends.buffers import Buffer, Window
 from tinyres.capture.program import NO_SLOT
 from tinyres.capture.workers import PlacedCall, can_be_cut
+from tinyres.kernels.dtypes import FLOAT32
+from tinyres.kernels.record import GEMM_DEPTH, GEMM_HALVES_FROM, HALF_OF_K, KERNELS, RELU
 
 
 def in_halves(calls: Sequence[PlacedCall]) -> list[PlacedCall]:

@@ -11,11 +11,11 @@ import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
-from tinyres.backends.kernels import AHEAD, ALONE
 from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
+from tinyres.kernels.record import AHEAD, ALONE
 from tinyres.launch import launch, run_reference, runs_native
 
 _BYTE = np.dtype("uint8")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinyres.backends.buffers import ABSENT, Buffer, Window
-from tinyres.backends.kernels import ACCUMULATE, Kernel
 from tinyres.capture.recording import Recording
 from tinyres.errors import CaptureError
+from tinyres.kernels.record import ACCUMULATE, Kernel
 
 NO_SLOT = -1
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer, births
-from tinyres.backends.kernels import FLUSH, Kernel
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD
 from tinyres.engine.state import current_scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import CaptureError
+from tinyres.kernels.record import FLUSH, Kernel
 from tinyres.launch import Launch, launch
 
 

@@ -31,7 +31,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import (
+from tinyres.capture.program import Call
+from tinyres.kernels.record import (
     ALONE,
     BY_COLUMNS,
     BY_ROWS,
@@ -46,7 +47,6 @@ from tinyres.backends.kernels import (
     TRANSPOSE_B,
     WAIT,
 )
-from tinyres.capture.program import Call
 
 TOGETHER_NS = 8_000.0  # a call without columns that is worth its two waits and a second worker
 WAIT_NS = 1_000.0  # a wait, and fetching from another core what it was waited for

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
 from tinyres.engine.node import Node
 from tinyres.engine.op import Context, apply

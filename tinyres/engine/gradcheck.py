@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.backward import propagate, reachable
 from tinyres.engine.node import Node
 from tinyres.engine.op import Context
 from tinyres.engine.state import enable_grad, state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of, tensor
 from tinyres.errors import ArgumentError, DTypeError, GradientError
+from tinyres.kernels.dtypes import FLOAT64
 
 Function = Callable[..., Tensor]
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import Kernel
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
+from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 
 Shape = tuple[int, ...]

@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.buffers import BOOL, FLOAT32, INT64, Buffer
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import Node
 from tinyres.engine.state import state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
 from tinyres.errors import DTypeError, GradientError
+from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 
 Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
 

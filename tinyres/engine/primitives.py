@@ -9,12 +9,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import FLUSH
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Op, apply
 from tinyres.engine.tensor import FLOATS, Tensor, coerce, tensor
+from tinyres.kernels.record import FLUSH
 from tinyres.launch import launch
 
 # What an op takes: a Tensor, or what tr.tensor makes one from.

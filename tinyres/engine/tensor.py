@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinyres.backends.buffers import BOOL, FLOAT32, FLOAT64, INT64, Buffer, from_array
+from tinyres.backends.buffers import Buffer, from_array
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 from tinyres.launch import door, refuse_while_recording
 
 FLOATS = (FLOAT32, FLOAT64)

@@ -19,13 +19,13 @@ from tinyres.engine.state import name_scope, no_grad, preserving
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, FileError
 from tinyres.launch import DryRecorder, recording
-from tinyres.model.data import placeholder
 from tinyres.nn.functional import Functional
 from tinyres.nn.initializers import INITIALIZERS, Initializer
 from tinyres.nn.layer import LAYERS, Layer
 from tinyres.nn.operators import Input, InputLayer, OpLayer
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import preserving_generator
+from tinyres.training.batches import placeholder
 
 _FLOATS = {str(dtype): dtype for dtype in FLOATS}
 

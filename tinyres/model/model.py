@@ -8,28 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import FLOAT64, Buffer, Window
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer, Window
 from tinyres.engine.backward import backward
 from tinyres.engine.node import Node
 from tinyres.engine.state import Scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.graph.graph import Graph
+from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
-from tinyres.model import files, fitting, saving
+from tinyres.layers import losses
+from tinyres.measure.graph import Graph
+from tinyres.model import rewiring, saving
 from tinyres.model.architecture import every_layer
-from tinyres.model.callbacks import Callback
-from tinyres.model.data import Port, read_count
-from tinyres.model.history import History
-from tinyres.model.metrics import Meter, accuracy, resolve
-from tinyres.nn import losses
 from tinyres.nn.functional import Functional
 from tinyres.nn.sequential import SequentialStructure
 from tinyres.nn.summary import summary
 from tinyres.ops import sigmoid, softmax
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import OPTIMIZERS, Optimizer
+from tinyres.store.archive import PathLike
+from tinyres.training import loop
+from tinyres.training.batches import Port, read_count
+from tinyres.training.callbacks import Callback
+from tinyres.training.history import History
+from tinyres.training.metrics import Meter, accuracy, resolve
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
 
@@ -61,10 +64,10 @@ class Model(Functional):
         self.metrics: list[Any] = []
         self.stop_training = False
         self.epoch = 0
-        self.position: fitting.Position | None = None
+        self.position: loop.Position | None = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
-        self._runners = fitting.Runners()
+        self._runners = loop.Runners()
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -100,7 +103,7 @@ class Model(Functional):
             losses.for_model(loss, self)
             self._refuse_foreign(chosen)
         self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
-        self._plan, self._runners = None, fitting.Runners()
+        self._plan, self._runners = None, loop.Runners()
         if self.built:
             self.plan("compile")
 
@@ -142,7 +145,7 @@ class Model(Functional):
         >>> len(history.history["loss"])
         3
         """
-        options = fitting.Options(
+        options = loop.Options(
             batch_size=read_count("fit", "batch_size", batch_size, 1),
             epochs=read_count("fit", "epochs", epochs, 0),
             initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
@@ -152,7 +155,7 @@ class Model(Functional):
             capture=bool(capture),
             live=bool(live),
         )
-        return fitting.fit(self, x, y, options, callbacks, validation_split, validation_data)
+        return loop.fit(self, x, y, options, callbacks, validation_split, validation_data)
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 256, capture: bool = True) -> list[float]:
         """[loss, each metric], means over all samples, in inference.
@@ -160,16 +163,16 @@ class Model(Functional):
         x, y: as for `fit`. Raises ArgumentError before `compile`, and for data that does not fit.
         """
         size = read_count("evaluate", "batch_size", batch_size, 1)
-        return list(fitting.evaluate(self, x, y, size, bool(capture)).values())
+        return list(loop.evaluate(self, x, y, size, bool(capture)).values())
 
     def predict(self, x: Any, batch_size: int = 256, capture: bool = True) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
         x: as for `fit`. Raises ShapeError or DTypeError for data that does not fit.
         """
-        return fitting.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
+        return loop.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
 
-    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> fitting.Stepped:
+    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> loop.Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
@@ -211,7 +214,7 @@ class Model(Functional):
             raise ArgumentError(
                 '[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
             )
-        samples = fitting.read(self, "graph", x, y, compiled)
+        samples = loop.read(self, "graph", x, y, compiled)
         inputs, target = next(samples.batches(samples.count))
         assert target is not None
         measure = self.loss_of(compiled)
@@ -222,14 +225,28 @@ class Model(Functional):
 
         return Graph.of(forward, batch=samples.count, training=training, parameters=self.named_parameters)
 
-    def save(self, path: files.PathLike) -> None:
+    def without_skips(self) -> Functional:
+        """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.
+
+        An input of an Add is a skip if it is fewer parametric layers away from where it parts from another input. An
+        Add that is left with one input disappears. Raises ArgumentError if there is no skip, or none can be told.
+
+        >>> import tinyres as tr
+        >>> x = tr.Input(shape=(3,))
+        >>> twin = tr.Model(x, tr.layers.Add()([tr.layers.Dense(3)(x), x])).without_skips()
+        >>> [layer.name for layer in twin.layers]
+        ['input', 'dense']
+        """
+        return rewiring.without_skips(self)
+
+    def save(self, path: PathLike) -> None:
         """Write the model to an .npz file: layers, weights, optimizer, generators, and how far `fit` has come.
 
         A kill at any moment leaves the old file or the new one. Raises FileError if the file cannot be written.
         """
         saving.save(self, path)
 
-    def load_weights(self, path: files.PathLike) -> None:
+    def load_weights(self, path: PathLike) -> None:
         """Take over the weights of a saved model of the same architecture; nothing changes if they do not fit.
 
         Raises FileError naming the first weight that differs, or if the file is no model.
@@ -238,7 +255,7 @@ class Model(Functional):
 
     def connect(self, inputs: Any, outputs: Any) -> None:
         """Find the calls between inputs and outputs; steps that were captured on another graph are forgotten."""
-        self._plan, self._runners = None, fitting.Runners()
+        self._plan, self._runners = None, loop.Runners()
         super().connect(inputs, outputs)
 
     def build_for(self, args: Sequence[Any]) -> None:

@@ -14,12 +14,12 @@ import numpy as np
 
 from tinyres.engine.tensor import FLOATS, Parameter
 from tinyres.errors import ArgumentError, FileError, TinyresError
-from tinyres.model import files
 from tinyres.model.architecture import decode_layer, encode_layer, every_layer
-from tinyres.model.fitting import Position
 from tinyres.nn.layer import LAYERS
 from tinyres.ops.random import preserving_generator
 from tinyres.optim import OPTIMIZERS
+from tinyres.store import archive
+from tinyres.training.loop import Position
 
 if TYPE_CHECKING:
     from tinyres.model.model import Model
@@ -28,7 +28,7 @@ WEIGHTS = "weights/"
 OPTIMIZER = "optimizer/"
 
 
-def save(model: Model, path: files.PathLike) -> None:
+def save(model: Model, path: archive.PathLike) -> None:
     """See Model.save."""
     if not model.built:
         raise ArgumentError(f"[save] a model has weights once it is built; {model!r} is not; call it on data first")
@@ -55,10 +55,10 @@ def save(model: Model, path: files.PathLike) -> None:
                 meter = model.plan("save").training
                 totals = [float(total.array[0]) for total in meter.totals]
                 header["position"].update(totals=totals, seen=meter.count)
-    files.write(path, header, arrays)
+    archive.write(path, header, arrays)
 
 
-def load(path: files.PathLike) -> Model:
+def load(path: archive.PathLike) -> Model:
     """The model that `model.save(path)` wrote, compiled as it was, with the library's generator as it was.
 
     Training goes on bit for bit: `model.fit(..., initial_epoch=model.epoch)`. A loss or metric of your own is not in
@@ -73,7 +73,7 @@ def load(path: files.PathLike) -> Model:
     ...     tr.load(path).count_params()
     3
     """
-    header, arrays = files.read("load", path)
+    header, arrays = archive.read("load", path)
     try:
         with preserving_generator():  # weights are initialised, then overwritten
             layer = decode_layer(header["model"])
@@ -98,9 +98,9 @@ def load(path: files.PathLike) -> Model:
     return model
 
 
-def load_weights(model: Model, path: files.PathLike) -> None:
+def load_weights(model: Model, path: archive.PathLike) -> None:
     """See Model.load_weights."""
-    _, arrays = files.read("load_weights", path)
+    _, arrays = archive.read("load_weights", path)
     if not model.built:
         raise ArgumentError(
             f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first"
@@ -137,7 +137,7 @@ def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.nd
 
 
 def _fitting_weights(
-    op: str, path: files.PathLike, model: Model, arrays: Mapping[str, np.ndarray]
+    op: str, path: archive.PathLike, model: Model, arrays: Mapping[str, np.ndarray]
 ) -> list[tuple[Parameter, np.ndarray]]:
     """Each weight with its array, if all of them fit."""
     found = {key[len(WEIGHTS) :]: value for key, value in arrays.items() if key.startswith(WEIGHTS)}

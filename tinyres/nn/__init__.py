@@ -1,1 +1,1 @@
-"""Layers, the functional graph of layers, initialisers and losses."""
+"""What a layer is: weights and sublayers, symbolic tensors, the functional graph of layers, initialisers."""

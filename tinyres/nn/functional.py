@@ -202,22 +202,6 @@ class Functional(Layer):
         memo[id(self)] = clone
         return clone
 
-    def without_skips(self) -> Functional:
-        """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.
-
-        An input of an Add is a skip if it is fewer parametric layers away from where it parts from another input. An
-        Add that is left with one input disappears. Raises ArgumentError if there is no skip, or none can be told.
-
-        >>> import tinyres as tr
-        >>> x = tr.Input(shape=(3,))
-        >>> twin = tr.Model(x, tr.layers.Add()([tr.layers.Dense(3)(x), x])).without_skips()
-        >>> [layer.name for layer in twin.layers]
-        ['input', 'dense']
-        """
-        from tinyres.nn.rewiring import without_skips
-
-        return without_skips(self)
-
     def recorded_again(self, call: Call, layer: Layer, mapped: dict[Symbolic, Symbolic], args: Any = None) -> None:
         """Record a call on another layer of the same kind, in the same scope; `mapped` tells and learns the outputs."""
         args, kwargs = (

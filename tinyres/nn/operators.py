@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,13 +103,15 @@ class OpLayer(Layer):
         return clone
 
 
-def recorded_operator(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Symbolic:
-    """What an op on symbolic tensors records: an Add or Multiply of two like tensors, else an OpLayer."""
-    from tinyres.nn.merge import Add, Multiply
+# By op: the layer that an operator on two like symbolic tensors records; each enters itself.
+MERGES: dict[str, Callable[[], Layer]] = {}
 
+
+def recorded_operator(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Symbolic:
+    """What an op on symbolic tensors records: a layer of its own for two like tensors, else an OpLayer."""
     operands = [t for t in inputs if isinstance(t, Symbolic)]
-    if len(operands) == 2 and operands[0].shape == operands[1].shape and op.name in ("add", "mul") and not attrs:
-        return (Add if op.name == "add" else Multiply)()(operands)
+    if len(operands) == 2 and operands[0].shape == operands[1].shape and op.name in MERGES and not attrs:
+        return MERGES[op.name]()(operands)
     constants = {}
     for i, t in enumerate(inputs):
         if isinstance(t, Symbolic):

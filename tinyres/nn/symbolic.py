@@ -7,6 +7,7 @@ words of the op that found it. No shape rule of an op is written twice.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -61,17 +62,6 @@ class Symbolic:
             "use layers.Reshape or layers.Flatten, or do it in an own layer"
         )
 
-    def reshape(self, *shape: Any) -> Symbolic:
-        """Recorded as layers.Reshape: the first size must be -1 and stands for the batch."""
-        from tinyres.nn.shape import Reshape
-
-        sizes = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        if not sizes or sizes[0] not in (-1, None):
-            raise ShapeError(
-                f"[reshape] a symbolic tensor keeps its batch axis; got {sizes} for shape {self.shape}; begin with -1"
-            )
-        return Reshape(sizes[1:])(self)
-
     def __tinyres_apply__(self, op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Symbolic:
         from tinyres.nn.operators import recorded_operator
 
@@ -85,14 +75,10 @@ class Symbolic:
             "use x.transpose(0, 2, 1) with axis 0 first, or do it in an own layer"
         )
 
-    def flatten(self) -> Symbolic:
-        """Recorded as layers.Flatten: the batch stays."""
-        from tinyres.nn.shape import Flatten
-
-        return Flatten()(self)
-
     def __getattr__(self, name: str) -> Callable[..., Symbolic]:
         """The methods that Tensors have (`x.sum(axis=1)`), recorded."""
+        if name in METHODS:
+            return functools.partial(METHODS[name], self)
         method = None if name.startswith("_") else getattr(Tensor, name, None)
         if not callable(method) or name in _NEEDS_VALUES:
             raise AttributeError(
@@ -127,6 +113,9 @@ class Symbolic:
 
 for _name, _operator in OPERATORS.items():
     setattr(Symbolic, _name, _operator)  # the hash stays that of identity, as with Tensors
+
+# Methods that a layer records; each enters itself.
+METHODS: dict[str, Callable[..., Symbolic]] = {}
 
 _NEEDS_VALUES = frozenset(("backward", "item", "numpy", "tolist", "assign"))
 

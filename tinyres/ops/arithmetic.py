@@ -6,7 +6,7 @@ gradient of the broadcast shape: the engine sums it down to the input's.
 
 from __future__ import annotations
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, add, as_operands
 from tinyres.engine.tensor import Tensor

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import BOOL, FLOAT32, FLOAT64, INT64, Buffer
-from tinyres.backends.kernels import ITEM_TYPES, TARGET_SHIFT
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor, known_dtype
+from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
+from tinyres.kernels.record import ITEM_TYPES, TARGET_SHIFT
 from tinyres.launch import launch
 from tinyres.ops.rules import same_shape
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import BOOL, FLOAT64, Buffer
-from tinyres.backends.kernels import RELATION_SHIFT, RELATIONS
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor, tensor
+from tinyres.kernels.dtypes import BOOL, FLOAT64
+from tinyres.kernels.record import RELATION_SHIFT, RELATIONS
 from tinyres.ops.casting import astype
 from tinyres.ops.rules import binary, broadcast
 

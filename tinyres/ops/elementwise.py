@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor

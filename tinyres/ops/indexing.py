@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, contiguous_strides, strided_copy
 from tinyres.engine.op import Context, Gradients, Op, apply

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
-from tinyres.backends.kernels import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
+from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
 from tinyres.launch import Launch, launch, launch_list
 from tinyres.ops.elementwise import relu_grad
 from tinyres.ops.movement import reshape

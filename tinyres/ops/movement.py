@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, contiguous_strides, spread, strided_copy
 from tinyres.engine.op import Context, Gradients, Op, apply

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply, apply_keeping

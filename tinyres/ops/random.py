@@ -13,12 +13,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import INT64, Buffer
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
+from tinyres.kernels.dtypes import INT64
 from tinyres.launch import launch, refuse_while_recording
 from tinyres.ops.rules import same_shape
 

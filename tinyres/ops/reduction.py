@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import BOOL, FLOAT32, INT64, Buffer
-from tinyres.backends.kernels import Kernel
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, launch_broadcast
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
+from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
+from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal

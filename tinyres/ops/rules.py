@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import Kernel
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.tensor import Tensor
+from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 
 

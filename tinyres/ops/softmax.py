@@ -10,15 +10,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import FLOAT32, FLOAT64, INT64, Buffer
-from tinyres.backends.kernels import Kernel
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
+from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
+from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 from tinyres.ops.elementwise import exp
 from tinyres.ops.movement import transpose

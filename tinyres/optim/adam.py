@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.backends.kernels import DECOUPLED
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
+from tinyres.kernels.record import DECOUPLED
 from tinyres.launch import Launch
 from tinyres.optim.optimizer import EPSILON, A, B, Optimizer, decay_rate, positive
 

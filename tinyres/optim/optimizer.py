@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyres.backends import reference as kernels
-from tinyres.backends.buffers import FLOAT64, Buffer
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import Launch, door, launch, launch_list, refuse_while_recording
 
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.

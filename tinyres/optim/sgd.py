@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinyres.backends import reference as kernels
+from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
-from tinyres.backends.kernels import NESTEROV
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
+from tinyres.kernels.record import NESTEROV
 from tinyres.launch import Launch
 from tinyres.optim.optimizer import A, Optimizer, decay_rate
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyres.backends import native
-from tinyres.backends.buffers import ABSENT, FLOAT32, Buffer, from_array
-from tinyres.backends.kernels import KERNELS, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.backends.buffers import ABSENT, Buffer, from_array
 from tinyres.capture import capture
+from tinyres.kernels.dtypes import FLOAT32
+from tinyres.kernels.record import KERNELS, TRANSPOSE_A, TRANSPOSE_B
 from tinyres.launch import backend, info, run_reference, set_backend
-from tinyres.nn.blocks import tutorial
+from tinyres.layers.blocks import tutorial
 from tinyres.ops.random import Generator
 from tinyres.optim import SGD
 from tinyres.study.nets import stack

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tinyres.errors import ArgumentError
 from tinyres.model import Model
-from tinyres.nn.rewiring import branches, rewired, shortcuts, skips
+from tinyres.model.rewiring import branches, rewired, shortcuts, skips
 from tinyres.nn.symbolic import Call, Symbolic, symbolics
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from tinyres.data import load_digits, load_table
 from tinyres.engine.tensor import tensor
 from tinyres.errors import ArgumentError, FileError
-from tinyres.graph import Graph, Trace, compare
-from tinyres.model import callbacks
+from tinyres.measure.graph import Graph
 from tinyres.ops.random import manual_seed
 from tinyres.study.nets import DIFFER_IN_ONE, NETS, stack
+from tinyres.trace import Trace, compare
+from tinyres.training import callbacks
 
 TRACED_EXAMPLES = 128
 TEST_FRACTION = 0.2

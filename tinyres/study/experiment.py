@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError
-from tinyres.files import replacing
+from tinyres.store.replacing import replacing
 from tinyres.view.numbers import number
 from tinyres.view.plots import require_matplotlib as require_matplotlib
 from tinyres.view.table import WIDTH, Column, lines_of

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyres.errors import ArgumentError
+from tinyres.layers import losses
 from tinyres.model import Model
-from tinyres.nn import losses
 from tinyres.ops.random import Generator
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
 from tinyres.view.numbers import listed, number

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tinyres.engine.state import name_scope
+from tinyres.layers import blocks as presets
+from tinyres.layers.dense import Dense
 from tinyres.model import Model
-from tinyres.nn import blocks as presets
-from tinyres.nn.dense import Dense
 from tinyres.nn.operators import Input
 
 # name -> (block preset, what it is in words)

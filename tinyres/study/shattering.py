@@ -14,18 +14,19 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from tinyres.backends.kernels import RELU
 from tinyres.engine.backward import grad, propagate, reachable, scalar_root
 from tinyres.engine.node import Node
 from tinyres.engine.state import enable_grad, no_grad
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.model import Model, fitting
+from tinyres.kernels.record import RELU
+from tinyres.layers.norm import BatchNormalization
+from tinyres.model import Model
 from tinyres.model.architecture import every_layer
-from tinyres.nn.norm import BatchNormalization
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import Generator, preserving_generator
 from tinyres.study.cuts import blocks_of, outputs_of
+from tinyres.training import loop
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
 
@@ -205,7 +206,7 @@ def _loss(model: Model, x: Any, y: Any, loss: Any, statistics: str) -> Node:
         raise ArgumentError(
             '[gradient_agreement] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
         )
-    samples = fitting.read(model, "gradient_agreement", x, y, chosen)
+    samples = loop.read(model, "gradient_agreement", x, y, chosen)
     inputs, target = next(samples.batches(samples.count))
     frozen = calibrated(model, inputs) if statistics == "batch" else copy.deepcopy(model)
     with enable_grad():

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinyres.nn.activation import Activation, ReLU
-from tinyres.nn.blocks import he2015, preact
-from tinyres.nn.dense import Dense
-from tinyres.nn.dropout import Dropout
+from tinyres.layers.activation import Activation, ReLU
+from tinyres.layers.blocks import he2015, preact
+from tinyres.layers.dense import Dense
+from tinyres.layers.dropout import Dropout
+from tinyres.layers.merge import Add, Multiply
+from tinyres.layers.norm import BatchNorm
 from tinyres.nn.initializers import Constant
-from tinyres.nn.merge import Add, Multiply
-from tinyres.nn.norm import BatchNorm
 
 Block = Callable[[Any, int], Any]
 

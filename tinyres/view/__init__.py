@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from tinyres.graph.trace import exporters, plotters, renderers
+from tinyres.trace.trace import exporters, plotters, renderers
 
 
 def _later(module: str, name: str) -> Callable[..., Any]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinyres.graph.blocks import Block
-from tinyres.graph.kinds import BRANCH, SKIP
-from tinyres.graph.nodes import Fork, TraceNode
-from tinyres.graph.trace import Trace
+from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import Fork, TraceNode
+from tinyres.trace.trace import Trace
 
 MOST_CELLS = 128
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyres.graph.trace import Trace
+from tinyres.trace.trace import Trace
 from tinyres.view.curves import Curves, binomial_of, curves_of, log_limits, share_limits
 
 SKIP, BRANCH, TEXT, SOFT = "--skip", "--branch", "--text", "--soft"

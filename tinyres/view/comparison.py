@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import textwrap
 
-from tinyres.graph.compare import Comparison
+from tinyres.trace.compare import Comparison
 from tinyres.view.numbers import fitted, listed, number
 from tinyres.view.table import WIDTH, Column, lines_of
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyres.graph.flow import Flow, flow_of
-from tinyres.graph.spectrum import Spectrum
-from tinyres.graph.trace import Trace
+from tinyres.trace.flow import Flow, flow_of
+from tinyres.trace.spectrum import Spectrum
+from tinyres.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

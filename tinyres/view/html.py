@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from tinyres.graph.trace import Trace
+from tinyres.trace.trace import Trace
 from tinyres.view import ribbon
 from tinyres.view.table import text
 

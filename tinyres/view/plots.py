@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyres.errors import MissingExtraError
-from tinyres.files import replacing
-from tinyres.graph.compare import Comparison
-from tinyres.graph.trace import Trace
+from tinyres.store.replacing import replacing
+from tinyres.trace.compare import Comparison
+from tinyres.trace.trace import Trace
 from tinyres.view.curves import binomial_of, curves_of, log_limits, positive, share_limits
 from tinyres.view.ribbon import BRANCH_COLOURS, SKIP_COLOURS, heading
 

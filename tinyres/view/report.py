@@ -14,11 +14,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from tinyres.files import replacing
-from tinyres.graph.compare import compare
-from tinyres.graph.lint import lint_trace
-from tinyres.graph.nodes import TraceNode
-from tinyres.graph.trace import Trace
+from tinyres.store.replacing import replacing
+from tinyres.trace.compare import compare
+from tinyres.trace.lint import lint_trace
+from tinyres.trace.nodes import TraceNode
+from tinyres.trace.trace import Trace
 from tinyres.view import ribbon
 from tinyres.view.charts import Chart, charts_of
 from tinyres.view.numbers import number, ratio, strength

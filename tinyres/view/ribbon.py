@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-from tinyres.files import replacing
-from tinyres.graph.blocks import Block
-from tinyres.graph.nodes import TraceNode
-from tinyres.graph.trace import Trace
+from tinyres.store.replacing import replacing
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import TraceNode
+from tinyres.trace.trace import Trace
 from tinyres.view.cells import Arc, Cell, layout
 from tinyres.view.numbers import fitted, number, ratio, strength
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyres.graph.blocks import Block
-from tinyres.graph.nodes import TraceNode, TraceParameter
-from tinyres.graph.trace import Trace
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.trace import Trace
 from tinyres.view.numbers import fitted, number, ratio, strength
 
 WIDTH = 80

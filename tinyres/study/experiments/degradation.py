@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tinyres.layers import blocks as presets
 from tinyres.model import Model
-from tinyres.nn import blocks as presets
 from tinyres.study import variants
 from tinyres.study.experiment import Experiment, Field, percent, percent_or_diverged
 from tinyres.study.nets import stack

@@ -9,14 +9,14 @@ from typing import Any
 
 from tinyres.engine.state import name_scope
 from tinyres.errors import NonFiniteError
-from tinyres.graph import Trace
+from tinyres.layers import blocks as presets
 from tinyres.model import Model
-from tinyres.nn import blocks as presets
 from tinyres.nn.operators import Input
 from tinyres.ops.random import Generator, manual_seed
 from tinyres.optim import Adam
 from tinyres.study import variants
 from tinyres.study.experiment import Experiment, Field
+from tinyres.trace import Trace
 from tinyres.view.numbers import number, strength
 
 # net -> (block for a depth, what follows from theory)

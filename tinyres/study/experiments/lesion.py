@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinyres.nn import blocks as presets
+from tinyres.layers import blocks as presets
 from tinyres.ops.random import manual_seed
 from tinyres.study import lesion as lesions
 from tinyres.study import variants

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.nn import blocks as presets
+from tinyres.layers import blocks as presets
 from tinyres.ops.random import Generator, manual_seed
 from tinyres.study.experiment import Experiment, Field
 from tinyres.study.nets import stack

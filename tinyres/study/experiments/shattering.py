@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinyres.engine.state import name_scope
+from tinyres.layers import blocks as presets
+from tinyres.layers.dense import Dense
 from tinyres.model import Model
-from tinyres.nn import blocks as presets
-from tinyres.nn.dense import Dense
 from tinyres.nn.initializers import RandomNormal
 from tinyres.nn.operators import Input
 from tinyres.ops.random import manual_seed

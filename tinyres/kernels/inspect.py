@@ -1,0 +1,37 @@
+"""Kernels that look at values: statistics for traces, and checks that stop a list of calls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyres.kernels.record import Array, kernel
+
+
+@kernel("d", "f", "n")
+def stats(out: Array, x: Array, n: int, *, flags: int) -> None:
+    """out[8] = sum, sum of squares, max |x| (ignoring NaN), zeros, NaNs, infinities, 0, 0."""
+    x = x.astype(np.float64, copy=False)
+    out[0] = x.sum()
+    out[1] = np.dot(x, x)
+    out[2] = np.fmax.reduce(np.abs(x), initial=0)
+    out[3] = np.count_nonzero(x == 0)
+    out[4] = np.count_nonzero(np.isnan(x))
+    out[5] = np.count_nonzero(np.isinf(x))
+    out[6:] = 0
+
+
+@kernel("d", "ff", "n")
+def dot(out: Array, x: Array, y: Array, n: int, *, flags: int) -> None:
+    out[0] = np.dot(x.astype(np.float64, copy=False), y.astype(np.float64, copy=False))
+
+
+@kernel("", "l", "n classes")
+def check_labels(labels: Array, n: int, classes: int, *, flags: int) -> bool:
+    """Fails where a label lies outside 0..classes-1."""
+    return bool(np.any((labels < 0) | (labels >= classes)))
+
+
+@kernel("", "f", "n")
+def check_finite(x: Array, n: int, *, flags: int) -> bool:
+    """Fails where a value is NaN or infinite."""
+    return not np.isfinite(x).all()

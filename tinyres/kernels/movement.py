@@ -1,0 +1,47 @@
+"""Kernels that move, make or convert items without computing with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyres.kernels.record import ACCUMULATE, COPY_DIMENSIONS, Array, kernel
+
+
+@kernel("f", "", "n", "value")
+def fill(out: Array, n: int, value: float, *, flags: int) -> None:
+    out[...] = value
+
+
+@kernel("x", "x", "n")
+def cast(out: Array, x: Array, n: int, *, flags: int) -> None:
+    """Convert between the ITEM_TYPES that the flags name; the arrays carry the same types."""
+    out[...] = x
+
+
+@kernel("X", "x", "ndim s0 s1 s2 s3 s4 s5 o0 o1 o2 o3 o4 o5 i0 i1 i2 i3 i4 i5 ooffset ioffset")
+def copy(out: Array, x: Array, ndim: int, *layout: int, flags: int) -> None:
+    """Walk `ndim` dimensions of sizes s, with strides o and i and from offsets, all in items.
+
+    A stride may be 0 or negative; items of `out` outside the walk keep their values.
+    """
+    shape = layout[:ndim]
+    ostrides = layout[COPY_DIMENSIONS : COPY_DIMENSIONS + ndim]
+    istrides = layout[2 * COPY_DIMENSIONS : 2 * COPY_DIMENSIONS + ndim]
+    ooffset, ioffset = layout[3 * COPY_DIMENSIONS :]
+    target = _walk(out, shape, ostrides, ooffset)
+    source = _walk(x, shape, istrides, ioffset)
+    if flags & ACCUMULATE:
+        target += source
+    else:
+        target[...] = source
+
+
+def _walk(items: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
+    # Unlike as_strided, the constructor refuses a walk that leaves the buffer.
+    size = items.itemsize
+    return np.ndarray(shape, items.dtype, items, offset * size, tuple(stride * size for stride in strides))
+
+
+@kernel("f", "l", "rows cols")
+def one_hot(out: Array, labels: Array, rows: int, cols: int, *, flags: int) -> None:
+    out.reshape(rows, cols)[...] = labels[:, None] == np.arange(cols)

@@ -1,0 +1,57 @@
+"""Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, SC 2011).
+
+A key is (seed, counter) in int64. Element i is lane i % 4 of block counter / 4 + i / 4, so that any part of a
+stream can be made on its own, by any number of workers, on either backend, with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinyres.kernels.record import Array, kernel
+
+_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_ROUNDS = 10
+
+
+def philox(counter: Sequence[Array], key: Sequence[Array]) -> list[Array]:
+    """Four random words for each counter of four words, under a key of two; all are 32-bit words in uint64."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (product1 >> _HALF) ^ c1 ^ k0,
+            product1 & _LOW,
+            (product0 >> _HALF) ^ c3 ^ k1,
+            product0 & _LOW,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+    return [c0, c1, c2, c3]
+
+
+def uniform(key: Array, n: int) -> Array:
+    """The n numbers in [0, 1) that stand at a key: multiples of 2^-24, exact in float32; given in float64."""
+    seed, counter = key.view(np.uint64)
+    block = counter // np.uint64(4) + np.arange((n + 3) // 4, dtype=np.uint64)
+    zero = np.zeros_like(block)
+    words = philox([block & _LOW, block >> _HALF, zero, zero], [seed & _LOW, seed >> _HALF])
+    return (np.stack(words, axis=-1).reshape(-1)[:n] >> np.uint64(8)) * 2.0**-24
+
+
+@kernel("lL", "", "n")
+def random_key(key: Array, state: Array, n: int, *, flags: int) -> None:
+    """Hand out the key for n numbers and move the generator past them, in whole blocks of 4."""
+    key[...] = state
+    state[1] += (n + 3) // 4 * 4
+
+
+@kernel("f", "fl", "n", "rate")
+def dropout(out: Array, x: Array, key: Array, n: int, rate: float, *, flags: int) -> None:
+    """x / (1 - rate) where the element's number is at least `rate`, else 0."""
+    keep = uniform(key, n) >= rate
+    out[...] = np.where(keep, np.divide(x, x.dtype.type(1 - rate)), 0)

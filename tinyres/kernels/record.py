@@ -1,0 +1,161 @@
+"""The list of kernels, as Python sees it.
+
+A kernel is one flat computation over contiguous buffers: no shapes to infer, no broadcasting to resolve, no
+gradients. What it reads and writes stands in four strings, here at the reference implementation and once more
+in the C core's own list; a test proves that the two lists agree.
+
+Operands are named by one letter each, outputs first, then inputs:
+
+    f  the float type of the call: float32 on the native backend, float32 or float64 on the reference backend
+    d  always float64        l  always int64        b  bool, one byte        x  any item type, told by the flags
+
+An upper-case letter is an operand that is read *and* written. An operand may be absent where its kernel says so.
+
+A reference function gets flat NumPy arrays (None where absent), then the `args` as ints, then the `scalars` as
+floats, and `flags=`. It writes into its outputs and returns None; a kernel that checks values returns True where
+the check failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+from tinyres.kernels.dtypes import FLOAT64
+
+POINTERS = 10
+ARGS = 24
+SCALARS = 4
+CALL_BYTES = 320
+
+# How input i of a rows x columns kernel is laid out: bits 2i and 2i + 1 of the flags.
+FULL, ROW, COLUMN, SCALAR = range(4)
+
+TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
+TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
+NESTEROV = 1 << 0  # sgd
+DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
+ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
+# matmul, join_halves, add, batchnorm, batchnorm_inference: max(., 0) on the way out. batchnorm_grad: its gradient, for
+# an x that came out of one.
+RELU = 1 << 17
+
+# How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.
+BY_COLUMNS, ALONE, TOGETHER, BY_ROWS = 1, 2, 3, 4
+WAIT = 8
+AHEAD = 16
+COUNT_SHIFT = 5
+SHARE_UNIT = 16
+
+FLUSH = 1 << 19  # add: subnormal numbers count as 0, as in matmul
+HALF_OF_K = 1 << 18  # matmul, in a list for two workers: each sums its half of k
+GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_DEPTH, the sum is one of two halves
+GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
+
+RELATIONS = (">", ">=", "<", "<=", "==", "!=")
+RELATION_SHIFT = 4  # compare: the index into RELATIONS stands above the two layouts
+
+ITEM_TYPES = ("float32", "float64", "int64", "bool")  # cast: source | target << TARGET_SHIFT
+TARGET_SHIFT = 4
+
+ITEM_BYTES_MASK = 0xF  # copy: 1, 4 or 8
+COPY_DIMENSIONS = 6
+
+Array = Any  # a flat numpy.ndarray, or None where the operand is absent
+
+
+class Kernel:
+    """One kernel: what it is called with, its reference implementation, and how a call of it is packed.
+
+    `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
+    operand (0 where absent), `share` how workers share it (0: the core decides). `pack_buffers(outs, ins, args,
+    scalars, flags)` does so for Buffers; None if they are float64, which the core does not do. `native_id` is -1 until
+    the native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
+    a call; -1 where none does. `mutates` says whether an output is also read, so that old values get lost.
+    """
+
+    __slots__ = (
+        "args",
+        "float_operand",
+        "ins",
+        "mutates",
+        "name",
+        "native_id",
+        "outs",
+        "pack",
+        "pack_buffers",
+        "reference",
+        "scalars",
+    )
+
+    def __init__(
+        self, name: str, outs: str, ins: str, args: str, scalars: str, reference: Callable[..., bool | None]
+    ) -> None:
+        self.name = name
+        self.outs = outs
+        self.ins = ins
+        self.args = tuple(args.split())
+        self.scalars = tuple(scalars.split())
+        self.reference = reference
+        self.native_id = -1
+        self.mutates = outs != outs.lower()
+        # Inputs first: an output may be absent (batchnorm_grad), the first float input never is.
+        at = ins.lower().find("f")
+        self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
+        self.pack: Callable[..., bytes] = _call_layout(len(outs) + len(ins), len(self.args), len(self.scalars)).pack
+        self.pack_buffers: Callable[..., bytes | None] = _buffer_packer(self)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}: {self.outs or '-'} <- {self.ins or '-'}>"
+
+
+KERNELS: dict[str, Kernel] = {}
+
+
+def kernel(outs: str, ins: str, args: str = "", scalars: str = "") -> Callable[[Callable[..., bool | None]], Kernel]:
+    """Register the decorated reference function; the decorated name becomes its `Kernel`.
+
+    `outs` and `ins` hold one letter per operand, `args` and `scalars` the names of the sizes and numbers, in the
+    order in which the function takes them.
+    """
+
+    def register(reference: Callable[..., bool | None]) -> Kernel:
+        record = Kernel(reference.__name__, outs, ins, args, scalars, reference)
+        if record.name in KERNELS:
+            raise ValueError(f"[kernel] {record.name} is registered twice")
+        KERNELS[record.name] = record
+        return record
+
+    return register
+
+
+def _call_layout(pointers: int, args: int, scalars: int) -> Struct:
+    if pointers > POINTERS or args > ARGS or scalars > SCALARS:
+        raise ValueError(f"[kernel] a call holds {POINTERS} operands, {ARGS} sizes and {SCALARS} scalars at most")
+    # "=" is native byte order without alignment: the padding is written out, as in the C struct.
+    layout = Struct(
+        f"=iii4x{pointers}Q{8 * (POINTERS - pointers)}x{args}q{8 * (ARGS - args)}x{scalars}d{8 * (SCALARS - scalars)}x"
+    )
+    assert layout.size == CALL_BYTES
+    return layout
+
+
+def _buffer_packer(kernel: Kernel) -> Callable[..., bytes | None]:
+    """`kernel.pack_buffers`, written out for its numbers of operands, as dataclasses write their __init__.
+
+    Every eager op passes here: a loop over operands would take twice the time, a tenth of a small op.
+    """
+    names = {group: [f"{group}{i}" for i in range(len(getattr(kernel, group)))] for group in _GROUPS}
+    operands = names["outs"] + names["ins"]
+    values = [f"{name}.address" for name in operands] + names["args"] + names["scalars"]
+    lines = [f"    ({''.join(f'{part}, ' for part in parts)}) = {group}" for group, parts in names.items()]
+    if kernel.float_operand >= 0:
+        lines.append(f"    if {operands[kernel.float_operand]}.dtype is FLOAT64: return None")
+    lines.append(f"    return pack(kernel.native_id, flags, 0, {', '.join(values)})")
+    namespace: dict[str, Any] = {"kernel": kernel, "pack": kernel.pack, "FLOAT64": FLOAT64}
+    exec("\n".join(["def pack_buffers(outs, ins, args, scalars, flags):", *lines]), namespace)
+    return namespace["pack_buffers"]
+
+
+_GROUPS = ("outs", "ins", "args", "scalars")

@@ -1,0 +1,124 @@
+"""Block presets: the residual blocks that the literature compares, each a function of (x, units).
+
+They differ in one thing at a time, which is what a comparison of gradients needs. Each ends with x's shape, so blocks
+stack; `units` must equal the width of x wherever there is an Add.
+
+Sources: He et al. 2015 (arXiv:1512.03385), He et al. 2016 (arXiv:1603.05027), De & Smith 2020 (arXiv:2002.10444,
+SkipInit), Bachlechner et al. 2020 (arXiv:2003.04887, ReZero).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.layers.activation import ReLU
+from tinyres.layers.dense import Dense
+from tinyres.layers.merge import Add
+from tinyres.layers.norm import BatchNorm
+from tinyres.nn.layer import Layer
+
+
+class Scale(Layer):
+    """Multiply by one number that is learned. The output has the shape of the input.
+
+    initializer: what the number starts from, as for any weight. Weight: scale (1,).
+
+    >>> import tinyres as tr
+    >>> tr.layers.Scale("zeros")(tr.tensor([[1.0, 2.0]])).tolist()
+    [[0.0, 0.0]]
+    """
+
+    scale: Parameter
+
+    def __init__(self, initializer: Any = "ones", name: str | None = None) -> None:
+        super().__init__(name)
+        self.initializer = initializer
+
+    def build(self, input_shape: Any) -> None:
+        """Make the number."""
+        self.scale = self.add_weight(name="scale", shape=(1,), initializer=self.initializer)
+
+    def call(self, x: Tensor) -> Tensor:
+        """x times the number."""
+        return x * self.scale
+
+
+def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+    """Dense+ReLU → Dense → ReLU: what explainers call a plain net."""
+    x = Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x)
+    return ReLU()(Dense(units, kernel_initializer=kernel_initializer)(x))
+
+
+def residual(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+    """`plain` with an Add before the last ReLU, and nothing else changed."""
+    shortcut = x
+    x = Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x)
+    x = Dense(units, kernel_initializer=kernel_initializer)(x)
+    return ReLU()(Add()([x, shortcut]))
+
+
+def plain_batchnorm(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+    """`tutorial` without its Add: Dense+ReLU → BN → Dense → BN → ReLU."""
+    x = BatchNorm()(Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x))
+    x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
+    return ReLU()(x)
+
+
+def tutorial(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+    """Dense+ReLU → BN → Dense → BN → Add → ReLU: the block of many Keras tutorials."""
+    shortcut = x
+    x = BatchNorm()(Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x))
+    x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
+    return ReLU()(Add()([x, shortcut]))
+
+
+def he2015(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+    """Dense → BN → ReLU → Dense → BN → Add → ReLU (He et al. 2015)."""
+    shortcut = x
+    x = ReLU()(BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x)))
+    x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
+    return ReLU()(Add()([x, shortcut]))
+
+
+def preact(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+    """BN → ReLU → Dense → BN → ReLU → Dense → Add: full pre-activation (He et al. 2016)."""
+    shortcut = x
+    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(BatchNorm()(x)))
+    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(BatchNorm()(x)))
+    return Add()([x, shortcut])
+
+
+def preact_plain(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+    """ReLU → Dense → ReLU → Dense → Add: pre-activation without BatchNorm; explodes by √2 per block."""
+    return Add()([_branch(x, units, kernel_initializer), x])
+
+
+def rezero(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+    """ReLU → Dense → ReLU → Dense → α· → Add with a learned α that starts at 0 (Bachlechner et al. 2020)."""
+    return Add()([Scale("zeros")(_branch(x, units, kernel_initializer)), x])
+
+
+def skipinit(x: Any, units: int, depth: int, kernel_initializer: Any = "he_normal") -> Any:
+    """ReLU → Dense → ReLU → Dense → ·1/√depth → Add: a branch scale for `depth` blocks (De & Smith 2020)."""
+    return Add()([_branch(x, units, kernel_initializer) * (1.0 / math.sqrt(depth)), x])
+
+
+def _branch(x: Any, units: int, kernel_initializer: Any) -> Any:
+    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
+    return Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
+
+
+PRESETS: dict[str, Callable[..., Any]] = {
+    "plain": plain,
+    "residual": residual,
+    "plain_batchnorm": plain_batchnorm,
+    "tutorial": tutorial,
+    "he2015": he2015,
+    "preact": preact,
+    "preact_plain": preact_plain,
+    "rezero": rezero,
+    "skipinit": skipinit,
+}

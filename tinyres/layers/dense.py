@@ -1,0 +1,86 @@
+"""Dense: the fully connected layer, one fused op with its bias and ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyres import ops
+from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.errors import ArgumentError, ShapeError
+from tinyres.layers import activation as activations
+from tinyres.nn.layer import SingleInput
+
+
+class Dense(SingleInput):
+    """activation(x · kernel + bias) over the last axis: (..., features) gives (..., units).
+
+    units: the number of outputs. activation: a name or function, None for linear; "relu" is computed within the same
+    op. Weights: kernel (features, units), bias (units,) unless use_bias=False.
+    Raises ArgumentError for units below 1, ShapeError when called with another number of features than the first time.
+
+    >>> import tinyres as tr
+    >>> layer = tr.layers.Dense(2, kernel_initializer="ones")
+    >>> layer(tr.tensor([[1.0, 2.0]]))
+    Tensor([[3., 3.]], shape=(1, 2), dtype=float32, requires_grad=True)
+    """
+
+    kernel: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Callable[[Tensor], Tensor] | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+            raise ArgumentError(f"[Dense] units is the number of outputs, at least 1; got {units!r}; give an integer")
+        self.units = int(units)
+        self.activation = activation
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self._fused = "relu" if activation == "relu" else None
+        function = activations.get("Dense", activation)
+        self._function = None if self._fused or activation in (None, "linear") else function
+
+    @property
+    def final_activation(self) -> str | None:
+        """ "softmax" or "sigmoid" if that is its activation, else None."""
+        named = isinstance(self.activation, str) and self.activation in activations.WITH_LOGITS
+        return self.activation if named else None  # type: ignore[return-value]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make kernel and bias for the number of features in the last axis."""
+        if not isinstance(input_shape, tuple) or len(input_shape) < 2:
+            raise ShapeError(
+                f"[Dense] {self.path} takes a batch of shape (n, features); got shape {input_shape}; "
+                "for one sample use x.reshape(1, -1)"
+            )
+        self._features = input_shape[-1]
+        self.kernel = self.add_weight("kernel", (self._features, self.units), self.kernel_initializer)  # type: ignore[arg-type]
+        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+
+    def call(self, x: Tensor) -> Tensor:
+        """activation(x · kernel + bias)."""
+        if x.shape[-1:] != (self._features,):
+            self._refuse(x)
+        y = ops.dense(x, self.kernel, self.bias, self._fused)
+        return y if self._function is None else self._function(y)
+
+    def logits(self, x: Tensor, training: bool = False) -> Tensor:
+        """x · kernel + bias, before a softmax or sigmoid."""
+        return ops.dense(x, self.kernel, self.bias)
+
+    def _refuse(self, x: Tensor) -> None:
+        raise ShapeError(
+            f"[Dense] {self.path} was built for {self._features} features in the last axis; got shape {x.shape}; "
+            "use another layer for another width"
+        )

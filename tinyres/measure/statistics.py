@@ -1,0 +1,158 @@
+"""Run backward over a tape and measure it: statistics of every value and gradient, and of every edge at a fork.
+
+It watches the pass that trains, through the engine's observers. The numbers are computed by kernels (float64
+accumulation) that are queued on the way and read once at the end. Where a producer has one consumer its gradient *is*
+the edge's cotangent, so only forks cost more than one statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer
+from tinyres.engine.backward import propagate
+from tinyres.engine.node import Node
+from tinyres.engine.tensor import Tensor
+from tinyres.launch import launch
+from tinyres.measure.audit import Arrived, Ledger
+from tinyres.measure.sheet import Sheet, Statistics
+from tinyres.measure.tape import Tape
+from tinyres.trace.nodes import Audit
+
+
+class EdgeNumbers(NamedTuple):
+    """norm |g_e| of what came back over an edge, and its inner product ⟨g_e, g⟩ with the producer's gradient g."""
+
+    norm: float
+    dot: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """By node: statistics of values and gradients; by (producer, consumer unit): of edges where a gradient splits.
+
+    A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
+    several units read; an edge from one of them that is not in `splits` carried nothing.
+    """
+
+    values: dict[Node, Statistics]
+    gradients: dict[Node, Statistics]
+    splits: dict[tuple[Node, int], EdgeNumbers]
+    splitting: set[Node]
+    arrays: dict[Node, tuple[np.ndarray, np.ndarray | None]]
+    audit: Audit | None
+
+
+def measure(root: Node, tape: Tape, ledger: Ledger | None, arrays: bool) -> Measurement:
+    """Values, then gradients, of all units and parameters of a tape. `ledger` audits every node on the way."""
+    sheet = Sheet()
+    watched = [*tape.units, *tape.parameters]
+    values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
+    observer = _Observer(tape, sheet, ledger, arrays)
+    propagate(
+        root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node
+    )
+    statistics, dots = sheet.read()
+    copies = {}
+    if arrays:
+        for node in watched:
+            copies[node] = _frozen(node.buffer.array.reshape(node.shape)), observer.copies.get(node)
+    return Measurement(
+        values={node: statistics[row] for node, row in values.items()},
+        gradients={node: statistics[row] for node, row in observer.gradients.items()},
+        splits={
+            key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()
+        },
+        splitting=observer.splitting,
+        arrays=copies,
+        audit=ledger.close(observer.left) if ledger is not None else None,
+    )
+
+
+class _Observer:
+    """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
+
+    def __init__(self, tape: Tape, sheet: Sheet, ledger: Ledger | None, arrays: bool) -> None:
+        self.gradients: dict[Node, int] = {}
+        self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
+        self.copies: dict[Node, np.ndarray] = {}
+        self._sheet = sheet
+        self._owner = tape.owner
+        self._ledger = ledger
+        self._arrays = arrays
+        self._watched = {*tape.units, *tape.parameters}
+        self.splitting = _splitting(tape)
+        self.left: dict[Node, Arrived] = {}
+        self._passing: tuple[Buffer, int] | None = None
+        self._passed: dict[Node, int] = {}
+
+    def on_edge(self, consumer: Node, position: int, producer: Node, cotangent: Tensor | None) -> None:
+        arrived = self.left.get(producer)
+        if arrived is None:
+            self.left[producer] = [(consumer, cotangent)]
+            # A consumer that hands its own gradient on (an Add) has had it measured already.
+            if cotangent is not None and self._passing is not None and cotangent.buffer is self._passing[0]:
+                self._passed[producer] = self._passing[1]
+        else:
+            arrived.append((consumer, cotangent))
+
+    def on_node(self, node: Node, total: Tensor) -> None:
+        arrived = self.left.pop(node, [])
+        if self._ledger is not None:
+            self._ledger.check(node, arrived, total)
+        self._passing = None
+        passed = self._passed.pop(node, None)
+        if node not in self._watched:
+            return
+        if passed is not None and len(arrived) == 1:
+            row = passed
+        else:
+            row = self._sheet.statistics(total.buffer, total.size)
+        self.gradients[node] = row
+        self._passing = total.buffer, row
+        if node in self.splitting:
+            self._split(node, arrived, total)
+        if self._arrays:
+            self.copies[node] = _frozen(total.buffer.array.reshape(total.shape))
+
+    def _split(self, node: Node, arrived: Arrived, total: Tensor) -> None:
+        own = self._owner.get(node)
+        by_consumer: dict[int, list[Tensor]] = {}
+        for consumer, cotangent in arrived:
+            unit = self._owner[consumer]
+            if unit != own and cotangent is not None:
+                by_consumer.setdefault(unit, []).append(cotangent)
+        for unit, cotangents in by_consumer.items():
+            buffer = cotangents[0].buffer if len(cotangents) == 1 else _summed(cotangents)
+            part = self._sheet.statistics(buffer, total.size)
+            self.splits[node, unit] = part, self._sheet.dot(buffer, total.buffer, total.size)
+
+
+def _splitting(tape: Tape) -> set[Node]:
+    """The nodes that several units read: only there is an edge's cotangent not the whole gradient."""
+    readers: dict[Node, int] = {}
+    for src, _ in tape.edges:
+        readers[tape.units[src]] = readers.get(tape.units[src], 0) + 1
+    for src, _ in tape.parameter_edges:
+        readers[tape.parameters[src]] = readers.get(tape.parameters[src], 0) + 1
+    return {node for node, count in readers.items() if count > 1}
+
+
+def _summed(cotangents: Iterable[Tensor]) -> Buffer:
+    first, *others = cotangents
+    total = Buffer(first.size, first.dtype)
+    launch(kernels.add, (total,), (first.buffer, others[0].buffer), (1, first.size))
+    for other in others[1:]:
+        launch(kernels.add, (total,), (total, other.buffer), (1, first.size))
+    return total
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,60 @@
+"""Block: one region of a net with what was measured at its fork, its join and its ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.trace.nodes import Fork, TraceNode
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One residual (or plain) block with what its fork measured.
+
+    input: the node x that feeds it, where it has a fork the forking node; x_norm and grad_norm are that node's: |x| and
+    |∂loss/∂x|. output: its last node. nodes: its members in graph order. fork: where x feeds both skip and branch, None
+    in a plain block. join: where they meet. branch_end: the node that carries F into the join.
+    """
+
+    name: str
+    input: TraceNode
+    output: TraceNode
+    nodes: tuple[TraceNode, ...]
+    fork: Fork | None
+    join: TraceNode | None
+    branch_end: TraceNode | None
+
+    @property
+    def x_norm(self) -> float:
+        """L2 norm of the block's input."""
+        return self.input.value_norm
+
+    @property
+    def grad_norm(self) -> float:
+        """L2 norm of the gradient at the block's input."""
+        return self.input.grad_norm
+
+    @property
+    def skip(self) -> float | None:
+        """The signed share of the input's gradient that came over the skip."""
+        return self.fork.share(SKIP) if self.fork is not None else None
+
+    @property
+    def branch(self) -> float | None:
+        """The signed share of the input's gradient that came through the branch."""
+        return self.fork.share(BRANCH) if self.fork is not None else None
+
+    @property
+    def strength(self) -> float | None:
+        """Branch strength |F| / |x|; None without a branch, or where x is exactly 0."""
+        if self.branch_end is None or self.x_norm == 0:
+            return None
+        return self.branch_end.value_norm / self.x_norm
+
+    @property
+    def passed(self) -> float | None:
+        """|g| at the join over |g| at the block's output: what a ReLU after the Add lets through, 1 without one."""
+        if self.join is None or self.output.grad_norm == 0:
+            return None
+        return self.join.grad_norm / self.output.grad_norm

@@ -1,0 +1,339 @@
+"""Trace files: .json and .npz hold a whole trace by columns, .csv its nodes as rows.
+
+A JSON file is strict JSON: a number that is not finite is written as {"number": "nan"}. An .npz file
+holds the same text as bytes and, where they were measured, the arrays. Both are read without pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.store.replacing import replacing
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.spectrum import Spectrum
+from tinyres.trace.trace import Header, Trace, readers, writers
+
+FORMAT = "tinyres trace"
+VERSION = 1
+
+_NUMBERS = (
+    "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
+)  # fmt: skip
+_NODE = (*_NUMBERS, "op", "primitive", "block")
+_PARAMETER = (*_NUMBERS, "trainable")
+_EDGE = ("kind", "grad_norm", "share", "cosine", "count")
+
+Arrays = dict[str, np.ndarray]
+Item = TypeVar("Item")
+
+
+def write_json(trace: Trace, path: str) -> None:
+    """The trace without arrays; ArgumentError if it has any."""
+    if any(n.arrays is not None for n in trace.nodes):
+        raise ArgumentError(f"[save] arrays are kept by .npz files; got {path!r} and a trace with arrays; save as .npz")
+    text = json.dumps(_encoded(trace), separators=(",", ":"), allow_nan=False)
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_npz(trace: Trace, path: str) -> None:
+    """The trace with its arrays, if it has any."""
+    text = json.dumps(_encoded(trace), separators=(",", ":"), allow_nan=False)
+    arrays: Arrays = {"trace": np.frombuffer(text.encode(), np.uint8)}
+    for i, record in enumerate((*trace.nodes, *trace.parameters)):
+        if record.arrays is not None:
+            value, grad = record.arrays
+            arrays[f"value{i}"] = value
+            if grad is not None:
+                arrays[f"grad{i}"] = grad
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_csv(trace: Trace, path: str) -> None:
+    """One row per node, as `trace.rows(trace.level)`."""
+    import csv
+
+    rows = trace.rows(trace.level)
+    with replacing(path) as file:
+        lines: list[str] = []
+        writer = csv.DictWriter(_Lines(lines), fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        file.write("".join(lines).encode())
+
+
+def read_json(path: str) -> Trace:
+    """The trace in a .json file."""
+    with _explained(path), open(path, "rb") as file:
+        return _decoded(json.loads(file.read().decode()), {}, path)
+
+
+def read_npz(path: str) -> Trace:
+    """The trace in an .npz file."""
+    with _explained(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        arrays = dict(archive)
+        return _decoded(json.loads(arrays.pop("trace").tobytes().decode()), arrays, path)
+
+
+class _Lines:
+    """What csv writes to: it keeps the lines."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Whatever reading a damaged or foreign file raises, as a FileError that says so."""
+    import zipfile
+    import zlib
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileError(f"[load] the file must exist; there is no {path!r}; check the path") from None
+    except TinyresError:
+        raise
+    except (
+        ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise FileError(
+            f"[load] a trace file must be complete; {path!r} is damaged or not a trace "
+            f"({type(error).__name__}: {error}); save the trace again"
+        ) from None
+
+
+def _encoded(trace: Trace) -> dict[str, Any]:
+    place = {n.name: i for i, n in enumerate((*trace.nodes, *trace.parameters))}
+    edge_at = {id(e): i for i, e in enumerate(trace.edges)}
+    fork_at = {id(f): i for i, f in enumerate(trace.forks)}
+    files = sorted({n.source[0] for n in trace.nodes if n.source is not None})
+    nodes = _columns(trace.nodes, _NODE)
+    nodes["source"] = [None if n.source is None else [files.index(n.source[0]), n.source[1]] for n in trace.nodes]
+    edges = _columns(trace.edges, _EDGE)
+    edges["src"] = [place[e.src] for e in trace.edges]
+    edges["dst"] = [place[e.dst] for e in trace.edges]
+    audit = None
+    if trace.audited:
+        audit = _plain(asdict(trace.audit()))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "header": _plain(asdict(trace.header)),
+        "files": files,
+        "nodes": nodes,
+        "parameters": _columns(trace.parameters, _PARAMETER),
+        "edges": edges,
+        "forks": [[place[f.node], place[f.join], [edge_at[id(e)] for e in f.edges], f.note] for f in trace.forks],
+        "blocks": [
+            [
+                b.name,
+                place[b.input.name],
+                [place[n.name] for n in b.nodes],
+                None if b.fork is None else fork_at[id(b.fork)],
+                None if b.branch_end is None else place[b.branch_end.name],
+            ]
+            for b in trace.blocks
+        ],
+        "audit": audit,
+        "paths": _plain(asdict(trace.paths())) if trace.has_paths else None,
+    }
+
+
+def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FileError(f"[load] the file must be a trace; {path!r} is something else; save one with trace.save()")
+    if data["version"] > VERSION:
+        raise FileError(
+            f"[load] the file must be of version {VERSION} or older; {path!r} is of version {data['version']}; "
+            "upgrade tinyres"
+        )
+    count = len(data["nodes"]["name"])
+    parameters = [
+        TraceParameter(**row, arrays=_arrays(arrays, count + i)) for i, row in enumerate(_records(data["parameters"]))
+    ]
+    ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
+    params: dict[int, dict[str, TraceParameter]] = {}
+    for src, dst in ends:
+        if src >= count:
+            record = _at(parameters, src - count)
+            params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
+    sources = _sources(data["nodes"].pop("source"), data["files"])
+    nodes = [
+        TraceNode(**row, source=source, params=params.get(i, {}), arrays=_arrays(arrays, i))
+        for i, (row, source) in enumerate(zip(_records(data["nodes"]), sources, strict=True))
+    ]
+    everything: list[Measured] = [*nodes, *parameters]
+    edges = [
+        TraceEdge(src=_at(everything, src).name, dst=_at(nodes, dst).name, **row)
+        for (src, dst), row in zip(ends, _records(data["edges"]), strict=True)
+    ]
+    forks = [
+        Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(_at(edges, e) for e in own), _text(note))
+        for node, join, own, note in data["forks"]
+    ]
+    by_name = {n.name: n for n in nodes}
+    blocks = [_block(*row, nodes=nodes, forks=forks, by_name=by_name) for row in data["blocks"]]
+    audit, spectrum = _audit(data["audit"]), _spectrum(data["paths"])
+    return Trace(_header(data["header"]), nodes, parameters, edges, forks, blocks, audit, spectrum)
+
+
+def _block(
+    name: Any,
+    entry: Any,
+    members: Any,
+    fork: Any,
+    end: Any,
+    *,
+    nodes: list[TraceNode],
+    forks: list[Fork],
+    by_name: dict[str, TraceNode],
+) -> Block:
+    split = None if fork is None else _at(forks, fork)
+    own = tuple(_at(nodes, m) for m in members)
+    return Block(
+        name=_text(name),
+        input=_at(nodes, entry),
+        output=own[-1],
+        nodes=own,
+        fork=split,
+        join=None if split is None else by_name[split.join],
+        branch_end=None if end is None else _at(nodes, end),
+    )
+
+
+def _sources(lines: Any, files: Any) -> list[tuple[str, int] | None]:
+    """Per node its line; in the file of traces the user's files are numbered."""
+    return [None if line is None else (_text(_at(files, line[0])), _integer(line[1])) for line in lines]
+
+
+def _at(items: Sequence[Item], i: Any) -> Item:
+    """items[i], for a number that somebody wrote into a file."""
+    if not 0 <= _integer(i) < len(items):
+        raise IndexError(f"there is no number {i}")
+    return items[i]
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: Any) -> float:
+    value = _unplain(value)
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def _audit(data: Any) -> Audit | None:
+    if data is None:
+        return None
+    failures = tuple(
+        Failure(
+            _text(f["node"]),
+            None if f["edge"] is None else (_text(f["edge"][0]), _text(f["edge"][1])),
+            _text(f["problem"]),
+            _number(f["error"]),
+        )
+        for f in data["failures"]
+    )
+    return Audit(_text(data["level"]), _integer(data["nodes"]), _integer(data["edges"]), failures)
+
+
+def _spectrum(data: Any) -> Spectrum | None:
+    if data is None:
+        return None
+    shares = tuple(None if share is None else _number(share) for share in data["shares"])
+    return Spectrum(_text(data["at"]), shares, tuple(map(_number, data["norms"])), _number(data["error"]))
+
+
+def _arrays(arrays: Arrays, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    value = arrays.get(f"value{i}")
+    if value is None:
+        return None
+    grad = arrays.get(f"grad{i}")
+    for array in (value, grad):
+        if array is not None:
+            array.flags.writeable = False
+    return value, grad
+
+
+def _columns(records: Sequence[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [_plain(getattr(r, name)) for r in records] for name in names}
+
+
+_WORDS = ("name", "op", "primitive", "block", "kind")
+_COUNTS = ("zeros", "nans", "infs", "grad_nans", "count")
+
+
+def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The rows of a table by columns; all columns must be equally long, and each of its type."""
+    rows = [dict(zip(columns, map(_unplain, values))) for values in zip(*columns.values(), strict=True)]
+    for row in rows:
+        for column, value in row.items():
+            if not _is_valid(column, value):
+                raise ValueError(f"{column} is {value!r}")
+        if "shape" in row:
+            row["shape"] = tuple(row["shape"])
+    return rows
+
+
+def _is_valid(column: str, value: Any) -> bool:
+    if column in _WORDS:
+        return isinstance(value, str)
+    if column in _COUNTS:
+        return type(value) is int
+    if column == "shape":
+        return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+    if column == "trainable":
+        return isinstance(value, bool)
+    return type(value) in (int, float) or (value is None and column in ("share", "cosine"))
+
+
+def _header(data: dict[str, Any]) -> Header:
+    header = Header(**_unplain(data))
+    types = {"loss": (int, float), "dtype": (str,), "backend": (str,), "level": (str,)}
+    if not all(isinstance(getattr(header, k), t) for k, t in types.items()) or header.level not in ("layer", "op"):
+        raise ValueError(f"the header is {header}")
+    return header
+
+
+def _plain(value: Any) -> Any:
+    """A value as strict JSON takes it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": str(value)}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value["number"]) if set(value) == {"number"} else {k: _unplain(v) for k, v in value.items()}
+    return value
+
+
+_READERS: dict[str, Callable[[str], Trace]] = {".json": read_json, ".npz": read_npz}
+_WRITERS: dict[str, Callable[[Trace, str], None]] = {".json": write_json, ".npz": write_npz, ".csv": write_csv}
+readers.update(_READERS)
+writers.update(_WRITERS)

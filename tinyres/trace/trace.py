@@ -1,0 +1,275 @@
+"""Trace: what was measured of one forward and backward pass, as plain immutable data.
+
+It outlives the graph it was measured on, saves, loads and compares. What was not measured is not there and says how
+to measure it. Renderers and file formats are functions of a Trace that register here by name or file suffix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tinyres.errors import ArgumentError, FileError, TraceError
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.spectrum import Spectrum
+from tinyres.trace.verdict import Verdict, verdict_of
+
+LEVELS = ("block", "layer", "op", "edge", "parameter")
+
+renderers: dict[str, Callable[..., Any]] = {}  # by what they render: filled by the view room
+writers: dict[str, Callable[[Trace, str], None]] = {}
+readers: dict[str, Callable[[str], Trace]] = {}
+exporters: dict[str, Callable[[Trace, str], None]] = {}  # pictures and reports: filled by the view room
+plotters: dict[str, Callable[..., Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a trace is a trace of.
+
+    loss: its value. batch: rows of the first input, None if there is none. training: whether layers were in training
+    mode, None if unknown. dtype: of the loss. backend: what computed it. level: "layer" or "op".
+    """
+
+    loss: float
+    batch: int | None
+    training: bool | None
+    dtype: str
+    backend: str
+    level: str
+
+
+class Trace:
+    """The gradient of one loss, node by node and edge by edge.
+
+    Made by `graph.trace()`. nodes, edges, forks, blocks: tuples in graph order; parameters: by full name.
+    loss, batch, training, dtype, backend, level: see `Header`. Raises TraceError for what was not measured, with the
+    call that measures it, and for unknown names, with the nearest known ones.
+
+    >>> import tinyres as tr
+    >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+    >>> h = w * x + x
+    >>> trace = tr.Graph(h * h).trace()
+    >>> [(edge.dst, edge.kind, round(edge.grad_norm, 2)) for edge in trace.fork("x").edges]
+    [('mul', 'branch', 0.66), ('add', 'skip', 6.6)]
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        nodes: Iterable[TraceNode],
+        parameters: Iterable[TraceParameter],
+        edges: Iterable[TraceEdge],
+        forks: Iterable[Fork],
+        blocks: Iterable[Block],
+        audit: Audit | None = None,
+        paths: Spectrum | None = None,
+    ) -> None:
+        self.header = header
+        self.nodes = tuple(nodes)
+        self.parameters = tuple(parameters)
+        self.edges = tuple(edges)
+        self.forks = tuple(forks)
+        self.blocks = tuple(blocks)
+        self._audit = audit
+        self._paths = paths
+        self._by_name: dict[str, Any] = {b.name: b for b in self.blocks}
+        self._by_name.update((p.name, p) for p in self.parameters)
+        self._by_name.update((n.name, n) for n in self.nodes)
+
+    @property
+    def loss(self) -> float:
+        """The value that was differentiated."""
+        return self.header.loss
+
+    @property
+    def level(self) -> str:
+        """What one node is: a "layer" call, or an "op"."""
+        return self.header.level
+
+    def __getitem__(self, name: str) -> Any:
+        """The node, parameter or block of this name."""
+        try:
+            return self._by_name[name]
+        except (KeyError, TypeError):
+            raise TraceError(unknown_name("a name", name, self._by_name)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def fork(self, key: str | int) -> Fork:
+        """Where a gradient splits: by the name of a block or of the forking node, or by index in graph order."""
+        if isinstance(key, int):
+            if not -len(self.forks) <= key < len(self.forks):
+                raise TraceError(f"[trace] an index of a fork is below {len(self.forks)}; got {key}; see trace.forks")
+            return self.forks[key]
+        for fork in self.forks:
+            if fork.node == key:
+                return fork
+        found = self[key]
+        if isinstance(found, Block) and found.fork is not None:
+            return found.fork
+        what = "a block without a fork" if isinstance(found, Block) else "not a fork, it feeds one consumer"
+        raise TraceError(f"[trace] a fork feeds several consumers; {key!r} is {what}; trace.forks lists all forks")
+
+    @property
+    def audited(self) -> bool:
+        """Whether the audit was made."""
+        return self._audit is not None
+
+    def audit(self) -> Audit:
+        """Whether every gradient is the sum of what came over its edges, and what is not: `.ok`, `.failures`."""
+        if self._audit is None:
+            raise TraceError("[trace] the audit was not made; call graph.trace(audit=True)")
+        return self._audit
+
+    def verdict(self) -> Verdict:
+        """What is wrong with the gradient's flow: sentences with numbers, the likely cause, and what to try.
+
+        The rate per block (or layer) toward the input with its standard error, exponential or a power of the depth;
+        where values or gradients are not finite, the first node forward. Empty when all is well.
+
+        >>> import tinyres as tr
+        >>> x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
+        >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].split("; ")[0])
+        values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
+        """
+        return verdict_of(self)
+
+    def paths(self) -> Spectrum:
+        """How much of the gradient at the input passed exactly k residual branches: `.shares[k]`, `.norms[k]`."""
+        if self._paths is None:
+            raise TraceError("[trace] paths were not measured; call graph.trace(paths=True)")
+        return self._paths
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether paths were measured."""
+        return self._paths is not None
+
+    def rows(self, level: str | None = None) -> list[dict[str, Any]]:
+        """Flat dicts, ready for a DataFrame.
+
+        level: "block", "layer" (or "op" in a trace of ops), "edge" or "parameter"; default: blocks, if there are any.
+        """
+        level = self._known_level(level)
+        if level == "block":
+            return [_block_row(b) for b in self.blocks]
+        if level == "edge":
+            return [{k: getattr(e, k) for k in TraceEdge.__slots__} for e in self.edges]
+        if level == "parameter":
+            return [_columns(p, "trainable") for p in self.parameters]
+        return [_columns(n, "op", "block", "source") for n in self.nodes]
+
+    def table(self, level: str | None = None) -> str:
+        """Every row of a level as text in 80 columns; `print(trace)` folds long ones."""
+        return renderers["table"](self, self._known_level(level))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file; the suffix tells the format: .json or .npz (both can be loaded), .csv (rows only).
+
+        Arrays (`graph.trace(arrays=True)`) are kept by .npz. Written atomically. Raises ArgumentError for a suffix
+        that is not known.
+        """
+        path = os.fspath(path)
+        writer = writers.get(os.path.splitext(path)[1])
+        if writer is None:
+            raise ArgumentError(f"[save] a trace is saved as {' or '.join(writers)}; got {path!r}; change the suffix")
+        writer(self, path)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture or a report; the suffix tells which.
+
+        .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
+        charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
+        ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+
+        >>> import os, tempfile
+        >>> import tinyres as tr
+        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.export(os.path.join(folder, "report.html"))
+        ...     trace.export(os.path.join(folder, "ribbon.svg"))
+        ...     sorted(os.listdir(folder))
+        ['report.html', 'ribbon.svg']
+        """
+        path = os.fspath(path)
+        exporter = exporters.get(os.path.splitext(path)[1].lower())
+        if exporter is None:
+            known = ", ".join(exporters)
+            raise ArgumentError(f"[export] a trace is exported as one of {known}; got {path!r}; change the suffix")
+        exporter(self, path)
+
+    def plot(self, kind: str = "gradient", ax: Any = None) -> Any:
+        """One chart, drawn with matplotlib into `ax` (default: a new figure); gives the Axes.
+
+        kind: "gradient" (|g| by depth, logarithmic, with the fitted rate and the theory), "share" (what came over skip
+        and branch, block by block), "paths" (the gradient by the number of branches it passed, beside how many paths
+        there are of each length; needs `graph.trace(paths=True)`). Raises ArgumentError for another kind,
+        MissingExtraError without matplotlib.
+
+        >>> import tinyres as tr
+        >>> from matplotlib.figure import Figure
+        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+        >>> trace.plot("share", ax=Figure().add_subplot()).get_title()
+        'What came over skip and branch'
+        """
+        if kind not in plotters:
+            known = ", ".join(plotters)
+            raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
+        return plotters[kind](self, ax)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Read a trace saved as .json or .npz. Raises FileError for a file that is missing, damaged or none."""
+        path = os.fspath(path)
+        reader = readers.get(os.path.splitext(path)[1])
+        if reader is None:
+            known = " or ".join(readers)
+            raise FileError(f"[load] a trace is loaded from {known}; got {path!r}; save it as one of them")
+        return reader(path)
+
+    def __str__(self) -> str:
+        return renderers["text"](self)
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self.nodes)} nodes in {len(self.blocks)} blocks, loss {self.loss:.4g}; print it>"
+
+    def _repr_html_(self) -> str:
+        return renderers["html"](self)
+
+    def _known_level(self, level: str | None) -> str:
+        if level is None:
+            return "block" if self.blocks else self.level
+        if level not in LEVELS:
+            raise ArgumentError(f"[trace] a level is one of {', '.join(LEVELS)}; got {level!r}; choose one of them")
+        if level in ("layer", "op") and level != self.level:
+            raise TraceError(f'[trace] {level}s were not measured; call graph.trace(level="{level}")')
+        return level
+
+
+def unknown_name(what: str, name: object, known: Collection[str]) -> str:
+    """The error for a name that nothing has: it lists the nearest ones."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5) or list(known)[:4]
+    return f"[trace] {what} must be that of something traced; got {name!r}; the nearest are {', '.join(near)}"
+
+
+def _columns(record: TraceNode | TraceParameter, *more: str) -> dict[str, Any]:
+    names = ("name", *more, "shape", "value_norm", "value_mean", "value_std", "grad_norm", "zeros", "nans", "infs")
+    row = {k: getattr(record, k) for k in names}
+    if "source" in row:
+        row["source"] = None if row["source"] is None else f"{row['source'][0]}:{row['source'][1]}"
+    return row
+
+
+def _block_row(b: Block) -> dict[str, Any]:
+    ends = {"block": b.name, "input": b.input.name, "output": b.output.name}
+    numbers = ("x_norm", "grad_norm", "skip", "branch", "strength", "passed")
+    return ends | {k: getattr(b, k) for k in numbers}

@@ -1,0 +1,218 @@
+"""GradientNorms: what `fit(watch=n)` recorded, layer by layer and step by step; it plots, saves and loads.
+
+A saved recording is an .npz (arrays, and a JSON header as bytes) or strict JSON, in which what is NaN is null and an
+infinity the text "inf".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyres.errors import ArgumentError, FileError
+from tinyres.store.replacing import replacing
+from tinyres.view.plots import heat_map
+
+FORMAT = "tinyres gradients"
+VERSION = 1
+
+
+class Change(NamedTuple):
+    """|g| at a block and at the block behind it."""
+
+    block: str
+    after: str
+    norm: float
+    norm_after: float
+
+    @property
+    def size(self) -> float:
+        """How many times larger or smaller, as a logarithm; infinite where one of the two is 0 or not finite."""
+        if not (0 < self.norm < math.inf and 0 < self.norm_after < math.inf):
+            return math.inf
+        return abs(math.log(self.norm / self.norm_after))
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.norm):
+            return f"{self.block}, |g| is {self.norm}"
+        if self.norm == 0 or not 0 < self.norm_after < math.inf:
+            return f"{self.block}, |g| is {self.norm:.3g} after {self.norm_after:.3g} at {self.after}"
+        return f"{self.block}, |g| x {self.norm / self.norm_after:.2g} from {self.after}"
+
+
+class GradientNorms:
+    """The L2 norm of ∂loss/∂output of every layer, at the steps that `fit(watch=n)` looked at.
+
+    steps: (looked,) int64, counted from 0 over all epochs. names: the layers in forward order. norms: (looked, names)
+    float64; NaN where a layer took no part in that step.
+
+    >>> import os, tempfile
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.layers.Dense(1)])
+    >>> model.compile(loss="mse")
+    >>> gradients = model.fit([[0.0], [1.0]], [[0.0], [2.0]], verbose=0, watch=1).gradients
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "gradients.npz")
+    ...     gradients.save(path)
+    ...     tr.GradientNorms.load(path)
+    GradientNorms(1 steps, 1 layers)
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._rows: list[tuple[tuple[str, ...], np.ndarray]] = []
+        self._names: list[str] = []
+
+    def append(self, step: int, names: tuple[str, ...], norms: np.ndarray) -> None:
+        """Add one step: the layers in forward order, and their norms."""
+        if not self._rows or names is not self._rows[-1][0] and names != self._rows[-1][0]:
+            known = set(self._names)
+            self._names += [name for name in names if name not in known]
+        self._steps.append(step)
+        self._rows.append((names, norms))
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps looked at."""
+        return np.array(self._steps, np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """The layers, in forward order."""
+        return list(self._names)
+
+    @property
+    def norms(self) -> np.ndarray:
+        """norms[step, node]."""
+        column = {name: i for i, name in enumerate(self._names)}
+        table = np.full((len(self._rows), len(self._names)), np.nan)
+        for row, (names, norms) in zip(table, self._rows):
+            row[[column[name] for name in names]] = norms
+        return table
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat dicts with step, node and norm, as a DataFrame takes them."""
+        return [
+            {"step": step, "node": name, "norm": norm}
+            for step, (names, norms) in zip(self._steps, self._rows)
+            for name, norm in zip(names, norms.tolist())
+        ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """A heat map of the norms, layer × step, drawn with matplotlib into `ax` (default: a new figure).
+
+        Gives the Axes. Colours are logarithmic; what is 0 or was not measured is left blank. Raises MissingExtraError
+        without matplotlib.
+        """
+        return heat_map(self.steps, self.names, self.norms, ax)
+
+    @property
+    def worst(self) -> Change | None:
+        """Where |g| changed most from one block to the one before it, at the last step; None for a single block.
+
+        A block is a name_scope, or a layer outside of any. Where gradients are 0 or not finite, the block next to the
+        loss in which that begins.
+        """
+        names, norms = self._rows[-1]
+        blocks: dict[str, float] = {}
+        for name, norm in zip(names, norms.tolist()):
+            blocks.setdefault(name.rpartition("/")[0] or name, norm)
+        pairs = list(zip(blocks, list(blocks)[1:]))
+        changes = [Change(block, after, blocks[block], blocks[after]) for block, after in pairs]
+        broken = [change for change in changes if math.isinf(change.size)]
+        return broken[-1] if broken else max(changes, key=lambda change: change.size, default=None)
+
+    def told(self) -> list[str]:
+        """The last step in two lines: the gradient from the last layer to the first, and the worst block."""
+        names, norms = self._rows[-1]
+        first, last, g, h = names[0], names[-1], norms[0], norms[-1]
+        ratio = f"{g / h:.2g}" if h else "-"
+        lines = [f"  gradient at step {self._steps[-1]}: {first} {g:.3g}, {last} {h:.3g}, first/last {ratio}"]
+        return lines if self.worst is None else [*lines, f"  worst block: {self.worst}"]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the recording to a .npz or a .json file, whole or not at all. Raises FileError if that fails."""
+        suffix = _suffix("save", path)
+        header = {"format": FORMAT, "version": VERSION, "names": self._names}
+        norms = self.norms
+        if suffix == ".json":
+            rows = [[_written(x) for x in row] for row in norms.tolist()]
+            text = json.dumps({**header, "steps": self._steps, "norms": rows}, allow_nan=False)
+            with replacing(path) as file:
+                file.write(text.encode())
+        else:
+            encoded = np.frombuffer(json.dumps(header).encode(), np.uint8)
+            with replacing(path) as file:
+                np.savez(file, header=encoded, steps=self.steps, norms=norms)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> GradientNorms:
+        """Read what `save` wrote. Raises FileError for a file that is missing, damaged, newer, or something else."""
+        suffix = _suffix("load", path)
+        shown = repr(os.fspath(path))
+        try:
+            header, steps, norms = _read_json(path) if suffix == ".json" else _read_npz(path)
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                raise ValueError(f"it has no {FORMAT} header")
+            if header["version"] > VERSION:
+                raise FileError(
+                    f"[load] the recording must be of version {VERSION} or older; {shown} is of version "
+                    f"{header['version']}; upgrade tinyres"
+                )
+            names = tuple(map(str, header["names"]))
+            if norms.shape != (len(steps), len(names)):
+                raise ValueError(f"{norms.shape} norms of {len(steps)} steps and {len(names)} layers")
+        except FileNotFoundError:
+            raise FileError(f"[load] the file must exist; there is no {shown}; check the path") from None
+        except FileError:
+            raise
+        except Exception as error:  # a damaged archive fails in many ways, in zipfile, zlib, json or NumPy
+            raise FileError(
+                f"[load] a recording of gradients must be complete; {shown} is damaged or something else "
+                f"({type(error).__name__}: {error}); give a file that history.gradients.save wrote"
+            ) from None
+        loaded = cls()
+        loaded._names = list(names)
+        loaded._steps = [int(step) for step in steps]
+        loaded._rows = [_taking_part(names, row) for row in norms]
+        return loaded
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __repr__(self) -> str:
+        return f"GradientNorms({len(self._steps)} steps, {len(self._names)} layers)"
+
+
+def _suffix(op: str, path: str | os.PathLike[str]) -> str:
+    suffix = os.path.splitext(os.fspath(path))[1]
+    if suffix not in (".npz", ".json"):
+        raise ArgumentError(f"[{op}] gradients are kept in .npz or .json; got {os.fspath(path)!r}; change the suffix")
+    return suffix
+
+
+def _written(norm: float) -> float | str | None:
+    return norm if math.isfinite(norm) else None if math.isnan(norm) else "inf"
+
+
+def _read_json(path: str | os.PathLike[str]) -> tuple[Any, list[Any], np.ndarray]:
+    with open(path, "rb") as file:
+        data = json.loads(file.read().decode())
+    rows = [[math.nan if x is None else float(x) for x in row] for row in data["norms"]]
+    return data, data["steps"], np.array(rows, np.float64).reshape(len(rows), len(data["names"]))
+
+
+def _read_npz(path: str | os.PathLike[str]) -> tuple[Any, list[Any], np.ndarray]:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        header = json.loads(archive["header"].tobytes().decode())
+        return header, archive["steps"].tolist(), archive["norms"].astype(np.float64)
+
+
+def _taking_part(names: tuple[str, ...], norms: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """The layers that took part in a step, and their norms."""
+    here = ~np.isnan(norms)
+    return tuple(name for name, taking in zip(names, here) if taking), norms[here]

@@ -1,0 +1,43 @@
+"""History: what `fit` returns; plain lists of numbers, and the gradient norms it watched."""
+
+from __future__ import annotations
+
+from tinyres.errors import TraceError
+from tinyres.training.gradients import GradientNorms
+
+
+class History:
+    """The record of one `fit`.
+
+    epoch: the epochs run, counted from 0. history: "loss", each metric, and both with "val_" -> one float per epoch.
+    gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.layers.Dense(1)])
+    >>> model.compile(loss="mse")
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [2.0]], epochs=2, verbose=0, watch=1)
+    >>> history.epoch, list(history.history), history.gradients.names
+    ([0, 1], ['loss'], ['dense'])
+    """
+
+    def __init__(self, gradients: GradientNorms | None = None) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+        self._gradients = gradients
+
+    @property
+    def gradients(self) -> GradientNorms:
+        """The gradient norms that `fit(watch=n)` recorded every n steps."""
+        if self._gradients is None:
+            raise TraceError("[history] gradients were not watched; got a fit with watch=0; call fit(..., watch=1)")
+        return self._gradients
+
+    def append(self, epoch: int, logs: dict[str, float]) -> None:
+        """Add one epoch."""
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        return f"History({len(self.epoch)} epochs{': ' + last if last else ''})"
