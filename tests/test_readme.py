@@ -155,7 +155,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     ci = ci.replace(" --quiet", "").replace('(cd "$work" && tinyres demo)', "tinyres demo")
     for command in (
         "python3 -m pip install . && tinyres demo",
-        "python3 -m pip install -e '.[test]' && python3 -m pytest",
+        "python3 -m pip install -e '.[test]' && python3 -m pytest -n auto",
     ):
         assert f"\n{command}\n" in README
         assert f"\n{command}\n" in ci

@@ -348,6 +348,7 @@ def test_a_saved_value_that_a_replay_changed_is_an_error() -> None:
         loss.backward()
 
 
+@pytest.mark.slow
 def test_ten_thousand_captures_leave_nothing_behind() -> None:
     def once() -> weakref.ref[Buffer]:
         step = tr.capture(lambda x: x * 2.0 + 1.0)

@@ -348,6 +348,7 @@ def test_a_node_knows_the_line_that_made_it() -> None:
         assert "y = leaf([1.0]) * 2.0" in source.readlines()[line - 1]
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_nodes() -> None:
     x = leaf([0.5])
     y = x

@@ -469,6 +469,7 @@ def test_fuzz_damaged_files(saved, tmp_path_factory, data):
         assert model.predict(X, capture=False).tobytes() == prediction
 
 
+@pytest.mark.slow
 @fuzz
 @given(st.data())
 def test_fuzz_headers(saved, tmp_path_factory, data):

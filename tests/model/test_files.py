@@ -388,6 +388,7 @@ SAVER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the saver")
 def test_a_hundred_kills_leave_the_old_file_or_the_new_one(tmp_path):
     path = tmp_path / "m.npz"

@@ -47,6 +47,7 @@ def test_gradients_at_initialisation_follow_their_laws() -> None:
     assert rows["plain, Glorot", 16]["theory"] == 2.0**-15
 
 
+@pytest.mark.slow
 def test_plain_nets_degrade_with_depth_and_residual_ones_do_not() -> None:
     result = experiments.degradation(depths=(6, 34), epochs=8, seeds=1)
     rows = by(result, "net")
@@ -97,6 +98,7 @@ def test_deleting_a_block_ruins_plain_nets_only() -> None:
         assert rows[net, 1]["damage"] <= rows[net, 8]["damage"]
 
 
+@pytest.mark.slow
 def test_only_the_identity_and_a_gate_near_it_carry_the_gradient() -> None:
     rows = by(experiments.shortcuts(blocks=27, epochs=6, seeds=1), "block")
     for block in ("0.5 skip, full branch", "0.5 skip, 0.5 branch", "dropout 0.5", "no skip"):
@@ -106,6 +108,7 @@ def test_only_the_identity_and_a_gate_near_it_carry_the_gradient() -> None:
     assert rows["identity"]["published"] == pytest.approx(0.0661)
 
 
+@pytest.mark.slow
 def test_batchnorm_after_the_add_is_the_worst_order() -> None:
     rows = by(experiments.activation_order(blocks=40, epochs=4, seeds=1), "block")
     worst = rows.pop("BN after Add")
