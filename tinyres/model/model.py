@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinyres import kernels
-from tinyres.backends.buffers import Buffer, Window
 from tinyres.engine.backward import backward
-from tinyres.engine.node import Node
-from tinyres.engine.state import Scope, no_grad
+from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
 from tinyres.layers import losses
 from tinyres.measure.graph import Graph
@@ -24,17 +21,19 @@ from tinyres.model.architecture import every_layer
 from tinyres.nn.functional import Functional
 from tinyres.nn.sequential import SequentialStructure
 from tinyres.nn.summary import summary
-from tinyres.ops import sigmoid, softmax
 from tinyres.ops.random import Generator, default_generator, preserving_generator
-from tinyres.optim import OPTIMIZERS, Optimizer
+from tinyres.optim import Optimizer
 from tinyres.store.archive import PathLike
 from tinyres.training import loop
-from tinyres.training.batches import Port, read_count
 from tinyres.training.callbacks import Callback
 from tinyres.training.history import History
-from tinyres.training.metrics import Meter, accuracy, resolve
-
-_ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
+from tinyres.training.metrics import resolve
+from tinyres.training.plan import LossOf, Plan, read_optimizer
+from tinyres.training.protocol import Stepped
+from tinyres.training.reading import Port, read_count
+from tinyres.training.rehearsal import read
+from tinyres.training.runners import Runners
+from tinyres.training.watching import LayerNorms
 
 
 class Model(Functional):
@@ -67,7 +66,7 @@ class Model(Functional):
         self.position: loop.Position | None = None
         self._plan: Plan | None = None
         self._measured: list[tuple[str, Any]] = []
-        self._runners = loop.Runners()
+        self._runners = Runners()
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -96,14 +95,14 @@ class Model(Functional):
         """
         if loss is None:
             raise ArgumentError('[compile] training needs a loss; got None; choose one, such as loss="mse"')
-        chosen = _optimizer(optimizer)
+        chosen = read_optimizer(optimizer)
         losses.get(loss)
         measured = resolve("compile", metrics)
         if self.built:
             losses.for_model(loss, self)
             self._refuse_foreign(chosen)
         self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
-        self._plan, self._runners = None, loop.Runners()
+        self._plan, self._runners = None, Runners()
         if self.built:
             self.plan("compile")
 
@@ -172,7 +171,7 @@ class Model(Functional):
         """
         return loop.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
 
-    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> loop.Stepped:
+    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
@@ -214,7 +213,7 @@ class Model(Functional):
             raise ArgumentError(
                 '[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
             )
-        samples = loop.read(self, "graph", x, y, compiled)
+        samples = read(self, "graph", x, y, compiled)
         inputs, target = next(samples.batches(samples.count))
         assert target is not None
         measure = self.loss_of(compiled)
@@ -255,7 +254,7 @@ class Model(Functional):
 
     def connect(self, inputs: Any, outputs: Any) -> None:
         """Find the calls between inputs and outputs; steps that were captured on another graph are forgotten."""
-        self._plan, self._runners = None, loop.Runners()
+        self._plan, self._runners = None, Runners()
         super().connect(inputs, outputs)
 
     def build_for(self, args: Sequence[Any]) -> None:
@@ -345,90 +344,3 @@ class Sequential(SequentialStructure, Model):
         model.connect(inputs, outputs)
         model._stack = [call.layer for call in model.calls]
         return model
-
-
-class LossOf:
-    """A loss as this model computes it: on its output, or on its logits where that is the same and more exact."""
-
-    def __init__(self, loss: Any, model: Functional) -> None:
-        self._function, self._on_logits = losses.for_model(loss, model)
-        self.activation = model.final_activation if self._on_logits else None
-
-    def __call__(self, model: Functional, x: Any, y: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """(what the loss was computed on, the loss)."""
-        options = {"logits": True} if self._on_logits else {}
-        prediction = model(x, training=training, **options)
-        return prediction, self._function(prediction, y)
-
-
-class Plan:
-    """A compiled model's loss, optimizer and meters."""
-
-    def __init__(self, optimizer: Optimizer, loss: LossOf, metrics: Sequence[tuple[str, Any]], dtype: np.dtype) -> None:
-        self.optimizer = optimizer
-        self.loss = loss
-        self.training = Meter(metrics, dtype)
-        self.testing = Meter(metrics, dtype)
-        # The largest logit stands where the largest probability does.
-        self._as_they_are = loss.activation is None or (
-            loss.activation == "softmax" and all(metric is accuracy for _, metric in metrics)
-        )
-
-    def seen(self, prediction: Tensor) -> Tensor:
-        """What metrics look at: the model's output, though the loss took its logits."""
-        if self._as_they_are:
-            return prediction
-        with no_grad():
-            return _ACTIVATIONS[self.loss.activation](prediction)  # type: ignore[index]
-
-
-class LayerNorms:
-    """An observer of backward that measures the gradient of every layer call's output, and nothing within.
-
-    names: the layer calls, in the order of backward. places: where the squared norm of each stands among all squares;
-    layers that get the very same gradient, as an Add and what it adds, share one. squares: SQUARES to a Tensor, so that
-    reading them costs a captured step one copy and not one per layer.
-    """
-
-    SQUARES = 512
-
-    def __init__(self, loss: Tensor) -> None:
-        self.names: list[str] = []
-        self.places: list[int] = []
-        self.squares: list[Tensor] = []
-        self._measured = 0
-        self._last: Buffer | None = None
-        self._seen: set[Scope | None] = {loss.node.scope if loss.node is not None else None}
-
-    def __call__(self, node: Node, total: Tensor) -> None:
-        scope = node.scope
-        # Backward comes to the newest node of a call first, and that is its output.
-        if scope is None or scope.layer is None or node.op is None or scope in self._seen:
-            return
-        self._seen.add(scope)
-        if total.buffer is not self._last:
-            self._measure(total)
-        self.names.append(scope.path)
-        self.places.append(self._measured - 1)
-
-    def _measure(self, total: Tensor) -> None:
-        place = self._measured % self.SQUARES
-        if place == 0:
-            self.squares.append(Tensor(Buffer(self.SQUARES, FLOAT64), (self.SQUARES,), FLOAT64))
-        square = Window(self.squares[-1].buffer, place * FLOAT64.itemsize, 1, FLOAT64)
-        launch(kernels.dot, (square,), (total.buffer, total.buffer), (total.size,))
-        self._measured += 1
-        self._last = total.buffer
-
-
-def _optimizer(optimizer: Any) -> Optimizer:
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
-        return OPTIMIZERS[optimizer]()
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        name = optimizer.__name__
-        raise ArgumentError(f"[compile] an optimizer is an object; got the class {name}; write {name}(lr=...)")
-    raise ArgumentError(
-        f"[compile] an optimizer is one of {sorted(OPTIMIZERS)} or made by tr.optim; got {optimizer!r}; choose one"
-    )

@@ -26,7 +26,7 @@ from tinyres.model.architecture import every_layer
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import Generator, preserving_generator
 from tinyres.study.cuts import blocks_of, outputs_of
-from tinyres.training import loop
+from tinyres.training.rehearsal import read
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
 
@@ -206,7 +206,7 @@ def _loss(model: Model, x: Any, y: Any, loss: Any, statistics: str) -> Node:
         raise ArgumentError(
             '[gradient_agreement] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
         )
-    samples = loop.read(model, "gradient_agreement", x, y, chosen)
+    samples = read(model, "gradient_agreement", x, y, chosen)
     inputs, target = next(samples.batches(samples.count))
     frozen = calibrated(model, inputs) if statistics == "batch" else copy.deepcopy(model)
     with enable_grad():

@@ -1,13 +1,9 @@
-"""What `fit`, `evaluate` and `predict` are given: read, checked as a whole before anything runs, cut into batches.
-
-Inputs and targets become C-contiguous NumPy arrays of the dtype that the model computes in. A check that can be made
-on the data alone is made here, so that bad data changes nothing.
-"""
+"""Samples cut into batches: arrays that were read already, as Tensors, in order or shuffled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +11,10 @@ import numpy as np
 
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, DTypeError, ShapeError
+from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 
 _CANONICAL = {dtype: dtype for dtype in (FLOAT32, FLOAT64, INT64, BOOL)}  # the engine compares dtypes by identity
-
-UNIQUE_HINT = "number them with classes, y = np.unique(y, return_inverse=True)"
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input of a model: its name, its shape with None for the batch, the dtype it computes in."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: np.dtype
 
 
 @dataclass(frozen=True)
@@ -76,162 +61,6 @@ def _gather(array: np.ndarray, chosen: slice | np.ndarray, count: int) -> Tensor
     return Tensor(buffer, shape, dtype)
 
 
-def read_inputs(op: str, x: Any, ports: Sequence[Port]) -> list[np.ndarray]:
-    """One array per input, checked against its shape; all with the same number of samples, at least one.
-
-    x: one array; for several inputs a list of arrays in their order, or a dict by name.
-    """
-    arrays = [_read_input(op, array, port) for array, port in zip(_one_per_port(op, x, ports), ports)]
-    counts = {port.name: len(array) for array, port in zip(arrays, ports)}
-    if len(set(counts.values())) > 1:
-        raise ShapeError(
-            f"[{op}] all inputs must have the same number of samples; got {counts}; cut them to one length"
-        )
-    if not arrays[0].shape[0]:
-        raise ShapeError(f"[{op}] there must be at least one sample; got x of shape {arrays[0].shape}; give it data")
-    return arrays
-
-
-def _one_per_port(op: str, x: Any, ports: Sequence[Port]) -> list[Any]:
-    if isinstance(x, Mapping):
-        names = [port.name for port in ports]
-        if set(x) != set(names):
-            raise ArgumentError(f"[{op}] a dict of inputs has the keys {names}; got {sorted(map(str, x))}; rename them")
-        return [x[name] for name in names]
-    if len(ports) == 1:
-        return [x]
-    if not isinstance(x, (list, tuple)) or len(x) != len(ports):
-        got = f"{len(x)} of them" if isinstance(x, (list, tuple)) else type(x).__name__
-        raise ArgumentError(
-            f"[{op}] this model takes a list of {len(ports)} arrays, one per input: {[p.name for p in ports]}; "
-            f"got {got}; give them in this order"
-        )
-    return list(x)
-
-
-def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
-    array = read_numbers(op, "x", x, "encode them as numbers first")
-    rest = port.shape[1:]
-    if array.ndim != len(port.shape) or array.shape[1:] != rest:
-        wanted = f"(samples, {', '.join(map(str, rest))})" if rest else "(samples,)"
-        hint = "give one row per sample"
-        if array.shape == rest:
-            hint = "a single sample is x[None]"
-        elif array.ndim == len(port.shape) and len(rest) == 1:
-            hint = f"this model was built for {rest[0]} features"
-        raise ShapeError(f"[{op}] {port.name} takes x of shape {wanted}; got {array.shape}; {hint}")
-    if port.dtype is INT64 and array.dtype.kind == "f":
-        if not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
-            raise DTypeError(f"[{op}] {port.name} takes whole numbers; got {array.dtype} with others; round x first")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and the loss says so
-        return np.ascontiguousarray(array, port.dtype)
-
-
-def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray:
-    """The value as an array of real numbers with at least one axis, or the error that says what it is instead."""
-    if value is None:
-        raise ArgumentError(f"[{op}] {what} is needed; got None; give an array")
-    if isinstance(value, Tensor):
-        array = value.numpy()
-    else:
-        try:
-            array = np.asarray(value)
-        except (ValueError, TypeError, OverflowError):
-            raise ShapeError(
-                f"[{op}] {what} must be one array; got a ragged or unreadable {type(value).__name__}; "
-                "make all rows the same length"
-            ) from None
-    if array.dtype.kind in "USO" and array.size and all(isinstance(v, str) for v in array.flat[:1]):
-        raise DTypeError(f"[{op}] {what} must be numbers; got strings ({str(array.flat[0])!r}, ...); {string_hint}")
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(
-            f"[{op}] {what} must be real numbers; got {array.dtype} of shape {array.shape}; convert it first"
-        )
-    if array.ndim == 0:
-        raise ShapeError(
-            f"[{op}] {what} needs an axis for the samples; got the single number {array.item()}; give a list"
-        )
-    return array
-
-
-def read_targets(op: str, y: Any, count: int, kind: str, output: tuple[int | None, ...], dtype: np.dtype) -> np.ndarray:
-    """The targets as the loss reads them: one per sample of x, finite, in range.
-
-    kind: "labels" (integers below output[-1]), "probabilities" (between 0 and 1, shaped like the output), "values"
-    (finite numbers, shaped like the output), or "any" (a loss function of the user's own: integers stay integers).
-    """
-    array = read_numbers(op, "y", y, UNIQUE_HINT)
-    if len(array) != count:
-        raise ShapeError(f"[{op}] x and y must have the same number of samples; got {count} and {len(array)}; cut one")
-    if kind == "labels":
-        return _read_labels(op, array, output)
-    if kind == "any":
-        integer = array.dtype.kind in "iub"
-        return np.ascontiguousarray(array, INT64 if integer else dtype)
-    if array.shape[1:] != output[1:]:
-        raise ShapeError(_shape_rule(op, array, kind, output))
-    if array.dtype.kind == "f":
-        _refuse_non_finite(op, array)
-    if kind == "probabilities" and array.size and (array.min() < 0 or array.max() > 1):
-        raise ArgumentError(
-            f"[{op}] targets of a cross-entropy lie between 0 and 1; got {array.min():g} to {array.max():g}; "
-            "scale or one-hot encode y"
-        )
-    return np.ascontiguousarray(array, dtype)
-
-
-def _shape_rule(op: str, y: np.ndarray, kind: str, output: tuple[int | None, ...]) -> str:
-    per_sample = "x".join(map(str, output[1:])) or "one number"
-    if y.size == len(y) * _size(output):
-        hint = f"use y.reshape({', '.join(map(str, (-1, *output[1:])))})"
-    elif kind == "probabilities" and y.dtype.kind in "iu" and y.size == len(y):
-        hint = 'for integer labels use loss="sparse_categorical_crossentropy"'
-    else:
-        hint = "give one target per output of the model"
-    return f"[{op}] y must have the shape of the output, {per_sample} per sample; got y of shape {y.shape}; {hint}"
-
-
-def _size(output: tuple[int | None, ...]) -> int:
-    return int(np.prod([size for size in output[1:] if size is not None], dtype=np.int64))
-
-
-def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.ndarray:
-    classes, shape = output[-1], output[1:-1]
-    assert classes is not None  # only the batch is unknown
-    if y.shape[1:] == (*shape, 1):
-        y = y.reshape(y.shape[:-1])
-    if y.shape[1:] != shape:
-        hint = "give one integer per sample"
-        if y.shape[1:] == output[1:]:
-            hint = 'for one-hot targets use loss="categorical_crossentropy", or y.argmax(axis=-1)'
-        wanted = f"(samples,{''.join(f' {size},' for size in shape)})"
-        raise ShapeError(f"[{op}] labels have the shape {wanted}; got y of shape {y.shape}; {hint}")
-    if y.dtype.kind == "f":
-        _refuse_non_finite(op, y)
-        fractional = y != np.floor(y)
-        if fractional.any():
-            raise DTypeError(
-                f'[{op}] labels are whole numbers; got {y[fractional][0]:g}; for a regression use loss="mse"'
-            )
-    if y.size and (y.min() < 0 or y.max() >= classes):
-        raise ArgumentError(
-            f"[{op}] labels lie in 0..{classes - 1}, one for each output of the model; "
-            f"got {y.min():g} to {y.max():g}; {UNIQUE_HINT}"
-        )
-    return np.ascontiguousarray(y, INT64)
-
-
-def _refuse_non_finite(op: str, y: np.ndarray) -> None:
-    bad = ~np.isfinite(y)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = first[0] if len(first) == 1 else first
-        raise ArgumentError(
-            f"[{op}] y must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
-            f"at {where}; drop or fill these samples"
-        )
-
-
 def split_off(op: str, samples: Samples, fraction: float) -> tuple[Samples, Samples]:
     """All but the last `fraction` of the samples, and those: the validation split of Keras, before any shuffling."""
     train = int(samples.count * (1 - fraction))
@@ -241,10 +70,3 @@ def split_off(op: str, samples: Samples, fraction: float) -> tuple[Samples, Samp
             f"{samples.count - train} to validate on; choose another fraction, or give validation_data"
         )
     return samples.part(0, train), samples.part(train, samples.count)
-
-
-def read_count(op: str, what: str, value: Any, least: int) -> int:
-    """An integer argument that is at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"[{op}] {what} is an integer >= {least}; got {value!r}; choose another")
-    return int(value)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinyres.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from tinyres.model.model import Model
+from tinyres.training.protocol import Trainable
 
 Logs = dict[str, float]
 
@@ -28,7 +25,7 @@ class Callback:
     ...         print(epoch, sorted(logs))
     """
 
-    model: Model
+    model: Trainable
 
     def on_train_begin(self) -> None:
         """Before the first epoch."""

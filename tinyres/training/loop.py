@@ -7,35 +7,22 @@ one call into the core.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tinyres.capture import capture
-from tinyres.engine.state import no_grad, preserving
-from tinyres.engine.tensor import Parameter, Tensor
-from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, ValueCheckFailed
-from tinyres.launch import DryRecorder, recording
-from tinyres.layers import losses
-from tinyres.ops.random import Generator, default_generator, preserving_generator
-from tinyres.training.batches import Port, Samples, placeholder, read_inputs, read_numbers, read_targets, split_off
+from tinyres.errors import ArgumentError, NonFiniteError
+from tinyres.ops.random import Generator, default_generator
+from tinyres.training.batches import Samples, split_off
 from tinyres.training.callbacks import Callback
-from tinyres.training.gradients import GradientNorms
 from tinyres.training.history import History
 from tinyres.training.progress import progress
-
-if TYPE_CHECKING:
-    from tinyres.model.model import Model
-
-_DRY = DryRecorder("read values in a metric or callback instead")
-
-
-# The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares.
-Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
+from tinyres.training.protocol import Trainable
+from tinyres.training.rehearsal import read, read_model_inputs, rehearse
+from tinyres.training.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ class Position:
 
 
 def fit(
-    model: Model,
+    model: Trainable,
     x: Any,
     y: Any,
     options: Options,
@@ -88,10 +75,8 @@ def fit(
             "[fit] there must be something to train; got a model without trainable weights; unfreeze some"
         )
     steps = math.ceil(samples.count / options.batch_size)
-    watch = options.watch or (steps if options.live else 0)
-    gradients = GradientNorms() if watch else None
-    forward: _Forward | None = None
-    history = History(gradients)
+    watch = Watch(options.watch or (steps if options.live else 0))
+    history = History(watch.gradients)
     telling = [c for c in listed if type(c).on_batch_end is not Callback.on_batch_end]
     position, model.position = _resumed(model.position, samples, options), None
     model.stop_training = False
@@ -107,7 +92,7 @@ def fit(
             step = model.runner("train_step", options.capture)
             for batch_x, batch_y in samples.batches(options.batch_size, order, position.step):
                 number = epoch * steps + position.step
-                looking = bool(watch) and (number + 1) % watch == 0
+                looking = watch.looks(number)
                 try:
                     _, layers, squares = step(batch_x, batch_y, watch=looking)
                 except NonFiniteError as error:
@@ -117,12 +102,10 @@ def fit(
                     ) from None
                 plan.training.count += len(batch_y)
                 position.step += 1
-                if gradients is not None and looking:
-                    if forward is None or layers is not forward.layers:
-                        forward = _Forward(layers)
-                    gradients.append(number, forward.names, forward.norms(squares))
+                if looking:
+                    watch.record(number, layers, squares)
                     if options.live:
-                        shown.watched(gradients.told)
+                        shown.watched(watch.told)
                 shown.step(position.step, plan.training.read)
                 for callback in telling:
                     callback.on_batch_end(position.step - 1, plan.training.read())
@@ -136,9 +119,8 @@ def fit(
                 logs.update({f"val_{name}": value for name, value in measured.items()})
             history.append(epoch, logs)
             shown.end_epoch(epoch, logs)
-            if options.live and gradients is not None and len(gradients):
-                for line in gradients.told():
-                    shown.say(line)
+            for line in watch.told() if options.live else ():
+                shown.say(line)
             for callback in listed:
                 callback.on_epoch_end(epoch, dict(logs))
             position = None
@@ -149,13 +131,13 @@ def fit(
     return history
 
 
-def evaluate(model: Model, x: Any, y: Any, batch_size: int, captured: bool) -> dict[str, float]:
+def evaluate(model: Trainable, x: Any, y: Any, batch_size: int, captured: bool) -> dict[str, float]:
     """See Model.evaluate."""
     model.require_compiled("evaluate")
     return evaluate_samples(model, read(model, "evaluate", x, y, model.loss, batch_size), batch_size, captured)
 
 
-def evaluate_samples(model: Model, samples: Samples, batch_size: int, captured: bool) -> dict[str, float]:
+def evaluate_samples(model: Trainable, samples: Samples, batch_size: int, captured: bool) -> dict[str, float]:
     """The mean loss and metrics of samples that are read already."""
     meter = model.plan("evaluate").testing
     meter.reset()
@@ -166,12 +148,12 @@ def evaluate_samples(model: Model, samples: Samples, batch_size: int, captured: 
     return meter.read()
 
 
-def predict(model: Model, x: Any, batch_size: int, captured: bool) -> Any:
+def predict(model: Trainable, x: Any, batch_size: int, captured: bool) -> Any:
     """See Model.predict."""
-    inputs = _read_inputs(model, "predict", x)
+    inputs = read_model_inputs(model, "predict", x)
     samples = Samples(inputs, None, len(inputs[0]))
     if not model.built:
-        _rehearse(model, inputs, None, batch_size)
+        rehearse(model, inputs, None, batch_size)
     run = _by_size(model, "predict_step", captured, batch_size, samples.count)
     parts = []
     for batch, _ in samples.batches(batch_size):
@@ -183,7 +165,7 @@ def predict(model: Model, x: Any, batch_size: int, captured: bool) -> Any:
 
 
 def _by_size(
-    model: Model, step: str, captured: bool, batch_size: int, count: int
+    model: Trainable, step: str, captured: bool, batch_size: int, count: int
 ) -> Callable[[int], Callable[..., Any]]:
     """What runs a batch of so many samples: a size that comes once is not worth a capture, the results are the same."""
     eager = model.runner(step, False)
@@ -191,24 +173,8 @@ def _by_size(
     return lambda size: full if size == batch_size else eager
 
 
-def read(model: Model, op: str, x: Any, y: Any, loss: Any, batch_size: int | None = None) -> Samples:
-    """x and y as this model and this loss take them, all checks passed. Builds a model that is not built yet.
-
-    batch_size: of the batches that they will come in; None for all at once.
-    """
-    inputs = _read_inputs(model, op, x)
-    count = len(inputs[0])
-    if not model.steps:
-        output = _output_shape(op, _rehearse(model, inputs, None, batch_size))
-    else:
-        output = _output_shape(op, model.outputs if len(model.outputs) > 1 else model.outputs[0])
-    targets = read_targets(op, y, count, _kind_of_targets(loss), output, model.float_dtype)
-    _rehearse(model, inputs, (targets, loss), batch_size)
-    return Samples(inputs, targets, count)
-
-
 def _training_data(
-    model: Model, x: Any, y: Any, batch_size: int, fraction: Any, given: Any
+    model: Trainable, x: Any, y: Any, batch_size: int, fraction: Any, given: Any
 ) -> tuple[Samples, Samples | None]:
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
         raise ArgumentError(
@@ -222,61 +188,6 @@ def _training_data(
     if given is not None:
         return samples, read(model, "fit: validation_data", given[0], given[1], model.loss, batch_size)
     return split_off("fit", samples, float(fraction)) if fraction else (samples, None)
-
-
-def _read_inputs(model: Model, op: str, x: Any) -> list[np.ndarray]:
-    ports = model.ports
-    if ports is None:  # a subclassed model, or one that is not built: the data says what the inputs are
-        several = isinstance(x, (list, tuple)) and bool(x) and all(isinstance(a, (np.ndarray, Tensor)) for a in x)
-        arrays = [read_numbers(op, "x", a, "encode them as numbers first") for a in (x if several else [x])]
-        ports = [Port(f"input {i}", (None, *a.shape[1:]), model.float_dtype) for i, a in enumerate(arrays)]
-        x = arrays if several else arrays[0]
-        if several and len(arrays) == 1:
-            x = arrays[0]
-    return read_inputs(op, x, ports)
-
-
-def _output_shape(op: str, output: Any) -> tuple[int | None, ...]:
-    if isinstance(output, (list, tuple)):
-        raise ArgumentError(
-            f"[{op}] fit and evaluate take models with one output; this one has {len(output)}; "
-            "write the loop yourself, with a loss for each output"
-        )
-    return (None, *output.shape[1:])
-
-
-def _kind_of_targets(loss: Any) -> str:
-    found = losses.get(loss)
-    if found.integer_targets:
-        return "labels"
-    if found.function is losses.mse:
-        return "values"
-    takes = (losses.categorical_cross_entropy_with_logits, losses.binary_cross_entropy_with_logits)
-    return "probabilities" if found.on_logits or found.function in takes else "any"
-
-
-def _rehearse(
-    model: Model, inputs: Sequence[np.ndarray], target: tuple[np.ndarray, Any] | None, batch_size: int | None
-) -> Any:
-    """Forward, and with targets loss and metrics, on placeholders: every shape is checked and nothing runs.
-
-    Builds the model if need be. Returns the output.
-    """
-    rows = min(batch_size or len(inputs[0]), len(inputs[0]))
-    held = [placeholder(array, rows) for array in inputs]
-    x = held[0] if len(held) == 1 else held
-    with recording(_DRY), preserving(), preserving_generator(), no_grad():
-        if target is None:
-            return model(x, training=False)
-        measure = model.loss_of(target[1])
-        with contextlib.suppress(CaptureError):  # a loss that reads values can only be checked by running it
-            y = placeholder(target[0], rows)
-            prediction, _ = measure(model, x, y, training=True)
-            if target[1] is model.loss:
-                plan = model.plan("fit")
-                plan.training.rehearse(plan.seen(prediction), y)
-            return prediction
-    return None
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:
@@ -300,7 +211,7 @@ def _resumed(position: Position | None, samples: Samples, options: Options) -> P
 
 
 def _begin(
-    model: Model, epoch: int, resumed: Position | None, samples: Samples, options: Options
+    model: Trainable, epoch: int, resumed: Position | None, samples: Samples, options: Options
 ) -> tuple[Position, np.ndarray | None]:
     """The position at the start of an epoch, or where a file left it, and the order of the samples."""
     meter = model.plan("fit").training
@@ -316,62 +227,3 @@ def _begin(
     drawn = (seed, counter) if options.shuffle else None
     model.position = Position(epoch, done, options.batch_size, samples.count, drawn)
     return model.position, order
-
-
-class _Forward:
-    """The watched layers of a step in forward order, once per recording: backward meets them the other way round."""
-
-    def __init__(self, layers: tuple[tuple[str, int], ...]) -> None:
-        self.layers = layers
-        self.names = tuple([name for name, _ in layers[::-1]])
-        self._places = [place for _, place in layers[::-1]]
-
-    def norms(self, squares: Sequence[Tensor]) -> np.ndarray:
-        """The norm of each layer."""
-        if not squares:
-            return np.zeros(0)
-        return np.sqrt(np.concatenate([t.buffer.array for t in squares])[self._places])
-
-
-class Runners:
-    """A model's steps, ready to run; captured ones are recorded anew when weights are frozen or freed."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[object, ...], Callable[..., Any]] = {}
-        self._weights: list[Parameter] = []
-
-    def get(self, model: Model, step: str, captured: bool) -> Callable[..., Any]:
-        """The model's method of this name, captured or not."""
-        self._weights = self._weights or model.weights
-        key = step, captured, *[w.requires_grad for w in self._weights]
-        if key not in self._made:
-            made: Callable[..., Any] = getattr(model, step)
-            if captured:
-                made = capture(made)
-            elif step == "train_step":
-                made = EagerStep(model)
-            self._made[key] = made
-        return self._made[key]
-
-
-class EagerStep:
-    """A training step in Python that leaves all state as it was if the loss is not finite, as a captured one does."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        trained = {id(p) for p in model.parameters()}
-        self._kept = [w.buffer for w in model.weights if id(w) not in trained]
-        self._kept += [generator.state for generator in model.generators()]
-
-    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
-        before = [buffer.array.copy() for buffer in self._kept]
-        try:
-            return self._model.train_step(x, y, watch)
-        except ValueCheckFailed:
-            for buffer, values in zip(self._kept, before):
-                buffer.array[...] = values
-        with contextlib.suppress(CaptureError):
-            capture(self._model.train_step)(x, y)  # fails the same way, and names the node
-        raise NonFiniteError(
-            "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the rate"
-        )

@@ -1,0 +1,65 @@
+"""Trainable: what training asks of a model. The model is a room above this one, so it is known by these names only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.ops.random import Generator
+from tinyres.optim import Optimizer
+from tinyres.store.archive import PathLike
+
+# The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares.
+Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
+
+
+class Trainable(Protocol):
+    """A model as the loops see it; tinyres.Model is one."""
+
+    optimizer: Optimizer | None
+    loss: Any
+    stop_training: bool
+    epoch: int
+    position: Any
+    built: bool
+    steps: list[Any]
+    outputs: list[Any]
+
+    def __call__(self, x: Any, /, *, training: bool = False) -> Any: ...
+
+    @property
+    def ports(self) -> Any: ...
+
+    @property
+    def float_dtype(self) -> np.dtype: ...
+
+    @property
+    def final_activation(self) -> str | None: ...
+
+    @property
+    def weights(self) -> list[Parameter]: ...
+
+    def parameters(self) -> list[Parameter]: ...
+
+    def named_parameters(self) -> Mapping[str, Parameter]: ...
+
+    def get_weights(self) -> list[np.ndarray]: ...
+
+    def set_weights(self, weights: list[np.ndarray]) -> None: ...
+
+    def save(self, path: PathLike) -> None: ...
+
+    def generators(self) -> list[Generator]: ...
+
+    def require_compiled(self, op: str) -> None: ...
+
+    def plan(self, op: str) -> Any: ...
+
+    def loss_of(self, loss: Any) -> Any: ...
+
+    def runner(self, step: str, captured: bool) -> Callable[..., Any]: ...
+
+    def train_step(self, x: Any, y: Any, watch: bool = False) -> Stepped: ...
