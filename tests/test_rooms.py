@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": TRAINING | {"training"},
     "study": TRAINING | {"training", "model"},
     "keras": TRAINING | {"training", "model"},
-    "cli": {"errors", "launch", "study"},
+    "cli": {"errors", "store", "launch", "study"},
+    "__main__": {"cli"},
 }
 
 

@@ -1,38 +1,91 @@
-"""The command line: `tinyres demo`, `tinyres experiment`, `tinyres bench` and `tinyres info`."""
+"""The command line: `tinyres demo`, `experiment`, `bench` and `info`; also as `python -m tinyres`."""
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
+import io
 import json
 import os
 import sys
-import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.errors import ArgumentError, FileError, MissingExtraError, TinyresError
+from tinyres.store.replacing import replacing
+
+# What an encoding that has no such sign is given instead.
+_PLAIN = str.maketrans(
+    {"×": "x", "±": "+-", "∂": "d", "·": "*", "…": "...", "→": "->", "µ": "u", "√": "sqrt ", "²": "^2"}
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if it worked, 2 with one clear line on standard error for bad options or files."""
-    options = _parser().parse_args(argv)
+    """Run a command; 0 if it worked, 2 with one clear line on standard error for bad options, files or outputs."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
     try:
-        return int(options.command(options))
+        with _readable_anywhere():
+            code = int(options.command(options))
+            sys.stdout.flush()
+        return code
     except TinyresError as error:
         print(f"tinyres: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()
+        _discard_output()
         return 0
+    except OSError as error:
+        _discard_output()
+        print(f"tinyres: [output] the output cannot be written: {error.strerror}; free some space", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
 
+@contextlib.contextmanager
+def _readable_anywhere() -> Iterator[None]:
+    """Outputs whose encoding lacks a sign get a plain one in its place."""
+    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    try:
+        for stream in streams:
+            stream.reconfigure(errors="tinyres.plain")
+        yield
+    finally:
+        for stream, errors in zip(streams, before):
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors=errors)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """How a sign reads where the output's encoding lacks it."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("tinyres.plain", _plain)
+
+
+def _discard_output() -> None:
+    """Nothing more can be written: what is left in buffers must not fail again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _parser() -> argparse.ArgumentParser:
+    import tinyres
+
     parser = argparse.ArgumentParser(
         prog="tinyres", description="Train small residual nets and see the gradient at every node."
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"tinyres {tinyres.__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
         help="train plain and residual nets on handwritten digits and compare their gradients",
@@ -41,11 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--blocks", type=int, default=16, metavar="N", help="blocks of two Dense (default 16)")
     demo.add_argument("--width", type=int, default=64, metavar="N", help="units per Dense (default 64)")
     demo.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the data (default 5)")
-    demo.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights and shuffling (default 0)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="first seed of weights and order (default 0)")
+    demo.add_argument("--seeds", type=int, default=3, metavar="N", help="how many seeds to train (default 3)")
     demo.add_argument("--optimizer", default="adam", choices=("sgd", "adam", "adamw"), help="default adam")
-    demo.add_argument("--lr", type=float, default=None, metavar="X", help="learning rate (default: the optimizer's)")
+    demo.add_argument("--lr", type=float, default=None, metavar="X", help="learning rate (default: each net's own)")
     demo.add_argument("--nets", default=None, metavar="A,B", help="which nets, by name, separated by commas")
     demo.add_argument("--data", default=None, metavar="FILE", help=".npz with x and y, or .csv with a label column")
+    demo.add_argument("--label", default=None, metavar="COLUMN", help="the label column, by name or as 'column 3'")
+    demo.add_argument("--regression", action="store_true", help="the label is a number to predict, not a class")
     demo.add_argument("--json", default=None, metavar="FILE", help="also write the results to this file")
     demo.set_defaults(command=_demo)
     experiment = commands.add_parser(
@@ -96,7 +152,10 @@ def _experiment(options: argparse.Namespace) -> int:
     if not os.path.isdir(options.out):
         raise FileError(f"[experiment] --out must be a directory; got {options.out}; make it first")
     if not options.no_picture:
-        require_matplotlib()
+        try:
+            require_matplotlib()
+        except MissingExtraError as error:
+            raise MissingExtraError(f"{error}, or do without the picture: --no-picture") from None
     if sys.stderr.isatty():
         print(f"{experiment.name} runs for up to two minutes ...", file=sys.stderr)
     result = experiment(**settings)
@@ -122,95 +181,36 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from tinyres.study import demo, nets
+    from tinyres.study import demo, demo_text, nets
 
     chosen = demo.DemoOptions(
         blocks=options.blocks,
         width=options.width,
         epochs=options.epochs,
         seed=options.seed,
+        seeds=options.seeds,
         optimizer=options.optimizer,
         lr=options.lr,
         nets=tuple(nets.NETS) if options.nets is None else tuple(n for n in options.nets.split(",") if n),
         data=options.data,
+        label=options.label,
+        regression=options.regression,
     )
     demo.check(chosen)
     data = demo.split_data(chosen)
-    target = _opened(options.json)
-    _print_equation(demo.scalar_equation())
-    results = _train(demo, chosen, data)
-    _print_results(chosen, results, data)
-    said = demo.sentences(results)
-    for sentence in said:
-        print(textwrap.fill(sentence, 80, subsequent_indent="  "))
-    if target is not None:
-        with target:
-            json.dump(
-                {
-                    "options": vars(chosen),
-                    "nets": [r.as_dict() for r in results.values()],
-                    "sentences": said,
-                },
-                target,
-                indent=1,
-            )
+    with contextlib.nullcontext() if options.json is None else replacing(options.json) as file:
+        print(demo_text.equation(demo.scalar_equation()))
+        for line in data.said:
+            print("\n".join(demo_text.said(line)))
+        results = demo_text.train(chosen, data)
+        print(f"\n{demo_text.tables(chosen, results, data)}")
+        sentences = demo.sentences(results)
+        for sentence in sentences:
+            print("\n".join(demo_text.said(sentence)))
+        if file is not None:
+            nets_ = [result.as_dict() for result in results.values()]
+            written = {"options": vars(chosen), "data": data.said, "nets": nets_, "sentences": sentences}
+            file.write(json.dumps(written, indent=1).encode())
+    if options.json is not None:
         print(f"\nwritten to {options.json}")
     return 0
-
-
-def _print_equation(parts: dict[str, float]) -> None:
-    print("The equation on scalars: L = (wx + x)^2 at w = 0.1, x = 3.")
-    print("At the fork x feeds the branch wx and the skip:")
-    print(
-        f"  dL/dx {parts['gradient']:.2f} = skip {parts['skip']:.2f} ({parts['skip_share']:.3f})"
-        f" + branch {parts['branch']:.2f} ({parts['branch_share']:.3f})\n"
-    )
-
-
-def _train(demo: Any, options: Any, data: Any) -> dict[str, Any]:
-    batches = -(-len(data[0][0]) // 32) * options.epochs
-    results = {}
-    if not sys.stdout.isatty():
-        for name in options.nets:
-            print(f"training {name}: {options.blocks} blocks of 2 Dense, width {options.width} ...", flush=True)
-            results[name] = demo.run_net(name, options, data, lambda: None)
-        return results
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, transient=True) as progress:
-        for name in options.nets:
-            task = progress.add_task(name, total=batches)
-            results[name] = demo.run_net(name, options, data, lambda task=task: progress.advance(task))
-    return results
-
-
-def _print_results(options: Any, results: dict[str, Any], data: Any) -> None:
-    n_train, n_test = len(data[0][0]), len(data[1][0])
-    epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
-    print(f"\n{n_train} training and {n_test} test examples, {epochs} of {options.optimizer}, batch 32")
-    print("gradients before training; |g| = L2 norm of dL/d(block input), and its shares\n")
-    print(f"{'net':<10} {'train':>6} {'test':>6} {'ms per':>7}   {'block':<8} {'|g|':>9} {'skip':>7} {'branch':>7}")
-    print(f"{'':<10} {'error':>6} {'error':>6} {'step':>7}")
-    for result in results.values():
-        lead = f"{result.name:<10} {result.train_error:>6.1%} {result.test_error:>6.1%} {result.step_ms:>7.2f}"
-        for row in result.rows:
-            print(
-                f"{lead:<32}   {row['block']:<8} {row['grad_norm']:>9.3g} {_share(row['skip'])} {_share(row['branch'])}"
-            )
-            lead = ""
-    print()
-
-
-def _share(value: float | None) -> str:
-    return f"{'-':>7}" if value is None else f"{value:>7.3f}"
-
-
-def _opened(path: str | None) -> Any:
-    """The file for the results, opened before any work is done for it; None if none is wanted."""
-    if path is None:
-        return None
-    try:
-        return open(path, "w", encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"[demo] the results cannot be written: {path}: {error.strerror}; check the path") from error

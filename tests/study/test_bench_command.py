@@ -16,9 +16,10 @@ def test_every_row_has_a_rate(capsys: pytest.CaptureFixture[str], monkeypatch: p
     before = tr.backend(), native.threads() if native.AVAILABLE else 0
     assert main(["bench"]) == 0
     assert before == (tr.backend(), native.threads() if native.AVAILABLE else 0)
-    version, machine, isa, reference, _, *rows = capsys.readouterr().out.splitlines()
+    version, machine, isa, reference, head, *rows = capsys.readouterr().out.splitlines()
     assert version == f"tinyres {tr.__version__}"
     assert "Python" in machine and isa.startswith("native ") and reference.startswith("reference: NumPy, on ")
+    assert head.split() == ["kernel", "unit", "native", "rate", "NumPy", "faster"]
     assert len(rows) == len(bench.KERNEL_ROWS) + 1
     for row in rows:
         assert len(row) <= 88

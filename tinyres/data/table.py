@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinyres.data.delimited import TextTable, is_missing, read_text
 from tinyres.errors import FileError
 
 LABEL_NAMES = ("label", "y", "target", "class")
+INDEX_NAMES = ("", "unnamed: 0", "index")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+# What NumPy and zipfile raise for bytes that are not what they claim to be; RuntimeError if encrypted.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ArithmeticError, EOFError, MemoryError, RuntimeError, ValueError)
+_MANY = 20  # labels of so many rows and more can be told from numbers that merely count or measure
+
+
+@dataclass(frozen=True)
+class Table:
+    """Examples with what their file says of them.
+
+    x: features, float32 (n, features). y: labels, int64 (n,), or targets, float32 (n, 1). features, label: names of
+    the columns. classes: per label what stood in the file; None for targets. notes: what was done to the file's values,
+    in words.
+    """
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[Any]
+    features: tuple[str, ...]
+    label: str
+    classes: tuple[str, ...] | None
+    notes: tuple[str, ...]
 
 
 def load_table(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Features x, float32 (n, features), and labels y, int64 (n,), from a .npz or .csv file.
+    """Features x, float32 (n, features), and labels y, int64 (n,), from a .npz or text file: `read_table` in short.
 
-    A .npz holds arrays `x` (n, ...), flattened to (n, features), and `y` (n,). A .csv holds one row per example;
-    the label column is the one named label, y, target or class, else the last. A header is optional.
-    Labels are the integers 0 to classes - 1. Raises FileError, which names the place, for everything else.
+    Raises FileError, which names the place, for what cannot be read so.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "two.csv"
@@ -31,21 +52,67 @@ def load_table(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.float32], n
     >>> x.tolist(), y.tolist()
     ([[1.0, 2.0], [3.0, 4.0]], [0, 1])
     """
+    table = read_table(path)
+    return table.x, table.y
+
+
+def read_table(path: str | os.PathLike[str], label: str | None = None, regression: bool = False) -> Table:
+    """Read a table with what its file says of it.
+
+    A .npz holds arrays `x` (n, ...), flattened to (n, features), and `y` (n,). Text (.csv, .tsv, .txt) holds one row
+    per example, separated by commas, semicolons, tabs or bars; decimal commas, quotes, a byte order mark and lines that
+    begin with # are understood, and a header is told from a first example.
+    label: the column of labels, by name or as "column 3"; default: the one named label, y, target or class, else the
+    last. Labels are words or whole numbers; unless they are 0 to classes - 1 already they are numbered in order.
+    regression: the label column holds numbers to predict. Raises FileError, which names column and line, for missing
+    values, words among the features, and labels that rather count or measure.
+
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "iris.csv"
+    >>> _ = file.write_text("1,5;3,0;setosa\\n4,7;3,2;versicolor\\n")
+    >>> table = read_table(file)
+    >>> table.x.tolist(), table.y.tolist(), table.classes
+    ([[1.5, 3.0], [4.699999809265137, 3.200000047683716]], [0, 1], ('setosa', 'versicolor'))
+    """
     path = Path(path)
-    readers = {".npz": _read_npz, ".csv": _read_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise FileError(f"[load_table] the file must end in .npz or .csv; got {path.name}; save it as one of them")
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", *TEXT_SUFFIXES):
+        raise FileError(
+            f"[load_table] the file must end in .npz, .csv, .tsv or .txt; got {path.name}; save it as one of them"
+        )
     try:
-        x, y = reader(path)
+        _refuse_what_blocks(path)
+        parts = _from_npz(path, label) if suffix == ".npz" else _from_text(read_text(path), label, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise FileError(f"[load_table] the file cannot be read: {path}: {reason}; check the path") from error
-    return _check_features(x, path), _check_labels(y, len(x), path)
+    x = _checked_features(parts.x, path)
+    if regression:
+        return Table(x, _targets(parts, len(x), path), parts.features, parts.label, None, parts.notes)
+    y, classes, notes = _labels(parts, len(x), path)
+    return Table(x, y, parts.features, parts.label, classes, (*parts.notes, *notes))
 
 
-def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+@dataclass(frozen=True)
+class _Parts:
+    """A table as it stands in its file."""
+
+    x: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    features: tuple[str, ...]
+    label: str
+    notes: tuple[str, ...] = ()
+
+
+def _refuse_what_blocks(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileError(f"[load_table] a table is an ordinary file; {path} is a pipe or a device; copy it to a file")
+
+
+def _from_npz(path: Path, label: str | None) -> _Parts:
     wanted = "write it with np.savez(path, x=x, y=y)"
+    if label is not None:
+        raise FileError(f"[load_table] a .npz has its labels in y; got the label column {label!r}; leave it out")
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise FileError(
@@ -55,78 +122,92 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 if "x" in arrays and "y" in arrays:
-                    return arrays["x"], arrays["y"]
+                    x = arrays["x"]
+                    names = [f"column {i + 1}" for i in range(x[:1].size)] if x.ndim > 1 else []
+                    return _Parts(x, arrays["y"], tuple(names), "y")
                 came = ", ".join(arrays.files) or "nothing"
-        # What NumPy and zipfile raise for bytes that are not what they claim to be; RuntimeError if encrypted.
-        except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise FileError(
                 f"[load_table] the file must be a sound .npz without Python objects; {path.name}: {error}; {wanted}"
             ) from error
     raise FileError(f"[load_table] a .npz must hold arrays x and y; {path.name} holds {came}; {wanted}")
 
 
-def _read_csv(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            numbered = [(reader.line_num, row) for row in reader if row]
-    except (csv.Error, UnicodeDecodeError) as error:
+def _from_text(table: TextTable, label: str | None, path: Path) -> _Parts:
+    at = _label_column(table, label, path)
+    index = _index_column(table, at)
+    features = [i for i in range(len(table.names)) if i not in (at, index)]
+    if not features:
+        raise FileError(f"[load_table] a row holds features and a label; {path.name} has no features; add a column")
+    notes = []
+    if index is not None:
+        notes.append(f"column {index + 1} ({table.names[index] or 'unnamed'}) counts the rows: left out as an index")
+    columns = [_numbers(table, i, path) for i in features]
+    labels = [row[at] for row in table.rows]
+    empty = [line for line, cell in zip(table.lines, labels) if is_missing(cell)]
+    if empty:
         raise FileError(
-            f"[load_table] a .csv must be UTF-8 text with commas; {path.name}: {error}; export it again"
-        ) from error
-    header = _header(numbered[0][1]) if numbered else None
-    rows = numbered[1:] if header else numbered
-    if not rows:
-        raise FileError(f"[load_table] the file needs rows of numbers; {path.name} has none; check what wrote it")
-    names = header or [f"column {i + 1}" for i in range(len(rows[0][1]))]
-    if len(names) < 2:
-        raise FileError(
-            f"[load_table] a row holds features and a label; the rows of {path.name} have one column; "
-            "separate columns by commas"
+            f"[load_table] every row needs a label; column {table.names[at]!r} of {path.name} has none in "
+            f"{_places(empty)}; fill or drop {'that row' if len(empty) == 1 else 'those rows'}"
         )
-    for line, row in rows:
-        if len(row) != len(names):
+    numbers = [table.number(cell) for cell in labels]
+    y = np.array(labels) if None in numbers else np.array(numbers, np.float64)
+    return _Parts(
+        np.array(columns).T, y, tuple(table.names[i] for i in features), table.names[at], tuple(notes)
+    )
+
+
+def _label_column(table: TextTable, label: str | None, path: Path) -> int:
+    if label is not None:
+        names = [*table.names, *(f"column {i + 1}" for i in range(len(table.names)))]
+        if label not in names:
             raise FileError(
-                f"[load_table] all rows must have the same columns; line {line} of {path.name} has {len(row)}, "
-                f"expected {len(names)}; mend that line"
+                f"[load_table] the label must be a column of the file; {path.name} has {', '.join(table.names)}; "
+                f"got {label!r}; choose one of them"
             )
-    label = _label_column(names)
-    features = [i for i in range(len(names)) if i != label]
-    x = np.array([[_number(row[i], line, names[i], path) for i in features] for line, row in rows])
-    y = np.array([row[label].strip() for _, row in rows])
-    try:
-        y = y.astype(np.float64)
-    except ValueError:
-        pass  # _check_labels words the error, as for strings out of a .npz
-    return x, y
+        return names.index(label) % len(table.names)
+    lowered = [name.lower() for name in table.names]
+    return next((lowered.index(name) for name in LABEL_NAMES if name in lowered), len(table.names) - 1)
 
 
-def _header(row: list[str]) -> list[str] | None:
-    """The names in the first row, or None if it holds numbers: then it is the first example."""
-    try:
-        for cell in row:
-            float(cell)
-    except ValueError:
-        return [cell.strip() for cell in row]
-    return None
+def _index_column(table: TextTable, label: int) -> int | None:
+    """A column that only counts the rows, as pandas writes it, under no name or one of its own."""
+    if not table.has_header or label == 0 or table.names[0].lower() not in INDEX_NAMES or len(table.rows) < 2:
+        return None
+    numbers = [table.number(row[0]) for row in table.rows]
+    counts = any(numbers == list(map(float, range(start, start + len(numbers)))) for start in (0, 1))
+    return 0 if counts else None
 
 
-def _label_column(names: list[str]) -> int:
-    lowered = [name.lower() for name in names]
-    return next((lowered.index(name) for name in LABEL_NAMES if name in lowered), len(names) - 1)
-
-
-def _number(cell: str, line: int, column: str, path: Path) -> float:
-    try:
-        return float(cell)
-    except ValueError:
+def _numbers(table: TextTable, column: int, path: Path) -> list[float]:
+    """One column of features."""
+    name = table.names[column]
+    cells = [row[column] for row in table.rows]
+    numbers = [table.number(cell) for cell in cells]
+    missing = [line for line, cell in zip(table.lines, cells) if is_missing(cell)]
+    words = [i for i, cell in enumerate(cells) if numbers[i] is None and not is_missing(cell)]
+    if words:
+        kinds = sorted({cells[i] for i in words})
+        shown = ", ".join(map(repr, kinds[:3])) + (", ..." if len(kinds) > 3 else "")
         raise FileError(
-            f"[load_table] features must be numbers; line {line} of {path.name} has {cell!r} in {column}; "
-            "encode or drop that column"
-        ) from None
+            f"[load_table] features must be numbers; column {name!r} of {path.name} has {shown} in "
+            f"{_places([table.lines[i] for i in words])}; encode it (pd.get_dummies makes a column per category) or "
+            "drop it"
+        )
+    if missing:
+        raise FileError(
+            f"[load_table] features must not be missing; column {name!r} of {path.name} has no value in "
+            f"{_places(missing)}; fill it (with the column's median, say) or drop "
+            f"{'that row' if len(missing) == 1 else 'those rows'}"
+        )
+    return [number for number in numbers if number is not None]
 
 
-def _check_features(x: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
+def _places(lines: list[int]) -> str:
+    return f"line {lines[0]}" if len(lines) == 1 else f"{len(lines)} lines, the first of them {lines[0]}"
+
+
+def _checked_features(x: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
     if x.dtype.kind not in "biuf":
         raise FileError(f"[load_table] x must hold numbers; x in {path.name} is {x.dtype}; encode it as floats")
     if x.ndim < 2 or x.size == 0:
@@ -146,24 +227,49 @@ def _check_features(x: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
     return table
 
 
-def _check_labels(y: npt.NDArray[Any], rows: int, path: Path) -> npt.NDArray[np.int64]:
-    remedy = "use classes, y = np.unique(y, return_inverse=True)"
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
+def _one_per_row(parts: _Parts, rows: int, path: Path) -> npt.NDArray[Any]:
+    y = parts.y[:, 0] if parts.y.ndim == 2 and parts.y.shape[1] == 1 else parts.y
     if y.shape != (rows,):
         raise FileError(
             f"[load_table] y must hold one label per row of x, shape ({rows},); y in {path.name} has shape {y.shape}; "
             "use y.argmax(axis=1) if it is one-hot"
         )
-    if y.dtype.kind not in "biuf":
+    return y
+
+
+def _targets(parts: _Parts, rows: int, path: Path) -> npt.NDArray[np.float32]:
+    y = _one_per_row(parts, rows, path)
+    with np.errstate(over="ignore"):
+        fits = y.dtype.kind in "biuf" and bool(np.isfinite(y.astype(np.float32)).all())
+    if not fits:
         raise FileError(
-            f"[load_table] labels must be integers from 0; {path.name} has labels like {y[0].item()!r} ({y.dtype}); "
-            + remedy
+            f"[load_table] targets of a regression must be finite numbers; column {parts.label!r} of {path.name} has "
+            f"values like {y[0].item()!r}; choose another label column, or leave regression out"
         )
-    wrong = y[~((y >= 0) & (y < rows) & (y == np.floor(y)))] if y.dtype.kind == "f" else y[(y < 0) | (y >= rows)]
-    if len(wrong):
+    return y.astype(np.float32).reshape(-1, 1)
+
+
+def _labels(parts: _Parts, rows: int, path: Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...], list[str]]:
+    """Labels as 0 to classes - 1, what they stood for, and what to say of it."""
+    y = _one_per_row(parts, rows, path)
+    where = f"column {parts.label!r} of {path.name}"
+    words = y.dtype.kind in "US"
+    if not words and (y.dtype.kind not in "biuf" or not np.isfinite(y).all() or (y != np.floor(y)).any()):
+        wrong = next((v for v in y.tolist() if not isinstance(v, (int, float)) or v != v or v % 1), y[0])
         raise FileError(
-            f"[load_table] labels must be the integers 0 to classes - 1; {path.name} has label {wrong[0]} in its "
-            f"{rows} rows; {remedy}"
+            f"[load_table] labels are classes: words or whole numbers; {where} has {wrong!r}; "
+            "if it is a number to predict, ask for a regression (--regression), else choose another label column"
         )
-    return y.astype(np.int64)
+    values, numbered = np.unique(y, return_inverse=True)
+    if rows >= _MANY and len(values) > rows / 2:
+        raise FileError(
+            f"[load_table] labels are classes, each with several examples; {where} has {len(values)} different values "
+            f"in {rows} rows: it rather counts the rows or measures something; choose another label column (--label), "
+            "or ask for a regression (--regression)"
+        )
+    classes = tuple(str(v) if words else str(int(v)) for v in values)
+    if not words and values[0] == 0 and values[-1] < max(rows, 2):  # numbered already; a class may have no example
+        count = int(values[-1]) + 1
+        return y.astype(np.int64), tuple(map(str, range(count))), []
+    shown = ", ".join(f"{name} -> {i}" for i, name in enumerate(classes[:5])) + (", ..." if len(classes) > 5 else "")
+    return numbered.astype(np.int64).reshape(-1), classes, [f"labels were numbered: {shown}"]

@@ -126,7 +126,7 @@ def machine() -> list[str]:
 
 def table(measured: list[Result]) -> str:
     """The results as text, 80 columns wide."""
-    lines = [f"{'':<51}{'native':>16}{'reference':>11}"]
+    lines = [f"{'kernel':<43}{'unit':>8}{'native':>9}{'rate':>7}{'NumPy':>10}{'faster':>7}"]
     for r in measured:
         rate = f"{r.work / r.reference / 1e9:>10.1f}"
         ours, ratio = f"{'-':>16}", ""

@@ -1,4 +1,8 @@
-"""The demo: train nets that differ in one thing, and say what happened to the gradient on its way to the input."""
+"""The demo: train nets that differ in one thing, and say what happened to the gradient on its way to the input.
+
+Each net trains at its own learning rate, over several seeds, and its errors are measured with settled statistics: what
+is left to differ is the net.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.data import load_digits, load_table
+from tinyres.data import Table, load_digits, read_table
 from tinyres.engine.tensor import tensor
-from tinyres.errors import ArgumentError, FileError
+from tinyres.errors import ArgumentError, FileError, NonFiniteError
 from tinyres.measure.graph import Graph
+from tinyres.model import Model
 from tinyres.ops.random import manual_seed
+from tinyres.optim import OPTIMIZERS, Optimizer
 from tinyres.study.nets import DIFFER_IN_ONE, NETS, stack
 from tinyres.trace import Trace, compare
 from tinyres.training import callbacks
 
 TRACED_EXAMPLES = 128
 TEST_FRACTION = 0.2
+LEAST_EXAMPLES = 10
+
+# Adam's best learning rate of each net at 16 blocks of width 64 after 5 epochs on the digits, of a sweep in powers of
+# √10 on a validation part, 3 seeds: `python3 bench/demo_rates.py` prints it.
+LEARNING_RATES = {"plain": 3e-4, "residual": 1e-3, "plain_bn": 1e-2, "tutorial": 1e-2, "preact": 1e-2}
+RATES_FOR = "adam"
 
 
 @dataclass(frozen=True)
@@ -30,19 +42,44 @@ class DemoOptions:
     width: int = 64
     epochs: int = 5
     seed: int = 0
+    seeds: int = 3
     optimizer: str = "adam"
     lr: float | None = None
     nets: tuple[str, ...] = tuple(NETS)
     data: str | None = None
+    label: str | None = None
+    regression: bool = False
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """Standardised examples in two parts, and what there is to say of them."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    outputs: int
+    regression: bool
+    said: tuple[str, ...]
+
+    @property
+    def head(self) -> str | None:
+        """The activation of a net's last layer."""
+        return None if self.regression else "softmax"
 
 
 @dataclass
 class NetResult:
-    """What became of one net."""
+    """What became of one net: errors per seed (None: its loss diverged), and the first seed's trace before training.
+
+    An error is a share of 1: of the examples taken for another class, or of the target's variance that is left.
+    """
 
     name: str
-    train_error: float
-    test_error: float
+    lr: float
+    train_errors: list[float | None]
+    test_errors: list[float | None]
     step_ms: float
     rows: list[dict[str, Any]]
     trace: Trace = field(repr=False)
@@ -76,28 +113,61 @@ def scalar_equation() -> dict[str, float]:
     }
 
 
-Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-def split_data(options: DemoOptions) -> Split:
+def split_data(options: DemoOptions) -> DemoData:
     """The bundled digits, or the user's table split by the seed; features standardised by the training examples.
 
     The published laws are for inputs of mean 0 and variance 1; BatchNorm would amplify what raw pixels leave constant.
     """
     if options.data is None:
         (x_train, y_train), (x_test, y_test) = load_digits()
+        return _standardised(x_train, y_train, x_test, y_test, 10, False, ("digits: 64 pixels, 10 classes",))
+    table = read_table(options.data, options.label, options.regression)
+    x, y = table.x, table.y
+    if len(x) < LEAST_EXAMPLES:
+        raise FileError(
+            f"[demo] the data must hold at least {LEAST_EXAMPLES} examples; got {len(x)} in {options.data}; give more"
+        )
+    if table.classes is not None and len(np.unique(y)) < 2:
+        raise FileError(
+            f"[demo] there must be at least 2 classes; column {table.label!r} of {options.data} has only "
+            f"{table.classes[int(y[0])]!r}; choose another label column (--label)"
+        )
+    order = np.random.default_rng(options.seed).permutation(len(x))
+    cut = max(1, int(len(x) * TEST_FRACTION))
+    test, train = order[:cut], order[cut:]
+    outputs = 1 if table.classes is None else len(table.classes)
+    return _standardised(x[train], y[train], x[test], y[test], outputs, options.regression, described(table))
+
+
+def described(table: Table) -> tuple[str, ...]:
+    """Which columns were taken for what, in words."""
+    names = table.features if len(table.features) <= 6 else (*table.features[:4], "...", table.features[-1])
+    if table.classes is None:
+        label = f"target: {table.label}"
     else:
-        x, y = load_table(options.data)
-        if len(x) < 10:
-            raise FileError(
-                f"[demo] the data must hold at least 10 examples; got {len(x)} in {options.data}; give more"
-            )
-        order = np.random.default_rng(options.seed).permutation(len(x))
-        cut = max(1, int(len(x) * TEST_FRACTION))
-        (x_test, y_test), (x_train, y_train) = (x[order[:cut]], y[order[:cut]]), (x[order[cut:]], y[order[cut:]])
+        shown = table.classes if len(table.classes) <= 6 else (*table.classes[:4], "...", table.classes[-1])
+        label = f"label: {table.label}, {len(table.classes)} classes ({', '.join(shown)})"
+    return (f"features: {len(table.features)} ({', '.join(names)})", label, *table.notes)
+
+
+def _standardised(
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_test: np.ndarray,
+    y_test: np.ndarray,
+    outputs: int,
+    regression: bool,
+    said: tuple[str, ...],
+) -> DemoData:
+    parts = [x_train, x_test]
     mean, std = x_train.mean(axis=0), x_train.std(axis=0)
-    scale = np.where(std > 0, std, 1)
-    return ((x_train - mean) / scale, y_train), ((x_test - mean) / scale, y_test)
+    parts = [(x - mean) / np.where(std > 0, std, 1) for x in parts]
+    if regression:
+        mean, std = y_train.mean(axis=0), y_train.std(axis=0)
+        if not std.min() > 0:
+            raise FileError("[demo] a target must vary; it is the same in all training examples; choose another column")
+        y_train, y_test = (y_train - mean) / std, (y_test - mean) / std
+    return DemoData(parts[0], y_train, parts[1], y_test, outputs, regression, said)
 
 
 class _Steps(callbacks.Callback):
@@ -117,23 +187,45 @@ class _Steps(callbacks.Callback):
         self._last = time.perf_counter()
 
 
-def run_net(name: str, options: DemoOptions, data: Any, on_step: Any) -> NetResult:
-    """Build, trace, train and measure one net."""
-    (x_train, y_train), (x_test, y_test) = data
-    manual_seed(options.seed)
-    classes = int(max(y_train.max(), y_test.max())) + 1
-    model = stack(NETS[name][0], options.blocks, options.width, x_train.shape[1], classes)
-    model.compile(optimizer=options.optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    if options.lr is not None and model.optimizer is not None:
-        model.optimizer.lr = options.lr
-    examples = slice(0, min(TRACED_EXAMPLES, len(x_train)))
-    trace = model.graph(x_train[examples], y_train[examples]).trace()
+def optimizer_for(net: str, options: DemoOptions) -> Optimizer:
+    """The optimizer that the options name, at the learning rate of this net unless they name one."""
+    optimizer = OPTIMIZERS[options.optimizer]()
+    if options.lr is not None:
+        optimizer.lr = options.lr
+    elif options.optimizer == RATES_FOR:
+        optimizer.lr = LEARNING_RATES[net]
+    return optimizer
+
+
+def run_net(name: str, options: DemoOptions, data: DemoData, on_step: Any) -> NetResult:
+    """Build, trace, train and measure one net, once per seed."""
+    train_errors: list[float | None] = []
+    test_errors: list[float | None] = []
     steps = _Steps(on_step)
-    model.fit(x_train, y_train, epochs=options.epochs, verbose=0, callbacks=[steps])
-    train = 1 - model.evaluate(x_train, y_train)[1]
-    test = 1 - model.evaluate(x_test, y_test)[1]
+    for seed in range(options.seed, options.seed + options.seeds):
+        manual_seed(seed)
+        model = stack(NETS[name][0], options.blocks, options.width, data.x_train.shape[1], data.outputs, data.head)
+        optimizer = optimizer_for(name, options)
+        loss = "mse" if data.regression else "sparse_categorical_crossentropy"
+        model.compile(optimizer, loss=loss, metrics=None if data.regression else ["accuracy"])
+        if seed == options.seed:
+            examples = slice(0, min(TRACED_EXAMPLES, len(data.x_train)))
+            trace = model.graph(data.x_train[examples], data.y_train[examples]).trace()
+        try:
+            model.fit(data.x_train, data.y_train, epochs=options.epochs, verbose=0, callbacks=[steps])
+            train_errors.append(_error(model, data.x_train, data.y_train, data))
+            test_errors.append(_error(model, data.x_test, data.y_test, data))
+        except NonFiniteError:
+            train_errors.append(None)
+            test_errors.append(None)
     step_ms = statistics.median(steps.seconds) * 1e3 if steps.seconds else float("nan")
-    return NetResult(name, train, test, step_ms, chosen_rows(trace), trace)
+    return NetResult(name, float(optimizer.lr), train_errors, test_errors, step_ms, chosen_rows(trace), trace)
+
+
+def _error(model: Model, x: np.ndarray, y: np.ndarray, data: DemoData) -> float:
+    if not data.regression:
+        return 1 - model.evaluate(x, y)[1]
+    return float(np.mean((model.predict(x) - y) ** 2) / np.mean((y - data.y_train.mean()) ** 2))
 
 
 def chosen_rows(trace: Trace) -> list[dict[str, Any]]:
@@ -144,6 +236,19 @@ def chosen_rows(trace: Trace) -> list[dict[str, Any]]:
         {"block": blocks[i].name, "grad_norm": blocks[i].grad_norm, "skip": blocks[i].skip, "branch": blocks[i].branch}
         for i in picked
     ]
+
+
+def mean_error(errors: list[float | None]) -> str:
+    """Mean ± standard deviation over the seeds, or how many of them diverged.
+
+    >>> mean_error([0.25, 0.75]), mean_error([0.5]), mean_error([0.5, None])
+    ('50.0% ± 35.4', '50.0%', '1 of 2 diverged')
+    """
+    known = [e for e in errors if e is not None]
+    if len(known) < len(errors):
+        return f"{len(errors) - len(known)} of {len(errors)} diverged"
+    spread = f" ± {100 * statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.1%}{spread}"
 
 
 def sentences(results: dict[str, NetResult]) -> list[str]:
@@ -157,7 +262,7 @@ def sentences(results: dict[str, NetResult]) -> list[str]:
             said.append(
                 f"{thing} alone ({first} -> {second}): "
                 f"|g| first/last {_ratio(ratios[first])} -> {_ratio(ratios[second])}, "
-                f"test error {before.test_error:.1%} -> {after.test_error:.1%}"
+                f"test error {mean_error(before.test_errors)} -> {mean_error(after.test_errors)}"
             )
     return said
 
@@ -173,9 +278,11 @@ def check(options: DemoOptions) -> None:
         raise ArgumentError(
             f"[demo] nets are chosen from {', '.join(NETS)}; got {', '.join(unknown) or 'none'}; correct --nets"
         )
-    for name in ("blocks", "width", "epochs"):
+    for name in ("blocks", "width", "epochs", "seeds"):
         value = getattr(options, name)
         if value < 1:
             raise ArgumentError(f"[demo] --{name} must be at least 1; got {value}; give a larger one")
     if options.lr is not None and not 0 < options.lr < float("inf"):
         raise ArgumentError(f"[demo] --lr must be a positive number; got {options.lr}; give a positive one")
+    if options.data is None and (options.label is not None or options.regression):
+        raise ArgumentError("[demo] --label and --regression are for data of your own; got no --data; add --data FILE")

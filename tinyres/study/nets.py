@@ -29,8 +29,16 @@ DIFFER_IN_ONE: list[tuple[str, str, str]] = [
 ]
 
 
-def stack(block: Callable[..., Any], blocks: int, units: int, features: int, classes: int, **options: Any) -> Model:
-    """A classifier of `blocks` blocks, each under its own name_scope, between an optional stem and a softmax head.
+def stack(
+    block: Callable[..., Any],
+    blocks: int,
+    units: int,
+    features: int,
+    outputs: int,
+    head: str | None = "softmax",
+    **options: Any,
+) -> Model:
+    """A net of `blocks` blocks, each under its own name_scope, between an optional stem and a head of this activation.
 
     The stem, a Dense+ReLU, is there only where `features` differs from `units`.
     """
@@ -40,4 +48,4 @@ def stack(block: Callable[..., Any], blocks: int, units: int, features: int, cla
     for i in range(blocks):
         with name_scope(f"block{i}"):
             x = block(x, units, **options)
-    return Model(inputs, Dense(classes, activation="softmax", name="head")(x))
+    return Model(inputs, Dense(outputs, activation=head, name="head")(x))
