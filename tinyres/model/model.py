@@ -18,6 +18,7 @@ from tinyres.layers import losses
 from tinyres.measure.graph import Graph
 from tinyres.model import rewiring, saving
 from tinyres.model.architecture import every_layer
+from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
 from tinyres.nn.sequential import SequentialStructure
 from tinyres.nn.summary import summary
@@ -170,6 +171,22 @@ class Model(Functional):
         x: as for `fit`. Raises ShapeError or DTypeError for data that does not fit.
         """
         return loop.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
+
+    def recalibrate_batchnorm(self, x: Any, batch_size: int = 256) -> None:
+        """Set every BatchNormalization's moving statistics to those of these samples at the present weights.
+
+        x: as for `fit`; run in training mode in batches of `batch_size`, Dropout included. Afterwards the moving mean
+        and variance are those over all samples. Frozen layers, weights, generators and gradients stay as they are.
+        Raises ShapeError for no samples.
+
+        >>> import numpy as np
+        >>> import tinyres as tr
+        >>> model = tr.Sequential([tr.Input(shape=(1,)), tr.layers.BatchNorm()])
+        >>> model.recalibrate_batchnorm(np.array([[1.0], [3.0]]))
+        >>> model.layers[0].moving_mean.numpy(), model.layers[0].moving_variance.numpy()
+        (array([2.], dtype=float32), array([1.], dtype=float32))
+        """
+        recalibrate_batchnorm(self, x, read_count("recalibrate_batchnorm", "batch_size", batch_size, 1))
 
     def train_step(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.

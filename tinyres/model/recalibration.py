@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyres.engine.state import no_grad
-from tinyres.errors import ArgumentError
+from tinyres.engine.tensor import tensor
 from tinyres.layers.norm import BatchNormalization
 from tinyres.model.architecture import every_layer
 from tinyres.ops.random import preserving_generator
-from tinyres.training import loop
+from tinyres.training.rehearsal import read_model_inputs
 
 if TYPE_CHECKING:
     from tinyres.model.model import Model
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 def recalibrate_batchnorm(model: Model, x: Any, batch_size: int) -> None:
     """See Model.recalibrate_batchnorm."""
-    samples = loop.read(model, "recalibrate_batchnorm", x, None, None)
+    arrays = read_model_inputs(model, "recalibrate_batchnorm", x)
     layers = [layer for layer in every_layer(model) if isinstance(layer, BatchNormalization) and layer.trainable]
-    if samples.count == 0:
-        raise ArgumentError("[recalibrate_batchnorm] statistics need examples; got none; give at least one")
     momenta = [layer.momentum for layer in layers]
     before = [(layer.moving_mean.numpy(), layer.moving_variance.numpy()) for layer in layers]
     sums = [_Moments(len(mean)) for mean, _ in before]
@@ -34,9 +32,10 @@ def recalibrate_batchnorm(model: Model, x: Any, batch_size: int) -> None:
         for layer in layers:
             layer.momentum = 0.0  # the moving statistics are then those of the last batch
         with no_grad(), preserving_generator():
-            for inputs, _ in samples.batches(batch_size):
-                model(inputs, training=True)
-                rows = len(inputs[0] if isinstance(inputs, list) else inputs)
+            for start in range(0, len(arrays[0]), batch_size):
+                inputs = [tensor(array[start : start + batch_size], dtype=array.dtype) for array in arrays]
+                model(inputs if len(inputs) > 1 else inputs[0], training=True)
+                rows = len(arrays[0][start : start + batch_size])
                 for layer, moments in zip(layers, sums):
                     moments.add(rows, layer.moving_mean.numpy(), layer.moving_variance.numpy())
         settled = [moments.of_all() for moments in sums]

@@ -30,7 +30,7 @@ LEAST_EXAMPLES = 10
 
 # Adam's best learning rate of each net at 16 blocks of width 64 after 5 epochs on the digits, of a sweep in powers of
 # √10 on a validation part, 3 seeds: `python3 bench/demo_rates.py` prints it.
-LEARNING_RATES = {"plain": 3e-4, "residual": 1e-3, "plain_bn": 1e-2, "tutorial": 1e-2, "preact": 1e-2}
+LEARNING_RATES = {"plain": 3e-3, "residual": 1e-3, "plain_bn": 1e-2, "tutorial": 3e-2, "preact": 1e-2}
 RATES_FOR = "adam"
 
 
@@ -213,6 +213,7 @@ def run_net(name: str, options: DemoOptions, data: DemoData, on_step: Any) -> Ne
             trace = model.graph(data.x_train[examples], data.y_train[examples]).trace()
         try:
             model.fit(data.x_train, data.y_train, epochs=options.epochs, verbose=0, callbacks=[steps])
+            model.recalibrate_batchnorm(data.x_train)
             train_errors.append(_error(model, data.x_train, data.y_train, data))
             test_errors.append(_error(model, data.x_test, data.y_test, data))
         except NonFiniteError:
