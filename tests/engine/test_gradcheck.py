@@ -109,19 +109,21 @@ ONE_PER_OP = {case.op: case for case in reversed(CHECKED)}
 def test_a_mistake_in_the_vjp_of_any_op_is_caught_by_its_row(case: Case) -> None:
     """Each row of the table really runs the VJP of its op: with a wrong one it fails."""
     op = OPS[case.op]
-    right = op.vjp
-    assert right is not None
-
-    def wrong(g: tr.Tensor, ctx: Context) -> Gradients:
-        return [None if part is None else part * 1.01 for part in right(g, ctx)]
-
     shapes = max(case.shapes, key=lambda shapes: sum(np.prod(shape) for shape in shapes))
-    object.__setattr__(op, "vjp", wrong)
-    try:
-        with pytest.raises(GradientError, match=r"\[gradcheck\] the gradient of "):
-            tr.gradcheck(case.run, case.inputs(shapes))
-    finally:
-        object.__setattr__(op, "vjp", right)
+    for field in ("vjp", "fast_vjp"):
+        right = getattr(op, field)
+        if right is None:
+            continue
+
+        def wrong(g: tr.Tensor, ctx: Context, right: object = right) -> Gradients:
+            return [None if part is None else part * 1.01 for part in right(g, ctx)]  # type: ignore[operator]
+
+        object.__setattr__(op, field, wrong)
+        try:
+            with pytest.raises(GradientError, match=r"\[gradcheck\] the gradient of "):
+                tr.gradcheck(case.run, case.inputs(shapes), second_order=True)
+        finally:
+            object.__setattr__(op, field, right)
 
 
 def test_right_functions_pass() -> None:

@@ -45,8 +45,9 @@ def summed(gradient, shape):
 
 @contextlib.contextmanager
 def mutated(op, spoil, seen=None):
-    """While open, the first gradient of this op's VJP is spoiled; `seen` collects by how much."""
-    genuine = op.vjp
+    """While open, the first gradient of the VJP that trains is spoiled; `seen` collects by how much."""
+    field = "vjp" if op.fast_vjp is None else "fast_vjp"
+    genuine = getattr(op, field)
 
     def vjp(g, ctx):
         gradients = list(genuine(g, ctx))
@@ -60,11 +61,11 @@ def mutated(op, spoil, seen=None):
                 break
         return gradients
 
-    object.__setattr__(op, "vjp", vjp)
+    object.__setattr__(op, field, vjp)
     try:
         yield
     finally:
-        object.__setattr__(op, "vjp", genuine)
+        object.__setattr__(op, field, genuine)
 
 
 def loss_of(case, shapes):

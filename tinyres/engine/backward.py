@@ -7,13 +7,14 @@ both of its inputs. Observers see every edge and every total of the pass that tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
-from tinyres.engine.node import Node
-from tinyres.engine.op import Context, apply
+from tinyres.engine.node import FurtherOutput, Node
+from tinyres.engine.op import Context, Gradients, apply
 from tinyres.engine.primitives import ADD, add_in_place, sum_to
 from tinyres.engine.state import no_grad, state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
@@ -22,6 +23,7 @@ from tinyres.launch import door, launch
 
 OnEdge = Callable[[Node, int, Node, "Tensor | None"], None]
 OnNode = Callable[[Node, Tensor], None]
+Further = dict[Node, list["Tensor | None"]]  # by the Node of an op: the cotangents of its further outputs
 
 
 def backward(
@@ -92,7 +94,7 @@ def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_gra
     order = reachable(root, towards=set(targets))
     keep = create_graph if retain_graph is None else retain_graph
     found = propagate(root, order, retain_graph=keep, create_graph=create_graph, targets=set(targets))
-    return [found[n] if n in found else _zeros(x) for n, x in zip(targets, xs)]
+    return [found[n] if n in found else _zeros(n) for n in targets]
 
 
 def scalar_root(op: str, y: Tensor) -> Node:
@@ -158,6 +160,7 @@ def propagate(
     order = list(order)
     included = set(order)
     totals: dict[Node, Tensor] = {root: unit_cotangent(root) if seed is None else seed}
+    further: Further = {}
     owned: set[Node] = set()
     found: dict[Node, Tensor] = {}
     recording, state.grad_enabled = state.grad_enabled, create_graph
@@ -165,23 +168,20 @@ def propagate(
         for node in order:
             total = totals.pop(node, None)
             if total is None:
-                continue
-            if on_node is not None:
-                on_node(node, total)
-            op = node.op
-            if (node in targets) if targets is not None else (op is None and node.requires_grad):
-                found[node] = total
-            if op is None:
+                if node not in further:
+                    continue
+                if on_node is not None:
+                    on_node(node, _zeros(node))
+            else:
+                if on_node is not None:
+                    on_node(node, total)
+                if (node in targets) if targets is not None else (node.op is None and node.requires_grad):
+                    found[node] = total
+            if node.op is None:
                 continue
             needs = tuple([n in included for n in node.inputs])
             if True in needs:
-                _check_versions(node)
-                cotangents = op.vjp(total, Context(node, needs, create_graph))  # type: ignore[misc]
-                if len(cotangents) != len(needs):
-                    raise GradientError(
-                        f"[{op.name}] the VJP must return one gradient per input; "
-                        f"got {len(cotangents)} for {len(needs)} inputs; return None where there is none"
-                    )
+                cotangents = pull_back(node, total, needs, further, create_graph)
                 for i, (producer, cotangent) in enumerate(zip(node.inputs, cotangents)):
                     if needs[i]:
                         _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
@@ -190,6 +190,40 @@ def propagate(
     finally:
         state.grad_enabled = recording
     return found
+
+
+def pull_back(
+    node: Node, total: Tensor | None, needs: tuple[bool, ...], further: Further, create_graph: bool = False
+) -> Gradients:
+    """What the VJP of a node's op sends to its inputs, one gradient per input.
+
+    total: the gradient of the node's output. further: where further outputs leave theirs for the node of their op.
+    """
+    op = node.op
+    assert op is not None
+    if type(node) is FurtherOutput:
+        assert total is not None
+        _hand_over(node, total, further)
+        return (None,)
+    _check_versions(node)
+    rule = op.vjp if create_graph else op.fast_vjp or op.vjp
+    assert rule is not None
+    g = total if not op.outputs else (total, *(further.pop(node, None) or (None,) * (len(op.outputs) - 1)))
+    cotangents = rule(g, Context(node, needs, create_graph))
+    if len(cotangents) != len(needs):
+        raise GradientError(
+            f"[{op.name}] the VJP must return one gradient per input; "
+            f"got {len(cotangents)} for {len(needs)} inputs; return None where there is none"
+        )
+    return cotangents
+
+
+def _hand_over(node: FurtherOutput, total: Tensor, further: Further) -> None:
+    (first,) = node.inputs
+    assert first.op is not None
+    parts = further.setdefault(first, [None] * (len(first.op.outputs) - 1))
+    before = parts[node.position - 1]
+    parts[node.position - 1] = total if before is None else apply(ADD, (before, total))
 
 
 def _deliver(
@@ -232,6 +266,8 @@ def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> T
 
 
 def _check_versions(node: Node) -> None:
+    if not node.versions:
+        return
     if pending_writes:
         settle_writes()
     for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]
@@ -256,7 +292,7 @@ def unit_cotangent(node: Node) -> Tensor:
     return Tensor(buffer, node.shape, node.dtype)
 
 
-def _zeros(x: Tensor) -> Tensor:
-    buffer = Buffer(x.size, x.dtype)
-    launch(kernels.fill, (buffer,), (), (x.size,), (0.0,))
-    return Tensor(buffer, x.shape, x.dtype)
+def _zeros(node: Node) -> Tensor:
+    buffer = Buffer(math.prod(node.shape), node.dtype)
+    launch(kernels.fill, (buffer,), (), (buffer.size,), (0.0,))
+    return Tensor(buffer, node.shape, node.dtype)

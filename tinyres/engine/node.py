@@ -114,6 +114,33 @@ class Node:
         self.buffer = ABSENT
 
 
+class FirstOutput(Node):
+    """The Node of an op with several outputs: it stands for the op and holds the first output.
+
+    further: buffer, shape and dtype of the others. It holds no other Node, so a further output lives no longer than
+    what was computed from it.
+    """
+
+    __slots__ = ("further",)
+    further: tuple[tuple[Buffer, tuple[int, ...], np.dtype], ...]
+
+    def free(self) -> None:
+        """Drop what only a second backward would need."""
+        super().free()
+        self.further = ()
+
+
+class FurtherOutput(Node):
+    """Another output of the op whose FirstOutput is its only input. position: 1 for the second output.
+
+    Backward hands its gradient over to that Node, where the op's VJP gets the cotangents of all outputs at once. Over
+    the edge between the two flows nothing: the one is no function of the other.
+    """
+
+    __slots__ = ("position",)
+    position: int
+
+
 class ParameterLeaf(Node):
     """The leaf of a Parameter: a trace shows it under the layer that reads it, not as data."""
 

@@ -16,6 +16,7 @@ can be differentiated again, and computes only what `ctx.needs` asks for.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.node import Node
+from tinyres.engine.node import FirstOutput, FurtherOutput, Node
 from tinyres.engine.state import state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
 from tinyres.errors import DTypeError, GradientError
@@ -43,11 +44,15 @@ class Op:
 
     name: as users know it. shape(*inputs, *attrs): checks the inputs and returns the output's shape.
     forward(out, *inputs, *attrs): launches kernels that fill the buffer `out`; may return buffers to keep for the VJP.
-    vjp(g, ctx): one gradient per input, None where the gradient is zero or not needed.
+    vjp(g, ctx): one gradient per input, None where the gradient is zero or not needed; made of ops.
     saves: the positions of inputs whose values the VJP reads. reads_output: whether it reads the output's values.
-    dtype: of the output; None: that of the first input. view: the output shares the first input's buffer.
+    dtype: of the output; None: that of the first input; or a rule, dtype(*inputs, *attrs).
+    view: the output shares the first input's buffer.
     takes: a letter per input, the last one for all further ones: f float, l int64, b bool, x any. Inputs of letters
     f and x must have one dtype.
+    outputs: names, if there are several. Then shape and a dtype rule return a tuple, forward gets a tuple of buffers
+    and the VJP one of cotangents, None for an output that got none; the first output is a float if there is a VJP.
+    fast_vjp(g, ctx): the same gradients by kernels; taken where nobody asks for a gradient of the gradient.
 
     The record enters the table of ops by its name:
 
@@ -56,25 +61,41 @@ class Op:
     """
 
     name: str
-    shape: Callable[..., tuple[int, ...]]
+    shape: Callable[..., Any]
     forward: Callable[..., tuple[Buffer, ...] | None]
-    vjp: Callable[[Tensor, Context], Gradients] | None = None
+    vjp: Callable[[Any, Context], Gradients] | None = None
     saves: tuple[int, ...] = ()
     reads_output: bool = False
-    dtype: np.dtype | None = None
+    dtype: np.dtype | Callable[..., Any] | None = None
     view: bool = False
     takes: str = "f"
+    outputs: tuple[str, ...] = ()
+    fast_vjp: Callable[[Any, Context], Gradients] | None = None
 
     def __post_init__(self) -> None:
         OPS[self.name] = self
 
 
+class OutputOf(Op):
+    """What stands in the Node of a further output: a name, "batchnorm.mean", and nothing that could be run."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """It stays out of the table of ops."""
+
+
+@functools.lru_cache(maxsize=256)
+def _output_of(op: Op, position: int) -> OutputOf:
+    return OutputOf(f"{op.name}.{op.outputs[position]}", op.shape, op.forward)
+
+
 class Context:
     """What a VJP sees of its forward.
 
-    inputs: Tensors of the saved inputs, None where not saved. output: the op's output. attrs: the op's constants.
-    saved: the buffers that forward returned. needs: per input, whether its gradient is asked for.
-    shapes: the inputs' shapes.
+    inputs: Tensors of the saved inputs, None where not saved. output: the op's output; outputs: all of them.
+    attrs: the op's constants. saved: the buffers that forward returned. needs: per input, whether its gradient is asked
+    for. shapes: the inputs' shapes. dtype: the (first) output's.
     """
 
     __slots__ = ("_node", "_connected", "needs")
@@ -99,6 +120,16 @@ class Context:
         return self._tensor(self._node)
 
     @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        first = self.output
+        if type(self._node) is not FirstOutput:
+            return (first,)
+        further = self._node.further
+        if self._connected:
+            return first, *[_further_output(self._node, k) for k in range(1, 1 + len(further))]
+        return first, *[Tensor(*output) for output in further]
+
+    @property
     def attrs(self) -> tuple[Any, ...]:
         return self._node.attrs
 
@@ -121,7 +152,10 @@ class Context:
 
 
 def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
-    """Run an op on Tensors and record it if a gradient may be asked for."""
+    """Run an op on Tensors and record it if a gradient may be asked for.
+
+    The output, or a tuple of Tensors from an op with several.
+    """
     recording = state.record_all
     plain = True
     for t in inputs:
@@ -138,7 +172,9 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     elif op.takes not in _TAKE_FLOATS:
         check_dtypes(op, inputs)
     shape = op.shape(*inputs, *attrs)
-    dtype = op.dtype or inputs[0].dtype
+    if op.outputs:
+        return _apply_to_several(op, inputs, attrs, shape, recording)  # type: ignore[return-value]
+    dtype = inputs[0].dtype if op.dtype is None else output_dtypes(op, inputs, attrs)[0]
     buffer = inputs[0].buffer if op.view else Buffer(math.prod(shape), dtype)
     saved = op.forward(buffer, *inputs, *attrs)
     if recording and state.grad_enabled and op.vjp is not None:
@@ -146,23 +182,52 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     return Tensor(buffer, shape, dtype)
 
 
-def apply_keeping(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor, tuple[Buffer, ...]]:
-    """As `apply`, and also the buffers that forward left for the VJP; only for Tensors."""
-    for t in inputs:
-        if not isinstance(t, Tensor):
-            raise DTypeError(f"[{op.name}] takes Tensors; got {type(t).__name__}; use the layer of that name")
-    recording = state.record_all
-    for t in inputs:
-        if t.requires_grad:
-            recording = True
-    check_dtypes(op, inputs)
-    shape = op.shape(*inputs, *attrs)
-    dtype = op.dtype or inputs[0].dtype
-    buffer = Buffer(math.prod(shape), dtype)
-    saved = op.forward(buffer, *inputs, *attrs) or ()
-    if recording and state.grad_enabled and op.vjp is not None:
-        return record(op, attrs, inputs, buffer, shape, dtype, saved), saved
-    return Tensor(buffer, shape, dtype), saved
+def _apply_to_several(
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], recording: bool
+) -> tuple[Tensor, ...]:
+    dtypes = output_dtypes(op, inputs, attrs)
+    if not len(shapes) == len(dtypes) == len(op.outputs):
+        raise GradientError(
+            f"[{op.name}] its shape and dtype rules must give one for each of its outputs {op.outputs}; "
+            f"got {len(shapes)} shapes and {len(dtypes)} dtypes; correct them"
+        )
+    buffers = tuple([Buffer(math.prod(shape), dtype) for shape, dtype in zip(shapes, dtypes)])
+    saved = op.forward(buffers, *inputs, *attrs) or ()
+    if not (recording and state.grad_enabled and op.vjp is not None):
+        return tuple([Tensor(*output) for output in zip(buffers, shapes, dtypes)])
+    if dtypes[0] not in FLOATS:
+        raise DTypeError(
+            f"[{op.name}] the first output of an op with a gradient must be a float; got {dtypes[0]}; "
+            "give the outputs in another order"
+        )
+    first = record(op, attrs, inputs, buffers[0], shapes[0], dtypes[0], saved, FirstOutput)
+    assert type(first.node) is FirstOutput
+    first.node.further = tuple(zip(buffers[1:], shapes[1:], dtypes[1:]))
+    return first, *[_further_output(first.node, k) for k in range(1, len(buffers))]
+
+
+def _further_output(first: FirstOutput, position: int) -> Tensor:
+    """The output at `position` as a Tensor with a Node of its own; integers and bools have none."""
+    buffer, shape, dtype = first.further[position - 1]
+    if dtype not in FLOATS:
+        return Tensor(buffer, shape, dtype)
+    assert first.op is not None
+    op = _output_of(first.op, position)
+    node = FurtherOutput(op, (), (first,), buffer, shape, dtype, (), first.requires_grad)
+    node.position = position
+    return Tensor(buffer, shape, dtype, node, first.requires_grad)
+
+
+def outputs_of(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What `apply` gave, as a tuple for every op."""
+    return result if isinstance(result, tuple) else (result,)
+
+
+def output_dtypes(op: Op, inputs: Sequence[Tensor], attrs: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+    """The dtype of each output of an op for these inputs."""
+    rule = op.dtype
+    dtypes = inputs[0].dtype if rule is None else rule(*inputs, *attrs) if callable(rule) else rule
+    return dtypes if isinstance(dtypes, tuple) else (dtypes,) * (len(op.outputs) or 1)
 
 
 def check_dtypes(op: Op, inputs: tuple[Tensor, ...]) -> None:
@@ -198,6 +263,7 @@ def record(
     shape: tuple[int, ...],
     dtype: np.dtype,
     saved: tuple[Buffer, ...],
+    kind: type[Node] = Node,
 ) -> Tensor:
     """The output Tensor of an op that has run, with its Node on the tape."""
     requires_grad = False
@@ -206,5 +272,5 @@ def record(
         nodes.append(t.node or node_of(t))
         if t.requires_grad:
             requires_grad = True
-    node = Node(op, attrs, tuple(nodes), buffer, shape, dtype, saved, requires_grad)
+    node = kind(op, attrs, tuple(nodes), buffer, shape, dtype, saved, requires_grad)
     return Tensor(buffer, shape, dtype, node, requires_grad)

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.backward import propagate, unit_cotangent
-from tinyres.engine.node import Node
-from tinyres.engine.op import Context, apply
+from tinyres.engine.backward import Further, propagate, pull_back, unit_cotangent
+from tinyres.engine.node import FurtherOutput, Node
+from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD, add_in_place, sum_to
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
@@ -63,17 +63,18 @@ def _leading_to(target: Node, order: list[Node]) -> list[Node]:
 def _by_length(root: Node, order: list[Node], target: Node, branches: _Branches) -> Lengths:
     included = set(order)
     arrived: dict[Node, Lengths] = {root: {0: unit_cotangent(root)}}
+    further: dict[int, Further] = {}  # by length
     owned: dict[Node, set[int]] = {}
     for node in order:
         lengths = arrived.pop(node, {})
         if node is target:
             return lengths
         needs = tuple([n in included for n in node.inputs])
-        context = Context(node, needs, False)
         steps = [branches.added(n, node) if needs[i] else 0 for i, n in enumerate(node.inputs)]
-        for length, g in lengths.items():
-            assert node.op is not None and node.op.vjp is not None
-            for i, cotangent in enumerate(node.op.vjp(g, context)):
+        for length in sorted({*lengths, *[k for k, parts in further.items() if node in parts]}):
+            g = lengths.get(length)
+            for_outputs = further.setdefault(length + (steps[0] if type(node) is FurtherOutput else 0), {})
+            for i, cotangent in enumerate(pull_back(node, g, needs, for_outputs)):
                 if needs[i] and cotangent is not None:
                     _add(arrived, owned, node.inputs[i], length + steps[i], cotangent)
     return {}

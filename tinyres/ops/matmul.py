@@ -12,7 +12,6 @@ from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
@@ -114,8 +113,22 @@ def _dense_without_bias_forward(out: Buffer, x: Tensor, kernel: Tensor, flags: i
 
 
 def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
-    if state.grad_enabled:
-        return _dense_vjp_of_ops(g, ctx)
+    x, kernel, *_ = ctx.inputs
+    needs, shape = ctx.needs, x.shape
+    if ctx.attrs[0] & RELU:
+        g = relu_grad(g, ctx.output)
+    if len(shape) != 2:
+        g, x = reshape(g, (-1, kernel.shape[1])), reshape(x, (-1, kernel.shape[0]))
+    to_x = matmul(g, kernel, transpose_b=True) if needs[0] else None
+    if to_x is not None and len(shape) != 2:
+        to_x = reshape(to_x, shape)
+    to_kernel = matmul(x, g, transpose_a=True) if needs[1] else None
+    if len(needs) == 2:
+        return to_x, to_kernel
+    return to_x, to_kernel, sum(g, 0) if needs[2] else None
+
+
+def _dense_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     x, kernel, *_ = ctx.inputs
     units, features = kernel.shape[1], kernel.shape[0]
     rows, dtype = g.buffer.size // max(units, 1), x.dtype
@@ -141,30 +154,22 @@ def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (to_x, to_kernel, to_bias)[: len(ctx.needs)]
 
 
-def _dense_vjp_of_ops(g: Tensor, ctx: Context) -> Gradients:
-    """What the kernels compute, in ops that can be differentiated again."""
-    x, kernel, *_ = ctx.inputs
-    needs, shape = ctx.needs, x.shape
-    if ctx.attrs[0] & RELU:
-        g = relu_grad(g, ctx.output)
-    if len(shape) != 2:
-        g, x = reshape(g, (-1, kernel.shape[1])), reshape(x, (-1, kernel.shape[0]))
-    to_x = matmul(g, kernel, transpose_b=True) if needs[0] else None
-    if to_x is not None and len(shape) != 2:
-        to_x = reshape(to_x, shape)
-    to_kernel = matmul(x, g, transpose_a=True) if needs[1] else None
-    if len(needs) == 2:
-        return to_x, to_kernel
-    return to_x, to_kernel, sum(g, 0) if needs[2] else None
-
-
 _SUM_SCALE = (1.0,)
-DENSE = Op("dense", shape=_dense_shape, forward=_dense_forward, vjp=_dense_vjp, saves=(0, 1), reads_output=True)
+DENSE = Op(
+    "dense",
+    shape=_dense_shape,
+    forward=_dense_forward,
+    vjp=_dense_vjp,
+    fast_vjp=_dense_fast_vjp,
+    saves=(0, 1),
+    reads_output=True,
+)
 DENSE_WITHOUT_BIAS = Op(
     "dense_without_bias",
     shape=_dense_without_bias_shape,
     forward=_dense_without_bias_forward,
     vjp=_dense_vjp,
+    fast_vjp=_dense_fast_vjp,
     saves=(0, 1),
     reads_output=True,
 )

@@ -13,13 +13,13 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
-from tinyres.engine.op import Context, Gradients, Op, apply, apply_keeping
+from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
-from tinyres.errors import ShapeError
+from tinyres.errors import DTypeError, ShapeError
 from tinyres.launch import launch
-from tinyres.ops.elementwise import sqrt, square
+from tinyres.ops.elementwise import sqrt
+from tinyres.ops.movement import broadcast_to
 from tinyres.ops.reduction import mean, sum
 
 
@@ -42,60 +42,74 @@ def _check(op: str, x: Tensor, *per_feature: Tensor) -> Shape:
     return x.shape
 
 
-def _batchnorm_shape(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Shape:
+def _batchnorm_shape(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Shape, Shape, Shape]:
     _check("batchnorm", x, gamma, beta)
     if 0 in x.shape:
         raise ShapeError(
             f"[batchnorm] the batch is empty, its mean is not defined: got shape {x.shape}; give at least one example"
         )
-    return x.shape
+    return x.shape, gamma.shape, gamma.shape
 
 
-def _batchnorm_forward(out: Buffer, x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Buffer, ...]:
-    rows, columns = _rows_and_columns(x.shape)
-    statistics = Buffer(columns, x.dtype), Buffer(columns, x.dtype)
-    launch(
-        kernels.batchnorm,
-        (out, *statistics),
-        (x.buffer, gamma.buffer, beta.buffer),
-        (rows, columns),
-        (epsilon,),
-    )
-    return statistics
+def _batchnorm_forward(outs: tuple[Buffer, ...], x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> None:
+    ins = x.buffer, gamma.buffer, beta.buffer
+    launch(kernels.batchnorm, outs, ins, _rows_and_columns(x.shape), (epsilon,))
 
 
-def _batchnorm_vjp(g: Tensor, ctx: Context) -> Gradients:
+def _batchnorm_vjp(cotangents: tuple[Tensor | None, ...], ctx: Context) -> Gradients:
     x, gamma, _ = ctx.inputs
-    (epsilon,) = ctx.attrs
-    if state.grad_enabled:
-        return _batchnorm_vjp_of_ops(g, x, gamma, epsilon)
-    rows, columns = _rows_and_columns(x.shape)
-    sizes = x.buffer.size, columns, columns
+    _, average, variance = ctx.outputs
+    g, to_average, to_variance = cotangents
+    axes = tuple(range(len(x.shape) - 1))
+    to_x = to_gamma = None
+    centred = x - average if ctx.needs[0] or ctx.needs[1] else None
+    if centred is not None and ctx.needs[0]:
+        to_x = _through_statistics(centred, to_average, to_variance)
+    if centred is not None and g is not None:
+        deviation = sqrt(variance + ctx.attrs[0])
+        normalised = centred / deviation
+        along = g * normalised
+        to_gamma = sum(along, axes) if ctx.needs[1] else None
+        if ctx.needs[0]:
+            direct = (g - mean(g, axes) - normalised * mean(along, axes)) * (gamma / deviation)
+            to_x = direct if to_x is None else direct + to_x
+    return to_x, to_gamma, sum(g, axes) if g is not None and ctx.needs[2] else None
+
+
+def _through_statistics(centred: Tensor, to_average: Tensor | None, to_variance: Tensor | None) -> Tensor | None:
+    """What the gradients of both statistics bring to x: the mean is Σ x / n, the variance Σ (x - mean)² / n."""
+    rows, _ = _rows_and_columns(centred.shape)
+    to_x = None if to_average is None else broadcast_to(to_average * (1.0 / rows), centred.shape)
+    if to_variance is None:
+        return to_x
+    through_variance = centred * (to_variance * (2.0 / rows))
+    return through_variance if to_x is None else through_variance + to_x
+
+
+def _batchnorm_fast_vjp(cotangents: tuple[Tensor | None, ...], ctx: Context) -> Gradients:
+    g, to_mean, to_variance = cotangents
+    if g is None or to_mean is not None or to_variance is not None:
+        return _batchnorm_vjp(cotangents, ctx)
+    x, gamma, _ = ctx.inputs
+    _, average, variance = ctx.outputs
+    sizes = x.buffer.size, gamma.buffer.size, gamma.buffer.size
     outs = [Buffer(size, x.dtype) if needed else ABSENT for size, needed in zip(sizes, ctx.needs)]
-    launch(
-        kernels.batchnorm_grad,
-        outs,
-        (g.buffer, x.buffer, *ctx.saved, gamma.buffer),
-        (rows, columns),
-        (epsilon,),
-    )
+    ins = g.buffer, x.buffer, average.buffer, variance.buffer, gamma.buffer
+    launch(kernels.batchnorm_grad, outs, ins, _rows_and_columns(x.shape), ctx.attrs)
     shapes = x.shape, gamma.shape, gamma.shape
     return [Tensor(out, shape, x.dtype) if needed else None for out, shape, needed in zip(outs, shapes, ctx.needs)]
 
 
-def _batchnorm_vjp_of_ops(g: Tensor, x: Tensor, gamma: Tensor, epsilon: float) -> Gradients:
-    """What the kernel computes, in ops that can be differentiated again."""
-    axes = tuple(range(len(x.shape) - 1))
-    centred = x - mean(x, axes)
-    deviation = sqrt(mean(square(centred), axes) + epsilon)
-    normalised = centred / deviation
-    to_beta = sum(g, axes)
-    to_gamma = sum(g * normalised, axes)
-    to_x = (g - mean(g, axes) - normalised * mean(g * normalised, axes)) * (gamma / deviation)
-    return to_x, to_gamma, to_beta
-
-
-BATCHNORM = Op("batchnorm", shape=_batchnorm_shape, forward=_batchnorm_forward, vjp=_batchnorm_vjp, saves=(0, 1, 2))
+BATCHNORM = Op(
+    "batchnorm",
+    outputs=("y", "mean", "variance"),
+    shape=_batchnorm_shape,
+    forward=_batchnorm_forward,
+    vjp=_batchnorm_vjp,
+    fast_vjp=_batchnorm_fast_vjp,
+    saves=(0, 1, 2),
+    reads_output=True,
+)
 
 
 def batchnorm(
@@ -104,8 +118,8 @@ def batchnorm(
     """gamma · (x - mean) / sqrt(variance + epsilon) + beta with the batch's own statistics, and these statistics.
 
     x: (batch, ..., features). gamma, beta: (features,), None for 1 and 0. Returns (y, mean, variance); the statistics
-    have shape (features,), the variance is biased, and no gradient flows out of these two.
-    Raises ShapeError where the shapes do not fit or the batch is empty.
+    have shape (features,), the variance is biased; gradients flow through all three.
+    Raises ShapeError where the shapes do not fit or the batch is empty, DTypeError for a symbolic tensor.
 
     >>> import tinyres as tr
     >>> y, mean, variance = tr.batchnorm(tr.tensor([[1.0], [3.0]]), epsilon=0.0)
@@ -113,9 +127,10 @@ def batchnorm(
     ([[-1.0], [1.0]], 2.0, 1.0)
     """
     x, gamma, beta = _operands(x, gamma, beta)
-    y, (mean_buffer, variance_buffer) = apply_keeping(BATCHNORM, (x, gamma, beta), float(epsilon))
-    shape = x.shape[-1:]
-    return y, Tensor(mean_buffer, shape, x.dtype), Tensor(variance_buffer, shape, x.dtype)
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[batchnorm] takes Tensors; got {type(x).__name__}; use layers.BatchNorm")
+    y, average, variance = apply(BATCHNORM, (x, gamma, beta), float(epsilon))
+    return y, average, variance
 
 
 def _operands(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:

@@ -15,7 +15,6 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
@@ -136,15 +135,14 @@ def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple
 def _cross_entropy_vjp(g: Tensor, ctx: Context) -> Gradients:
     logits, labels = ctx.inputs
     rows, columns = logits.shape
-    if state.grad_enabled:
-        return (softmax(logits) - one_hot(labels, columns, logits.dtype)) * (g * (1.0 / rows)), None
-    out = Buffer(rows * columns, logits.dtype)
-    launch(
-        kernels.softmax_cross_entropy_grad,
-        (out,),
-        (ctx.saved[0], labels.buffer, g.buffer),
-        (rows, columns),
-    )
+    return (softmax(logits) - one_hot(labels, columns, logits.dtype)) * (g * (1.0 / rows)), None
+
+
+def _cross_entropy_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
+    logits, labels = ctx.inputs
+    (probabilities,) = ctx.saved
+    out = Buffer(logits.buffer.size, logits.dtype)
+    launch(kernels.softmax_cross_entropy_grad, (out,), (probabilities, labels.buffer, g.buffer), logits.shape)
     return Tensor(out, logits.shape, logits.dtype), None
 
 
@@ -153,6 +151,7 @@ SOFTMAX_CROSS_ENTROPY = Op(
     shape=_cross_entropy_shape,
     forward=_cross_entropy_forward,
     vjp=_cross_entropy_vjp,
+    fast_vjp=_cross_entropy_fast_vjp,
     saves=(0, 1),
     takes="fl",
 )
