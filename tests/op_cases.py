@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinyres as tr
-from tinyres import ops
+from tinyres import losses, ops
 from tinyres.kernels.random import uniform
 from tinyres.ops import elementwise, indexing
 
@@ -400,7 +400,7 @@ NORM_AND_LOSSES = [
     Case("mean", ops.mse, lambda a, b: np.mean((a - b) ** 2), (((3, 4), (3, 4)), ((7,), (7,))), bench=(BIG, BIG)),
     Case(
         "mean",
-        ops.binary_cross_entropy,
+        losses.binary_crossentropy,
         lambda p, t: -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p)),
         (((3, 4), (3, 4)),),
         0.1,
@@ -409,7 +409,7 @@ NORM_AND_LOSSES = [
     ),
     Case(
         "mean",
-        ops.binary_cross_entropy_with_logits,
+        losses.binary_cross_entropy_with_logits,
         lambda x, t: np.mean(np.log1p(np.exp(x)) - t * x),
         (((3, 4), (3, 4)),),
         bench=(BIG, BIG),

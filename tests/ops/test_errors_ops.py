@@ -429,9 +429,9 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         "[mse] the batch is empty, its mean is not defined: got shape (0, 2); give at least one example",
     ),
     (
-        lambda: ops.binary_cross_entropy(z(4, 1), z(4)),
+        lambda: tr.losses.binary_crossentropy(z(4, 1), z(4)),
         ShapeError,
-        "[binary_cross_entropy] prediction (4, 1) and target (4,) differ; use y.reshape(-1, 1)",
+        "[binary_crossentropy] prediction (4, 1) and target (4,) differ; use y.reshape(-1, 1)",
     ),
     # random
     (

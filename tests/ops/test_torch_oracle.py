@@ -44,7 +44,7 @@ PAIRS: list[tuple[str, Callable[..., Any], Callable[..., Any], tuple[tuple[int, 
     ("mse", ops.mse, F.mse_loss, (X, X)),
     (
         "bce with logits",
-        lambda x: ops.binary_cross_entropy_with_logits(x, np.full(X, 0.3)),
+        lambda x: tr.losses.binary_cross_entropy_with_logits(x, np.full(X, 0.3)),
         lambda x: F.binary_cross_entropy_with_logits(x, torch.full(X, 0.3, dtype=x.dtype)),
         (X,),
     ),

@@ -1,206 +1,283 @@
-"""Losses: means over the batch, by Keras' names and as functions of (prediction, target). They never broadcast.
+"""Losses: means over the batch, as functions, as Keras' classes, and by any of Keras' names. They never broadcast.
 
-Keras' names speak of probabilities. Where a model ends in the softmax or sigmoid that a loss undoes with a logarithm,
-`for_model` gives the loss of the logits instead: exact where a probability rounds to 0, and one op in the trace.
+Functions take (prediction, target), like every function of a loss here; objects of the classes are called as in
+Keras, (y_true, y_pred).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from tinyres import ops
-from tinyres.engine.state import Scope, entered, state
-from tinyres.engine.tensor import FLOATS, Tensor
-from tinyres.errors import ArgumentError, ShapeError
-from tinyres.layers.dense import Dense
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError
+from tinyres.layers import objective
+from tinyres.layers.loss_classes import (
+    BINARY_LOGITS,
+    CATEGORICAL_LOGITS,
+    SPARSE_LOGITS,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from tinyres.layers.objective import LossFunction, Objective, spelling
 from tinyres.nn.functional import Functional
-from tinyres.ops import binary_cross_entropy, binary_cross_entropy_with_logits, mse, softmax_cross_entropy
+from tinyres.ops import mse, softmax_cross_entropy
 
 __all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "categorical_cross_entropy",
-    "categorical_cross_entropy_with_logits",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mae",
+    "mape",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
     "mse",
+    "msle",
+    "poisson",
     "softmax_cross_entropy",
-    "sparse_categorical_cross_entropy",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]
 
-LossFunction = Callable[[Any, Any], Tensor]
 
-PROBABILITY_EPSILON = 1e-7  # as Keras: the logarithm of 0 stays finite
+def binary_crossentropy(
+    prediction: Any, target: Any, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Tensor:
+    """The mean of -t·log(p) - (1 - t)·log(1 - p), with p kept within 1e-7 of 0 and 1, as in Keras.
 
-
-def sparse_categorical_cross_entropy(probabilities: Tensor, labels: Any) -> Tensor:
-    """The mean over the batch of -log probabilities[label], kept within 1e-7 of 0 and 1 and made to sum to 1.
-
-    probabilities: (batch, classes), as after a softmax. labels: integers (batch,).
-
-    >>> import tinyres as tr
-    >>> tr.losses.sparse_categorical_cross_entropy(tr.tensor([[0.25, 0.75]]), [1])
-    Tensor(0.2877, shape=(), dtype=float32)
-    """
-    return softmax_cross_entropy(ops.log(_inside(probabilities)), labels)
-
-
-def categorical_cross_entropy(probabilities: Tensor, target: Any) -> Tensor:
-    """The mean over the batch of -Σ target · log probabilities.
-
-    probabilities, target: (batch, classes), as after a softmax and one-hot. Raises ShapeError where they differ.
+    prediction, target: the same shape; probabilities, or logits with from_logits. label_smoothing: targets t become
+    t·(1 - s) + s/2. Raises ShapeError where the shapes differ or are empty.
 
     >>> import tinyres as tr
-    >>> tr.losses.categorical_cross_entropy(tr.tensor([[0.25, 0.75]]), [[0.0, 1.0]])
-    Tensor(0.2877, shape=(), dtype=float32)
-    """
-    target = _paired("categorical_cross_entropy", probabilities, target)
-    total = ops.sum(probabilities, axis=-1, keepdims=True)
-    return _mean_of_rows(target, ops.log(_inside(ops.div(probabilities, total))))
-
-
-def categorical_cross_entropy_with_logits(logits: Tensor, target: Any) -> Tensor:
-    """The same from logits, before any softmax.
-
-    logits, target: (batch, classes). Raises ShapeError where they differ.
-
-    >>> import tinyres as tr
-    >>> tr.losses.categorical_cross_entropy_with_logits(tr.tensor([[0.0, 0.0]]), [[0.0, 1.0]])
+    >>> tr.losses.binary_crossentropy(tr.tensor([0.5, 0.5]), tr.tensor([0.0, 1.0]))
     Tensor(0.6931, shape=(), dtype=float32)
     """
-    target = _paired("categorical_cross_entropy_with_logits", logits, target)
-    return _mean_of_rows(target, ops.log_softmax(logits))
+    return BinaryCrossentropy(from_logits, label_smoothing).objective(prediction, target)
 
 
-class Loss:
-    """A function of (prediction, target) as a model trains on it: one node named "loss" in a trace.
+def categorical_crossentropy(
+    prediction: Any, target: Any, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Tensor:
+    """The mean over the batch of -Σ target · log p, p made to sum to 1.
 
-    name: the op that the trace shows. on_logits: for an activation, the function that takes what the activation would
-    be applied to. integer_targets: True for labels, False for values (integers are cast), None for whatever is given.
-    Calling it raises ArgumentError or ShapeError unless the function gives one number, as a Tensor.
+    prediction, target: (batch, ..., classes), as after a softmax, or logits with from_logits, and one-hot.
+    label_smoothing: targets t become t·(1 - s) + s/classes. Raises ShapeError where the shapes differ.
+
+    >>> import tinyres as tr
+    >>> tr.losses.categorical_crossentropy(tr.tensor([[0.25, 0.75]]), [[0.0, 1.0]])
+    Tensor(0.2877, shape=(), dtype=float32)
     """
-
-    def __init__(
-        self,
-        name: str,
-        function: LossFunction,
-        on_logits: Mapping[str, LossFunction] | None = None,
-        integer_targets: bool | None = None,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.on_logits = dict(on_logits or {})
-        self.integer_targets = integer_targets
-
-    def __call__(self, prediction: Any, target: Any) -> Tensor:
-        if self.integer_targets is False and isinstance(target, Tensor) and target.dtype not in FLOATS:
-            target = ops.astype(target, prediction.dtype)
-        with entered(Scope("loss", "", self.name, state.scope)):
-            value = self.function(prediction, target)
-        if not isinstance(value, Tensor):
-            got = type(value).__name__
-            raise ArgumentError(f"[{self.name}] a loss must return a Tensor; got {got}; compute it with ops")
-        if value.size != 1:
-            raise ShapeError(f"[{self.name}] a loss must be one number; got shape {value.shape}; end it with .mean()")
-        return value
-
-    def __repr__(self) -> str:
-        return f"<Loss {self.name}>"
+    return CategoricalCrossentropy(from_logits, label_smoothing).objective(prediction, target)
 
 
-_SPARSE = Loss(
-    "sparse_categorical_crossentropy",
-    sparse_categorical_cross_entropy,
-    {"softmax": softmax_cross_entropy},
-    integer_targets=True,
-)
-_CATEGORICAL = Loss(
-    "categorical_crossentropy",
-    categorical_cross_entropy,
-    {"softmax": categorical_cross_entropy_with_logits},
-    integer_targets=False,
-)
-_BINARY = Loss(
-    "binary_crossentropy", binary_cross_entropy, {"sigmoid": binary_cross_entropy_with_logits}, integer_targets=False
-)
-_MSE = Loss("mse", mse, integer_targets=False)
+def sparse_categorical_crossentropy(prediction: Any, labels: Any, from_logits: bool = False) -> Tensor:
+    """The mean over the batch of -log p[label], p kept within 1e-7 of 0 and 1 and made to sum to 1.
 
-LOSSES = {
-    "sparse_categorical_crossentropy": _SPARSE,
-    "categorical_crossentropy": _CATEGORICAL,
-    "binary_crossentropy": _BINARY,
-    "mse": _MSE,
-    "mean_squared_error": _MSE,
+    prediction: (batch, ..., classes), as after a softmax, or logits with from_logits. labels: integers (batch, ...).
+
+    >>> import tinyres as tr
+    >>> tr.losses.sparse_categorical_crossentropy(tr.tensor([[0.25, 0.75]]), [1])
+    Tensor(0.2877, shape=(), dtype=float32)
+    """
+    return SparseCategoricalCrossentropy(from_logits).objective(prediction, labels)
+
+
+def mae(prediction: Any, target: Any) -> Tensor:
+    """The mean absolute error over all elements, of the same shape.
+
+    >>> import tinyres as tr
+    >>> tr.losses.mae(tr.tensor([1.0, 2.0]), tr.tensor([1.0, 4.0]))
+    Tensor(1., shape=(), dtype=float32)
+    """
+    return MeanAbsoluteError().objective(prediction, target)
+
+
+def mape(prediction: Any, target: Any) -> Tensor:
+    """The mean of 100·|prediction - target| / |target|."""
+    return MeanAbsolutePercentageError().objective(prediction, target)
+
+
+def msle(prediction: Any, target: Any) -> Tensor:
+    """The mean of the squared difference of log(1 + value)."""
+    return MeanSquaredLogarithmicError().objective(prediction, target)
+
+
+def huber(prediction: Any, target: Any, delta: float = 1.0) -> Tensor:
+    """The mean of e²/2 where |e| is at most delta, else delta·(|e| - delta/2) (Huber 1964).
+
+    >>> import tinyres as tr
+    >>> tr.losses.huber(tr.tensor([0.5, 3.0]), tr.tensor([0.0, 0.0]))
+    Tensor(1.3125, shape=(), dtype=float32)
+    """
+    return Huber(delta).objective(prediction, target)
+
+
+def log_cosh(prediction: Any, target: Any) -> Tensor:
+    """The mean of log(cosh(prediction - target))."""
+    return LogCosh().objective(prediction, target)
+
+
+def hinge(prediction: Any, target: Any) -> Tensor:
+    """The mean of max(0, 1 - target·prediction), for targets -1 and 1, or 0 and 1."""
+    return Hinge().objective(prediction, target)
+
+
+def squared_hinge(prediction: Any, target: Any) -> Tensor:
+    """The mean of max(0, 1 - target·prediction)², for targets -1 and 1, or 0 and 1."""
+    return SquaredHinge().objective(prediction, target)
+
+
+def categorical_hinge(prediction: Any, target: Any) -> Tensor:
+    """The mean of max(0, 1 + the largest wrong output - the right one), for one-hot targets."""
+    return CategoricalHinge().objective(prediction, target)
+
+
+def kl_divergence(prediction: Any, target: Any) -> Tensor:
+    """The mean over rows of Σ target·log(target / prediction), for probabilities (Kullback and Leibler 1951)."""
+    return KLDivergence().objective(prediction, target)
+
+
+def poisson(prediction: Any, target: Any) -> Tensor:
+    """The mean of prediction - target·log(prediction), for counts."""
+    return Poisson().objective(prediction, target)
+
+
+def cosine_similarity(prediction: Any, target: Any) -> Tensor:
+    """Minus the mean cosine of the angle between rows: -1 where all point the same way."""
+    return CosineSimilarity().objective(prediction, target)
+
+
+mean_squared_error = mse
+mean_absolute_error = mae
+mean_absolute_percentage_error = mape
+mean_squared_logarithmic_error = msle
+binary_cross_entropy = binary_crossentropy  # the spelling of PyTorch, which this library had first
+categorical_cross_entropy = categorical_crossentropy
+sparse_categorical_cross_entropy = sparse_categorical_crossentropy
+
+
+def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
+    """binary_crossentropy(logits, target, from_logits=True)."""
+    return binary_crossentropy(logits, target, from_logits=True)
+
+
+def categorical_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
+    """categorical_crossentropy(logits, target, from_logits=True)."""
+    return categorical_crossentropy(logits, target, from_logits=True)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "binary_crossentropy": BinaryCrossentropy,
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "huber": Huber,
+    "log_cosh": LogCosh,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "categorical_hinge": CategoricalHinge,
+    "kl_divergence": KLDivergence,
+    "poisson": Poisson,
+    "cosine_similarity": CosineSimilarity,
+}
+_SHORT = {"bce": "binary_crossentropy", "cce": "categorical_crossentropy", "kld": "kl_divergence"}
+_BY_SPELLING: dict[str, type[Loss]] = {
+    **{spelling(cls.__name__): cls for cls in LOSSES.values()},
+    **{spelling(name): cls for name, cls in LOSSES.items()},
+    **{short: LOSSES[name] for short, name in _SHORT.items()},
+    "huberloss": Huber,
+    "kullbackleiblerdivergence": KLDivergence,
+}
+_BY_FUNCTION: dict[LossFunction, Objective] = {
+    **{globals()[name]: cls().objective for name, cls in LOSSES.items()},
+    softmax_cross_entropy: replace(SPARSE_LOGITS, name="softmax_cross_entropy"),
+    binary_cross_entropy_with_logits: replace(BINARY_LOGITS, name="binary_cross_entropy_with_logits"),
+    categorical_cross_entropy_with_logits: replace(CATEGORICAL_LOGITS, name="categorical_cross_entropy_with_logits"),
 }
 
-_TAKES_LOGITS: dict[LossFunction, str] = {
-    softmax_cross_entropy: "softmax",
-    categorical_cross_entropy_with_logits: "softmax",
-    binary_cross_entropy_with_logits: "sigmoid",
-}
 
+def get(loss: str | Loss | Objective | LossFunction | type[Loss]) -> Objective:
+    """What a model trains on, for a name of any of Keras' spellings, an object or class of Loss, or a function.
 
-def get(loss: str | Loss | LossFunction) -> Loss:
-    """The Loss of this name, or around this function. Raises ArgumentError for an unknown name, with the known ones."""
-    if isinstance(loss, Loss):
+    A function takes (prediction, target), or arguments named (y_true, y_pred). Raises ArgumentError for an unknown
+    name, with the known ones.
+
+    >>> import tinyres as tr
+    >>> tr.losses.get("MeanSquaredError"), tr.losses.get(tr.losses.Huber(delta=2.0))
+    (<Objective mse>, <Objective huber>)
+    """
+    if isinstance(loss, Objective):
         return loss
-    if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]
+    if isinstance(loss, str) and spelling(loss) in _BY_SPELLING:
+        loss = _BY_SPELLING[spelling(loss)]
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        loss = loss()
+    if isinstance(loss, Loss):
+        if loss.reduction in (None, "none"):
+            raise ArgumentError(
+                f'[{loss.name}] training needs one number; got reduction={loss.reduction!r}; use "sum_over_batch_size"'
+            )
+        return loss.objective
     if callable(loss) and not isinstance(loss, type):
-        labels = True if loss is softmax_cross_entropy else None
-        return Loss(getattr(loss, "__name__", "loss"), loss, integer_targets=labels)
+        return _BY_FUNCTION[loss] if loss in _BY_FUNCTION else objective.of_function(loss)
     known = ", ".join(LOSSES)
     raise ArgumentError(f"[loss] known names are {known}; got {loss!r}; use one, or a function of (prediction, target)")
 
 
-def for_model(loss: str | Loss | LossFunction, model: Functional) -> tuple[Loss, bool]:
-    """(the Loss to call, whether it takes the model's logits instead of its output).
-
-    Raises ArgumentError where the two do not fit: a loss of probabilities after a linear layer, or a loss of logits
-    after a softmax or sigmoid.
-    """
-    found, activation = get(loss), model.final_activation
-    if _TAKES_LOGITS.get(found.function, "") == activation:
-        raise ArgumentError(
-            f"[{found.name}] takes logits, and the model ends in a {activation}; got its output; "
-            f"leave the {activation} out, or use a loss by name, such as {_named_for(found.function)!r}"
-        )
-    if activation in found.on_logits:
-        return Loss(found.name, found.on_logits[activation], {}, found.integer_targets), True
-    if found.on_logits and model.steps and _ends_linear(model.steps[-1].layer):
-        needed = " or ".join(found.on_logits)
-        raise ArgumentError(
-            f"[{found.name}] takes probabilities, and the model ends in {model.steps[-1].path}, which is linear; "
-            f'give that layer activation="{needed}"'
-        )
-    return found, False
+def for_model(loss: str | Loss | Objective | LossFunction, model: Functional) -> tuple[Objective, bool]:
+    """(the objective to call, whether it takes the model's logits instead of its output); see `objective.for_model`."""
+    return objective.for_model(get(loss), model)
 
 
-def _ends_linear(layer: Any) -> bool:
-    if isinstance(layer, Functional) and layer.steps:
-        return _ends_linear(layer.steps[-1].layer)
-    return isinstance(layer, Dense) and layer.activation in (None, "linear")
+def encode(loss: Any) -> Any:
+    """A loss as JSON: a name, or a class with its options; None for one of the user's own."""
+    if isinstance(loss, str):
+        return loss
+    if isinstance(loss, Loss) and _BY_SPELLING.get(spelling(type(loss).__name__)) is type(loss):
+        return {"class": type(loss).__name__, "config": {**loss.config(), "name": loss.name}}
+    return None
 
 
-def _named_for(function: LossFunction) -> str:
-    return next(name for name, loss in LOSSES.items() if function in loss.on_logits.values())
-
-
-def _inside(probabilities: Tensor) -> Tensor:
-    return ops.clip(probabilities, PROBABILITY_EPSILON, 1.0 - PROBABILITY_EPSILON)
-
-
-def _paired(op: str, prediction: Tensor, target: Any) -> Any:
-    shape = target.shape if isinstance(target, Tensor) else ops.sub(target, 0.0).shape
-    if shape != prediction.shape or len(shape) < 2:
-        hint = "one-hot targets have the shape of the prediction"
-        if shape == prediction.shape[:1]:
-            hint = 'for integer labels use the loss "sparse_categorical_crossentropy"'
-        raise ShapeError(f"[{op}] prediction {prediction.shape} and target {shape} differ; {hint}")
-    if 0 in shape:
-        raise ShapeError(f"[{op}] the batch is empty, it has no mean; got shape {shape}; give at least one example")
-    return target
-
-
-def _mean_of_rows(target: Any, log_probabilities: Tensor) -> Tensor:
-    return ops.neg(ops.mean(ops.sum(ops.mul(target, log_probabilities), axis=-1)))
+def decode(record: Any) -> Any:
+    """What `encode` gave, as `compile` takes it."""
+    return _BY_SPELLING[spelling(record["class"])](**record["config"]) if isinstance(record, dict) else record

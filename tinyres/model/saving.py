@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyres.engine.tensor import FLOATS, Parameter
 from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.layers import losses
 from tinyres.model.architecture import decode_layer, encode_layer, every_layer
 from tinyres.nn.layer import LAYERS
 from tinyres.ops.random import preserving_generator
@@ -44,7 +45,7 @@ def save(model: Model, path: archive.PathLike) -> None:
     optimizer = model.optimizer
     if optimizer is not None:
         header["optimizer"] = {"name": optimizer.name, "config": optimizer.config()}
-        header["loss"] = model.loss if isinstance(model.loss, str) else None
+        header["loss"] = losses.encode(model.loss)
         header["metrics"] = [metric for metric in model.metrics if isinstance(metric, str)]
         names = {id(w): name for name, w in weights.items()}
         header["moved"] = [names[id(p)] for p in optimizer.params]
@@ -128,7 +129,7 @@ def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.nd
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
         optimizer.restore(state, {id(w): name for name, w in weights.items()})
         if header["loss"] is not None:
-            model.compile(optimizer, header["loss"], header["metrics"])
+            model.compile(optimizer, losses.decode(header["loss"]), header["metrics"])
         model.optimizer = optimizer
         if "position" in header:
             position = Position(**header["position"])

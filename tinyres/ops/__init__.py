@@ -33,7 +33,7 @@ from tinyres.ops.elementwise import (
     square,
     tanh,
 )
-from tinyres.ops.losses import binary_cross_entropy, binary_cross_entropy_with_logits, mse
+from tinyres.ops.losses import mse
 from tinyres.ops.matmul import dense, matmul
 from tinyres.ops.methods import attach
 from tinyres.ops.movement import (
@@ -62,8 +62,6 @@ __all__ = [
     "astype",
     "batchnorm",
     "batchnorm_inference",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
     "broadcast_to",
     "clip",
     "concatenate",

@@ -117,16 +117,21 @@ def _wrong_labels_shape(logits: Shape, labels: Shape) -> str:
     )
 
 
-def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple[Buffer, ...]:
-    rows, columns = logits.shape
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ArgumentError where a label lies outside of 0..classes - 1; recorded, the check is part of the step."""
     try:
-        launch(kernels.check_labels, (), (labels.buffer,), (rows, columns))
+        launch(kernels.check_labels, (), (labels.buffer,), (labels.size, classes))
     except ValueCheckFailed:
         values = labels.buffer.array
         raise ArgumentError(
-            f"[softmax_cross_entropy] labels must lie in 0..{columns - 1} for {columns} classes; "
+            f"[softmax_cross_entropy] labels must lie in 0..{classes - 1} for {classes} classes; "
             f"got {values.min()}..{values.max()}; renumber the labels, or give the last layer more units"
         ) from None
+
+
+def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple[Buffer, ...]:
+    rows, columns = logits.shape
+    check_labels(labels, columns)
     probabilities = Buffer(logits.buffer.size, logits.dtype)
     launch(kernels.softmax_cross_entropy, (out, probabilities), (logits.buffer, labels.buffer), (rows, columns))
     return (probabilities,)
@@ -176,11 +181,12 @@ def softmax_cross_entropy(logits: Operand, labels: Tensor | ArrayLike) -> Tensor
             f"{logits.shape}; pass what went into the softmax"
         )
     if not isinstance(labels, Tensor) or labels.dtype is not INT64:
-        labels = _as_labels(logits.shape, labels)
+        labels = as_labels(logits.shape, labels)
     return apply(SOFTMAX_CROSS_ENTROPY, (logits, labels))
 
 
-def _as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
+def as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
+    """The labels as a Tensor of integers. Raises DTypeError, with a remedy, for anything else."""
     if hasattr(labels, "__tinyres_apply__"):
         return labels  # type: ignore[return-value]
     array = np.asarray(labels)

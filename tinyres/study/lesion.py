@@ -201,7 +201,7 @@ class _Measure:
         self.loss = loss
         self.x, self.y = x, y
         self.samples = len(y)
-        self.metrics = ["accuracy"] if losses.get(loss).integer_targets else []
+        self.metrics = ["accuracy"] if losses.get(loss).targets == "labels" else []
 
     def __call__(self, model: Model) -> tuple[float, float | None]:
         model.compile("sgd", self.loss, self.metrics)

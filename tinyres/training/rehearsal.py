@@ -32,7 +32,7 @@ def read(model: Trainable, op: str, x: Any, y: Any, loss: Any, batch_size: int |
         output = _output_shape(op, rehearse(model, inputs, None, batch_size))
     else:
         output = _output_shape(op, model.outputs if len(model.outputs) > 1 else model.outputs[0])
-    targets = read_targets(op, y, count, _kind_of_targets(loss), output, model.float_dtype)
+    targets = read_targets(op, y, count, losses.get(loss).targets, output, model.float_dtype)
     rehearse(model, inputs, (targets, loss), batch_size)
     return Samples(inputs, targets, count)
 
@@ -56,16 +56,6 @@ def _output_shape(op: str, output: Any) -> tuple[int | None, ...]:
             "write the loop yourself, with a loss for each output"
         )
     return (None, *output.shape[1:])
-
-
-def _kind_of_targets(loss: Any) -> str:
-    found = losses.get(loss)
-    if found.integer_targets:
-        return "labels"
-    if found.function is losses.mse:
-        return "values"
-    takes = (losses.categorical_cross_entropy_with_logits, losses.binary_cross_entropy_with_logits)
-    return "probabilities" if found.on_logits or found.function in takes else "any"
 
 
 def rehearse(

@@ -1,0 +1,270 @@
+"""Losses as Keras' classes: what `compile` takes where a loss has options. Objects are called as in Keras, on
+(y_true, y_pred); functions of losses take (prediction, target)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinyres import ops
+from tinyres.engine.tensor import Tensor, tensor
+from tinyres.errors import ArgumentError
+from tinyres.kernels.dtypes import INT64
+from tinyres.layers.objective import LossFunction, Objective, along, like_prediction
+from tinyres.ops import losses as values
+
+SPARSE_LOGITS = Objective(
+    "sparse_categorical_crossentropy",
+    values.sparse_error_of_logits,
+    values.sparse_mean_of_logits,
+    targets="labels",
+    takes_logits="softmax",
+)
+CATEGORICAL_LOGITS = Objective(
+    "categorical_crossentropy",
+    values.categorical_error_of_logits,
+    targets="probabilities",
+    takes_logits="softmax",
+)
+BINARY_LOGITS = Objective(
+    "binary_crossentropy", values.binary_error_of_logits, targets="probabilities", takes_logits="sigmoid"
+)
+SPARSE = Objective(
+    "sparse_categorical_crossentropy",
+    values.sparse_error,
+    lambda probabilities, labels: values.sparse_mean_of_logits(values.log_of(probabilities), labels),
+    targets="labels",
+    on_logits={"softmax": SPARSE_LOGITS},
+)
+CATEGORICAL = Objective(
+    "categorical_crossentropy",
+    values.categorical_error,
+    targets="probabilities",
+    on_logits={"softmax": CATEGORICAL_LOGITS},
+)
+BINARY = Objective(
+    "binary_crossentropy", values.binary_error, targets="probabilities", on_logits={"sigmoid": BINARY_LOGITS}
+)
+
+
+class Loss:
+    """Base of the loss classes; for one of your own, define `call(y_true, y_pred)`, one value per sample.
+
+    reduction: "sum_over_batch_size" (the mean), "sum", or None: one value per sample. name: what a trace shows.
+    Calling an object takes (y_true, y_pred), as in Keras, and a sample_weight: the mean of weight · value.
+    Raises ArgumentError for an unknown reduction.
+
+    >>> import tinyres as tr
+    >>> tr.losses.MeanSquaredError()([1.0, 4.0], [1.0, 2.0])
+    Tensor(2., shape=(), dtype=float32)
+    """
+
+    objective: Objective
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+        known = ("sum_over_batch_size", "mean", "sum", "none", None)
+        if reduction not in known:
+            raise ArgumentError(
+                f"[{type(self).__name__}] reduction is one of {', '.join(map(repr, known))}; got {reduction!r}; "
+                "choose one of them"
+            )
+        self.reduction = reduction
+        made = self._made()
+        self.name = name or made.name
+        self.objective = replace(made, name=self.name, total=reduction == "sum")
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        """One value per sample."""
+        return self.objective.rows(y_pred, y_true)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        prediction = y_pred if isinstance(y_pred, Tensor) else tensor(y_pred)
+        target = like_prediction(prediction, y_true if isinstance(y_true, Tensor) else _target(y_true, prediction.dtype))
+        if self.reduction not in (None, "none"):
+            weight = None if sample_weight is None else tensor(sample_weight, dtype=prediction.dtype)
+            return self.objective(prediction, target, weight)
+        rows = self.call(target, prediction)
+        return rows if sample_weight is None else rows * along(tensor(sample_weight), rows)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make a loss like this one."""
+        return {**{option: getattr(self, option) for option in self.options}, "reduction": self.reduction}
+
+    def _made(self) -> Objective:
+        """What this class, with its options, computes."""
+        return Objective(type(self).__name__, lambda prediction, target: self.call(target, prediction))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+
+
+class _CrossEntropy(Loss):
+    """from_logits: the prediction has not been through a softmax or sigmoid. label_smoothing: targets t become
+    t·(1 - s) + s/classes (Szegedy et al. 2016)."""
+
+    options = ("from_logits", "label_smoothing")
+    _of: ClassVar[tuple[Objective, Objective]]
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
+            raise ArgumentError(
+                f"[{type(self).__name__}] label_smoothing is a fraction, 0 <= s <= 1; got {label_smoothing!r}; "
+                "choose another"
+            )
+        if axis != -1:
+            raise ArgumentError(f"[{type(self).__name__}] classes stand in the last axis; got axis={axis}; move them")
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = float(label_smoothing)
+        super().__init__(reduction, name)
+
+    def _made(self) -> Objective:
+        return _smoothed(self._of[self.from_logits], self.label_smoothing)
+
+
+class BinaryCrossentropy(_CrossEntropy):
+    """The mean of -t·log(p) - (1 - t)·log(1 - p), over samples and outputs.
+
+    from_logits: predictions are logits, before a sigmoid. label_smoothing: targets t become t·(1 - s) + s/2.
+
+    >>> import tinyres as tr
+    >>> tr.losses.BinaryCrossentropy(from_logits=True)([0.0, 1.0], [0.0, 100.0])
+    Tensor(0.3466, shape=(), dtype=float32)
+    """
+
+    _of = BINARY, BINARY_LOGITS
+
+
+class CategoricalCrossentropy(_CrossEntropy):
+    """The mean over samples of -Σ t·log(p), for one-hot targets or probabilities.
+
+    from_logits: predictions are logits, before a softmax. label_smoothing: targets t become t·(1 - s) + s/classes
+    (Szegedy et al. 2016).
+
+    >>> import tinyres as tr
+    >>> tr.losses.CategoricalCrossentropy(label_smoothing=0.2)([[0.0, 1.0]], [[0.25, 0.75]])
+    Tensor(0.3975, shape=(), dtype=float32)
+    """
+
+    _of = CATEGORICAL, CATEGORICAL_LOGITS
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """The mean over samples of -log p[label], for integer labels.
+
+    from_logits: predictions are logits, before a softmax.
+
+    >>> import tinyres as tr
+    >>> tr.losses.SparseCategoricalCrossentropy(from_logits=True)([0, 1], [[0.0, 0.0], [0.0, 9.0]])
+    Tensor(0.3466, shape=(), dtype=float32)
+    """
+
+    options = ("from_logits",)
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+    ) -> None:
+        if ignore_class is not None or axis != -1:
+            raise ArgumentError(
+                "[SparseCategoricalCrossentropy] every label counts, and classes stand in the last axis; got "
+                f"ignore_class={ignore_class}, axis={axis}; give such samples sample_weight 0"
+            )
+        self.from_logits = bool(from_logits)
+        super().__init__(reduction, name)
+
+    def _made(self) -> Objective:
+        return SPARSE_LOGITS if self.from_logits else SPARSE
+
+
+class Huber(Loss):
+    """The mean of e²/2 where |e| is at most delta, else delta·(|e| - delta/2); e = y_pred - y_true (Huber 1964).
+
+    >>> import tinyres as tr
+    >>> tr.losses.Huber(delta=1.0)([0.0, 0.0], [0.5, 3.0])
+    Tensor(1.3125, shape=(), dtype=float32)
+    """
+
+    options = ("delta",)
+
+    def __init__(
+        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        if isinstance(delta, bool) or not isinstance(delta, (int, float)) or not 0 < delta < float("inf"):
+            raise ArgumentError(f"[Huber] delta is a finite number > 0; got {delta!r}; choose another")
+        self.delta = float(delta)
+        super().__init__(reduction, name)
+
+    def _made(self) -> Objective:
+        return Objective("huber", partial(values.huber_error, delta=self.delta), targets="values")
+
+
+def _target(y_true: Any, dtype: np.dtype) -> Tensor:
+    array = np.asarray(y_true)
+    return tensor(array, dtype=INT64 if array.dtype.kind in "iub" else dtype)
+
+
+def _smoothed(found: Objective, smoothing: float) -> Objective:
+    if not smoothing:
+        return found
+
+    def targets(prediction: Any, target: Any) -> Any:
+        classes = 2 if found.values in (values.binary_error, values.binary_error_of_logits) else prediction.shape[-1]
+        return ops.add(ops.mul(target, 1.0 - smoothing), smoothing / classes)
+
+    smooth = {activation: _smoothed(inner, smoothing) for activation, inner in found.on_logits.items()}
+    return replace(found, values=lambda p, t: found.values(p, targets(p, t)), on_logits=smooth)
+
+
+def _of_values(cls: str, name: str, function: LossFunction, says: str, targets: str = "values") -> type[Loss]:
+    """A loss class without options."""
+    made = Objective(name, function, targets=targets)
+    documented = f"""The mean of {says}.
+
+    reduction, name: see Loss. Called as in Keras: (y_true, y_pred, sample_weight=None).
+    """
+    members = {"__doc__": documented, "__module__": __name__, "_made": lambda self: made}
+    return type(cls, (Loss,), members)
+
+
+MeanSquaredError = _of_values("MeanSquaredError", "mse", values.squared_error, "(y_pred - y_true)²")
+MeanAbsoluteError = _of_values("MeanAbsoluteError", "mae", values.absolute_error, "|y_pred - y_true|")
+MeanAbsolutePercentageError = _of_values(
+    "MeanAbsolutePercentageError", "mape", values.absolute_percentage_error, "100·|y_pred - y_true| / |y_true|"
+)
+MeanSquaredLogarithmicError = _of_values(
+    "MeanSquaredLogarithmicError",
+    "msle",
+    values.squared_logarithmic_error,
+    "the squared differences of log(1 + y)",
+)
+LogCosh = _of_values("LogCosh", "log_cosh", values.log_cosh_error, "log(cosh(y_pred - y_true))")
+Hinge = _of_values("Hinge", "hinge", values.hinge_error, "max(0, 1 - y_true·y_pred), for targets -1 and 1, or 0 and 1")
+SquaredHinge = _of_values("SquaredHinge", "squared_hinge", values.squared_hinge_error, "the squares of the hinge")
+CategoricalHinge = _of_values(
+    "CategoricalHinge",
+    "categorical_hinge",
+    values.categorical_hinge_error,
+    "max(0, 1 + the largest wrong output - the right one), for one-hot targets",
+)
+KLDivergence = _of_values(
+    "KLDivergence", "kl_divergence", values.divergence, "Σ y_true·log(y_true / y_pred)", "probabilities"
+)
+Poisson = _of_values("Poisson", "poisson", values.poisson_error, "y_pred - y_true·log(y_pred)")
+CosineSimilarity = _of_values(
+    "CosineSimilarity", "cosine_similarity", values.negative_cosine, "minus the cosine between y_true and y_pred"
+)
