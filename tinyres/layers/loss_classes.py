@@ -83,7 +83,9 @@ class Loss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         prediction = y_pred if isinstance(y_pred, Tensor) else tensor(y_pred)
-        target = like_prediction(prediction, y_true if isinstance(y_true, Tensor) else _target(y_true, prediction.dtype))
+        target = like_prediction(
+            prediction, y_true if isinstance(y_true, Tensor) else _target(y_true, prediction.dtype)
+        )
         if self.reduction not in (None, "none"):
             weight = None if sample_weight is None else tensor(sample_weight, dtype=prediction.dtype)
             return self.objective(prediction, target, weight)
