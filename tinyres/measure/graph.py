@@ -18,11 +18,13 @@ from tinyres.engine.tensor import Parameter, Tensor, node_of
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TraceError
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import backend, door, recording
-from tinyres.measure.assemble import assemble, structure_of
+from tinyres.measure.assemble import assemble
 from tinyres.measure.audit import Ledger
 from tinyres.measure.paths import path_spectrum
+from tinyres.measure.shape import input_of, shape_of
 from tinyres.measure.statistics import measure
 from tinyres.measure.tape import Tape, read_tape
+from tinyres.structure.structure import structure_of
 from tinyres.trace.lint import Findings, lint_trace
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, unknown_name
@@ -114,11 +116,11 @@ class Graph:
         """
         with self._computed() as root:
             tape = self._tape if self._run is None else _tape(root, "layer")
-            structure = structure_of(tape)
+            structure = structure_of(shape_of(tape))
             if at is not None and at not in tape.names:
                 raise TraceError(unknown_name("the node of a path spectrum", at, tape.names))
-            unit = structure.start if at is None else tape.names.index(at)
-            return path_spectrum(root, tape, structure.kinds, unit)
+            unit = input_of(tape, structure.shape) if at is None else tape.names.index(at)
+            return path_spectrum(root, tape, structure, unit)
 
     def lint(self) -> Findings:
         """Look for what a residual net hardly means to do: each finding has a node, a source line, and what to do.
@@ -167,8 +169,8 @@ class Graph:
                 backend=_backend(root),
                 level=level,
             )
-            structure = structure_of(tape)
-            spectrum = path_spectrum(root, tape, structure.kinds, structure.start) if paths else None
+            structure = structure_of(shape_of(tape))
+            spectrum = path_spectrum(root, tape, structure, input_of(tape, structure.shape)) if paths else None
             return assemble(header, tape, structure, measured, spectrum), tape
 
     @contextlib.contextmanager

@@ -21,18 +21,19 @@ from tinyres.launch import launch
 from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.kinds import BRANCH
+from tinyres.structure.structure import Structure
 from tinyres.trace.spectrum import Spectrum
 
 Lengths = dict[int, Tensor]
 
 
-def path_spectrum(root: Node, tape: Tape, kinds: dict[tuple[int, int], str], unit: int) -> Spectrum:
-    """The spectrum of the gradient at one unit of a tape whose edges are of these kinds."""
+def path_spectrum(root: Node, tape: Tape, structure: Structure, unit: int) -> Spectrum:
+    """The spectrum of the gradient at one unit of a tape of this structure."""
     target = tape.units[unit]
     order = _leading_to(target, tape.order)
     whole = propagate(root, order, retain_graph=True, targets={target}).get(target)
     with no_grad():
-        parts = _by_length(root, order, target, _Branches(tape, kinds))
+        parts = _by_length(root, order, target, _Branches(tape, structure))
     longest = max(parts, default=0)
     if whole is None:
         return Spectrum(tape.names[unit], (None,) * (longest + 1), (0.0,) * (longest + 1), 0.0)
@@ -42,9 +43,9 @@ def path_spectrum(root: Node, tape: Tape, kinds: dict[tuple[int, int], str], uni
 class _Branches:
     """How much an edge between ops adds to the length of a path."""
 
-    def __init__(self, tape: Tape, kinds: dict[tuple[int, int], str]) -> None:
+    def __init__(self, tape: Tape, structure: Structure) -> None:
         self._owner = tape.owner
-        self._branches = {edge for edge, kind in kinds.items() if kind == BRANCH}
+        self._branches = {edge for edge, kind in zip(structure.shape.edges, structure.kinds) if kind == BRANCH}
 
     def added(self, producer: Node, consumer: Node) -> int:
         return int((self._owner.get(producer), self._owner[consumer]) in self._branches)

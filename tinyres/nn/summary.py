@@ -1,6 +1,6 @@
 """The summary of a model as plain text in 80 columns: one row per layer call, with what it is connected to.
 
-An input of a joining layer is a skip if another input of the same layer was computed from it.
+Which inputs of a joining layer are skips, `structure` tells, as it does for a trace.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Symbolic, symbolics
 
 if TYPE_CHECKING:
@@ -50,36 +51,26 @@ def summary(model: Functional) -> str:
 
 
 def _connected(model: Functional) -> list[Row]:
+    graph = LayerGraph(model)
     path_of: dict[Symbolic, str] = {}
-    above: dict[Symbolic, int] = {}  # the calls that a tensor was computed from, one bit each
     rows = []
     layer_paths = {layer: path for path, layer in model._children()}
     for symbolic in model.inputs:
         layer = symbolic.producer.layer
         path_of[symbolic] = layer_paths[layer]
-        above[symbolic] = 1 << len(above)
         rows.append(_alone(layer_paths[layer], layer)._replace(shape=str(symbolic.shape)))
     counted: set[Layer] = set()
     for step in model.steps:
-        sources = list(dict.fromkeys(step.call.inputs()))
-        skips = frozenset(path_of[s] for s in sources if _is_above(s, sources, above))
-        reach = 1 << len(above)
-        for s in sources:
-            reach |= above[s]
+        sources = step.call.inputs()
         outputs = list(symbolics(step.call.outputs))
-        for output in outputs:
-            path_of[output], above[output] = step.path, reach
+        path_of.update(dict.fromkeys(outputs, step.path))
         shape = ", ".join(str(output.shape) for output in outputs)
         parameters = 0 if step.layer in counted else step.layer.count_params()
         counted.add(step.layer)
-        links = tuple(path_of[s] for s in sources)
+        links = tuple(dict.fromkeys(path_of[s] for s in sources))
+        skips = frozenset(path_of[sources[i]] for i in graph.skips_into(step.call))
         rows.append(Row(step.path, type(step.layer).__name__, shape, parameters, links, skips))
     return rows
-
-
-def _is_above(symbolic: Symbolic, others: Sequence[Symbolic], above: dict[Symbolic, int]) -> bool:
-    """Whether one of the others was computed from this one."""
-    return any(o is not symbolic and above[symbolic] & above[o] == above[symbolic] for o in others)
 
 
 def _alone(path: str, layer: Layer) -> Row:

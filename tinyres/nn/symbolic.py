@@ -17,7 +17,7 @@ import numpy as np
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import leaf
 from tinyres.engine.op import Op
-from tinyres.engine.state import no_grad, state, user_source
+from tinyres.engine.state import enable_grad, no_grad, preserving, state, user_source
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import DryRecorder, recording
@@ -124,10 +124,11 @@ class Call:
     """One recorded call of a layer: what it was called on, where, and what came out.
 
     scope: the path of the name_scope around it. source: (file, line) of the user's code. index: grows with creation,
-    so that ascending order is a valid order to run.
+    so that ascending order is a valid order to run. op: what gave the output of a call
+    on several inputs, None for other calls.
     """
 
-    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index")
+    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index", "op")
 
     def __init__(
         self,
@@ -136,6 +137,7 @@ class Call:
         kwargs: dict[str, Any],
         scope: str,
         source: tuple[str, int] | None,
+        op: Op | None = None,
     ) -> None:
         self.layer = layer
         self.args = args
@@ -144,6 +146,7 @@ class Call:
         self.scope = scope
         self.source = source
         self.index = next(_creation)
+        self.op = op
 
     def inputs(self) -> list[Symbolic]:
         """The Symbolics among the arguments, in order."""
@@ -157,9 +160,12 @@ def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call `layer` on arguments that hold Symbolics: its outputs as Symbolics, in the structure that `call` gave."""
     call = Call(layer, args, kwargs, current_block(), user_source())
     layer.build_for(args)
-    with recording(_DRY), no_grad():
+    joins = len(call.inputs()) > 1
+    with recording(_DRY), preserving(), enable_grad() if joins else no_grad():
         outputs = layer(*substituted(args, placeholder), **substituted(kwargs, placeholder))
     call.outputs = _as_symbolic(outputs, call)
+    if joins and isinstance(outputs, Tensor) and outputs.node is not None:
+        call.op = outputs.node.op
     return call.outputs
 
 

@@ -1,120 +1,217 @@
 """Blocks: the regions of a net that a trace prints one row for, found on numbers (nodes in topological order).
 
 A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join,
-named block0, block1, … in graph order.
+named block0, block1, … in graph order. A scope in which several skips join is one block per join, `scope/block0`, ….
+A scope that lies inside of a region and has no skip of its own belongs to it, and if it is the only one, names it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from tinyres.structure.kinds import BRANCH, SKIP, ForkShape, Shape
+from tinyres.structure.kinds import BRANCH, SKIP, ForkShape
+from tinyres.structure.shape import Links, Shape
 
 
 class BlockShape(NamedTuple):
-    """A block by numbers: its members, the node that feeds it, its fork, and the node where the branch ends."""
+    """A block by numbers: its members, the node that feeds it, its fork, and the node where the branch ends.
+
+    inside: its members and those of all blocks within it.
+    """
 
     name: str
     members: tuple[int, ...]
+    inside: tuple[int, ...]
     input: int
     fork: int | None
     branch_end: int | None
 
 
-def find_blocks(
-    scopes: Sequence[str], shape: Shape, kinds: Sequence[str], forks: Sequence[ForkShape]
-) -> list[BlockShape]:
-    """All blocks in graph order. scopes: per node the path of its innermost name_scope, "" outside of any."""
-    edges = shape.edges
-    links = _Links(edges, len(scopes))
-    drafts = [*_named(scopes, shape, forks, links), *_regions(scopes, kinds, forks, links)]
-    drafts.sort(key=lambda b: (b.members[0], -len(b.members)))
-    taken = set(scopes)
+class Forks(tuple[ForkShape, ...]):
+    """All forks of a net, by node and by join."""
+
+    _by_node: dict[int, list[int]]
+    _by_join: dict[int, list[int]]
+
+    def __new__(cls, forks: Iterable[ForkShape]) -> Forks:
+        """Number them."""
+        self = super().__new__(cls, forks)
+        self._by_node, self._by_join = {}, {}
+        for i, fork in enumerate(self):
+            self._by_node.setdefault(fork.node, []).append(i)
+            self._by_join.setdefault(fork.join, []).append(i)
+        return self
+
+    def at(self, node: int) -> list[int]:
+        """The numbers of a node's forks, the inner ones first."""
+        return self._by_node.get(node, [])
+
+    def closed_at(self, join: int) -> list[int]:
+        """The numbers of the forks that are closed at a node."""
+        return self._by_join.get(join, [])
+
+
+class _Draft(NamedTuple):
+    """A block before it is named, the scope it stands for, and the region of its fork, empty without a skip in it."""
+
+    block: BlockShape
+    scope: str
+    region: set[int]
+
+
+def find_blocks(shape: Shape, forks: Forks, links: Links) -> list[BlockShape]:
+    """All blocks in graph order."""
+    blocks = _absorbed([*_scoped(shape, forks, links), *_regions(shape, forks, links)])
+    blocks.sort(key=lambda b: (b.members[0], -len(b.members)))
+    taken = {b.name for b in blocks}
     unused = (name for name in (f"block{i}" for i in itertools.count()) if name not in taken)
-    found = []
-    for draft in drafts:
-        end = None if draft.fork is None else _branch_end(forks[draft.fork], edges, kinds, links)
-        found.append(draft._replace(name=draft.name or next(unused), branch_end=end))
-    return found
+    return [
+        b._replace(
+            name=b.name or next(unused), branch_end=None if b.fork is None else _branch_end(forks[b.fork], links)
+        )
+        for b in blocks
+    ]
 
 
-class _Links:
-    """Who feeds whom."""
-
-    def __init__(self, edges: Sequence[tuple[int, int]], n: int) -> None:
-        self.producers: list[list[int]] = [[] for _ in range(n)]
-        self.successors: list[list[int]] = [[] for _ in range(n)]
-        for src, dst in edges:
-            self.producers[dst].append(src)
-            self.successors[src].append(dst)
-
-    def between(self, starts: Sequence[int], join: int) -> set[int]:
-        """Everything from `starts` up to and including `join`, which closes every path from them."""
-        seen = set(starts)
-        stack = [n for n in starts if n != join]
-        while stack:
-            for consumer in self.successors[stack.pop()]:
-                if consumer not in seen:
-                    seen.add(consumer)
-                    if consumer != join:
-                        stack.append(consumer)
-        return seen
-
-
-def _named(
-    scopes: Sequence[str], shape: Shape, forks: Sequence[ForkShape], links: _Links
-) -> list[BlockShape]:
+def _scoped(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
+    """The blocks that are scopes."""
     members: dict[str, list[int]] = {}
-    for node, scope in enumerate(scopes):
-        if scope and links.producers[node]:
+    for node, producers in enumerate(links.producers):
+        scope = shape.scope(node)
+        if scope and producers:
             members.setdefault(scope, []).append(node)
-    by_node = {f.node: i for i, f in enumerate(forks)}
-    by_join: dict[int, list[int]] = {}
+    within = _all_within(members)
+    joined: dict[str, dict[int, int]] = {}  # scope -> join -> its outermost fork with a skip
     for i, fork in enumerate(forks):
-        by_join.setdefault(fork.join, []).append(i)
-
-    def fork_of(entry: int, inside: list[int]) -> int | None:
-        """The fork at the block's input if it splits into this block, else the first inside, else one joined here."""
-        within = set(inside)
-        at_entry = by_node.get(entry)
-        if at_entry is not None:
-            landing = sum(shape.edges[e][1] in within for e in forks[at_entry].edges)
-            if landing > 1 or forks[at_entry].join in within:
-                return at_entry
-        for node in inside:
-            i = by_node.get(node)
-            if i is not None and forks[i].join in within:
-                return i
-        return max((i for node in inside for i in by_join.get(node, ())), default=None)
-
+        if SKIP in fork.kinds:
+            joined.setdefault(shape.scope(fork.join), {}).setdefault(fork.join, i)
     found = []
+    for name, own in members.items():
+        splits = sorted(joined.get(name, {}).values())
+        if len(splits) > 1:
+            found += _one_per_join(name, own, within[name], [(i, forks[i]) for i in splits], links)
+        else:
+            block = _whole_scope(name, own, within[name], shape, forks, links)
+            found.append(_Draft(block, name, _region(forks[splits[0]], links) if splits else set()))
+    return found
+
+
+def _all_within(members: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Per scope its members and those of the scopes inside it."""
+    within: dict[str, list[int]] = {name: [] for name in members}
     for name, inside in members.items():
-        first = next((n for n in inside if not shape.is_weight[n]), inside[0])
-        entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p))  # the newest that is no weight
-        split = fork_of(entry, inside)
-        found.append(BlockShape(name, tuple(inside), entry if split is None else forks[split].node, split, None))
-    return found
+        parts = name.split("/")
+        for depth in range(1, len(parts) + 1):
+            outer = "/".join(parts[:depth])
+            if outer in within:
+                within[outer] += inside
+    return within
 
 
-def _regions(
-    scopes: Sequence[str], kinds: Sequence[str], forks: Sequence[ForkShape], links: _Links
-) -> list[BlockShape]:
+def _whole_scope(
+    name: str, inside: list[int], within: list[int], shape: Shape, forks: Forks, links: Links
+) -> BlockShape:
+    first = next((n for n in inside if not shape.is_weight[n]), inside[0])
+    entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p))  # the newest that is no weight
+    split = _fork_of(entry, inside, forks, links)
+    start = entry if split is None else forks[split].node
+    return BlockShape(name, tuple(inside), tuple(sorted(within)), start, split, None)
+
+
+def _fork_of(entry: int, inside: list[int], forks: Forks, links: Links) -> int | None:
+    """The fork at the block's input if it splits into this block, else the first inside, else one joined here."""
+    members = set(inside)
+    joined = sorted(i for n in inside for i in forks.closed_at(n))
+    closed = [i for i in joined if forks[i].node == entry or forks[i].node in members]
+    if closed and forks[closed[0]].node == entry:
+        return max(i for i in closed if forks[i].node == entry)
+    for i in forks.at(entry):
+        if sum(links.edges[e][1] in members for e in forks[i].edges) > 1:
+            return i
+    return next(iter(closed), max(joined, default=None))
+
+
+def _one_per_join(
+    name: str, inside: list[int], within: list[int], splits: list[tuple[int, ForkShape]], links: Links
+) -> list[_Draft]:
+    """The blocks of a scope in which several skips join; what lies in no region goes with the one before it."""
+    regions = [_region(fork, links) for _, fork in splits]
+    own: list[list[int]] = [[n for n in inside if n in region] for region in regions]
+    for node in inside:
+        if not any(node in region for region in regions):
+            before = [k for k, (_, fork) in enumerate(splits) if fork.node < node]
+            own[before[-1] if before else 0].append(node)
+    drafts = []
+    for k, (i, fork) in enumerate(splits):
+        nested = tuple(sorted({*own[k], *regions[k].intersection(within)}))
+        block = BlockShape(f"{name}/block{k}", tuple(sorted(own[k])), nested, fork.node, i, None)
+        drafts.append(_Draft(block, name, regions[k]))
+    return drafts
+
+
+def _regions(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
+    """The regions of forks with a skip that join outside of any scope; their members stand in none."""
     found = []
     for i, fork in enumerate(forks):
-        if scopes[fork.join] or kinds[fork.edges[0]] not in (SKIP, BRANCH):
-            continue
-        region = links.between(links.successors[fork.node], fork.join)
-        found.append(BlockShape("", tuple(sorted(n for n in region if not scopes[n])), fork.node, i, None))
+        if SKIP in fork.kinds and not shape.scope(fork.join):
+            region = _region(fork, links)
+            nodes = sorted(region)
+            own = tuple([n for n in nodes if not shape.scope(n)])
+            found.append(_Draft(BlockShape("", own, tuple(nodes), fork.node, i, None), "", region))
     return found
 
 
-def _branch_end(
-    fork: ForkShape, edges: Sequence[tuple[int, int]], kinds: Sequence[str], links: _Links
-) -> int | None:
+def _region(fork: ForkShape, links: Links) -> set[int]:
+    return links.ways([links.edges[e][1] for e in fork.edges], fork.join)
+
+
+def _absorbed(drafts: list[_Draft]) -> list[BlockShape]:
+    """The blocks after scopes without a skip of their own have gone into the smallest region that they lie in.
+
+    A region in a scope takes what stands in that scope. One outside of any takes a single scope, and several only
+    where it is one region among others: a skip around a whole net leaves the scopes in it as they are.
+    """
+    hosts = [k for k, draft in enumerate(drafts) if draft.region]
+    taken: dict[int, list[int]] = {}
+    for i, draft in enumerate(drafts):
+        around = [k for k in hosts if _may_take(drafts[k], draft)] if not draft.region else []
+        if around:
+            taken.setdefault(min(around, key=lambda k: len(drafts[k].region)), []).append(i)
+    names: dict[int, str] = {}
+    for k in [k for k in taken if not drafts[k].scope]:
+        outermost = {drafts[i].scope.split("/")[0] for i in taken[k]}
+        if len(outermost) == 1:
+            names[k] = min((drafts[i].scope for i in taken[k]), key=len)
+        elif all(drafts[k].region & drafts[other].region for other in hosts):
+            del taken[k]
+    gone = {i for scopes in taken.values() for i in scopes}
+    blocks = []
+    for k, (block, _, _) in enumerate(drafts):
+        if k not in gone:
+            members = {*block.members, *(n for i in taken.get(k, ()) for n in drafts[i].block.members)}
+            blocks.append(block._replace(name=names.get(k, block.name), members=tuple(sorted(members))))
+    return blocks
+
+
+def _may_take(host: _Draft, scope: _Draft) -> bool:
+    """Whether a scope lies in a region and, if that stands in a scope itself, in that one."""
+    in_scope = not host.scope or scope.scope.startswith(f"{host.scope}/")
+    return in_scope and host.region.issuperset(scope.block.members)
+
+
+def _branch_end(fork: ForkShape, links: Links) -> int | None:
     """The one node that carries the branch F into the join; None if there are several or no branch."""
-    starts = {kind: [edges[e][1] for e in fork.edges if kinds[e] == kind] for kind in (SKIP, BRANCH)}
-    reached = links.between(starts[BRANCH], fork.join) - links.between(starts[SKIP], fork.join)
+    starts: dict[str, list[int]] = {SKIP: [], BRANCH: []}
+    for edge, kind in zip(fork.edges, fork.kinds):
+        if kind in starts:
+            starts[kind].append(links.edges[edge][1])
+    reached = links.ways(starts[BRANCH], fork.join) - links.ways(starts[SKIP], fork.join)
     ends = [p for p in links.producers[fork.join] if p in reached]
     return ends[0] if len(ends) == 1 else None
+
+
+def block_of_nodes(blocks: Iterable[BlockShape]) -> dict[int, str]:
+    """The name of the innermost block that each node is a member of."""
+    return {n: b.name for b in sorted(blocks, key=lambda b: -len(b.members)) for n in b.members}

@@ -1,75 +1,88 @@
 """What an edge of a fork is for: the skip, the branch, or neither, read off the shape of the graph.
 
-Pure functions of an abstract graph: nodes are numbered 0..n-1 in topological order, the last one is the loss, and
-every node leads to it. Where a node feeds several consumers it is a *fork*; the fork is closed at its immediate
-post-dominator, the first node that every path from the fork to the loss passes (of a residual block: the Add).
-The cost of an edge is the fewest parametric layers on a path through it to that join. The cheapest edges are the
-skip, costlier ones the branch.
+Where a node feeds several consumers it is a *fork*; the fork is closed at its immediate post-dominator, the first node
+that every path from the fork to the loss passes (of a residual block: the Add). The cost of an edge is the fewest
+parametric layers on a path through it to that join. The cheapest edges are the skip, costlier ones the branch.
+
+Some of a node's edges may meet before all of them do: x in `a = x + f(x); b = x + g(a)` is closed at b, and two of its
+three edges meet in a. Each such earlier join with a skip and a branch is an *inner* fork of the same node. So is one
+whose branch is also read from elsewhere, as by a second output of the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+from tinyres.structure.dominators import PostDominators, immediate_dominators, immediate_post_dominators
+from tinyres.structure.shape import Links, Shape
+
+__all__ = ["ForkShape", "Shape", "classify", "find_forks", "immediate_post_dominators"]
 
 SKIP, BRANCH, PARALLEL, GATE, CHAIN, PARAMETER = "skip", "branch", "parallel", "gate", "chain", "parameter"
 
-
-class Shape(NamedTuple):
-    """One abstract graph.
-
-    edges: (producer, consumer), each pair once. weights: per node how many weights it reads directly.
-    is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
-    whether a node multiplies its inputs with each other.
-    """
-
-    edges: Sequence[tuple[int, int]]
-    weights: Sequence[int]
-    is_weight: Sequence[bool]
-    sizes: Sequence[int]
-    multiplicative: Sequence[bool]
+_LARGEST_LEAK = 256  # nodes: a branch that is read from elsewhere is followed back so far
 
 
 class ForkShape(NamedTuple):
-    """A node with several consumers: its join, and the positions of its edges, consumers in order."""
+    """A node with several consumers: its join, the positions of its edges, consumers in order, and their kinds.
+
+    inner: whether only some of the node's edges are meant, which meet before all do.
+    """
 
     node: int
     join: int
     edges: tuple[int, ...]
+    kinds: tuple[str, ...]
+    inner: bool = False
 
 
 def classify(shape: Shape) -> tuple[list[str], list[ForkShape]]:
-    """The kind of every edge, and every fork in topological order."""
-    n = len(shape.sizes)
-    outgoing: list[list[int]] = [[] for _ in range(n)]
-    for position, (producer, _) in enumerate(shape.edges):
-        outgoing[producer].append(position)
-    successors = [[shape.edges[e][1] for e in positions] for positions in outgoing]
-    joins = immediate_post_dominators(successors)
-    to_loss = _fewest_parametric_layers(successors, shape.weights)
+    """The kind of every edge, and every fork in topological order, a node's inner ones before its own."""
+    forks = find_forks(shape, Links(shape.edges, len(shape.sizes)))
+    return edge_kinds(shape, forks), forks
+
+
+def edge_kinds(shape: Shape, forks: Sequence[ForkShape]) -> list[str]:
+    """The kind of every edge: that of its whole fork or, where this tells nothing, of the largest that tells it."""
     kinds = [CHAIN] * len(shape.edges)
+    for fork in reversed(forks):
+        for position, kind in zip(fork.edges, fork.kinds):
+            if not fork.inner or kinds[position] == PARALLEL:
+                kinds[position] = kind
+    return kinds
+
+
+def find_forks(shape: Shape, links: Links) -> list[ForkShape]:
+    """Every fork in topological order, a node's inner ones before its own."""
+    tree = PostDominators(links.successors)
+    to_loss = _fewest_parametric_layers(links.successors, shape.weights)
+    costs = [min(1, shape.weights[c]) + to_loss[c] for _, c in shape.edges]
+    leaking = _leaking(shape, links, tree)
+    ranks = tree.ranks()
     forks = []
-    for node, positions in enumerate(outgoing):
+    for node, positions in enumerate(links.outgoing):
         if len(positions) < 2:
             continue
-        join = joins[node]
-        positions.sort(key=lambda e: shape.edges[e][1])
-        forks.append(ForkShape(node, join, tuple(positions)))
         # Every path to the loss passes the join, so the rest of the way costs each edge the same and cancels.
-        costs = [min(1, shape.weights[c]) + to_loss[c] for c in (shape.edges[e][1] for e in positions)]
-        for position, kind in zip(positions, _kinds_of_fork(shape, node, join, costs)):
-            kinds[position] = kind
-    return kinds, forks
+        join = tree.parent[node]
+        kinds = _kinds_of_fork(shape, node, join, [costs[e] for e in positions])
+        whole = ForkShape(node, join, tuple(positions), kinds)
+        inner = [*_inner(shape, whole, costs, tree, ranks), *leaking.get(node, ())]
+        forks += [*sorted(inner, key=lambda fork: fork.join), whole]
+    return forks
 
 
-def _kinds_of_fork(shape: Shape, node: int, join: int, costs: list[int]) -> list[str]:
-    at_loss = join == len(shape.sizes) - 1 or (shape.sizes[join] == 1 < shape.sizes[node])
+def _kinds_of_fork(shape: Shape, node: int, join: int, costs: Sequence[int]) -> tuple[str, ...]:
+    at_loss = join == shape.last or (shape.sizes[join] == 1 < shape.sizes[node])
     if not at_loss and shape.multiplicative[join]:
-        return [GATE] * len(costs)
+        return (GATE,) * len(costs)
     cheapest = min(costs)
     if at_loss or max(costs) == cheapest:
-        return [PARALLEL] * len(costs)
-    return [SKIP if cost == cheapest else BRANCH for cost in costs]
+        return (PARALLEL,) * len(costs)
+    return tuple([SKIP if cost == cheapest else BRANCH for cost in costs])
 
 
 def _fewest_parametric_layers(successors: Sequence[Sequence[int]], weights: Sequence[int]) -> list[int]:
@@ -80,31 +93,65 @@ def _fewest_parametric_layers(successors: Sequence[Sequence[int]], weights: Sequ
     return costs
 
 
-def immediate_post_dominators(successors: Sequence[Sequence[int]]) -> list[int]:
-    """Per node, the first node after it that every path to the last node passes; the last node's is itself.
+def _inner(
+    shape: Shape, fork: ForkShape, costs: Sequence[int], tree: PostDominators, ranks: Sequence[range]
+) -> Iterator[ForkShape]:
+    """The skips and branches among a node's edges that meet before all of them do.
 
-    One pass from the loss backwards: a node's is the nearest common ancestor of its consumers in the tree built so
-    far. Each node keeps its parent and one longer jump (Myers, "An applicative random-access stack", 1983), so an
-    ancestor is found in O(log n) steps and a skip over the whole net costs no more than a skip over one layer.
+    They meet where the tree of post-dominators branches below the node's consumers. The consumers below such a place
+    are neighbours by rank, and places whose edges all cost the same are passed over without a look at each edge.
     """
-    last = len(successors) - 1
-    parent, jump, depth = [last] * (last + 1), [last] * (last + 1), [0] * (last + 1)
+    if len(fork.edges) < 3:
+        return
+    consumer = {e: shape.edges[e][1] for e in fork.edges}
+    ordered = sorted(fork.edges, key=lambda e: ranks[consumer[e]].start)
+    places = [ranks[consumer[e]].start for e in ordered]
+    neighbours = list(zip(ordered, ordered[1:]))
+    changes = [0, *itertools.accumulate(int(costs[a] != costs[b]) for a, b in neighbours)]
+    for join in {tree.common(consumer[a], consumer[b]) for a, b in neighbours} - {fork.join}:
+        first, end = bisect_left(places, ranks[join].start), bisect_left(places, ranks[join].stop)
+        if changes[first] == changes[end - 1]:
+            continue
+        edges = tuple(sorted(ordered[first:end], key=consumer.__getitem__))
+        kinds = _kinds_of_fork(shape, fork.node, join, [costs[e] for e in edges])
+        if SKIP in kinds:
+            yield ForkShape(fork.node, join, edges, kinds, inner=True)
 
-    def common_ancestor(a: int, b: int) -> int:
-        if depth[a] < depth[b]:
-            a, b = b, a
-        while depth[a] > depth[b]:
-            a = jump[a] if depth[jump[a]] >= depth[b] else parent[a]
-        while a != b:
-            a, b = (jump[a], jump[b]) if jump[a] != jump[b] else (parent[a], parent[b])
-        return a
 
-    for node in range(last - 1, -1, -1):
-        join = successors[node][0]
-        for consumer in successors[node][1:]:
-            join = common_ancestor(join, consumer)
-        parent[node] = join
-        depth[node] = depth[join] + 1
-        far = jump[join]
-        jump[node] = jump[far] if depth[join] - depth[far] == depth[far] - depth[jump[far]] else join
-    return parent
+def _leaking(shape: Shape, links: Links, tree: PostDominators) -> dict[int, list[ForkShape]]:
+    """By node, the forks whose join all that enters it comes from, though some of it is also read from elsewhere."""
+    data = [[p for p in producers if not shape.is_weight[p]] for producers in links.producers]
+    found: dict[int, list[ForkShape]] = {}
+    for join, node in enumerate(immediate_dominators(data)):
+        if node < 0 or len(data[join]) < 2 or tree.parent[node] == join:
+            continue
+        region = _leaking_region(node, join, data, tree)
+        if region:
+            edges = tuple([e for e in links.outgoing[node] if shape.edges[e][1] in region])
+            to_join = _fewest_to(join, region, links, shape.weights)
+            costs = [min(1, shape.weights[c]) + to_join[c] for c in (shape.edges[e][1] for e in edges)]
+            kinds = _kinds_of_fork(shape, node, join, costs)
+            if SKIP in kinds:
+                found.setdefault(node, []).append(ForkShape(node, join, edges, kinds, inner=True))
+    return found
+
+
+def _leaking_region(node: int, join: int, data: Sequence[Sequence[int]], tree: PostDominators) -> set[int]:
+    """What leads from `node` to `join`; empty if nothing of it leads elsewhere too, or if it is too large."""
+    region = {join}
+    stack = [join]
+    while stack and len(region) <= _LARGEST_LEAK:
+        for producer in data[stack.pop()]:
+            if producer != node and producer not in region:
+                region.add(producer)
+                stack.append(producer)
+    leaks = not stack and any(tree.common(n, join) != join for n in region)
+    return region if leaks else set()
+
+
+def _fewest_to(join: int, region: set[int], links: Links, weights: Sequence[int]) -> dict[int, int]:
+    """Per node of a region, the fewest parametric layers on a path to its join, the node itself not counted."""
+    costs = {join: 0}
+    for node in sorted(region - {join}, reverse=True):
+        costs[node] = min(min(1, weights[c]) + costs[c] for c in links.successors[node] if c in costs)
+    return costs

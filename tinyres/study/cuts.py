@@ -1,21 +1,20 @@
 """Cuts: a model without some of its blocks, or without their skips, over copies of its layers.
 
-A block is a `name_scope` with layers in it, those of scopes within it included; where there is no scope, what lies
-between a fork and the Add that closes it, named block0, block1, … as in a trace. A deleted block passes on its
-shortcut: its Adds keep their skips only, and what comes after the last Add goes too. A plain block has no Add; without
-it, its input goes on as it is.
+The blocks are those of a trace, each with the blocks inside it. A deleted block passes on its shortcut: its Adds keep
+their skips only, and what comes after the last Add goes too. A plain block has no Add; without it, its input goes on as
+it is.
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyres.errors import ArgumentError
 from tinyres.model import Model
-from tinyres.model.rewiring import branches, rewired, shortcuts, skips
+from tinyres.model.rewiring import adds_with_skips, branches, rewired, shortcuts
+from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Call, Symbolic, symbolics
 
 
@@ -38,20 +37,13 @@ class Cut:
 
 def blocks_of(model: Model) -> dict[str, LayerBlock]:
     """Every block by name, in the order of its first call."""
-    adds = skips(model)
-    members: dict[str, list[Call]] = {}
-    for call in model.calls:
-        parts = call.scope.split("/") if call.scope else []
-        for depth in range(1, len(parts) + 1):
-            members.setdefault("/".join(parts[:depth]), []).append(call)
-    direct = {call.scope for call in model.calls}
-    found = [(name, calls) for name, calls in members.items() if name in direct]
-    unused = (name for name in (f"block{i}" for i in itertools.count()) if name not in members)
-    found += [(next(unused), _region(call, adds[call])) for call in adds if not call.scope]
-    blocks = [
-        LayerBlock(name, tuple(calls), {call: adds[call] for call in calls if call in adds}) for name, calls in found
-    ]
-    return {block.name: block for block in sorted(blocks, key=lambda b: b.calls[0].index)}
+    graph = LayerGraph(model)
+    adds = adds_with_skips(graph, model)
+    found = {}
+    for block in graph.structure.blocks:
+        calls = tuple([graph.calls[n] for n in block.inside])
+        found[block.name] = LayerBlock(block.name, calls, {call: adds[call] for call in calls if call in adds})
+    return found
 
 
 def cut_block(model: Model, block: LayerBlock) -> Cut:
@@ -104,21 +96,6 @@ def without(model: Model, cuts: Sequence[Cut]) -> Model:
 def copied(model: Model) -> Model:
     """A model of copied layers, free to be cut."""
     return copy.deepcopy(model)
-
-
-def _region(add: Call, skip_positions: Sequence[int]) -> list[Call]:
-    """The calls that lead from what the skips start at to an Add that stands in no name_scope."""
-    starts = {s.producer for s in shortcuts(add, skip_positions)}
-    first = min(call.index for call in starts)
-    found: set[Call] = set()
-    pending = [add]
-    while pending:
-        call = pending.pop()
-        if call in found or call in starts or call.index < first:
-            continue
-        found.add(call)
-        pending += [s.producer for s in call.inputs()]
-    return sorted(found, key=lambda call: call.index)
 
 
 def outputs_of(model: Model, block: LayerBlock) -> list[Symbolic]:

@@ -7,6 +7,7 @@ holds the same text as bytes and, where they were measured, the arrays. Both are
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,7 @@ def _explained(path: str) -> Iterator[None]:
 
 def _encoded(trace: Trace) -> dict[str, Any]:
     place = {n.name: i for i, n in enumerate((*trace.nodes, *trace.parameters))}
-    edge_at = {id(e): i for i, e in enumerate(trace.edges)}
+    edge_at = {(e.src, e.dst): i for i, e in enumerate(trace.edges)}
     fork_at = {id(f): i for i, f in enumerate(trace.forks)}
     files = sorted({n.source[0] for n in trace.nodes if n.source is not None})
     nodes = _columns(trace.nodes, _NODE)
@@ -134,7 +135,16 @@ def _encoded(trace: Trace) -> dict[str, Any]:
         "nodes": nodes,
         "parameters": _columns(trace.parameters, _PARAMETER),
         "edges": edges,
-        "forks": [[place[f.node], place[f.join], [edge_at[id(e)] for e in f.edges], f.note] for f in trace.forks],
+        "forks": [
+            [
+                place[f.node],
+                place[f.join],
+                [edge_at[e.src, e.dst] for e in f.edges],
+                f.note,
+                [e.kind for e in f.edges],
+            ]
+            for f in trace.forks
+        ],
         "blocks": [
             [
                 b.name,
@@ -178,14 +188,24 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
         TraceEdge(src=_at(everything, src).name, dst=_at(nodes, dst).name, **row)
         for (src, dst), row in zip(ends, _records(data["edges"]), strict=True)
     ]
-    forks = [
-        Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(_at(edges, e) for e in own), _text(note))
-        for node, join, own, note in data["forks"]
-    ]
+    forks = [_fork(*row, nodes=nodes, edges=edges) for row in data["forks"]]
     by_name = {n.name: n for n in nodes}
     blocks = [_block(*row, nodes=nodes, forks=forks, by_name=by_name) for row in data["blocks"]]
     audit, spectrum = _audit(data["audit"]), _spectrum(data["paths"])
     return Trace(_header(data["header"]), nodes, parameters, edges, forks, blocks, audit, spectrum)
+
+
+def _fork(
+    node: Any, join: Any, own: Any, note: Any, kinds: Any = None, *, nodes: list[TraceNode], edges: list[TraceEdge]
+) -> Fork:
+    """A fork; older files do not tell the kinds of its edges, which are those of the trace."""
+    found = [_at(edges, e) for e in own]
+    if kinds is not None:
+        found = [
+            e if e.kind == kind else dataclasses.replace(e, kind=_text(kind))
+            for e, kind in zip(found, kinds, strict=True)
+        ]
+    return Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(found), _text(note))
 
 
 def _block(

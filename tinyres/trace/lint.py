@@ -272,12 +272,12 @@ def _lost_branches(net: _Net) -> Iterator[Finding]:
         if _stem(block) not in residual_names or block.skip is not None:
             continue
         inside = {n.name for n in block.nodes}
-        fork = next((f for f in net.trace.forks if f.node == block.input.name), None)
-        if fork is None or any(e.kind != PARALLEL for e in fork.edges):
-            continue
-        if sum(e.dst in inside for e in fork.edges) == 1:
+        feeding = net.outgoing[block.input.name]
+        entering = [e for e in feeding if e.dst in inside]
+        if len(feeding) > 1 and len(entering) == 1 and entering[0].kind == PARALLEL:
+            problem = f"what {block.name} computes from {block.input.name} is never added back to it"
             yield _finding(
-                "lost-branch", block.output, f"what {block.name} computes from {fork.node} is never added back to it",
+                "lost-branch", block.output, problem,
                 "add it to the input of the block",
             )  # fmt: skip
 

@@ -106,7 +106,7 @@ class Trace:
             if not -len(self.forks) <= key < len(self.forks):
                 raise TraceError(f"[trace] an index of a fork is below {len(self.forks)}; got {key}; see trace.forks")
             return self.forks[key]
-        for fork in self.forks:
+        for fork in reversed(self.forks):  # a node's own comes after its inner ones
             if fork.node == key:
                 return fork
         found = self[key]

@@ -71,12 +71,14 @@ def _skips(trace: Trace) -> Iterator[tuple[Fork, str, float | None]]:
     for edge in trace.edges:
         if edge.src in consumers:
             consumers[edge.src].append(edge.dst)
+    drawn: set[tuple[str, str]] = set()
     for fork in trace.forks:
-        if all(e.kind != SKIP for e in fork.edges):
+        if all(e.kind != SKIP or (e.src, e.dst) in drawn for e in fork.edges):
             continue
         reached = [_reached(e.dst, fork.join, consumers) for e in fork.edges]
         for i, edge in enumerate(fork.edges):
-            if edge.kind == SKIP:
+            if edge.kind == SKIP and (edge.src, edge.dst) not in drawn:
+                drawn.add((edge.src, edge.dst))
                 others = set().union(*reached[:i], *reached[i + 1 :])
                 yield fork, min(reached[i] & others, key=order.__getitem__), edge.share
 

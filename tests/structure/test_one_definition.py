@@ -1,0 +1,94 @@
+"""One definition of skip and block: trace, summary, `without_skips` and lesions tell the same of every net."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nets import NETS, Net
+
+import tinyres as tr
+from tinyres import layers
+from tinyres.model.rewiring import skips
+from tinyres.study.cuts import blocks_of
+
+DATA = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+
+
+def traced(model: tr.Model) -> tr.Trace:
+    def run() -> tr.Tensor:
+        outputs = model(tr.tensor(DATA, name="x"), training=True)
+        parts = outputs if isinstance(outputs, list) else [outputs]
+        return sum((tr.mean(tr.square(part)) for part in parts[1:]), tr.mean(tr.square(parts[0])))
+
+    return tr.Graph.of(run).trace()
+
+
+def skips_of_trace(trace: tr.Trace) -> set[str]:
+    """ "join<producer" for all that the skips of forks carry into a join."""
+    consumers = {e.src: e.dst for e in trace.edges}
+    found = set()
+    for fork in trace.forks:
+        for edge in fork.edges:
+            if edge.kind == "skip":
+                producer, node = edge.src, edge.dst
+                joins = {f.join for f in trace.forks if f.node == fork.node}
+                while node not in joins:
+                    producer, node = node, consumers[node]
+                found.add(f"{node}<{producer}")
+    return found
+
+
+def skips_of_summary(model: tr.Model, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    model.summary()
+    found, at = set(), ""
+    for line in capsys.readouterr().out.splitlines():
+        words = line.replace(",", "").split()
+        if len(words) > 1 and words[1].startswith("(") and words[1] != "(skip)":
+            at = words[0]
+        found |= {f"{at}<{word}" for word, after in zip(words, words[1:]) if after == "(skip)"}
+    return found
+
+
+def dropped(model: tr.Model) -> set[str]:
+    """What `without_skips` takes from the Adds."""
+    names = {s: step.path for step in model.steps for s in [step.call.outputs]}
+    names |= {s: s.producer.layer.path for s in model.inputs}
+    return {
+        f"{call.layer.path}<{names[call.inputs()[i]]}" for call, positions in skips(model).items() for i in positions
+    }
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_all_tell_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    net: Net = NETS[name]
+    tr.manual_seed(0)
+    model = net.build()
+    expected = set(net.skips.split())
+    trace = traced(model)
+    assert skips_of_trace(trace) == expected
+    assert skips_of_summary(model, capsys) == expected
+    adds = {path for path, layer in model.named_layers().items() if isinstance(layer, layers.Add)}
+    assert dropped(model) == {skip for skip in expected if skip.partition("<")[0] in adds}
+    kinds = {f"{e.src}>{e.dst}": e.kind for e in trace.edges}
+    assert {edge: kinds[edge] for edge in net.kinds} == net.kinds
+    blocks = blocks_of(model)
+    assert [b.name for b in trace.blocks] == list(blocks) == net.blocks.split()
+    for block in trace.blocks:
+        members = {call.layer.path for call in blocks[block.name].calls}
+        assert {n.name for n in block.nodes} <= members
+        if block.skip is not None:
+            joined = {call.layer.path for call in blocks[block.name].calls if call in blocks[block.name].adds}
+            assert block.join.name in joined or block.join.name not in adds
+
+
+@pytest.mark.parametrize("name", [name for name, net in NETS.items() if net.skips])
+def test_the_twin_has_no_skip_left_to_drop(name: str) -> None:
+    model = NETS[name].build()
+    if not dropped(model):
+        with pytest.raises(tr.errors.ArgumentError, match="joins a skip by Concatenate"):
+            model.without_skips()
+        return
+    twin = model.without_skips()
+    assert not skips(twin)
+    left = {edge for edge in skips_of_trace(traced(twin)) if "Add" in type(twin.get_layer(edge.split("<")[0])).__name__}
+    assert left == set()

@@ -1,0 +1,63 @@
+"""The shape of a model's graph of layers: what `structure` sees of it, numbers without weights or data."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tinyres.nn.symbolic import BATCH, Call, symbolics
+from tinyres.structure.shape import Shape
+from tinyres.structure.structure import Structure, structure_of
+
+if TYPE_CHECKING:
+    from tinyres.nn.functional import Functional
+
+MULTIPLICATIVE_OPS = frozenset({"mul", "div", "matmul"})
+
+
+class LayerGraph:
+    """The calls of a model by number, in the order in which they run, its Inputs among them, and their structure.
+
+    A layer is parametric if it has weights. Behind the last call stands a node that reads the model's outputs.
+    """
+
+    def __init__(self, model: Functional) -> None:
+        self.calls: list[Call] = sorted({s.producer for s in model.inputs} | set(model.calls), key=lambda c: c.index)
+        self.number = {call: i for i, call in enumerate(self.calls)}
+        self.structure: Structure = structure_of(self._shape(model))
+
+    def skips_into(self, call: Call) -> tuple[int, ...]:
+        """The positions of the inputs of a call that are skips."""
+        skips = self.structure.skips_into(self.number[call])
+        return tuple([i for i, s in enumerate(call.inputs()) if self.number[s.producer] in skips])
+
+    def kinds_into(self, call: Call) -> tuple[str, ...]:
+        """What each input of a call is: a skip, a branch, parallel to the others, or one way into a gate."""
+        kinds = self.structure.inputs_of(self.number[call])
+        return tuple([kinds[self.number[s.producer]] for s in call.inputs()])
+
+    def closes_a_fork(self, call: Call) -> bool:
+        """Whether ways that part somewhere meet in this call."""
+        return bool(self.structure.forks.closed_at(self.number[call]))
+
+    def _shape(self, model: Functional) -> Shape:
+        sink = len(self.calls)
+        number = self.number
+        pairs = dict.fromkeys((number[s.producer], i) for i, call in enumerate(self.calls) for s in call.inputs())
+        pairs |= dict.fromkeys((number[s.producer], sink) for s in model.outputs)
+        read = {src for src, _ in pairs}
+        pairs |= dict.fromkeys((i, sink) for i in range(sink) if i not in read)
+        ops = [call.op for call in self.calls]
+        return Shape(
+            edges=list(pairs),
+            weights=[*(int(bool(call.layer.weights)) for call in self.calls), 0],
+            is_weight=[False] * (sink + 1),
+            sizes=[*map(_size, self.calls), 1],
+            multiplicative=[*(op is not None and op.name in MULTIPLICATIVE_OPS for op in ops), False],
+            scopes=[*(call.scope for call in self.calls), ""],
+        )
+
+
+def _size(call: Call) -> int:
+    """Elements of what a call gives for a batch of two."""
+    return sum(math.prod(BATCH if n is None else n for n in s.shape) for s in symbolics(call.outputs))

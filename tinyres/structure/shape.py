@@ -1,0 +1,68 @@
+"""Shape: a net as plain numbers, which a tape and a model's graph of layers both turn into, and who feeds whom in it.
+
+Nodes are numbered 0..n-1 in topological order. The last one is the loss (of a model without one, what gathers its
+outputs), and every node leads to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Shape(NamedTuple):
+    """One abstract graph.
+
+    edges: (producer, consumer), each pair once. weights: per node how many weights it reads directly.
+    is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
+    whether a node multiplies its inputs with each other. scopes: per node the path of its innermost name_scope, ""
+    outside of any; empty where nothing stands in one.
+    """
+
+    edges: Sequence[tuple[int, int]]
+    weights: Sequence[int]
+    is_weight: Sequence[bool]
+    sizes: Sequence[int]
+    multiplicative: Sequence[bool]
+    scopes: Sequence[str] = ()
+
+    @property
+    def last(self) -> int:
+        """The node that all others lead to."""
+        return len(self.sizes) - 1
+
+    def scope(self, node: int) -> str:
+        """The path of the innermost name_scope around a node."""
+        return self.scopes[node] if self.scopes else ""
+
+
+class Links:
+    """Who feeds whom: per node its producers, its successors, and the positions of the edges to these."""
+
+    def __init__(self, edges: Sequence[tuple[int, int]], n: int) -> None:
+        self.edges = edges
+        self.producers: list[list[int]] = [[] for _ in range(n)]
+        self.outgoing: list[list[int]] = [[] for _ in range(n)]
+        for position, (src, dst) in enumerate(edges):
+            self.producers[dst].append(src)
+            self.outgoing[src].append(position)
+        for positions in self.outgoing:
+            positions.sort(key=lambda e: edges[e][1])
+        self.successors = [[edges[e][1] for e in positions] for positions in self.outgoing]
+
+    def ways(self, starts: Iterable[int], join: int) -> set[int]:
+        """Everything on a path from `starts` to `join`, both included."""
+        wanted = {n for n in starts if n <= join}
+        first = min(wanted, default=join)
+        leading = {join}
+        stack = [join]
+        while stack:
+            for producer in self.producers[stack.pop()]:
+                if producer >= first and producer not in leading:
+                    leading.add(producer)
+                    stack.append(producer)
+        found: set[int] = set()
+        for node in sorted(leading):
+            if node in wanted or not found.isdisjoint(self.producers[node]):
+                found.add(node)
+        return found

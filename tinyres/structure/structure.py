@@ -1,0 +1,74 @@
+"""Structure: all that the shape of a net tells, found once: forks, kinds of edges, what enters a join, blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyres.structure.blocks import BlockShape, Forks, find_blocks
+from tinyres.structure.kinds import BRANCH, GATE, PARALLEL, SKIP, ForkShape, edge_kinds, find_forks
+from tinyres.structure.shape import Links, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What one net is made of, by numbers of nodes.
+
+    kinds: per edge of the shape. forks: in graph order, a node's inner ones before its own. blocks: in graph order.
+    """
+
+    shape: Shape
+    links: Links
+    kinds: tuple[str, ...]
+    forks: Forks
+    blocks: tuple[BlockShape, ...]
+
+    def inputs_of(self, join: int) -> dict[int, str]:
+        """What each producer of a join brings it: a skip, a branch, or ways that are parallel or meet in a gate.
+
+        A skip takes the cheapest way from a fork that is closed here to the join, a branch a costlier one. What is a
+        skip for one fork and a branch for another is a skip, as the middle one of x + f(x) + g(f(x)). Where that would
+        leave no branch, or no fork has a skip, all are parallel.
+        """
+        found = dict.fromkeys(self.links.producers[join], PARALLEL)
+        for fork in (self.forks[i] for i in self.forks.closed_at(join)):
+            if GATE in fork.kinds:
+                found = {p: GATE if kind == PARALLEL else kind for p, kind in found.items()}
+            if SKIP not in fork.kinds:
+                continue
+            costs = self._costs(fork)
+            cheapest = min(costs.values())
+            for producer, cost in costs.items():
+                if cost == cheapest:
+                    found[producer] = SKIP
+                elif found[producer] != SKIP:
+                    found[producer] = BRANCH
+        if BRANCH not in found.values():
+            found = {p: PARALLEL if kind == SKIP else kind for p, kind in found.items()}
+        return found
+
+    def skips_into(self, join: int) -> frozenset[int]:
+        """The producers of a join that are skips."""
+        return frozenset(p for p, kind in self.inputs_of(join).items() if kind == SKIP)
+
+    def _costs(self, fork: ForkShape) -> dict[int, int]:
+        """Per producer of the join, the fewest parametric layers on a way to it from the fork."""
+        starts = {self.shape.edges[e][1] for e in fork.edges}
+        fewest = {fork.node: 0}
+        for node in sorted(self.links.ways(starts, fork.join)):
+            before = {p: fewest[p] for p in self._from(fork.node, starts, node) if p in fewest}
+            if node == fork.join:
+                return before
+            fewest[node] = min(before.values()) + min(1, self.shape.weights[node])
+        return {}
+
+    def _from(self, fork: int, starts: set[int], node: int) -> list[int]:
+        """What a node reads, the fork itself only where that edge is meant."""
+        return [p for p in self.links.producers[node] if p != fork or node in starts]
+
+
+def structure_of(shape: Shape) -> Structure:
+    """The structure of a net of this shape."""
+    links = Links(shape.edges, len(shape.sizes))
+    forks = Forks(find_forks(shape, links))
+    kinds = edge_kinds(shape, forks)
+    return Structure(shape, links, tuple(kinds), forks, tuple(find_blocks(shape, forks, links)))
