@@ -6,7 +6,7 @@
 #ifndef TR_AHEAD_H
 #define TR_AHEAD_H
 
-#include "kernel.h"
+#include "facts.h"
 
 enum { AHEAD_CALLS = 12 }; /* what is fetched earlier would be gone again */
 
@@ -17,27 +17,6 @@ typedef struct tr_ahead {
     int operand;
     const char *at, *stop;
 } tr_ahead;
-
-/* The bytes of operand i of c that were touched long ago; 0: none, or they have just been made. */
-TR_INLINE int64_t tr_cold_bytes(const tr_call *c, int i) {
-    const int64_t *n = c->arg;
-    switch (c->kernel) {
-        case TR_ID_matmul:
-            return i == 1 ? 4 * n[0] * n[2] : i == 2 ? 4 * n[2] * n[1] : 0;
-        case TR_ID_sgd:
-            return i < 2 ? 4 * n[0] : 0;
-        case TR_ID_adam:
-            return i < 3 ? 4 * n[0] : 0;
-        case TR_ID_batchnorm_grad:
-            return i == 4 ? 4 * n[0] * n[1] : 0;
-        case TR_ID_relu_grad:
-        case TR_ID_tanh_grad:
-        case TR_ID_sigmoid_grad:
-            return i == 2 ? 4 * n[0] : 0;
-        default:
-            return 0;
-    }
-}
 
 /* A matmul begins: nothing up to it is ahead any longer. */
 TR_INLINE void tr_ahead_begin(tr_ahead *a, const tr_call *c) {

@@ -62,9 +62,9 @@ int tr_isa_select(int isa) {
 const tr_kernel_fn *tr_kernel_table(void) { return isas[tr_isa_current()].table; }
 
 static const struct {
-    const char *name, *outs, *ins, *args, *scalars;
+    const char *name, *outs, *ins, *args, *scalars, *flush;
 } kernels[TR_KERNEL_COUNT] = {
-#define TR_KERNEL(name, outs, ins, args, scalars) {#name, outs, ins, args, scalars},
+#define TR_KERNEL(name, outs, ins, args, scalars, flush, cost, cold) {#name, outs, ins, args, scalars, #flush},
 #include "kernels.def"
 #undef TR_KERNEL
 };
@@ -77,3 +77,4 @@ const char *tr_kernel_outs(int kernel) { return known(kernel) ? kernels[kernel].
 const char *tr_kernel_ins(int kernel) { return known(kernel) ? kernels[kernel].ins : 0; }
 const char *tr_kernel_args(int kernel) { return known(kernel) ? kernels[kernel].args : 0; }
 const char *tr_kernel_scalars(int kernel) { return known(kernel) ? kernels[kernel].scalars : 0; }
+const char *tr_kernel_flush(int kernel) { return known(kernel) ? kernels[kernel].flush : 0; }

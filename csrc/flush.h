@@ -41,27 +41,4 @@ TR_INLINE tr_float_mode tr_flushing(tr_float_mode mode) { return mode; }
 
 #endif
 
-/* Whether a call flushes. A sum does where it is asked to: as an op, so that it may become part of a matmul. */
-TR_INLINE int tr_flushes(const tr_call *c) {
-    switch (c->kernel) {
-        case TR_ID_add:
-            return (c->flags & TR_FLUSH) != 0;
-        case TR_ID_matmul:
-        case TR_ID_join_halves:
-        case TR_ID_softmax:
-        case TR_ID_log_softmax:
-        case TR_ID_softmax_cross_entropy:
-        case TR_ID_softmax_cross_entropy_grad:
-        case TR_ID_batchnorm:
-        case TR_ID_batchnorm_grad:
-        case TR_ID_batchnorm_inference:
-        case TR_ID_moving_statistics:
-        case TR_ID_sgd:
-        case TR_ID_adam:
-            return 1;
-        default:
-            return 0;
-    }
-}
-
 #endif

@@ -15,7 +15,7 @@
 #include "inspect.inc.h"
 
 const tr_kernel_fn TR_K(tr_table)[TR_KERNEL_COUNT] = {
-#define TR_KERNEL(name, outs, ins, args, scalars) TR_K(name),
+#define TR_KERNEL(name, ...) TR_K(name),
 #include "kernels.def"
 #undef TR_KERNEL
 };

@@ -19,58 +19,8 @@ typedef struct list {
     int64_t failed; /* the first call that failed, or count; atomic */
 } list;
 
-/* Cost in ns on one fast core, right within a factor of about two for data in the second level cache. */
-static double cost_of(const tr_call *c) {
-    const int64_t *n = c->arg;
-    double items = 1;
-    switch (c->kernel) {
-        case TR_ID_matmul:
-            return 0.02 * n[0] * n[1] * n[2] + 0.05 * n[0] * n[1];
-        case TR_ID_copy:
-            for (int i = 1; i <= 6; i++)
-                items *= i <= n[0] ? n[i] : 1;
-            return 0.3 * items;
-        case TR_ID_sum:
-        case TR_ID_max:
-        case TR_ID_min:
-            return 0.06 * n[0] * n[1] * n[2];
-        case TR_ID_random_key:
-        case TR_ID_optimizer_tick:
-        case TR_ID_clip_scale:
-            return 1;
-        case TR_ID_check_labels:
-        case TR_ID_check_finite:
-        case TR_ID_sum_squares:
-        case TR_ID_dot:
-        case TR_ID_fill:
-        case TR_ID_neg:
-        case TR_ID_relu:
-        case TR_ID_relu_grad:
-        case TR_ID_square:
-            return 0.08 * n[0];
-        case TR_ID_exp:
-        case TR_ID_log:
-        case TR_ID_tanh:
-        case TR_ID_sigmoid:
-        case TR_ID_softplus:
-        case TR_ID_dropout:
-        case TR_ID_adam:
-            return 0.3 * n[0];
-        case TR_ID_pow:
-            return 2.0 * n[0] * n[1];
-        case TR_ID_softmax:
-        case TR_ID_log_softmax:
-        case TR_ID_softmax_cross_entropy:
-        case TR_ID_batchnorm:
-        case TR_ID_batchnorm_grad:
-            return 0.3 * n[0] * n[1];
-        default: /* one pass over n or rows x cols items; unused sizes are 0 */
-            return 0.12 * n[0] * (n[1] > 0 ? n[1] : 1);
-    }
-}
-
 static int width_of(const tr_call *c, int most) {
-    double worth = cost_of(c) / SPLIT_NS;
+    double worth = tr_cost(c) / SPLIT_NS;
     return worth < 2 ? 1 : worth < most ? (int)worth : most;
 }
 
@@ -166,7 +116,7 @@ int64_t tr_run(const char *bytes, int64_t count) {
                 l.count = l.failed = i;
                 break;
             }
-            if (c->kernel == TR_ID_matmul && c->flags & TR_HALF_OF_K)
+            if (c->flags & TR_HALF_OF_K)
                 limit = at_most(limit, 2); /* it was planned for two */
             if (way_of(c) && work > WAKE_NS)
                 continue;
@@ -174,7 +124,7 @@ int64_t tr_run(const char *bytes, int64_t count) {
             if (width > widest)
                 widest = width;
             if (width > 1)
-                work += cost_of(c);
+                work += tr_cost(c);
         }
         widest = at_most(widest, limit);
         if (widest > 1 && tr_pool_run(walk, &l, widest, work > WAKE_NS))
@@ -187,5 +137,5 @@ int64_t tr_sizeof_call(void) { return sizeof(tr_call); }
 
 double tr_call_cost(const char *call) {
     const tr_call *c = (const tr_call *)call;
-    return known(c) ? cost_of(c) : 0;
+    return known(c) ? tr_cost(c) : 0;
 }

@@ -81,11 +81,12 @@ const char *tr_kernel_outs(int kernel);
 const char *tr_kernel_ins(int kernel);
 const char *tr_kernel_args(int kernel);
 const char *tr_kernel_scalars(int kernel);
+const char *tr_kernel_flush(int kernel); /* "keeps", "flushes" or "asked" */
 /* </cdef> */
 
 /* Kernel ids: TR_ID_matmul, ...; build_ffi.py writes the same enum into the cdef. */
 enum tr_kernel_id {
-#define TR_KERNEL(name, outs, ins, args, scalars) TR_ID_##name,
+#define TR_KERNEL(name, ...) TR_ID_##name,
 #include "kernels.def"
 #undef TR_KERNEL
     TR_KERNEL_COUNT

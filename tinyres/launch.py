@@ -2,8 +2,8 @@
 
 Every kernel call of the library passes here, eager or recorded, native or reference. It records if a recorder is
 installed on this thread (capture, or the shape inference of layers), else it packs the call into one C struct and
-hands a list of one to the walker that also replays captured programs. The dtype of a call picks its backend:
-float64 always runs on the reference.
+hands a list of one to the walker that also replays captured programs. The first backend that takes a call runs it:
+float64 always runs on NumPy.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from tinyres.backends import native
+from tinyres.backends.backend import Backend
+from tinyres.backends.backend import Launch as Launch
 from tinyres.backends.buffers import Buffer
+from tinyres.backends.native import NATIVE
+from tinyres.backends.numpy import NUMPY
 from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
-from tinyres.kernels.dtypes import FLOAT64
 from tinyres.kernels.record import Kernel
-
-# One call as `launch` takes it: kernel, outs, ins, args, scalars, flags.
-Launch = tuple[Kernel, Sequence[Buffer], Sequence[Buffer], Sequence[int], Sequence[float], int]
 
 
 class Recorder(Protocol):
@@ -75,6 +75,10 @@ class _Door(threading.local):
 
 
 door = _Door()
+
+# By the name that a user chooses: who is asked for a call, in this order.
+_BACKENDS: dict[str, tuple[Backend, ...]] = {"native": (NATIVE, NUMPY), "reference": (NUMPY,)}
+_chosen = "reference"
 _native_enabled = False
 
 
@@ -94,12 +98,13 @@ def launch(
     if door.recorder is not None:
         door.recorder.record((kernel, outs, ins, args, scalars, flags))
         return
+    # What NATIVE.takes and NATIVE.run do, written out: every eager op passes here. None: not for the native backend.
     call = kernel.pack_buffers(outs, ins, args, scalars, flags) if _native_enabled else None
     if call is not None:
-        failed = native.run(call, 1) >= 0
+        failed = native.run(call, 1)
     else:
-        failed = run_reference(kernel, outs, ins, args, scalars, flags)
-    if failed:
+        failed = NUMPY.run(((kernel, outs, ins, args, scalars, flags),))
+    if failed >= 0:
         raise ValueCheckFailed(f"[{kernel.name}] the value check failed")
     if kernel.mutates:
         for buffer in outs:
@@ -108,44 +113,23 @@ def launch(
 
 def launch_list(calls: Sequence[Launch]) -> None:
     """`launch` for many calls, each a tuple of its arguments: one crossing into C if all of them are native."""
-    if door.recorder is None and _native_enabled:
-        packed, written = [], []
-        for kernel, outs, ins, args, scalars, flags in calls:
-            call = kernel.pack_buffers(outs, ins, args, scalars, flags)
-            if call is None:
-                break
-            packed.append(call)
-            if kernel.mutates:
-                written.append(outs)
-        else:
-            failed = native.run(b"".join(packed), len(packed))
-            for outs in written:
-                for buffer in outs:
-                    buffer.version += 1
-            if failed >= 0:
-                raise ValueCheckFailed(f"[{calls[failed][0].name}] the value check failed")
-            return
-    for arguments in calls:
-        launch(*arguments)
+    packed = NATIVE.pack(calls) if door.recorder is None and _native_enabled else None
+    if packed is None:
+        for arguments in calls:
+            launch(*arguments)
+        return
+    failed = native.run(packed, len(calls))
+    for kernel, outs, *_ in calls:
+        if kernel.mutates:
+            for buffer in outs:
+                buffer.version += 1
+    if failed >= 0:
+        raise ValueCheckFailed(f"[{calls[failed][0].name}] the value check failed")
 
 
-def runs_native(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:
-    """Whether this call goes to the C core: the backend is native and no float operand is float64."""
-    operands = (*outs, *ins)
-    return _native_enabled and (kernel.float_operand < 0 or operands[kernel.float_operand].dtype is not FLOAT64)
-
-
-def run_reference(
-    kernel: Kernel,
-    outs: Sequence[Buffer],
-    ins: Sequence[Buffer],
-    args: Sequence[int],
-    scalars: Sequence[float],
-    flags: int,
-) -> bool:
-    """Run one call with NumPy; True if its value check failed."""
-    with np.errstate(all="ignore"):
-        return bool(kernel.reference(*[b.array for b in outs], *[b.array for b in ins], *args, *scalars, flags=flags))
+def backend_of(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> Backend:
+    """The backend that runs this call: the first of the chosen ones that takes it."""
+    return next(backend for backend in _BACKENDS[_chosen] if backend.takes(kernel, outs, ins))
 
 
 def refuse_while_recording(what: str) -> None:
@@ -174,12 +158,13 @@ def set_backend(name: str) -> None:
     'reference'
     >>> tr.set_backend("native")
     """
-    global _native_enabled
-    if name not in ("native", "reference"):
+    global _chosen, _native_enabled
+    if name not in _BACKENDS:
         raise BackendError(f'[set_backend] the backend is "native" or "reference"; got {name!r}; choose one of them')
     if name == "native" and not native.AVAILABLE:
         raise BackendError(f"[set_backend] the C core is not there: {native.reason}; install with a C compiler")
-    _native_enabled = name == "native"
+    _chosen = name
+    _native_enabled = NATIVE in _BACKENDS[name]
 
 
 def backend() -> str:
@@ -189,7 +174,7 @@ def backend() -> str:
     >>> tr.backend() in ("native", "reference")
     True
     """
-    return "native" if _native_enabled else "reference"
+    return _chosen
 
 
 def info() -> dict[str, str]:

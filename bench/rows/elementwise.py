@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rows.row import Array, Row, Rows, Run, empty, in_jax, in_torch, normal
-from tinyres.kernels.record import RELU, ROW
+from tinyres.kernels.record import RELU
+from tinyres.kernels.sharing import ROW
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 

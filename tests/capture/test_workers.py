@@ -26,12 +26,12 @@ from tinyres.kernels.record import (
     BY_ROWS,
     HALF_OF_K,
     KERNELS,
-    ROW,
     SHARE_UNIT,
     TOGETHER,
     TRANSPOSE_A,
     TRANSPOSE_B,
 )
+from tinyres.kernels.sharing import COLUMN, ROW, SCALAR
 
 plan = importlib.import_module("tinyres.capture.plan")
 pytestmark = pytest.mark.skipif(not native.AVAILABLE, reason="workers belong to the native core")
@@ -168,9 +168,9 @@ def test_rows_and_scalars_of_elementwise_calls() -> None:
     scalar = buffer(1)
     add_row = call("add", [y], [x, gamma], (32, 64), ROW << 2)
     assert ways([call("sum", [gamma], [z], (1, 32, 64)), add_row]) == ["c", "c"]
-    add_scalar = call("add", [y], [x, scalar], (32, 64), record.SCALAR << 2)
+    add_scalar = call("add", [y], [x, scalar], (32, 64), SCALAR << 2)
     assert ways([call("fill", [scalar], [], (1,)), add_scalar, add_scalar]) == ["a", "|c", "c"]
-    add_column = call("add", [y], [x, Window(z, 0, 32, FLOAT32)], (32, 64), record.COLUMN << 2)
+    add_column = call("add", [y], [x, Window(z, 0, 32, FLOAT32)], (32, 64), COLUMN << 2)
     assert ways([call("relu", [z], [x], (2048,)), add_column]) == ["c", "|c"]
 
 
@@ -414,7 +414,7 @@ def touched(placed: PlacedCall, share: Share, worker: int, count: int) -> tuple[
         reads[1] = whole
     elif name in ("add", "mul"):
         layouts = [placed.call.flags >> 2 * i & 3 for i in range(2)]
-        reads = [whole if layout in (record.COLUMN, record.SCALAR) else columns for layout in layouts]
+        reads = [whole if layout in (COLUMN, SCALAR) else columns for layout in layouts]
     else:
         assert name in (
             "batchnorm batchnorm_grad batchnorm_inference moving_statistics sum relu relu_grad tanh tanh_grad".split()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.kernels.record import KERNELS, RELATION_SHIFT, RELATIONS, RELU
+from tinyres.kernels.sharing import FULL
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, SPECIAL, ULP, Array, Case, floats, poison
 
@@ -77,7 +78,7 @@ def _broadcast_case(name: str, rng: np.random.Generator, rows: int, cols: int, m
         rtol=8 * ULP if name == "pow" else ULP if name in _BINARY else 0,
         atol=6e-45,
         signed_zeros=name in _SIGNED_ZEROS,
-        in_place=modes & 3 == 0 and letters[0] == "f" and name != "compare",
+        in_place=KERNELS[name].in_place and modes >> 2 * letters.index("f") & 3 == FULL,
     )
 
 

@@ -38,7 +38,7 @@ class Case:
     rtol: float = 0.0  # of each value
     atol: float | tuple[float, ...] = 0.0  # of each value, or for each output
     signed_zeros: bool = False  # the sign of a zero is part of the result
-    in_place: bool = False  # the output may be the first input
+    in_place: bool = False  # the output may be the first input of its type
 
 
 def floats(rng: np.random.Generator, n: int, low: float = -3, high: float = 3) -> Array:

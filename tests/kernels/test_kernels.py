@@ -17,6 +17,7 @@ from kernel_cases import SPECIAL, Array, Case, cases, large_case
 
 from tinyres.backends import native
 from tinyres.errors import BackendError
+from tinyres.kernels.forms import BROADCAST, STATE
 from tinyres.kernels.random import philox
 from tinyres.kernels.record import CALL_BYTES, HALF_OF_K, KERNELS, RELU, Kernel, kernel
 
@@ -65,7 +66,7 @@ def run_native(
     record = KERNELS[case.kernel]
     operands = [None if array is None else Placed(array, exact) for array in [*case.outs, *case.ins]]
     if in_place:
-        operands[0] = operands[len(case.outs)]
+        operands[0] = operands[len(case.outs) + record.ins.index(record.outs)]
     addresses = [0 if placed is None else placed.address for placed in operands]
     call = record.pack(record.native_id, case.flags, 0, *addresses, *case.args, *case.scalars)
     failed = native.run(call * repeat, repeat) >= 0
@@ -234,16 +235,18 @@ def test_a_failed_check_stops_the_list(isa: str) -> None:
 def test_both_lists_of_kernels_agree() -> None:
     if native.AVAILABLE:
         assert sorted(k.native_id for k in KERNELS.values()) == list(range(len(KERNELS)))
-    listed = {k.name: [k.outs, k.ins, " ".join(k.args), " ".join(k.scalars)] for k in KERNELS.values()}
+    listed = {k.name: [k.outs, k.ins, " ".join(k.args), " ".join(k.scalars), k.flush] for k in KERNELS.values()}
     assert native._mismatch(CALL_BYTES, listed) == ""
     assert native._mismatch(CALL_BYTES + 8, listed) == "a call has 328 bytes there and 320 here"
     without = {name: signature for name, signature in listed.items() if name != "add"}
     assert native._mismatch(CALL_BYTES, without).startswith("kernel add is missing there and ['f', 'ff',")
-    assert native._mismatch(CALL_BYTES, {**listed, "exp": ["f", "ff", "n", ""]}).startswith("kernel exp is")
+    assert native._mismatch(CALL_BYTES, {**listed, "exp": ["f", "ff", "n", "", "keeps"]}).startswith("kernel exp is")
 
 
 def test_a_call_is_packed_as_the_c_struct_lays_it_out() -> None:
-    record = Kernel("example", "fD", "l", "rows cols", "scale", lambda *operands, flags: None)
+    def example(out: Array, total: Array, x: Array, rows: int, cols: int, scale: float, *, flags: int) -> None: ...
+
+    record = Kernel(example, "fD", "l", "rows cols", "scale", STATE)
     call = record.pack(7, 5, 2, 16, 0, 48, -3, 4, 0.5)
     assert len(call) == CALL_BYTES
     assert np.frombuffer(call, np.int32, 4).tolist() == [7, 5, 2, 0]
@@ -254,10 +257,10 @@ def test_a_call_is_packed_as_the_c_struct_lays_it_out() -> None:
 
 
 def test_a_kernel_is_registered_once() -> None:
-    def add(*operands: object, flags: int) -> None: ...
+    def add(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None: ...
 
     with pytest.raises(ValueError, match=r"\[kernel\] add is registered twice"):
-        kernel("f", "ff", "rows cols")(add)
+        kernel("f", "ff", "rows cols", form=BROADCAST)(add)
 
 
 def test_philox_gives_the_published_words() -> None:

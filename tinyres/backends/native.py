@@ -1,6 +1,7 @@
 """The native backend: the C core `tinyres._core`, if it was built and matches the list of kernels in Python.
 
-`run(calls, count)` walks `count` packed calls and gives -1, or the index of the call whose value check failed.
+`NATIVE` is the backend; `run(calls, count)`, the C function behind it, walks `count` packed calls and gives -1, or the
+index of the call whose value check failed.
 Without a core `AVAILABLE` is False and `reason` says why; nothing here warns.
 
 Environment: TINYRES_ISA and TINYRES_THREADS choose the instruction set and the number of threads at import.
@@ -10,11 +11,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tinyres.kernels  # noqa: F401  fills KERNELS
+from tinyres.backends.backend import Launch
+from tinyres.backends.buffers import Buffer
 from tinyres.errors import ArgumentError, BackendError
-from tinyres.kernels.record import CALL_BYTES, KERNELS
+from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.record import CALL_BYTES, KERNELS, Kernel
 
 
 def _load() -> tuple[Any, str]:
@@ -35,17 +40,23 @@ def _load() -> tuple[Any, str]:
 
 
 def _listed(lib: Any, ffi: Any) -> dict[str, list[str]]:
-    """The core's list of kernels, in the order of their ids: name -> outs, ins, args, scalars."""
-    texts = lib.tr_kernel_name, lib.tr_kernel_outs, lib.tr_kernel_ins, lib.tr_kernel_args, lib.tr_kernel_scalars
+    """The core's list of kernels, in the order of their ids: name -> `_facts`."""
+    columns = "name", "outs", "ins", "args", "scalars", "flush"
+    texts = [getattr(lib, f"tr_kernel_{column}") for column in columns]
     rows = ([ffi.string(text(i)).decode() for text in texts] for i in range(lib.tr_kernel_count()))
-    return {name: signature for name, *signature in rows}
+    return {name: facts for name, *facts in rows}
+
+
+def _facts(kernel: Kernel) -> list[str]:
+    """What both lists say of a kernel: outs, ins, args, scalars, and whether it flushes subnormal numbers."""
+    return [kernel.outs, kernel.ins, " ".join(kernel.args), " ".join(kernel.scalars), kernel.flush]
 
 
 def _mismatch(call_bytes: int, listed: dict[str, list[str]]) -> str:
     """How the core differs from KERNELS; "" where they agree."""
     if call_bytes != CALL_BYTES:
         return f"a call has {call_bytes} bytes there and {CALL_BYTES} here"
-    here = {k.name: [k.outs, k.ins, " ".join(k.args), " ".join(k.scalars)] for k in KERNELS.values()}
+    here = {kernel.name: _facts(kernel) for kernel in KERNELS.values()}
     for name in sorted(listed.keys() | here.keys()):
         if listed.get(name) != here.get(name):
             return f"kernel {name} is {listed.get(name, 'missing')} there and {here.get(name, 'missing')} here"
@@ -68,6 +79,36 @@ def _run_without_core(calls: bytes, count: int) -> int:
 
 # Bound to the C function itself: a Python frame in between would cost as much as a small kernel.
 run = _lib.tr_run if AVAILABLE else _run_without_core
+
+
+class Native:
+    """Takes calls whose floats are float32."""
+
+    name = "native"
+
+    def takes(self, kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:
+        """Whether no float operand is float64."""
+        return kernel.float_operand < 0 or (*outs, *ins)[kernel.float_operand].dtype is not FLOAT64
+
+    def run(self, calls: Sequence[Launch]) -> int:
+        """Run the calls in one crossing into C; -1, or the index of the call whose value check failed."""
+        packed = self.pack(calls)
+        if packed is None:
+            raise BackendError("[backend] the C core takes float32 only; got a call on float64; run it with NumPy")
+        return run(packed, len(calls))
+
+    def pack(self, calls: Sequence[Launch]) -> bytes | None:
+        """The calls as C structs, one behind the other; None where one of them is not for this backend."""
+        packed = []
+        for kernel, outs, ins, args, scalars, flags in calls:
+            call = kernel.pack_buffers(outs, ins, args, scalars, flags)
+            if call is None:
+                return None
+            packed.append(call)
+        return b"".join(packed)
+
+
+NATIVE = Native()
 
 
 def cost(call: bytes) -> float:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinyres.capture.program import NO_SLOT, Call, Program
+from tinyres.kernels.forms import FLUSHES, MASKS, RECTIFIES, SUMS
 from tinyres.kernels.record import ACCUMULATE, FLUSH, GEMM_DEPTH, RELU
-
-RELU_EPILOGUES = frozenset({"matmul", "add", "batchnorm", "batchnorm_inference"})
 
 
 def fuse_relu(program: Program) -> Program:
@@ -19,14 +18,14 @@ def fuse_relu(program: Program) -> Program:
     calls: list[Call | None] = list(program.calls)
     fused = 0
     for j, call in enumerate(program.calls):
-        if call.kernel.name != "relu":
+        if call.kernel.does != RECTIFIES:
             continue
         source, target = call.ins[0], call.outs[0]
         i = uses.only_writer(source)
         if i is None or uses.readers(source) != [j] or uses.only_writer(target) != j:
             continue
         producer = calls[i]
-        if producer is None or producer.outs[0] != source or producer.kernel.name not in RELU_EPILOGUES:
+        if producer is None or producer.outs[0] != source or not producer.kernel.epilogues.relu:
             continue
         calls[i] = replace(producer, outs=(target, *producer.outs[1:]), flags=producer.flags | RELU)
         calls[j] = None
@@ -34,8 +33,8 @@ def fuse_relu(program: Program) -> Program:
     return program.with_calls([c for c in calls if c is not None], ("relu", f"{fused} ReLUs became epilogues"))
 
 
-def accumulate_into_matmul(program: Program) -> Program:
-    """total = total + a @ b of a gradient becomes a matmul with β = 1 into the total, where K fits one block.
+def accumulate_into_product(program: Program) -> Program:
+    """total = total + a @ b of a gradient becomes a product with β = 1 into the total, where K fits one block.
 
     The product is summed in full before it is added, so the rounding is that of the two calls.
     """
@@ -44,7 +43,7 @@ def accumulate_into_matmul(program: Program) -> Program:
     same: dict[int, int] = {}
     fused = 0
     for j, call in enumerate(program.calls):
-        if call.kernel.name != "add" or call.flags != FLUSH:
+        if call.kernel.does != SUMS or call.flags != FLUSH:
             continue
         for product, total in (call.ins, call.ins[::-1]):
             if product == total:
@@ -52,40 +51,46 @@ def accumulate_into_matmul(program: Program) -> Program:
             i = uses.only_writer(product)
             if i is None or uses.readers(product) != [j]:
                 continue
-            matmul = calls[i]
-            if matmul is None or not _plain_matmul(matmul) or not uses.may_take_over(total, call.outs[0], j):
+            producer = calls[i]
+            if (
+                producer is None
+                or not _can_accumulate(producer, product)
+                or not uses.may_take_over(total, call.outs[0], j)
+            ):
                 continue
-            if total in matmul.reads or uses.changed_between(matmul.reads, i, j):
+            if total in producer.reads or uses.changed_between(producer.reads, i, j):
                 continue
             calls[i] = None
-            uses.moves(i, j, matmul.reads, total)
-            calls[j] = replace(matmul, outs=(total,), flags=matmul.flags | ACCUMULATE)
+            uses.moves(i, j, producer.reads, total)
+            calls[j] = replace(producer, outs=(total,), flags=producer.flags | ACCUMULATE)
             if call.outs[0] != total:
                 same[call.outs[0]] = total
             fused += 1
             break
     kept = [_renamed(c, same) for c in calls if c is not None]
-    return program.with_calls(kept, ("accumulate", f"{fused} gradient sums moved into their matmul"))
+    return program.with_calls(kept, ("accumulate", f"{fused} gradient sums moved into their product"))
 
 
 def fuse_relu_grad(program: Program) -> Program:
     """The mask of a ReLU's gradient moves into the call that makes what it masks, if nobody else reads that.
 
-    A matmul takes the ReLU's output as its mask; a batchnorm_grad has it already if it is what was normalised.
+    A product takes the ReLU's output as its mask; the gradient of a normalisation has it already if it is what was
+    normalised.
     """
     uses = _Uses(program)
     calls: list[Call | None] = list(program.calls)
     same: dict[int, int] = {}
     fused = 0
     for j, call in enumerate(program.calls):
-        if call.kernel.name != "relu_grad":
+        if call.kernel.does != MASKS:
             continue
         (gradient, mask), target = call.ins, call.outs[0]
         i = uses.last_writer(gradient, j)
         if i is None or uses.readers_after(gradient, i) != [j] or uses.changed_between((mask,), i - 1, j):
             continue
         producer = calls[i]
-        masked = producer and _masked(producer, gradient, mask, call.args[0])
+        whole = program.slots[gradient].size == program.slots[mask].size
+        masked = _masked(producer, gradient, mask) if producer and whole else None
         if not masked:
             continue
         if masked.flags & ACCUMULATE:
@@ -102,14 +107,16 @@ def fuse_relu_grad(program: Program) -> Program:
     return program.with_calls(kept, ("mask", f"{fused} ReLU gradients became masks of other calls"))
 
 
-def _masked(call: Call, out: int, mask: int, size: int) -> Call | None:
+def _masked(call: Call, out: int, mask: int) -> Call | None:
     """The call with the mask, if it can take it."""
     if call.outs[0] != out or call.flags & RELU:
         return None
-    if call.kernel.name == "batchnorm_grad" and call.ins[1] == mask:
+    kernel = call.kernel
+    own, operand = kernel.input(kernel.epilogues.masked_by), kernel.input(kernel.epilogues.mask)
+    if own >= 0 and call.ins[own] == mask:
         return replace(call, flags=call.flags | RELU)
-    if call.kernel.name == "matmul" and call.ins[3] == NO_SLOT and call.args[0] * call.args[1] == size:
-        return replace(call, ins=(*call.ins[:3], mask))
+    if operand >= 0 and call.ins[operand] == NO_SLOT:
+        return replace(call, ins=(*call.ins[:operand], mask, *call.ins[operand + 1 :]))
     return None
 
 
@@ -180,9 +187,18 @@ class _Uses:
         return any(i < w < j for slot in slots for w in self._writes.get(slot, ()))
 
 
-def _plain_matmul(call: Call) -> bool:
-    depth = call.args[2] if call.kernel.name == "matmul" else 0
-    return 0 < depth <= GEMM_DEPTH and not call.flags & (ACCUMULATE | RELU) and call.ins[2] == NO_SLOT
+def _can_accumulate(call: Call, out: int) -> bool:
+    """Whether adding to `out` instead of overwriting it rounds as a sum of two behind the call."""
+    kernel = call.kernel
+    bias = kernel.input(kernel.epilogues.bias)
+    return (
+        kernel.epilogues.accumulate
+        and kernel.flush == FLUSHES
+        and 0 < kernel.depth(call.args) <= GEMM_DEPTH
+        and call.outs == (out,)
+        and not call.flags & (ACCUMULATE | RELU)
+        and (bias < 0 or call.ins[bias] == NO_SLOT)
+    )
 
 
 def _renamed(call: Call, same: dict[int, int]) -> Call:

@@ -19,7 +19,7 @@ from tinyres.backends.buffers import Buffer, Window
 from tinyres.capture.program import NO_SLOT
 from tinyres.capture.workers import PlacedCall, can_be_cut
 from tinyres.kernels.dtypes import FLOAT32
-from tinyres.kernels.record import GEMM_DEPTH, GEMM_HALVES_FROM, HALF_OF_K, KERNELS, RELU
+from tinyres.kernels.record import GEMM_DEPTH, GEMM_HALVES_FROM, HALF_OF_K, RELU, Kernel
 
 
 def in_halves(calls: Sequence[PlacedCall]) -> list[PlacedCall]:
@@ -30,9 +30,10 @@ def in_halves(calls: Sequence[PlacedCall]) -> list[PlacedCall]:
     sums = [Buffer(2 * max(sizes), FLOAT32) for _ in range(2)]  # while one is read, the next product writes the other
     halved: list[PlacedCall] = []
     for placed in calls:
-        if _can_be_halved(placed):
+        join = placed.call.kernel.halves
+        if join is not None and _can_be_halved(placed):
             sums.reverse()
-            halved += _halved(placed, sums[0])
+            halved += _halved(placed, join, sums[0])
         else:
             halved.append(placed)
     return halved
@@ -40,21 +41,20 @@ def in_halves(calls: Sequence[PlacedCall]) -> list[PlacedCall]:
 
 def _can_be_halved(placed: PlacedCall) -> bool:
     call = placed.call
-    if call.kernel.name != "matmul" or call.flags & ~RELU or placed.ins[3].size:
+    mask = call.kernel.input(call.kernel.epilogues.mask)
+    if call.kernel.halves is None or call.flags & ~RELU or placed.ins[mask].size:
         return False
     m, n, k = call.args
     return m > 1 and GEMM_HALVES_FROM <= k <= GEMM_DEPTH and can_be_cut(k) and can_be_cut(n)
 
 
-def _halved(placed: PlacedCall, sums: Buffer) -> tuple[PlacedCall, PlacedCall]:
+def _halved(placed: PlacedCall, join: Kernel, sums: Buffer) -> tuple[PlacedCall, PlacedCall]:
     call, (a, b, bias, absent) = placed.call, placed.ins
     m, n, _ = call.args
     halves = replace(call, outs=(NO_SLOT,), ins=(*call.ins[:2], NO_SLOT, NO_SLOT), flags=HALF_OF_K)
-    join = replace(
-        call, kernel=KERNELS["join_halves"], ins=(NO_SLOT, NO_SLOT, call.ins[2]), args=(m, n), flags=call.flags & RELU
-    )
+    joining = replace(call, kernel=join, ins=(NO_SLOT, NO_SLOT, call.ins[2]), args=(m, n), flags=call.flags & RELU)
     first, second = (Window(sums, half * m * n * FLOAT32.itemsize, m * n, FLOAT32) for half in range(2))
     return (
         replace(placed, call=halves, outs=[sums], ins=[a, b, absent, absent]),
-        replace(placed, call=join, ins=[first, second, bias], cost=0.1 * m * n),
+        replace(placed, call=joining, ins=[first, second, bias], cost=0.1 * m * n),
     )

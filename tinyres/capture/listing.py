@@ -28,10 +28,8 @@ def listing(program: Program, arena_bytes: int, unplanned_bytes: int, shown: int
 
 
 def call_flops(call: Call) -> int:
-    """Two per multiply-add of a matmul; one per output element of anything else."""
-    if call.kernel.name == "matmul":
-        return 2 * math.prod(call.args)
-    return math.prod(call.args[:3]) if call.args and call.kernel.name != "copy" else 0
+    """Two per multiply-add of a product, one per item of what computes, none for moves and checks."""
+    return call.kernel.form.flops * math.prod(call.kernel.sizes_of_work(call.args))
 
 
 def call_bytes(program: Program, call: Call) -> int:
@@ -40,7 +38,7 @@ def call_bytes(program: Program, call: Call) -> int:
 
 
 def _line(program: Program, call: Call) -> str:
-    sizes = "x".join(map(str, call.args[:3])) if call.kernel.name != "copy" else "strided"
+    sizes = "x".join([str(size) for size in call.kernel.sizes_of_work(call.args)])
     outs = " ".join(_slot(program, s) for s in call.outs)
     ins = " ".join(_slot(program, s) for s in call.ins)
     return f"{call.kernel.name:<26} {sizes:<14} {outs:<18} <- {ins:<26} {call.label}".rstrip()

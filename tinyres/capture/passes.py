@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from tinyres.capture.fusion import accumulate_into_matmul, fuse_relu, fuse_relu_grad
+from tinyres.capture.fusion import accumulate_into_product, fuse_relu, fuse_relu_grad
 from tinyres.capture.program import Call, Program
 from tinyres.errors import ArgumentError
+from tinyres.kernels.forms import UPDATE
 
 Pass = Callable[[Program], Program]
 
@@ -21,7 +22,7 @@ def remove_dead_calls(program: Program) -> Program:
     seen = {i for i, slot in enumerate(program.slots) if slot.role in ("state", "output")}
     kept: list[Call] = []
     for call in reversed(program.calls):
-        if call.is_check or any(s in seen for s in call.writes):
+        if call.kernel.is_check or any(s in seen for s in call.writes):
             kept.append(call)
             seen.update(call.reads)
     kept.reverse()
@@ -33,7 +34,7 @@ def guard_state(program: Program) -> Program:
 
     What cannot move is saved before each run instead (`exposed_state`), so that a failed check changes nothing.
     """
-    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
     touched: dict[int, int] = {}
     written: dict[int, int] = {}
     for i, call in enumerate(program.calls[: last_check + 1]):
@@ -58,7 +59,7 @@ def guard_state(program: Program) -> Program:
 
 def exposed_state(program: Program) -> list[int]:
     """The state slots that are written before the last value check."""
-    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
     exposed = {s for call in program.calls[:last_check] for s in call.writes if program.slots[s].role == "state"}
     return sorted(exposed)
 
@@ -68,14 +69,14 @@ def update_early(program: Program) -> Program:
 
     It stays behind the last value check, and behind everything else it depends on.
     """
-    last_check = max((i for i, call in enumerate(program.calls) if call.is_check), default=-1)
+    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
     written: dict[int, tuple[int, int]] = {}
     touched: dict[int, tuple[int, int]] = {}
     order: list[tuple[int, int]] = []
     moved = 0
     for i, call in enumerate(program.calls):
         place = (i, 0)
-        if call.kernel.name in UPDATES:
+        if call.kernel.form is UPDATE:
             needs = [written.get(s, (-1, 0)) for s in call.reads] + [touched.get(s, (-1, 0)) for s in call.writes]
             earliest = max(needs)
             place = (max(earliest[0], last_check), i)
@@ -89,11 +90,10 @@ def update_early(program: Program) -> Program:
     return program.with_calls(calls, ("update", f"{moved} optimizer calls moved forward"))
 
 
-UPDATES = frozenset({"sgd", "adam", "optimizer_tick"})
 PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
     "relu": fuse_relu,
-    "accumulate": accumulate_into_matmul,
+    "accumulate": accumulate_into_product,
     "mask": fuse_relu_grad,
     "guard": guard_state,
     "update": update_early,

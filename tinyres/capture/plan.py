@@ -10,36 +10,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyres.backends import native
+from tinyres.backends.backend import Backend
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
+from tinyres.backends.native import NATIVE
 from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
 from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
 from tinyres.kernels.record import AHEAD, ALONE
-from tinyres.launch import launch, run_reference, runs_native
+from tinyres.launch import Launch, backend_of, launch
 
 _BYTE = np.dtype("uint8")
 
 # A step that touches more memory than this finds little of it in the second level cache when it comes round again.
 _CACHED_BYTES = 1 << 20
 
-# Kernels that may write over an input of the output's size: each element depends on its own inputs only.
-ELEMENTWISE = frozenset(
-    "neg exp log sqrt abs sign tanh sigmoid relu softplus square reciprocal clip clip_grad relu_grad tanh_grad "
-    "sigmoid_grad add sub mul div pow maximum minimum dropout".split()
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Consecutive calls of one backend.
 
-    run: replays them natively; -1, or the index of the call whose value check failed. None on the reference backend.
+    run: replays them; -1, or the index of the call whose value check failed.
     """
 
     first: int
-    calls: tuple[Call, ...]
-    run: Callable[[], int] | None
+    run: Callable[[], int]
 
 
 class Executable:
@@ -62,22 +57,16 @@ class Executable:
     def run(self) -> int:
         """Replay all calls; -1, or the index of the call whose value check failed (nothing after it has run)."""
         for segment in self.segments:
-            if segment.run is not None:
-                failed = segment.run()
-                if failed >= 0:
-                    return segment.first + failed
-            else:
-                for i, call in enumerate(segment.calls):
-                    outs, ins = self.operands(call)
-                    if run_reference(call.kernel, outs, ins, call.args, call.scalars, call.flags):
-                        return segment.first + i
+            failed = segment.run()
+            if failed >= 0:
+                return segment.first + failed
         return -1
 
     def run_one(self, call: Call) -> list[Buffer]:
         """Run a single call and return its outputs."""
-        outs, ins = self.operands(call)
-        launch(call.kernel, outs, ins, call.args, call.scalars, call.flags)
-        return outs
+        arguments = self._launch(call)
+        launch(*arguments)
+        return list(arguments[1])
 
     def operands(self, call: Call) -> tuple[list[Buffer], list[Buffer]]:
         """The buffers of a call, outputs and inputs."""
@@ -90,18 +79,23 @@ class Executable:
     def _segmented(self) -> list[Segment]:
         segments: list[Segment] = []
         first = 0
-        for is_native, group in itertools.groupby(self.program.calls, self._runs_native):
-            calls = tuple(group)
-            segments.append(Segment(first, calls, self._runner(calls) if is_native else None))
+        for backend, group in itertools.groupby(self.program.calls, self._backend_of):
+            calls = list(group)
+            segments.append(Segment(first, self._runner(backend, calls)))
             first += len(calls)
         return segments
 
-    def _runs_native(self, call: Call) -> bool:
-        return runs_native(call.kernel, *self.operands(call))
+    def _backend_of(self, call: Call) -> Backend:
+        return backend_of(call.kernel, *self.operands(call))
 
-    def _runner(self, calls: Sequence[Call]) -> Callable[[], int]:
+    def _runner(self, backend: Backend, calls: Sequence[Call]) -> Callable[[], int]:
+        if backend is not NATIVE:
+            return functools.partial(backend.run, [self._launch(call) for call in calls])
         ahead = AHEAD if self._touched_bytes() > _CACHED_BYTES else 0
         return _NativeCalls([(call, *self.operands(call)) for call in calls], ahead).run
+
+    def _launch(self, call: Call) -> Launch:
+        return call.kernel, *self.operands(call), call.args, call.scalars, call.flags
 
 
 class _NativeCalls:
@@ -192,14 +186,12 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
 
 
 def _overwritable(program: Program, call: Call, i: int, last_use: dict[int, int]) -> int | None:
-    """An input that an elementwise call may overwrite with its output: a temporary of that size that ends here."""
-    if call.kernel.name not in ELEMENTWISE:
-        return None
+    """An input that the call may overwrite with its output: a temporary of that size that ends here."""
     out = program.slots[call.outs[0]]
     for position, slot in enumerate(call.ins):
         source = program.slots[slot]
-        full = len(call.args) == 1 or not call.flags >> (2 * position) & 3
-        if full and last_use.get(slot) == i and (source.size, source.dtype) == (out.size, out.dtype):
+        may = call.kernel.may_overwrite(position, call.flags)
+        if may and last_use.get(slot) == i and (source.size, source.dtype) == (out.size, out.dtype):
             return slot
     return None
 

@@ -64,11 +64,6 @@ class Call:
         object.__setattr__(self, "reads", tuple(reads))
         object.__setattr__(self, "writes", tuple([s for s in self.outs if s != NO_SLOT]))
 
-    @property
-    def is_check(self) -> bool:
-        """Whether this is a value check: nothing to write, but it may stop the list."""
-        return not self.kernel.outs
-
 
 @dataclass(frozen=True, slots=True)
 class Program:

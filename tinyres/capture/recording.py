@@ -13,11 +13,11 @@ from tinyres import kernels
 from tinyres.backends.buffers import Buffer, births
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
-from tinyres.engine.primitives import ADD
+from tinyres.engine.primitives import ADD, add_in_place
 from tinyres.engine.state import current_scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import CaptureError
-from tinyres.kernels.record import FLUSH, Kernel
+from tinyres.kernels.record import Kernel
 from tinyres.launch import Launch, launch
 
 
@@ -73,8 +73,7 @@ class Recording:
             buffer = Buffer(gradient.size, gradient.dtype)
             buffer.array.fill(0)
             leaf.set_grad(Tensor(buffer, gradient.shape, gradient.dtype))
-        total = leaf.grad.buffer  # type: ignore[union-attr]
-        launch(kernels.add, (total,), (total, gradient.buffer), (1, total.size), (), FLUSH)
+        add_in_place(leaf.grad, gradient)  # type: ignore[arg-type]
 
     def refuse(self, op: str, what: str) -> None:
         raise CaptureError(

@@ -32,21 +32,18 @@ from dataclasses import dataclass
 
 from tinyres.backends.buffers import Buffer
 from tinyres.capture.program import Call
+from tinyres.kernels.forms import UPDATE
 from tinyres.kernels.record import (
     ALONE,
     BY_COLUMNS,
     BY_ROWS,
     COUNT_SHIFT,
-    FULL,
     HALF_OF_K,
-    ROW,
-    SCALAR,
     SHARE_UNIT,
     TOGETHER,
-    TRANSPOSE_A,
-    TRANSPOSE_B,
     WAIT,
 )
+from tinyres.kernels.sharing import EVERY, OWN, ROWS, Cut
 
 TOGETHER_NS = 8_000.0  # a call without columns that is worth its two waits and a second worker
 WAIT_NS = 1_000.0  # a wait, and fetching from another core what it was waited for
@@ -128,10 +125,10 @@ class _Planner:
 
     def add(self, placed: PlacedCall) -> None:
         share, touches = self._share_and_touches(placed)
-        if placed.call.is_check or self._held_touches.meets(touches):
+        if placed.call.kernel.is_check or self._held_touches.meets(touches):
             self.catch_up()
         conflict = self._epoch.conflicts(touches)
-        if conflict and share.count and placed.call.kernel.name in UPDATES:
+        if conflict and share.count and placed.call.kernel.form is UPDATE:
             self._held.append((placed, share, touches))
             self._held_touches.add(touches)
             return
@@ -139,7 +136,7 @@ class _Planner:
         if conflict or together or self._behind_check:
             self.catch_up()
         self._append(placed, share, touches, self._behind_check or together)
-        self._behind_check = placed.call.is_check
+        self._behind_check = placed.call.kernel.is_check
         if together:
             self._epoch = _Epoch()
 
@@ -157,17 +154,19 @@ class _Planner:
         self.shared.append((placed, Share(share.way, share.count, waits)))
 
     def _share_and_touches(self, placed: PlacedCall) -> tuple[Share, list[Touch]]:
-        rows = _rows(placed, self._regions, self._rows_at)
-        columns = 0 if rows else _columns(placed, self._regions, self._columns_at)
-        share = Share(BY_ROWS, rows) if rows else Share(BY_COLUMNS, columns)
-        touches = _touches(placed, share, self._regions)
-        if not share.count or _clash(touches):
-            share = Share(TOGETHER if placed.cost >= TOGETHER_NS else ALONE)
-            touches = _touches(placed, share, self._regions)
-        for touch in touches:
-            if touch.pattern[0] == "columns":
-                self._columns_at[touch.region] = share.count
-        return share, touches
+        for way, cut in (
+            (BY_ROWS, _by_rows(placed, self._regions, self._rows_at)),
+            (BY_COLUMNS, _by_columns(placed, self._regions, self._columns_at)),
+        ):
+            if cut is None:
+                continue
+            touches = _touches(placed, way, cut, self._regions)
+            if not _clash(touches):
+                for touch in touches:
+                    if touch.pattern[0] == "columns":
+                        self._columns_at[touch.region] = cut.count
+                return Share(way, cut.count), touches
+        return Share(TOGETHER if placed.cost >= TOGETHER_NS else ALONE), _touches_alone(placed, self._regions)
 
 
 class _Epoch:
@@ -226,104 +225,59 @@ def _regions(calls: Sequence[PlacedCall]) -> dict[int, int]:
     return regions
 
 
-def _touches(placed: PlacedCall, share: Share, regions: dict[int, int]) -> list[Touch]:
+def _touches(placed: PlacedCall, way: int, cut: Cut, regions: dict[int, int]) -> list[Touch]:
+    own = "rows" if way == BY_ROWS else "columns"
+    patterns = [(b, own, True) for b in placed.outs]
+    patterns += [(b, own if read == OWN else read, False) for b, read in zip(placed.ins, cut.reads)]
     touches = []
-    for operands, kinds, writes in (
-        (placed.outs, [_kind(share)] * len(placed.outs), True),
-        (placed.ins, _kinds_of_inputs(placed.call, share), False),
-    ):
-        for operand, kind in zip(operands, kinds):
-            if operand.size:
-                which: Pattern = ()
-                if kind in ("columns", "rows"):
-                    which = operand.address, operand.dtype.itemsize, share.count, kind == "rows" and operand.size
-                touches.append(Touch(regions[operand.address], (kind, *which), writes))
+    for operand, kind, writes in patterns:
+        if operand.size:
+            which: Pattern = ()
+            if kind != EVERY:
+                which = operand.address, operand.dtype.itemsize, cut.count, kind == ROWS and operand.size
+            touches.append(Touch(regions[operand.address], (kind, *which), writes))
     return touches
 
 
-def _kind(share: Share) -> str:
-    return {BY_COLUMNS: "columns", BY_ROWS: "rows"}.get(share.way, "alone") if share.count else "alone"
-
-
-# What the kernels can do by columns and by rows: csrc/kernel.h. Unless it is said otherwise, all operands are matrices
-# or vectors of these columns, or matrices of these rows.
-
-UPDATES = frozenset(("sgd", "adam"))
-FLAT = UPDATES | frozenset(
-    "neg exp log sqrt abs sign tanh sigmoid relu softplus square reciprocal clip clip_grad relu_grad tanh_grad "
-    "sigmoid_grad".split()
-)
-ROWS = frozenset("add sub mul div pow maximum minimum compare where".split())
-NORMS = frozenset("batchnorm batchnorm_grad batchnorm_inference".split())
-
-
-def _kinds_of_inputs(call: Call, share: Share) -> list[str]:
-    """The pattern in which each input is read."""
-    name, kinds = call.kernel.name, [_kind(share)] * len(call.ins)
-    if not share.count:
-        return kinds
-    if name == "matmul" and share.way == BY_ROWS:
-        kinds[:3] = ["columns", "every", "every"]  # of a, which is transposed, the columns are rows of the output
-    elif name == "matmul" and call.flags & HALF_OF_K:
-        kinds[1] = "rows"
-    elif name == "matmul":
-        kinds[:2] = ["every", "rows" if call.flags & TRANSPOSE_B else "columns"]
-    elif name == "join_halves":
-        kinds[:2] = ["every", "every"]
-    elif name in UPDATES:
-        kinds[1] = "every"
-    elif name in ROWS:
-        kinds = [kind if _layout(call, i) in (FULL, ROW) else "every" for i, kind in enumerate(kinds)]
-    return kinds
+def _touches_alone(placed: PlacedCall, regions: dict[int, int]) -> list[Touch]:
+    operands = [(b, True) for b in placed.outs] + [(b, False) for b in placed.ins]
+    return [Touch(regions[b.address], ("alone",), writes) for b, writes in operands if b.size]
 
 
 def _worked_by_rows(calls: Sequence[PlacedCall], regions: dict[int, int]) -> dict[int, int]:
     """The number of rows of the weights of halved products, and of what their updates work on, by region."""
     found: dict[int, int] = {}
     for placed in calls:
-        if placed.call.kernel.name == "matmul" and placed.call.flags & HALF_OF_K:
+        if placed.call.flags & HALF_OF_K:
             found[regions[placed.ins[1].address]] = placed.call.args[2]
     for placed in calls:
-        if placed.call.kernel.name in UPDATES:
+        if placed.call.kernel.form is UPDATE:
             rows = found.get(regions[placed.outs[0].address], 0)
             if rows:
                 found.update({regions[b.address]: rows for b in (*placed.outs, placed.ins[0]) if b.size})
     return found
 
 
-def _rows(placed: PlacedCall, regions: dict[int, int], rows_at: dict[int, int]) -> int:
-    """The rows by which a call can be shared; 0: it cannot, or need not."""
-    name, args, flags = placed.call.kernel.name, placed.call.args, placed.call.flags
-    if not placed.outs or not placed.outs[0].size:
-        return 0
-    rows = rows_at.get(regions[placed.outs[0].address], 0)
-    if name == "matmul":
-        transposed = flags & (TRANSPOSE_A | TRANSPOSE_B)
-        return rows if transposed == TRANSPOSE_A and args[0] == rows and args[1] > 1 else 0
-    return rows if name in UPDATES else 0
-
-
-def _columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, int]) -> int:
-    """The columns by which a call can be shared; 0: it cannot."""
+def _by_rows(placed: PlacedCall, regions: dict[int, int], rows_at: dict[int, int]) -> Cut | None:
+    """How a call can be shared by rows, if what it writes is worked by rows; None: it cannot, or need not."""
     call = placed.call
-    name, args = call.kernel.name, call.args
-    columns = 0
-    if name == "matmul" and call.flags & HALF_OF_K:
-        columns = args[2]
-    elif name == "matmul":
-        columns = args[1] if args[0] > 1 else 0  # one row: its kernel goes by dot products
-    elif name in NORMS or name == "join_halves":
-        columns = args[1]
-    elif name == "sum":
-        columns = args[2]
-    elif name == "moving_statistics":
-        columns = args[0]
-    elif name in ROWS and not all(_layout(call, i) in (FULL, SCALAR) for i in range(len(call.ins))):
-        columns = args[1]
-    elif name in FLAT or name in ROWS:
-        elements = args[0] if name in FLAT else args[0] * args[1]
-        columns = _columns_of_flat(placed, elements, regions, columns_at)
-    return columns if can_be_cut(columns) and 0 not in args else 0
+    if not rows_at or not placed.outs or not placed.outs[0].size:
+        return None
+    rows = rows_at.get(regions[placed.outs[0].address], 0)
+    cut = call.kernel.sharing.by_rows(call.kernel, call.args, call.flags) if rows else None
+    if cut is None or (cut.count % rows if cut.flat else cut.count != rows):
+        return None
+    return Cut(rows, cut.reads)
+
+
+def _by_columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[int, int]) -> Cut | None:
+    """How a call can be shared by columns; None: it cannot."""
+    call = placed.call
+    cut = call.kernel.sharing.by_columns(call.kernel, call.args, call.flags)
+    if cut is None or 0 in call.args:
+        return None
+    columns = _columns_of_flat(placed, cut.count, regions, columns_at) if cut.flat else cut.count
+    return Cut(columns, cut.reads) if can_be_cut(columns) else None
 
 
 def can_be_cut(count: int) -> bool:
@@ -331,14 +285,10 @@ def can_be_cut(count: int) -> bool:
     return 2 * SHARE_UNIT <= count <= MOST_COLUMNS and count % SHARE_UNIT == 0
 
 
-def _columns_of_flat(placed: PlacedCall, elements: int, regions: dict[int, int], columns_at: dict[int, int]) -> int:
-    """A flat kernel takes rows of any length: those by which its operands were made, else one row of everything."""
+def _columns_of_flat(placed: PlacedCall, items: int, regions: dict[int, int], columns_at: dict[int, int]) -> int:
+    """A flat call takes rows of any length: those by which its operands were made, else one row of everything."""
     for operand in (*placed.ins, *placed.outs):
         columns = columns_at.get(regions[operand.address], 0) if operand.size else 0
-        if columns and elements % columns == 0:
+        if columns and items % columns == 0:
             return columns
-    return elements
-
-
-def _layout(call: Call, i: int) -> int:
-    return call.flags >> (2 * i) & 3
+    return items

@@ -15,13 +15,11 @@ from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
-from tinyres.kernels.record import Kernel
+from tinyres.kernels.record import COPY_DIMENSIONS, Kernel
+from tinyres.kernels.sharing import COLUMN, FULL, ROW, SCALAR
 from tinyres.launch import launch
 
 Shape = tuple[int, ...]
-
-FULL, ROW, COLUMN, SCALAR = range(4)
-MAX_STRIDED_AXES = 6
 
 
 class Plan(NamedTuple):
@@ -139,7 +137,7 @@ def strided_copy(
     if 0 in shape:
         return
     sizes, outer, inner = _merged(tuple(shape), tuple(out_strides), tuple(in_strides))
-    pad = (0,) * (MAX_STRIDED_AXES - len(sizes))
+    pad = (0,) * (COPY_DIMENSIONS - len(sizes))
     args = (len(sizes), *sizes, *pad, *outer, *pad, *inner, *pad, out_offset, in_offset)
     launch(kernels.copy, (out,), (source,), args, (), source.dtype.itemsize)
 
@@ -154,9 +152,9 @@ def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape,
             axes[-1] = (axes[-1][0] * size, o, i)
         else:
             axes.append((size, o, i))
-    if len(axes) > MAX_STRIDED_AXES:
+    if len(axes) > COPY_DIMENSIONS:
         raise ShapeError(
-            f"[copy] at most {MAX_STRIDED_AXES} axes can be moved against each other at once; got shape {shape}; "
+            f"[copy] at most {COPY_DIMENSIONS} axes can be moved against each other at once; got shape {shape}; "
             "reshape neighbouring axes into one first"
         )
     sizes, outer, inner = zip(*axes) if axes else ((1,), (1,), (1,))

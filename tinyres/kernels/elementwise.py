@@ -4,91 +4,93 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyres.kernels.record import COLUMN, FULL, RELATION_SHIFT, RELATIONS, RELU, ROW, Array, kernel
+from tinyres.kernels.forms import ASKED, BROADCAST, MAP, MASKS, RECTIFIES, SUMS, Epilogues
+from tinyres.kernels.record import RELATION_SHIFT, RELATIONS, RELU, Array, kernel
+from tinyres.kernels.sharing import COLUMN, FULL, ROW
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def neg(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.negative(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def exp(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.exp(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def log(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.log(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def sqrt(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.sqrt(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def abs(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.abs(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def sign(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.sign(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def tanh(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.tanh(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def sigmoid(out: Array, x: Array, n: int, *, flags: int) -> None:
     decay = np.exp(-np.abs(x))  # never overflows
     out[...] = np.where(x >= 0, 1, decay) / (1 + decay)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP, does=RECTIFIES)
 def relu(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.maximum(x, 0, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def softplus(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.logaddexp(x, 0, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def square(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.square(x, out=out)
 
 
-@kernel("f", "f", "n")
+@kernel("f", "f", "n", form=MAP)
 def reciprocal(out: Array, x: Array, n: int, *, flags: int) -> None:
     np.divide(1, x, out=out)
 
 
-@kernel("f", "f", "n", "lo hi")
+@kernel("f", "f", "n", "lo hi", form=MAP)
 def clip(out: Array, x: Array, n: int, lo: float, hi: float, *, flags: int) -> None:
     np.clip(x, lo, hi, out=out)
 
 
-@kernel("f", "ff", "n", "lo hi")
+@kernel("f", "ff", "n", "lo hi", form=MAP)
 def clip_grad(out: Array, g: Array, x: Array, n: int, lo: float, hi: float, *, flags: int) -> None:
     out[...] = np.where((x < lo) | (x > hi), 0, g)
 
 
-@kernel("f", "ff", "n")
+@kernel("f", "ff", "n", form=MAP, does=MASKS)
 def relu_grad(out: Array, g: Array, y: Array, n: int, *, flags: int) -> None:
     out[...] = np.where(y <= 0, 0, g)
 
 
-@kernel("f", "ff", "n")
+@kernel("f", "ff", "n", form=MAP)
 def tanh_grad(out: Array, g: Array, y: Array, n: int, *, flags: int) -> None:
     out[...] = g * (1 - y * y)
 
 
-@kernel("f", "ff", "n")
+@kernel("f", "ff", "n", form=MAP)
 def sigmoid_grad(out: Array, g: Array, y: Array, n: int, *, flags: int) -> None:
     out[...] = g * y * (1 - y)
 
@@ -109,40 +111,40 @@ def _binary(ufunc: np.ufunc, out: Array, a: Array, b: Array, rows: int, cols: in
     ufunc(_operand(a, 0, rows, cols, flags), _operand(b, 1, rows, cols, flags), out=out.reshape(rows, cols))
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST, flush=ASKED, does=SUMS, epilogues=Epilogues(relu=True))
 def add(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.add, out, a, b, rows, cols, flags)
     if flags & RELU:
         np.maximum(out, 0, out=out)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def sub(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.subtract, out, a, b, rows, cols, flags)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def mul(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.multiply, out, a, b, rows, cols, flags)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def div(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.divide, out, a, b, rows, cols, flags)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def pow(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     # np.power turns a single exponent of 0.5 into sqrt, in some versions of NumPy; at -inf and -0 it is not.
     _binary(np.float_power, out, a, b, rows, cols, flags)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def maximum(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.maximum, out, a, b, rows, cols, flags)
 
 
-@kernel("f", "ff", "rows cols")
+@kernel("f", "ff", "rows cols", form=BROADCAST)
 def minimum(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     _binary(np.minimum, out, a, b, rows, cols, flags)
 
@@ -157,13 +159,13 @@ _COMPARE = {
 }
 
 
-@kernel("b", "ff", "rows cols")
+@kernel("b", "ff", "rows cols", form=BROADCAST, in_place=False)
 def compare(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     relation = RELATIONS[flags >> RELATION_SHIFT & 7]
     _binary(_COMPARE[relation], out, a, b, rows, cols, flags)
 
 
-@kernel("f", "bff", "rows cols")
+@kernel("f", "bff", "rows cols", form=BROADCAST)
 def where(out: Array, condition: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     out.reshape(rows, cols)[...] = np.where(
         _operand(condition, 0, rows, cols, flags),

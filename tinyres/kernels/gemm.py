@@ -2,12 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from tinyres.kernels.record import ACCUMULATE, HALF_OF_K, RELU, SHARE_UNIT, TRANSPOSE_A, TRANSPOSE_B, Array, kernel
+from tinyres.kernels.forms import BROADCAST, FLUSHES, PRODUCT, Epilogues
+from tinyres.kernels.record import (
+    ACCUMULATE,
+    HALF_OF_K,
+    RELU,
+    SHARE_UNIT,
+    TRANSPOSE_A,
+    TRANSPOSE_B,
+    Array,
+    Kernel,
+    kernel,
+)
+from tinyres.kernels.sharing import COLUMNS, EVERY, OWN, ROWS, Columns, Cut, Sharing
 
 
-@kernel("f", "ffff", "m n k")
+class _ByColumnsOfB(Sharing):
+    """A worker makes columns of the output from all of a and its columns of b; or rows of it, where a is transposed.
+
+    With HALF_OF_K each of two sums over its part of k instead: the columns of a, the rows of b.
+    """
+
+    def by_columns(self, kernel: Kernel, args: Sequence[int], flags: int) -> Cut | None:
+        m, n, k = args
+        if flags & HALF_OF_K:
+            return Cut(k, (COLUMNS, ROWS, OWN, OWN))
+        if m == 1:  # the kernel goes by dot products
+            return None
+        return Cut(n, (EVERY, ROWS if flags & TRANSPOSE_B else OWN, OWN, OWN))
+
+    def by_rows(self, kernel: Kernel, args: Sequence[int], flags: int) -> Cut | None:
+        m, n, _ = args
+        transposed = flags & (TRANSPOSE_A | TRANSPOSE_B)
+        if transposed != TRANSPOSE_A or n == 1 or flags & HALF_OF_K:
+            return None
+        return Cut(m, (COLUMNS, EVERY, EVERY, OWN))  # the columns of a are the rows of the output
+
+
+@kernel(
+    "f",
+    "fff",
+    "rows cols",
+    form=BROADCAST,
+    in_place=False,
+    flush=FLUSHES,
+    sharing=Columns("cols", every="a b"),
+    epilogues=Epilogues(relu=True),
+)
+def join_halves(out: Array, a: Array, b: Array, bias: Array, rows: int, cols: int, *, flags: int) -> None:
+    """out = a + b (+ bias[cols]): what matmul does behind its sum, for two halves of it. bias may be absent."""
+    np.add(a, b, out=out)
+    if bias is not None:
+        out.reshape(rows, cols)[...] += bias
+    if flags & RELU:
+        np.maximum(out, 0, out=out)
+
+
+@kernel(
+    "f",
+    "ffff",
+    "m n k",
+    form=PRODUCT,
+    sharing=_ByColumnsOfB(),
+    epilogues=Epilogues(relu=True, accumulate=True, depth="k", bias="bias", mask="mask"),
+    halves=join_halves,
+)
 def matmul(out: Array, a: Array, b: Array, bias: Array, mask: Array, m: int, n: int, k: int, *, flags: int) -> None:
     """out[m, n] = op(a) @ op(b) (+ bias[n]), where op transposes what the flags say; at last 0 where mask[m, n] <= 0.
 
@@ -32,13 +95,3 @@ def matmul(out: Array, a: Array, b: Array, bias: Array, mask: Array, m: int, n: 
         np.maximum(out, 0, out=out)
     if mask is not None:
         out[mask.reshape(m, n) <= 0] = 0
-
-
-@kernel("f", "fff", "rows cols")
-def join_halves(out: Array, a: Array, b: Array, bias: Array, rows: int, cols: int, *, flags: int) -> None:
-    """out = a + b (+ bias[cols]): what matmul does behind its sum, for two halves of it. bias may be absent."""
-    np.add(a, b, out=out)
-    if bias is not None:
-        out.reshape(rows, cols)[...] += bias
-    if flags & RELU:
-        np.maximum(out, 0, out=out)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyres.kernels.forms import CHECK, REDUCTION
 from tinyres.kernels.record import Array, kernel
+from tinyres.kernels.sharing import UNDIVIDED
 
 
-@kernel("d", "f", "n")
+@kernel("d", "f", "n", form=REDUCTION, sharing=UNDIVIDED)
 def stats(out: Array, x: Array, n: int, *, flags: int) -> None:
     """out[8] = sum, sum of squares, max |x| (ignoring NaN), zeros, NaNs, infinities, 0, 0."""
     x = x.astype(np.float64, copy=False)
@@ -20,18 +22,18 @@ def stats(out: Array, x: Array, n: int, *, flags: int) -> None:
     out[6:] = 0
 
 
-@kernel("d", "ff", "n")
+@kernel("d", "ff", "n", form=REDUCTION, sharing=UNDIVIDED)
 def dot(out: Array, x: Array, y: Array, n: int, *, flags: int) -> None:
     out[0] = np.dot(x.astype(np.float64, copy=False), y.astype(np.float64, copy=False))
 
 
-@kernel("", "l", "n classes")
+@kernel("", "l", "n classes", form=CHECK)
 def check_labels(labels: Array, n: int, classes: int, *, flags: int) -> bool:
     """Fails where a label lies outside 0..classes-1."""
     return bool(np.any((labels < 0) | (labels >= classes)))
 
 
-@kernel("", "f", "n")
+@kernel("", "f", "n", form=CHECK)
 def check_finite(x: Array, n: int, *, flags: int) -> bool:
     """Fails where a value is NaN or infinite."""
     return not np.isfinite(x).all()

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyres.kernels.forms import MOVEMENT, Epilogues
 from tinyres.kernels.record import ACCUMULATE, COPY_DIMENSIONS, Array, kernel
 
 
-@kernel("f", "", "n", "value")
+@kernel("f", "", "n", "value", form=MOVEMENT)
 def fill(out: Array, n: int, value: float, *, flags: int) -> None:
     out[...] = value
 
 
-@kernel("x", "x", "n")
+@kernel("x", "x", "n", form=MOVEMENT)
 def cast(out: Array, x: Array, n: int, *, flags: int) -> None:
     """Convert between the ITEM_TYPES that the flags name; the arrays carry the same types."""
     out[...] = x
 
 
-@kernel("X", "x", "ndim s0 s1 s2 s3 s4 s5 o0 o1 o2 o3 o4 o5 i0 i1 i2 i3 i4 i5 ooffset ioffset")
+@kernel(
+    "X",
+    "x",
+    "ndim s0 s1 s2 s3 s4 s5 o0 o1 o2 o3 o4 o5 i0 i1 i2 i3 i4 i5 ooffset ioffset",
+    form=MOVEMENT,
+    work="s0 s1 s2 s3 s4 s5",
+    epilogues=Epilogues(accumulate=True),
+)
 def copy(out: Array, x: Array, ndim: int, *layout: int, flags: int) -> None:
     """Walk `ndim` dimensions of sizes s, with strides o and i and from offsets, all in items.
 
@@ -42,6 +50,6 @@ def _walk(items: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset
     return np.ndarray(shape, items.dtype, items, offset * size, tuple(stride * size for stride in strides))
 
 
-@kernel("f", "l", "rows cols")
+@kernel("f", "l", "rows cols", form=MOVEMENT)
 def one_hot(out: Array, labels: Array, rows: int, cols: int, *, flags: int) -> None:
     out.reshape(rows, cols)[...] = labels[:, None] == np.arange(cols)

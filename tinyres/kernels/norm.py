@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyres.kernels.forms import NORMALISATION, Epilogues
 from tinyres.kernels.record import RELU, Array, kernel
+from tinyres.kernels.sharing import Columns
 
 
-@kernel("fff", "fff", "rows cols", "epsilon")
+@kernel(
+    "fff", "fff", "rows cols", "epsilon", form=NORMALISATION, sharing=Columns("cols"), epilogues=Epilogues(relu=True)
+)
 def batchnorm(
     y: Array,
     mean: Array,
@@ -32,7 +36,9 @@ def batchnorm(
     _normalise(y.reshape(rows, cols), x, mean, var, gamma, beta, epsilon, flags)
 
 
-@kernel("f", "fffff", "rows cols", "epsilon")
+@kernel(
+    "f", "fffff", "rows cols", "epsilon", form=NORMALISATION, sharing=Columns("cols"), epilogues=Epilogues(relu=True)
+)
 def batchnorm_inference(
     y: Array,
     x: Array,
@@ -65,7 +71,15 @@ def _scale(var: Array, gamma: Array, epsilon: float) -> Array:
     return (1 if gamma is None else gamma) / np.sqrt(var + epsilon)
 
 
-@kernel("fff", "fffff", "rows cols", "epsilon")
+@kernel(
+    "fff",
+    "fffff",
+    "rows cols",
+    "epsilon",
+    form=NORMALISATION,
+    sharing=Columns("cols"),
+    epilogues=Epilogues(masked_by="x"),
+)
 def batchnorm_grad(
     dx: Array,
     dgamma: Array,
@@ -100,7 +114,7 @@ def batchnorm_grad(
             dx[x <= 0] = 0
 
 
-@kernel("FF", "ff", "n", "momentum")
+@kernel("FF", "ff", "n", "momentum", form=NORMALISATION, sharing=Columns("n"))
 def moving_statistics(
     moving_mean: Array, moving_var: Array, mean: Array, var: Array, n: int, momentum: float, *, flags: int
 ) -> None:

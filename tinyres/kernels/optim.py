@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyres.kernels.forms import KEEPS, STATE, UPDATE
 from tinyres.kernels.record import DECOUPLED, NESTEROV, Array, kernel
+from tinyres.kernels.sharing import UNDIVIDED
 
 GRADIENT_SCALE, STEP, CLIP_NORM = 5, 6, 7
 
 
-@kernel("D", "")
+@kernel("D", "", form=UPDATE, flush=KEEPS, sharing=UNDIVIDED)
 def optimizer_tick(hyper: Array, *, flags: int) -> None:
     hyper[STEP] += 1
 
 
-@kernel("D", "d")
+@kernel("D", "d", form=STATE)
 def clip_scale(hyper: Array, norm_squared: Array, *, flags: int) -> None:
     """Scale gradients of too large a norm down to the norm to clip at; a norm of NaN stays visible."""
     norm = np.sqrt(norm_squared[0])
@@ -27,7 +29,7 @@ def clip_scale(hyper: Array, norm_squared: Array, *, flags: int) -> None:
     hyper[GRADIENT_SCALE] = 1 if within else hyper[CLIP_NORM] / norm
 
 
-@kernel("FF", "fd", "n")
+@kernel("FF", "fd", "n", form=UPDATE)
 def sgd(param: Array, velocity: Array, grad: Array, hyper: Array, n: int, *, flags: int) -> None:
     """Gradient descent with momentum (Sutskever et al. 2013); without `velocity` (absent) the plain one."""
     lr, momentum, _, _, weight_decay, scale, _, _ = hyper.tolist()
@@ -39,7 +41,7 @@ def sgd(param: Array, velocity: Array, grad: Array, hyper: Array, n: int, *, fla
     param -= lr * g
 
 
-@kernel("FFF", "fd", "n")
+@kernel("FFF", "fd", "n", form=UPDATE)
 def adam(param: Array, m: Array, v: Array, grad: Array, hyper: Array, n: int, *, flags: int) -> None:
     """Adam (Kingma and Ba 2015); DECOUPLED is AdamW (Loshchilov and Hutter 2019)."""
     lr, a, b, epsilon, weight_decay, scale, step, _ = hyper.tolist()

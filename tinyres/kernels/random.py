@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinyres.kernels.forms import MAP, STATE
 from tinyres.kernels.record import Array, kernel
+from tinyres.kernels.sharing import UNDIVIDED
 
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -43,14 +45,14 @@ def uniform(key: Array, n: int) -> Array:
     return (np.stack(words, axis=-1).reshape(-1)[:n] >> np.uint64(8)) * 2.0**-24
 
 
-@kernel("lL", "", "n")
+@kernel("lL", "", "n", form=STATE)
 def random_key(key: Array, state: Array, n: int, *, flags: int) -> None:
     """Hand out the key for n numbers and move the generator past them, in whole blocks of 4."""
     key[...] = state
     state[1] += (n + 3) // 4 * 4
 
 
-@kernel("f", "fl", "n", "rate")
+@kernel("f", "fl", "n", "rate", form=MAP, sharing=UNDIVIDED)
 def dropout(out: Array, x: Array, key: Array, n: int, rate: float, *, flags: int) -> None:
     """x / (1 - rate) where the element's number is at least `rate`, else 0."""
     keep = uniform(key, n) >= rate

@@ -1,36 +1,37 @@
-"""The list of kernels, as Python sees it.
+"""The record of a kernel: what it is called with, what planning may do with it, and what it means.
 
-A kernel is one flat computation over contiguous buffers: no shapes to infer, no broadcasting to resolve, no
-gradients. What it reads and writes stands in four strings, here at the reference implementation and once more
-in the C core's own list; a test proves that the two lists agree.
+A kernel is one flat computation over contiguous buffers: no shapes to infer, no broadcasting to resolve, no gradients.
+What it reads and writes stands in four strings, here at its meaning in NumPy and once more in the C core's own list; a
+test proves that the two lists agree. What only the core asks, the cost of a call and which operands are worth fetching
+ahead, stands in that list alone (csrc/kernels.def); what planning asks (`tinyres.kernels.forms`) here.
 
 Operands are named by one letter each, outputs first, then inputs:
 
-    f  the float type of the call: float32 on the native backend, float32 or float64 on the reference backend
+    f  the float type of the call: float32 on the native backend, float32 or float64 on NumPy
     d  always float64        l  always int64        b  bool, one byte        x  any item type, told by the flags
 
 An upper-case letter is an operand that is read *and* written. An operand may be absent where its kernel says so.
 
-A reference function gets flat NumPy arrays (None where absent), then the `args` as ints, then the `scalars` as
+The NumPy function gets flat NumPy arrays (None where absent), then the `args` as ints, then the `scalars` as
 floats, and `flags=`. It writes into its outputs and returns None; a kernel that checks values returns True where
 the check failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any
 
 from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.forms import BROADCAST, CHECK, NO_EPILOGUES, Epilogues, Form
+from tinyres.kernels.sharing import FULL, Sharing
 
 POINTERS = 10
 ARGS = 24
 SCALARS = 4
 CALL_BYTES = 320
-
-# How input i of a rows x columns kernel is laid out: bits 2i and 2i + 1 of the flags.
-FULL, ROW, COLUMN, SCALAR = range(4)
 
 TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
 TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
@@ -66,62 +67,123 @@ Array = Any  # a flat numpy.ndarray, or None where the operand is absent
 
 
 class Kernel:
-    """One kernel: what it is called with, its reference implementation, and how a call of it is packed.
+    """One kernel: what it is called with, what it means in NumPy, what planning may know, how a call is packed.
+
+    `operands` are their names, outputs first. `form`, `in_place`, `flush`, `epilogues`, `does`: see
+    `tinyres.kernels.forms`; `sharing`: `tinyres.kernels.sharing`. `work` names the sizes whose product says how much a
+    call does. `halves` is the kernel that joins the two sums which a product of m x n x k leaves with the flag
+    HALF_OF_K; None where that flag is not taken. `mutates` says whether an output is also read, so that old values get
+    lost. `is_check`: it writes nothing and may stop the list.
 
     `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
     operand (0 where absent), `share` how workers share it (0: the core decides). `pack_buffers(outs, ins, args,
     scalars, flags)` does so for Buffers; None if they are float64, which the core does not do. `native_id` is -1 until
     the native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
-    a call; -1 where none does. `mutates` says whether an output is also read, so that old values get lost.
+    a call; -1 where none does.
     """
 
-    __slots__ = (
-        "args",
-        "float_operand",
-        "ins",
-        "mutates",
-        "name",
-        "native_id",
-        "outs",
-        "pack",
-        "pack_buffers",
-        "reference",
-        "scalars",
-    )
-
     def __init__(
-        self, name: str, outs: str, ins: str, args: str, scalars: str, reference: Callable[..., bool | None]
+        self,
+        reference: Callable[..., bool | None],
+        outs: str,
+        ins: str,
+        args: str,
+        scalars: str,
+        form: Form,
+        *,
+        in_place: bool | None = None,
+        flush: str | None = None,
+        sharing: Sharing | None = None,
+        work: str | None = None,
+        epilogues: Epilogues = NO_EPILOGUES,
+        does: str = "",
+        halves: Kernel | None = None,
     ) -> None:
-        self.name = name
+        self.name = reference.__name__
         self.outs = outs
         self.ins = ins
         self.args = tuple(args.split())
         self.scalars = tuple(scalars.split())
         self.reference = reference
-        self.native_id = -1
+        self.operands = reference.__code__.co_varnames[: len(outs) + len(ins)]
+        self.form = form
+        self.in_place = form.in_place if in_place is None else in_place
+        self.flush = form.flush if flush is None else flush
+        self.sharing = self._sharing(sharing)
+        self.work = self._work(work)
+        self.epilogues = epilogues
+        self.does = does
+        self.halves = halves
         self.mutates = outs != outs.lower()
+        self.is_check = not outs
+        self._check()
+        self.native_id = -1
         # Inputs first: an output may be absent (batchnorm_grad), the first float input never is.
         at = ins.lower().find("f")
         self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
         self.pack: Callable[..., bytes] = _call_layout(len(outs) + len(ins), len(self.args), len(self.scalars)).pack
         self.pack_buffers: Callable[..., bytes | None] = _buffer_packer(self)
 
+    def input(self, name: str) -> int:
+        """The index of the input of this name; -1 for the name "": there is none."""
+        return self.operands.index(name) - len(self.outs) if name else -1
+
+    def may_overwrite(self, i: int, flags: int) -> bool:
+        """Whether the output may lie over input i, if that has its size and type."""
+        return self.in_place and (self.form is not BROADCAST or flags >> 2 * i & 3 == FULL)
+
+    def sizes_of_work(self, args: Sequence[int]) -> list[int]:
+        """The sizes of a call whose product says how much it does."""
+        return [size for name, size in zip(self.args, args) if name in self.work]
+
+    def depth(self, args: Sequence[int]) -> int:
+        """Over how many products a call sums each item of its output, as its epilogues name them."""
+        names = self.epilogues.depth.split()
+        return math.prod(size for name, size in zip(self.args, args) if name in names)
+
     def __repr__(self) -> str:
         return f"<kernel {self.name}: {self.outs or '-'} <- {self.ins or '-'}>"
+
+    def _sharing(self, stated: Sharing | None) -> Sharing:
+        sharing = stated or self.form.sharing
+        if sharing is None:
+            raise ValueError(f"[kernel] {self.name}: a {self.form.name} must say how workers share it: sharing=")
+        return sharing
+
+    def _work(self, stated: str | None) -> tuple[str, ...]:
+        if stated is None and len(self.args) > 3:
+            raise ValueError(f"[kernel] {self.name} has {len(self.args)} sizes: say which make up its work: work=")
+        return self.args if stated is None else tuple(stated.split())
+
+    def _check(self) -> None:
+        """Raise ValueError for facts that contradict one another."""
+        if self.is_check != (self.form is CHECK):
+            raise ValueError(f"[kernel] {self.name}: a check has no outputs, and only a check has none")
+        if self.in_place and len(self.outs) != 1:
+            raise ValueError(f"[kernel] {self.name}: only a kernel of one output works in place: in_place=False")
+        of_epilogues = self.epilogues.bias, self.epilogues.mask, self.epilogues.masked_by
+        unknown = [name for name in of_epilogues if name and name not in self.operands[len(self.outs) :]]
+        unknown += [name for name in (*self.work, *self.epilogues.depth.split()) if name not in self.args]
+        if unknown:
+            raise ValueError(f"[kernel] {self.name} has no operand or size {', '.join(unknown)}")
+        self.sharing.check(self)
 
 
 KERNELS: dict[str, Kernel] = {}
 
 
-def kernel(outs: str, ins: str, args: str = "", scalars: str = "") -> Callable[[Callable[..., bool | None]], Kernel]:
-    """Register the decorated reference function; the decorated name becomes its `Kernel`.
+def kernel(
+    outs: str, ins: str, args: str = "", scalars: str = "", *, form: Form, **facts: Any
+) -> Callable[[Callable[..., bool | None]], Kernel]:
+    """Register the decorated NumPy function; the decorated name becomes its `Kernel`.
 
     `outs` and `ins` hold one letter per operand, `args` and `scalars` the names of the sizes and numbers, in the
-    order in which the function takes them.
+    order in which the function takes them. form: what it is (`tinyres.kernels.forms`). facts: those that its form
+    leaves open or that are otherwise: `in_place`, `flush`, `sharing`, `work`, `epilogues`, `does`, `halves`.
     """
 
     def register(reference: Callable[..., bool | None]) -> Kernel:
-        record = Kernel(reference.__name__, outs, ins, args, scalars, reference)
+        record = Kernel(reference, outs, ins, args, scalars, form, **facts)
         if record.name in KERNELS:
             raise ValueError(f"[kernel] {record.name} is registered twice")
         KERNELS[record.name] = record

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyres.kernels.forms import NORMALISATION
 from tinyres.kernels.record import Array, kernel
+from tinyres.kernels.sharing import UNDIVIDED
 
 
 def _shifted(x: Array, rows: int, cols: int) -> Array:
@@ -12,19 +14,19 @@ def _shifted(x: Array, rows: int, cols: int) -> Array:
     return x - x.max(axis=1, keepdims=True, initial=-np.inf)
 
 
-@kernel("f", "f", "rows cols")
+@kernel("f", "f", "rows cols", form=NORMALISATION, sharing=UNDIVIDED)
 def softmax(out: Array, x: Array, rows: int, cols: int, *, flags: int) -> None:
     weights = np.exp(_shifted(x, rows, cols))
     out.reshape(rows, cols)[...] = weights / weights.sum(axis=1, keepdims=True)
 
 
-@kernel("f", "f", "rows cols")
+@kernel("f", "f", "rows cols", form=NORMALISATION, sharing=UNDIVIDED)
 def log_softmax(out: Array, x: Array, rows: int, cols: int, *, flags: int) -> None:
     shifted = _shifted(x, rows, cols)
     out.reshape(rows, cols)[...] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-@kernel("ff", "fl", "rows cols")
+@kernel("ff", "fl", "rows cols", form=NORMALISATION, sharing=UNDIVIDED)
 def softmax_cross_entropy(
     loss: Array, probabilities: Array, logits: Array, labels: Array, rows: int, cols: int, *, flags: int
 ) -> None:
@@ -37,7 +39,7 @@ def softmax_cross_entropy(
     loss[0] = np.divide(losses.sum(dtype=np.float64), rows)
 
 
-@kernel("f", "flf", "rows cols")
+@kernel("f", "flf", "rows cols", form=NORMALISATION, sharing=UNDIVIDED)
 def softmax_cross_entropy_grad(
     out: Array, probabilities: Array, labels: Array, g: Array, rows: int, cols: int, *, flags: int
 ) -> None:

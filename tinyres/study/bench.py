@@ -17,10 +17,11 @@ import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, Buffer, from_array
+from tinyres.backends.numpy import NUMPY
 from tinyres.capture import capture
 from tinyres.kernels.dtypes import FLOAT32
 from tinyres.kernels.record import KERNELS, TRANSPOSE_A, TRANSPOSE_B
-from tinyres.launch import backend, info, run_reference, set_backend
+from tinyres.launch import backend, info, set_backend
 from tinyres.layers.blocks import tutorial
 from tinyres.ops.random import Generator
 from tinyres.optim import SGD
@@ -156,7 +157,7 @@ def _kernel_runs(row: KernelRow) -> tuple[Run | None, int, Run]:
     outs, ins = [buffer(size) for size in row.outs], [buffer(size) for size in row.ins]
 
     def reference() -> object:
-        return run_reference(kernel, outs, ins, row.args, row.scalars, row.flags)
+        return NUMPY.run([(kernel, outs, ins, row.args, row.scalars, row.flags)])
 
     if not native.AVAILABLE:
         return None, 1, reference
