@@ -143,7 +143,7 @@ def test_a_file_is_plain_arrays_and_json(tmp_path):
     with np.load(tmp_path / "m.npz", allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
         assert file["weights/block0/dense/kernel"].shape == (4, 4)
-    assert header["format"] == "tinyres model" and header["version"] == 1
+    assert header["format"] == "tinyres model" and header["version"] == 2
     assert header["model"]["name"] == "net"
     assert os.listdir(tmp_path) == ["m.npz"]
 
@@ -198,7 +198,7 @@ def test_every_truncation_is_found(tmp_path):
         (lambda path: np.savez(path, x=np.ones(3)), r"is an .npz file, but not a model: it has no tinyres model"),
         (lambda path: np.savez(path, header=np.ones(3)), r"is an .npz file, but not a model"),
         (lambda path: np.savez(path, x=np.array([{}], dtype=object)), r"is not a model file, or is truncated"),
-        (lambda path: header(path, {"format": "tinyres model", "version": 2}), r"of version 1 to 1; .* has 2; install"),
+        (lambda path: header(path, {"format": "tinyres model", "version": 3}), r"of version 1 to 2; .* has 3; install"),
         (lambda path: header(path, {"format": "tinyres model", "version": 1}), r"cannot be read as a model \(KeyError"),
         (lambda path: header(path, [1]), r"is an .npz file, but not a model"),
     ],
@@ -218,9 +218,9 @@ def test_a_layer_that_is_not_defined_is_named(tmp_path):
     path = tmp_path / "m.npz"
     sequential().save(path)
     arrays = dict(np.load(path))
-    arrays["header"] = np.frombuffer(arrays["header"].tobytes().replace(b'"Scaled"', b'"Strange"'), np.uint8)
+    arrays["header"] = np.frombuffer(arrays["header"].tobytes().replace(b".Scaled\"", b".Strange\""), np.uint8)
     np.savez(path, **arrays)
-    with pytest.raises(FileError, match=r"\[load\] the file has a layer of class Strange, which is not defined;"):
+    with pytest.raises(FileError, match=r"\[load\] the file has a layer of class .*\.Strange, which is not defined;"):
         tr.load(path)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,14 +29,16 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import FirstOutput, FurtherOutput, Node
 from tinyres.engine.state import state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
-from tinyres.errors import DTypeError, GradientError
+from tinyres.errors import ArgumentError, DTypeError, GradientError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
+from tinyres.store.definitions import Definitions, path_of
 
 Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
 
 _TAKE_FLOATS = ("f", "x")
 
 OPS: dict[str, Op] = {}
+DEFINED_OPS: Definitions[Op] = Definitions("the op")  # as files find them, own ones of users too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +57,10 @@ class Op:
     and the VJP one of cotangents, None for an output that got none; the first output is a float if there is a VJP.
     fast_vjp(g, ctx): the same gradients by kernels; taken where nobody asks for a gradient of the gradient.
 
-    The record enters the table of ops by its name:
+    module: where it was defined; left out, that is where this is called.
+
+    The record enters the table of ops by its name. A name is taken once: run again, the same module may define its op
+    anew, another one gets an ArgumentError.
 
     >>> OPS["tanh"].reads_output, OPS["matmul"].saves
     (True, (0, 1))
@@ -71,9 +77,23 @@ class Op:
     takes: str = "f"
     outputs: tuple[str, ...] = ()
     fast_vjp: Callable[[Any, Context], Gradients] | None = None
+    module: str = ""
 
     def __post_init__(self) -> None:
+        if not self.module:
+            object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", "__main__"))
+        known = OPS.get(self.name)
+        if known is not None and known.module != self.module:
+            raise ArgumentError(
+                f"[Op] a name stands for one op; {self.name!r} is taken by {known.module}; choose another name"
+            )
         OPS[self.name] = self
+        DEFINED_OPS.add(self.module, self.name, self)
+
+    @property
+    def path(self) -> str:
+        """What files call it."""
+        return path_of(self.module, self.name)
 
 
 class OutputOf(Op):

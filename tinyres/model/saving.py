@@ -15,11 +15,13 @@ import numpy as np
 from tinyres.engine.tensor import FLOATS, Parameter
 from tinyres.errors import ArgumentError, FileError, TinyresError
 from tinyres.layers import losses
-from tinyres.model.architecture import decode_layer, encode_layer, every_layer
+from tinyres.model.architecture import encode_layer, every_layer
+from tinyres.model.rebuilding import Reader
 from tinyres.nn.layer import LAYERS
 from tinyres.ops.random import preserving_generator
-from tinyres.optim import OPTIMIZERS
+from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS
 from tinyres.store import archive
+from tinyres.store.definitions import path_of
 from tinyres.training.loop import Position
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def save(model: Model, path: archive.PathLike) -> None:
     }
     optimizer = model.optimizer
     if optimizer is not None:
-        header["optimizer"] = {"name": optimizer.name, "config": optimizer.config()}
+        called = path_of(type(optimizer).__module__, type(optimizer).__qualname__)
+        header["optimizer"] = {"class": called, "config": optimizer.config()}
         header["loss"] = losses.encode(model.loss)
         header["metrics"] = [metric for metric in model.metrics if isinstance(metric, str)]
         names = {id(w): name for name, w in weights.items()}
@@ -59,12 +62,14 @@ def save(model: Model, path: archive.PathLike) -> None:
     archive.write(path, header, arrays)
 
 
-def load(path: archive.PathLike) -> Model:
+def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The model that `model.save(path)` wrote, compiled as it was, with the library's generator as it was.
 
     Training goes on bit for bit: `model.fit(..., initial_epoch=model.epoch)`. A loss or metric of your own is not in
     the file: call `model.compile(model.optimizer, loss=...)` again, which keeps the optimizer's state. Own layers must
-    be defined when the file is read. Raises FileError if the file is missing, damaged, or no model.
+    be defined when the file is read; the file calls them by module and name. custom_objects: for classes and ops that
+    go by another name now, what the file calls them (`{"nets.Gate": Gate}`).
+    Raises FileError if the file is missing, damaged, or no model.
 
     >>> import tinyres as tr, tempfile, pathlib
     >>> model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1)])
@@ -77,12 +82,12 @@ def load(path: archive.PathLike) -> Model:
     header, arrays = archive.read("load", path)
     try:
         with preserving_generator():  # weights are initialised, then overwritten
-            layer = decode_layer(header["model"])
-            if not isinstance(layer, LAYERS["Model"]):
+            layer = Reader(custom_objects).layer(header["model"])
+            if not isinstance(layer, LAYERS["tinyres.Model"]):
                 raise FileError(f"[load] {path} holds a {type(layer).__name__}, not a model; give a file of model.save")
             model = cast("Model", layer)
             writes = _fitting_weights("load", path, model, arrays)
-            _restore(model, header, arrays)
+            _restore(model, header, arrays, custom_objects)
             drawn = model.generators()
             states = np.array(header["generators"], np.int64).reshape(len(drawn), 2)
     except TinyresError:
@@ -110,7 +115,9 @@ def load_weights(model: Model, path: archive.PathLike) -> None:
         parameter.assign(array)
 
 
-def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def _restore(
+    model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], given: Mapping[str, Any] | None
+) -> None:
     """Everything but the weights and generators."""
     for layer, trainable in zip(every_layer(model), header["trainable"]):
         layer.trainable = trainable
@@ -120,11 +127,9 @@ def _restore(model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.nd
     model.epoch = int(header["epoch"])
     if "optimizer" in header:
         record = header["optimizer"]
-        if record["name"] not in OPTIMIZERS:
-            raise FileError(
-                f"[load] the file was trained with {record['name']}, which is not defined; define it, then load"
-            )
-        optimizer = OPTIMIZERS[record["name"]](**record["config"])
+        by_name = "name" in record  # in files of version 1
+        cls = OPTIMIZERS[record["name"]] if by_name else OPTIMIZER_CLASSES.find(record["class"], given)
+        optimizer = cls(**record["config"])
         optimizer.bind([weights[name] for name in header["moved"]])
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
         optimizer.restore(state, {id(w): name for name, w in weights.items()})

@@ -21,8 +21,10 @@ import numpy as np
 
 from tinyres.errors import ArgumentError
 from tinyres.ops.random import default_generator
+from tinyres.store.definitions import Definitions, claim
 
 INITIALIZERS: dict[str, type[Initializer]] = {}
+INITIALIZER_CLASSES: Definitions[type[Initializer]] = Definitions("an initializer of class")
 
 _TRUNCATED_DEVIATION = 0.87962566103423978  # of a standard normal cut off at ±2
 
@@ -34,8 +36,9 @@ class Initializer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.name:
-            INITIALIZERS[cls.name] = cls
+        if "name" in vars(cls):
+            claim(INITIALIZERS, cls.name, cls)
+        INITIALIZER_CLASSES.add(cls.__module__, cls.__qualname__, cls)
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
         """Float64 values of this shape."""

@@ -27,8 +27,9 @@ from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn.naming import joined
 from tinyres.nn.symbolic import Symbolic, current_block, record, symbolics
 from tinyres.nn.tree import LayerTree
+from tinyres.store.definitions import Definitions
 
-LAYERS: dict[str, type[Layer]] = {}
+LAYERS: Definitions[type[Layer]] = Definitions("a layer of class")
 
 
 class _Context(threading.local):
@@ -59,7 +60,7 @@ class Layer(LayerTree):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._takes_training = "training" in inspect.signature(cls.call).parameters
-        LAYERS[cls.__name__] = cls
+        LAYERS.add(cls.__module__, cls.__qualname__, cls)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights; called once, before the first call, with the shape of the first argument.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, contiguous_strides, strided_copy
-from tinyres.engine.op import OPS, Context, Gradients, Op, apply
+from tinyres.engine.op import DEFINED_OPS, OPS, Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
@@ -16,13 +17,14 @@ from tinyres.launch import DryRecorder, recording
 
 
 class CustomOp(Op):
-    """An Op that belongs to its user: it does not enter the table of the library's ops."""
+    """An Op that belongs to its user: it enters no table but that of files, where it goes by its module and name."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
         if self.name in OPS:
             raise ArgumentError(f"[custom_vjp] {self.name!r} is an op of tinyres; got it as a name; choose another")
+        DEFINED_OPS.add(self.module, self.name, self)
 
 
 _SHAPES_ONLY = DryRecorder("write the forward of an own op with tinyres ops only, and read no values in it")
@@ -37,7 +39,8 @@ def custom_vjp(
     the output's shape, so it must not read any.
     vjp(g, ctx): one gradient per input, None where it is zero. g has the output's shape; ctx.inputs, ctx.output and
     ctx.needs (whether an input's gradient is asked for) are what it may use. If it is made of ops, so is its gradient.
-    name: what errors and traces call it.
+    name: what errors and traces call it. The name stands in the module that calls this: other modules may use it too,
+    and this one again, as in a cell of a notebook that is run twice. A saved model finds the op by both.
     Raises ArgumentError for a name that is taken or a forward with other than positional arguments.
 
     >>> import tinyres as tr
@@ -86,6 +89,7 @@ def custom_vjp(
         saves=tuple(range(len(parameters))),
         reads_output=True,
         takes="x",
+        module=sys._getframe(1).f_globals.get("__name__", "__main__"),
     )
 
     def function(*inputs: Operand) -> Tensor:

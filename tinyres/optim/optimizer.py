@@ -19,11 +19,13 @@ from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import Launch, door, launch, launch_list, refuse_while_recording
+from tinyres.store.definitions import Definitions, claim
 
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
 LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {}
+OPTIMIZER_CLASSES: Definitions[Callable[..., Optimizer]] = Definitions("an optimizer of class")
 
 
 class Optimizer:
@@ -42,7 +44,9 @@ class Optimizer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        OPTIMIZERS[cls.name] = cls
+        if "name" in vars(cls):
+            claim(OPTIMIZERS, cls.name, cls)
+        OPTIMIZER_CLASSES.add(cls.__module__, cls.__qualname__, cls)
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ It is read whole, with no pickles, and every array passes its checksum, before a
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import ArgumentError, FileError
+from tinyres.store import text
 from tinyres.store.replacing import replacing
 
 FORMAT = "tinyres model"
-VERSION = 1
+VERSION = 2
 HEADER = "header"
 
 PathLike = str | os.PathLike[str]
@@ -30,7 +30,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     """
     target = _target("save", path)
     try:
-        encoded = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=False).encode()
+        encoded = text.encoded({"format": FORMAT, "version": VERSION, **header})
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             f"[save] what a layer's config() gives must fit into JSON; got {error}; return numbers, strings and lists"
@@ -61,7 +61,7 @@ def _header(op: str, path: PathLike, encoded: np.ndarray | None) -> dict[str, An
     header = None
     if encoded is not None and encoded.dtype == np.uint8 and encoded.ndim == 1:
         with contextlib.suppress(ValueError, RecursionError):
-            header = json.loads(encoded.tobytes())
+            header = text.decoded(encoded.tobytes())
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileError(
             f"[{op}] {path} is an .npz file, but not a model: it has no {FORMAT} header; "
