@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,21 +52,52 @@ def rooms() -> dict[str, list[Path]]:
     return found
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """The rooms that a file imports at run time; imports for type checkers only do not count."""
+def imports(path: Path, for_type_checkers: bool = False) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import statement of a file, also within functions; name "" for a plain import."""
     tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-    names: list[str] = []
+    if not for_type_checkers:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                node.body = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            module = node.module or ""
-            names += [f"tinyres.{a.name}" for a in node.names] if module == "tinyres" else [module]
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports at run time; imports for type checkers only do not count."""
+    names = [f"tinyres.{name}" if module == "tinyres" and name else module for module, name in imports(path)]
     return {name.split(".")[1] for name in names if name.startswith("tinyres.")} - {"_core"}
+
+
+def imported_files(path: Path, for_type_checkers: bool) -> set[Path]:
+    """The files of the package that a file imports."""
+    found = set()
+    for module, name in imports(path, for_type_checkers):
+        if module.partition(".")[0] == "tinyres":
+            base = PACKAGE.joinpath(*module.split(".")[1:])
+            ways = (base / f"{name}.py", base / name / "__init__.py", base.with_suffix(".py"), base / "__init__.py")
+            found.add(next((way for way in ways if way.is_file()), path))
+    return found - {path}
+
+
+def circles(for_type_checkers: bool) -> set[frozenset[str]]:
+    """Every set of files that import one another in a circle."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    reached = {file: imported_files(file, for_type_checkers) for file in files}
+    for middle in files:
+        for file in files:
+            if middle in reached[file]:
+                reached[file] = reached[file] | reached[middle]
+    names = {file: file.relative_to(PACKAGE).as_posix().removesuffix(".py") for file in files}
+    return {
+        frozenset(names[other] for other in files if other in reached[file] and file in reached[other])
+        for file in files
+        if file in reached[file]
+    }
 
 
 def test_every_room_is_on_the_map() -> None:
@@ -83,3 +117,49 @@ def test_the_map_has_no_cycles() -> None:
         ready = [r for r in MAY_IMPORT if r not in order and MAY_IMPORT[r] <= set(order)]
         assert ready, f"a cycle among {set(MAY_IMPORT) - set(order)}"
         order += ready
+
+
+TENSOR_NODE_OP = frozenset(f"engine/{name}" for name in ("tensor", "op", "primitives", "layout", "backward"))
+LAYER_SYMBOLIC_TREE = frozenset(f"nn/{name}" for name in ("layer", "symbolic", "operators"))
+
+
+def test_only_natural_circles_of_files_are_left() -> None:
+    """A Tensor's backward runs ops on Tensors; calling a Layer on a Symbolic records a Layer."""
+    assert circles(for_type_checkers=False) <= {TENSOR_NODE_OP, LAYER_SYMBOLIC_TREE}
+
+
+def test_what_type_checkers_see_closes_few_more() -> None:
+    assert circles(for_type_checkers=True) <= {
+        TENSOR_NODE_OP | {"engine/node"},
+        LAYER_SYMBOLIC_TREE | {"nn/tree"},
+        frozenset(("trace/trace", "trace/flow", "trace/verdict")),
+        frozenset(("model/model", "model/saving", "model/recalibration")),
+    }
+
+
+def test_a_trace_is_read_judged_and_shown_without_an_engine(tmp_path: Path) -> None:
+    """The record's rooms load without all others; a saved trace opens in a program that cannot compute one."""
+    import tinyres as tr
+
+    x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
+    trace = tr.Graph(tr.sum(tr.tanh(x) + x)).trace()
+    trace.save(tmp_path / "trace.json")
+    program = f"""
+import sys, types
+package = types.ModuleType("tinyres")
+package.__path__ = [{str(PACKAGE)!r}]
+sys.modules["tinyres"] = package
+import tinyres.structure.structure, tinyres.trace, tinyres.view
+trace = tinyres.trace.Trace.load({str(tmp_path / "trace.json")!r})
+from tinyres.trace.lint import lint_trace
+lint_trace(trace), trace.verdict()
+trace.export({str(tmp_path / "report.html")!r})
+rooms = sorted({{name.split(".")[1] for name in sys.modules if name.startswith("tinyres.")}})
+print(" ".join(rooms))
+print(trace)
+"""
+    rooms, _, text = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout.partition("\n")
+    assert rooms == "errors store structure trace view"
+    assert text.strip() == str(trace).strip()

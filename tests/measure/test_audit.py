@@ -186,3 +186,81 @@ def test_values_that_are_not_finite_are_not_judged():
 def test_audit_takes_three_values():
     with pytest.raises(tr.errors.ArgumentError, match="audit is True, False or \"full\"; got 'all'"):
         tr.Graph(residual()[0]).trace(audit="all")
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("blocks", [1, 16, 200])
+def test_no_false_alarms(blocks, scale):
+    trace = tr.Graph(residual(blocks=blocks, scale=scale, seed=blocks)[0]).trace()
+    assert trace.audit().ok, trace.audit().failures[:3]
+    assert len(trace.blocks) == blocks
+
+
+def audited(monkeypatch, spoil):
+    """The failures of a trace whose engine passes `spoil(call, arguments)` instead of each call of on_edge, on_node."""
+    from tinyres.measure import statistics as measure
+
+    genuine = measure.propagate
+
+    def propagate(root, order, **options):
+        return spoil(genuine, root, order, options)
+
+    monkeypatch.setattr(measure, "propagate", propagate)
+    return tr.Graph(residual()[0]).trace().audit()
+
+
+def test_the_audit_sees_a_consumer_that_is_dropped(monkeypatch):
+    def spoil(genuine, root, order, options):
+        on_edge = options.pop("on_edge")
+        seen = []
+
+        def dropping(consumer, i, producer, cotangent):
+            if consumer.op.name == "add" and producer.op is not None and producer.op.name == "relu" and not seen:
+                seen.append(producer)
+                return
+            on_edge(consumer, i, producer, cotangent)
+
+        return genuine(root, order, on_edge=dropping, **options)
+
+    audit = audited(monkeypatch, spoil)
+    assert not audit.ok
+    assert audit.failures[0].node == "block1/relu"
+    assert audit.failures[0].edge == ("block1/relu", "block2/add")
+    assert "sent nothing back" in str(audit.failures[0])
+
+
+def test_the_audit_sees_a_consumer_that_is_counted_twice(monkeypatch):
+    def spoil(genuine, root, order, options):
+        on_edge = options.pop("on_edge")
+
+        def doubling(consumer, i, producer, cotangent):
+            on_edge(consumer, i, producer, cotangent)
+            if producer.name == "input" and consumer.op.name == "add":
+                on_edge(consumer, i, producer, cotangent)
+
+        return genuine(root, order, on_edge=doubling, **options)
+
+    audit = audited(monkeypatch, spoil)
+    assert {f.node for f in audit.failures} == {"input"}
+    assert any("more often" in f.problem for f in audit.failures)
+
+
+def test_the_audit_sees_a_total_that_is_not_the_sum(monkeypatch):
+    def spoil(genuine, root, order, options):
+        on_node = options.pop("on_node")
+
+        def wrong(node, total):
+            on_node(node, total * 1.0001 if node.name == "input" else total)
+
+        return genuine(root, order, on_node=wrong, **options)
+
+    (failure,) = audited(monkeypatch, spoil).failures
+    assert failure.node == "input" and "not the sum of its 2 edges" in failure.problem and failure.error > 0
+
+
+def test_the_audit_sees_a_gradient_that_is_lost(monkeypatch):
+    def spoil(genuine, root, order, options):
+        on_node = options.pop("on_node")
+        return genuine(root, order, on_node=lambda n, t: None if n.name == "input" else on_node(n, t), **options)
+
+    assert {f.node for f in audited(monkeypatch, spoil).failures} == {"input"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -168,12 +168,6 @@ class Functional(Layer):
         problem = "the name must be that of one layer" if not found else f"{len(found)} layers have this name"
         raise ArgumentError(f"[get_layer] {problem}; got {name!r}; the layers are {known}")
 
-    def summary(self) -> None:
-        """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips."""
-        from tinyres.nn.summary import summary
-
-        print(summary(self))
-
     def astype(self, dtype: DTypeLike) -> Functional:
         """A copy of the model whose weights and inputs have this float dtype.
 
@@ -232,6 +226,10 @@ class Functional(Layer):
             for symbolic in symbolics(call.outputs):
                 if symbolic.dtype in FLOATS:
                     symbolic.dtype = kind
+
+    if TYPE_CHECKING:
+        # What summary.py attaches, for type checkers.
+        def summary(self) -> None: ...
 
     def _children(self) -> list[tuple[str, Layer]]:
         return self._table if self.steps else super()._children()

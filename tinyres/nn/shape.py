@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from tinyres.nn.functional import Functional
 from tinyres.nn.symbolic import BATCH, Call, symbolics
 from tinyres.structure.shape import Shape
 from tinyres.structure.structure import Structure, structure_of
-
-if TYPE_CHECKING:
-    from tinyres.nn.functional import Functional
 
 MULTIPLICATIVE_OPS = frozenset({"mul", "div", "matmul"})
 

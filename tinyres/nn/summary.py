@@ -6,14 +6,12 @@ Which inputs of a joining layer are skips, `structure` tells, as it does for a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from tinyres.nn.functional import Functional
+from tinyres.nn.layer import Layer
 from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Symbolic, symbolics
-
-if TYPE_CHECKING:
-    from tinyres.nn.functional import Functional
-    from tinyres.nn.layer import Layer
 
 WIDTH = 80
 _NAME, _SHAPE, _COUNT = 31, 13, 10
@@ -48,6 +46,14 @@ def summary(model: Functional) -> str:
     if not model.built:
         lines.append("not built yet: shapes and parameters are known after the first call")
     return "\n".join(lines)
+
+
+def print_summary(self: Functional) -> None:
+    """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips."""
+    print(summary(self))
+
+
+Functional.summary = print_summary  # type: ignore[method-assign]
 
 
 def _connected(model: Functional) -> list[Row]:

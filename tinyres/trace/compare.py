@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError
 from tinyres.trace.flow import Flow, block_nodes, first_not_finite, flow_of, has_batchnorm
-from tinyres.trace.trace import Trace, renderers
+from tinyres.trace.trace import Trace
 from tinyres.trace.verdict import times, two_digits
 
 _STEADY = 0.03
@@ -55,23 +55,15 @@ class Comparison:
         firsts, lasts = {f.names[0] for f in self.flows if f.names}, {f.names[-1] for f in self.flows if f.names}
         return firsts.pop() if len(firsts) == 1 else "first", lasts.pop() if len(lasts) == 1 else "last"
 
-    @property
-    def table(self) -> str:
-        """The rows as text in 80 columns."""
-        return renderers["comparison table"](self)
-
-    def plot(self, ax: Any = None) -> Any:
-        """|g| by depth, one line per net, drawn with matplotlib into `ax` (default: a new figure); gives the Axes."""
-        return renderers["comparison plot"](self, ax)
-
-    def __str__(self) -> str:
-        return renderers["comparison"](self)
-
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.traces)}; print it>"
 
-    def _repr_html_(self) -> str:
-        return renderers["comparison html"](self)
+    if TYPE_CHECKING:
+        # What the view room attaches, for type checkers.
+        @property
+        def table(self) -> str: ...
+        def plot(self, ax: Any = None) -> Any: ...
+        def _repr_html_(self) -> str: ...
 
 
 def compare(**traces: Trace) -> Comparison:

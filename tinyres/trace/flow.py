@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tinyres.trace.nodes import TraceNode
-
-if TYPE_CHECKING:
-    from tinyres.trace.trace import Trace
+from tinyres.trace.trace import Trace
 
 PER_LAYER_WITH_BATCHNORM = math.sqrt(math.pi / (math.pi - 1))  # Yang et al., A mean field theory of BN, 2019
 _STARTS = (0.0, 1.0, 2.0, 4.0)  # how many blocks' worth a stem may add before the first block

@@ -9,21 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError, FileError, TraceError
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
-from tinyres.trace.verdict import Verdict, verdict_of
+
+if TYPE_CHECKING:
+    from tinyres.trace.verdict import Verdict
 
 LEVELS = ("block", "layer", "op", "edge", "parameter")
 
-renderers: dict[str, Callable[..., Any]] = {}  # by what they render: filled by the view room
 writers: dict[str, Callable[[Trace, str], None]] = {}
 readers: dict[str, Callable[[str], Trace]] = {}
-exporters: dict[str, Callable[[Trace, str], None]] = {}  # pictures and reports: filled by the view room
-plotters: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +125,6 @@ class Trace:
             raise TraceError("[trace] the audit was not made; call graph.trace(audit=True)")
         return self._audit
 
-    def verdict(self) -> Verdict:
-        """What is wrong with the gradient's flow: sentences with numbers, the likely cause, and what to try.
-
-        The rate per block (or layer) toward the input with its standard error, exponential or a power of the depth;
-        where values or gradients are not finite, the first node forward. Empty when all is well.
-
-        >>> import tinyres as tr
-        >>> x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
-        >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].split("; ")[0])
-        values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
-        """
-        return verdict_of(self)
-
     def paths(self) -> Spectrum:
         """How much of the gradient at the input passed exactly k residual branches: `.shares[k]`, `.norms[k]`."""
         if self._paths is None:
@@ -155,7 +141,7 @@ class Trace:
 
         level: "block", "layer" (or "op" in a trace of ops), "edge" or "parameter"; default: blocks, if there are any.
         """
-        level = self._known_level(level)
+        level = self.known_level(level)
         if level == "block":
             return [_block_row(b) for b in self.blocks]
         if level == "edge":
@@ -163,10 +149,6 @@ class Trace:
         if level == "parameter":
             return [_columns(p, "trainable") for p in self.parameters]
         return [_columns(n, "op", "block", "source") for n in self.nodes]
-
-    def table(self, level: str | None = None) -> str:
-        """Every row of a level as text in 80 columns; `print(trace)` folds long ones."""
-        return renderers["table"](self, self._known_level(level))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file; the suffix tells the format: .json or .npz (both can be loaded), .csv (rows only).
@@ -180,50 +162,6 @@ class Trace:
             raise ArgumentError(f"[save] a trace is saved as {' or '.join(writers)}; got {path!r}; change the suffix")
         writer(self, path)
 
-    def export(self, path: str | os.PathLike[str]) -> None:
-        """Write a picture or a report; the suffix tells which.
-
-        .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
-        charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
-        ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
-
-        >>> import os, tempfile
-        >>> import tinyres as tr
-        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
-        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     trace.export(os.path.join(folder, "report.html"))
-        ...     trace.export(os.path.join(folder, "ribbon.svg"))
-        ...     sorted(os.listdir(folder))
-        ['report.html', 'ribbon.svg']
-        """
-        path = os.fspath(path)
-        exporter = exporters.get(os.path.splitext(path)[1].lower())
-        if exporter is None:
-            known = ", ".join(exporters)
-            raise ArgumentError(f"[export] a trace is exported as one of {known}; got {path!r}; change the suffix")
-        exporter(self, path)
-
-    def plot(self, kind: str = "gradient", ax: Any = None) -> Any:
-        """One chart, drawn with matplotlib into `ax` (default: a new figure); gives the Axes.
-
-        kind: "gradient" (|g| by depth, logarithmic, with the fitted rate and the theory), "share" (what came over skip
-        and branch, block by block), "paths" (the gradient by the number of branches it passed, beside how many paths
-        there are of each length; needs `graph.trace(paths=True)`). Raises ArgumentError for another kind,
-        MissingExtraError without matplotlib.
-
-        >>> import tinyres as tr
-        >>> from matplotlib.figure import Figure
-        >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
-        >>> trace = tr.Graph((w * x + x) * 2.0).trace()
-        >>> trace.plot("share", ax=Figure().add_subplot()).get_title()
-        'What came over skip and branch'
-        """
-        if kind not in plotters:
-            known = ", ".join(plotters)
-            raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
-        return plotters[kind](self, ax)
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read a trace saved as .json or .npz. Raises FileError for a file that is missing, damaged or none."""
@@ -234,16 +172,11 @@ class Trace:
             raise FileError(f"[load] a trace is loaded from {known}; got {path!r}; save it as one of them")
         return reader(path)
 
-    def __str__(self) -> str:
-        return renderers["text"](self)
-
     def __repr__(self) -> str:
         return f"<Trace of {len(self.nodes)} nodes in {len(self.blocks)} blocks, loss {self.loss:.4g}; print it>"
 
-    def _repr_html_(self) -> str:
-        return renderers["html"](self)
-
-    def _known_level(self, level: str | None) -> str:
+    def known_level(self, level: str | None) -> str:
+        """The level itself, for None the default; raises for one that is unknown or was not measured."""
         if level is None:
             return "block" if self.blocks else self.level
         if level not in LEVELS:
@@ -251,6 +184,14 @@ class Trace:
         if level in ("layer", "op") and level != self.level:
             raise TraceError(f'[trace] {level}s were not measured; call graph.trace(level="{level}")')
         return level
+
+    if TYPE_CHECKING:
+        # What verdict.py and the view room attach, for type checkers.
+        def verdict(self) -> Verdict: ...
+        def table(self, level: str | None = None) -> str: ...
+        def export(self, path: str | os.PathLike[str]) -> None: ...
+        def plot(self, kind: str = "gradient", ax: Any = None) -> Any: ...
+        def _repr_html_(self) -> str: ...
 
 
 def unknown_name(what: str, name: object, known: Collection[str]) -> str:

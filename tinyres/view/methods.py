@@ -1,0 +1,138 @@
+"""How a Trace and a Comparison show themselves: their methods that draw and write, attached when `tinyres` is imported.
+
+What a method needs loads when it is first called, since most programs that train a net show no picture.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tinyres.errors import ArgumentError
+from tinyres.trace.compare import Comparison
+from tinyres.trace.trace import Trace
+
+
+def trace_text(self: Trace) -> str:
+    """Header, one row per block, at most 20, and what the audit found, in 80 columns."""
+    from tinyres.view import table
+
+    return table.text(self)
+
+
+def trace_table(self: Trace, level: str | None = None) -> str:
+    """Every row of a level as text in 80 columns; `print(trace)` folds long ones."""
+    from tinyres.view import table
+
+    return table.table(self, self.known_level(level))
+
+
+def trace_html(self: Trace) -> str:
+    """The ribbon and the text, as notebooks show them."""
+    from tinyres.view import html
+
+    return html.notebook(self)
+
+
+def trace_export(self: Trace, path: str | os.PathLike[str]) -> None:
+    """Write a picture or a report; the suffix tells which.
+
+    .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
+    charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
+    ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+
+    >>> import os, tempfile
+    >>> import tinyres as tr
+    >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+    >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trace.export(os.path.join(folder, "report.html"))
+    ...     trace.export(os.path.join(folder, "ribbon.svg"))
+    ...     sorted(os.listdir(folder))
+    ['report.html', 'ribbon.svg']
+    """
+    from tinyres.view import plots, report, ribbon
+
+    exporters = {".svg": ribbon.export, ".html": report.export, ".png": plots.export, ".pdf": plots.export}
+    path = os.fspath(path)
+    exporter = exporters.get(os.path.splitext(path)[1].lower())
+    if exporter is None:
+        known = ", ".join(exporters)
+        raise ArgumentError(f"[export] a trace is exported as one of {known}; got {path!r}; change the suffix")
+    exporter(self, path)
+
+
+def trace_plot(self: Trace, kind: str = "gradient", ax: Any = None) -> Any:
+    """One chart, drawn with matplotlib into `ax` (default: a new figure); gives the Axes.
+
+    kind: "gradient" (|g| by depth, logarithmic, with the fitted rate and the theory), "share" (what came over skip
+    and branch, block by block), "paths" (the gradient by the number of branches it passed, beside how many paths
+    there are of each length; needs `graph.trace(paths=True)`). Raises ArgumentError for another kind,
+    MissingExtraError without matplotlib.
+
+    >>> import tinyres as tr
+    >>> from matplotlib.figure import Figure
+    >>> x, w = tr.tensor(3.0, name="x"), tr.tensor(0.1, requires_grad=True, name="w")
+    >>> trace = tr.Graph((w * x + x) * 2.0).trace()
+    >>> trace.plot("share", ax=Figure().add_subplot()).get_title()
+    'What came over skip and branch'
+    """
+    from tinyres.view import plots
+
+    plotters = {"gradient": plots.gradient, "share": plots.share, "paths": plots.paths}
+    if kind not in plotters:
+        known = ", ".join(plotters)
+        raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
+    return plotters[kind](self, ax)
+
+
+def comparison_text(self: Comparison) -> str:
+    """The table and the sentences, in 80 columns."""
+    from tinyres.view import comparison
+
+    return comparison.text(self)
+
+
+def comparison_table(self: Comparison) -> str:
+    """The rows as text in 80 columns."""
+    from tinyres.view import comparison
+
+    return comparison.table(self)
+
+
+def comparison_html(self: Comparison) -> str:
+    """The text, as notebooks show it."""
+    from tinyres.view import comparison
+
+    return comparison.preformatted(self)
+
+
+def comparison_plot(self: Comparison, ax: Any = None) -> Any:
+    """|g| by depth, one line per net, drawn with matplotlib into `ax` (default: a new figure); gives the Axes."""
+    from tinyres.view import plots
+
+    return plots.comparison(self, ax)
+
+
+METHODS: dict[type, dict[str, Any]] = {
+    Trace: {
+        "__str__": trace_text,
+        "_repr_html_": trace_html,
+        "table": trace_table,
+        "export": trace_export,
+        "plot": trace_plot,
+    },
+    Comparison: {
+        "__str__": comparison_text,
+        "_repr_html_": comparison_html,
+        "table": property(comparison_table),
+        "plot": comparison_plot,
+    },
+}
+
+
+def attach() -> None:
+    """Give Trace and Comparison their methods."""
+    for record, methods in METHODS.items():
+        for name, method in methods.items():
+            setattr(record, name, method)
