@@ -1,4 +1,4 @@
-"""audit="full": a VJP that is wrong in itself is found and named, in every family of ops, and right ones are not."""
+"""The audit: gradients that do not add up are found, and with "full" each VJP that is wrong in itself; right ones are not."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_audit_takes_three_values():
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("blocks", [1, 16, 200])
-def test_no_false_alarms(blocks, scale):
+def test_no_false_alarms_about_sums(blocks, scale):
     trace = tr.Graph(residual(blocks=blocks, scale=scale, seed=blocks)[0]).trace()
     assert trace.audit().ok, trace.audit().failures[:3]
     assert len(trace.blocks) == blocks
