@@ -1,4 +1,4 @@
-"""The audit: gradients that do not add up are found, and by "full" each VJP that is wrong in itself; right ones are not."""
+"""The audit: gradients that do not add up are found, by "full" also each VJP that is wrong; right ones are not."""
 
 from __future__ import annotations
 
