@@ -52,13 +52,12 @@ def rooms() -> dict[str, list[Path]]:
     return found
 
 
-def imports(path: Path, for_type_checkers: bool = False) -> Iterator[tuple[str, str]]:
-    """(module, name) of every import statement of a file, also within functions; name "" for a plain import."""
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import at run time, also within functions; name "" for a plain import."""
     tree = ast.parse(path.read_text())
-    if not for_type_checkers:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -68,15 +67,15 @@ def imports(path: Path, for_type_checkers: bool = False) -> Iterator[tuple[str, 
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """The rooms that a file imports at run time; imports for type checkers only do not count."""
+    """The rooms that a file imports at run time."""
     names = [f"tinyres.{name}" if module == "tinyres" and name else module for module, name in imports(path)]
     return {name.split(".")[1] for name in names if name.startswith("tinyres.")} - {"_core"}
 
 
-def imported_files(path: Path, for_type_checkers: bool) -> set[Path]:
+def imported_files(path: Path) -> set[Path]:
     """The files of the package that a file imports."""
     found = set()
-    for module, name in imports(path, for_type_checkers):
+    for module, name in imports(path):
         if module.partition(".")[0] == "tinyres":
             base = PACKAGE.joinpath(*module.split(".")[1:])
             ways = (base / f"{name}.py", base / name / "__init__.py", base.with_suffix(".py"), base / "__init__.py")
@@ -84,10 +83,10 @@ def imported_files(path: Path, for_type_checkers: bool) -> set[Path]:
     return found - {path}
 
 
-def circles(for_type_checkers: bool) -> set[frozenset[str]]:
+def circles() -> set[frozenset[str]]:
     """Every set of files that import one another in a circle."""
     files = sorted(PACKAGE.rglob("*.py"))
-    reached = {file: imported_files(file, for_type_checkers) for file in files}
+    reached = {file: imported_files(file) for file in files}
     for middle in files:
         for file in files:
             if middle in reached[file]:
@@ -125,16 +124,7 @@ LAYER_SYMBOLIC_TREE = frozenset(f"nn/{name}" for name in ("layer", "symbolic", "
 
 def test_only_natural_circles_of_files_are_left() -> None:
     """A Tensor's backward runs ops on Tensors; calling a Layer on a Symbolic records a Layer."""
-    assert circles(for_type_checkers=False) <= {TENSOR_NODE_OP, LAYER_SYMBOLIC_TREE}
-
-
-def test_what_type_checkers_see_closes_few_more() -> None:
-    assert circles(for_type_checkers=True) <= {
-        TENSOR_NODE_OP | {"engine/node"},
-        LAYER_SYMBOLIC_TREE | {"nn/tree"},
-        frozenset(("trace/trace", "trace/flow", "trace/verdict")),
-        frozenset(("model/model", "model/saving", "model/recalibration")),
-    }
+    assert circles() <= {TENSOR_NODE_OP, LAYER_SYMBOLIC_TREE}
 
 
 def test_a_trace_is_read_judged_and_shown_without_an_engine(tmp_path: Path) -> None:

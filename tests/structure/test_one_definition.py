@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nets import NETS, Net
+from known_nets import NETS, Net
 
 import tinyres as tr
 from tinyres import layers
