@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -36,6 +36,10 @@ class Recorder(Protocol):
     def set_grad(self, leaf: Any, gradient: Any) -> None: ...
 
     def accumulate_grad(self, leaf: Any, gradient: Any) -> None: ...
+
+    def before_replay(self, op: str, action: Callable[[], None]) -> None:
+        """Let Python do this before each run of what is recorded."""
+        ...
 
     def refuse(self, op: str, what: str) -> None:
         """Raise CaptureError: `what` is not possible now, and what to do instead."""
@@ -62,6 +66,9 @@ class DryRecorder:
 
     def accumulate_grad(self, leaf: Any, gradient: Any) -> None:
         self.refuse("grad", "a gradient cannot be set")
+
+    def before_replay(self, op: str, action: Callable[[], None]) -> None:
+        """Nothing will run."""
 
     def refuse(self, op: str, what: str) -> NoReturn:
         """Raise CaptureError with the remedy."""
@@ -130,6 +137,15 @@ def launch_list(calls: Sequence[Launch]) -> None:
 def backend_of(kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> Backend:
     """The backend that runs this call: the first of the chosen ones that takes it."""
     return next(backend for backend in _BACKENDS[_chosen] if backend.takes(kernel, outs, ins))
+
+
+def prepare(op: str, action: Callable[[], None]) -> None:
+    """Do this in Python now, or, of a step that is being recorded, before each of its runs: it fills buffers with what
+    changes from step to step. Once per step."""
+    if door.recorder is None:
+        action()
+    else:
+        door.recorder.before_replay(op, action)
 
 
 def refuse_while_recording(what: str) -> None:

@@ -7,6 +7,7 @@ are the state of the step; those born inside are its temporaries, unless the ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinyres import kernels
@@ -43,6 +44,7 @@ class Recording:
         self.calls: list[RecordedCall] = []
         self._grads_before: dict[Node, Tensor | None] = {}
         self._cleared: set[Node] = set()
+        self.preparations: list[Callable[[], None]] = []
 
     def record(self, call: Launch) -> None:
         kernel, outs, ins, args, scalars, flags = call
@@ -74,6 +76,11 @@ class Recording:
             buffer.array.fill(0)
             leaf.set_grad(Tensor(buffer, gradient.shape, gradient.dtype))
         add_in_place(leaf.grad, gradient)  # type: ignore[arg-type]
+
+    def before_replay(self, op: str, action: Callable[[], None]) -> None:
+        if action in self.preparations:
+            self.refuse(op, "a step that Python prepares cannot be taken twice")
+        self.preparations.append(action)
 
     def refuse(self, op: str, what: str) -> None:
         raise CaptureError(

@@ -111,6 +111,7 @@ class Replay:
             recorder.undo()
             raise
         self._gradients = recorder.gradients()
+        self._preparations = recorder.preparations
         self._outputs = [(t.shape, t.dtype) for t in outputs]
         self._inputs = [t.buffer.array.reshape(t.shape) for t in inputs]
         buffers = [t.buffer for t in inputs], [t.buffer for t in outputs]
@@ -152,6 +153,8 @@ class Replay:
     def _fill(self, leaves: Sequence[Any]) -> None:
         for view, leaf in zip(self._inputs, leaves):
             view[...] = leaf.buffer.array.reshape(view.shape) if isinstance(leaf, Tensor) else leaf
+        for prepare in self._preparations:
+            prepare()
 
     def _run_python(self, leaves: Sequence[Any]) -> Any:
         args, kwargs = unflatten(

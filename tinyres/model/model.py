@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres import kernels
+from tinyres import kernels, optim
 from tinyres.engine.backward import backward
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
@@ -29,7 +29,7 @@ from tinyres.training import loop
 from tinyres.training.callbacks import Callback
 from tinyres.training.history import History
 from tinyres.training.metrics import resolve
-from tinyres.training.plan import LossOf, Plan, read_optimizer
+from tinyres.training.plan import LossOf, Plan
 from tinyres.training.protocol import Stepped
 from tinyres.training.reading import Port, read_count
 from tinyres.training.rehearsal import read
@@ -96,7 +96,7 @@ class Model(Functional):
         """
         if loss is None:
             raise ArgumentError('[compile] training needs a loss; got None; choose one, such as loss="mse"')
-        chosen = read_optimizer(optimizer)
+        chosen = optim.get(optimizer)
         losses.get(loss)
         measured = resolve("compile", metrics)
         if self.built:

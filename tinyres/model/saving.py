@@ -19,7 +19,7 @@ from tinyres.model.architecture import encode_layer, every_layer
 from tinyres.model.rebuilding import Reader
 from tinyres.nn.layer import LAYERS
 from tinyres.ops.random import preserving_generator
-from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS
+from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
 from tinyres.training.loop import Position
@@ -47,7 +47,7 @@ def save(model: Model, path: archive.PathLike) -> None:
     optimizer = model.optimizer
     if optimizer is not None:
         called = path_of(type(optimizer).__module__, type(optimizer).__qualname__)
-        header["optimizer"] = {"class": called, "config": optimizer.config()}
+        header["optimizer"] = {"class": called, "config": _written(optimizer.config())}
         header["loss"] = losses.encode(model.loss)
         header["metrics"] = [metric for metric in model.metrics if isinstance(metric, str)]
         names = {id(w): name for name, w in weights.items()}
@@ -140,6 +140,14 @@ def _restore(
             position = Position(**header["position"])
             position.order = tuple(position.order) if position.order is not None else None  # type: ignore[assignment]
             model.position = position
+
+
+def _written(config: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's arguments as JSON; it reads a schedule as it is written here."""
+    return {
+        key: schedules.encode(value) if isinstance(value, schedules.LearningRateSchedule) else value
+        for key, value in config.items()
+    }
 
 
 def _fitting_weights(

@@ -1,7 +1,20 @@
-"""Optimizers: SGD, Adam and AdamW, each a few calls of in-place kernels."""
+"""Optimizers: SGD, Adam, AdamW, RMSprop and Nadam, each a few calls of in-place kernels; learning-rate schedules."""
 
+from tinyres.optim import schedules
 from tinyres.optim.adam import Adam, AdamW
-from tinyres.optim.optimizer import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer
+from tinyres.optim.optimizer import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, get
+from tinyres.optim.rms import Nadam, RMSprop
 from tinyres.optim.sgd import SGD
 
-__all__ = ["OPTIMIZERS", "OPTIMIZER_CLASSES", "SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "OPTIMIZERS",
+    "OPTIMIZER_CLASSES",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "schedules",
+]

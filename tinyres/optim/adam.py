@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinyres import kernels
@@ -12,6 +12,7 @@ from tinyres.errors import ArgumentError
 from tinyres.kernels.record import DECOUPLED
 from tinyres.launch import Launch
 from tinyres.optim.optimizer import EPSILON, A, B, Optimizer, decay_rate, positive
+from tinyres.optim.schedules import LearningRateSchedule
 
 
 class Adam(Optimizer):
@@ -37,7 +38,8 @@ class Adam(Optimizer):
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float = 0.001,
+        lr: float | LearningRateSchedule = 0.001,
+        learning_rate: float | LearningRateSchedule | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
@@ -52,6 +54,7 @@ class Adam(Optimizer):
         super().__init__(
             params,
             lr=lr,
+            learning_rate=learning_rate,
             a=decay_rate(self.name, "betas[0]", a),
             b=decay_rate(self.name, "betas[1]", b),
             epsilon=positive(self.name, "epsilon", epsilon),
@@ -59,8 +62,27 @@ class Adam(Optimizer):
             clip_norm=clip_norm,
         )
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
-        return kernels.adam, (param, *slots), (gradient, self.hyper), (param.size,), (), self._flags
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
+        return ((kernels.adam, (param, *slots), (gradient, self.hyper), (param.size,), (), self._flags),)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """The decay rates of the two means; they may be set at any time."""
+        return float(self.hyper.array[A]), float(self.hyper.array[B])
+
+    @betas.setter
+    def betas(self, value: tuple[float, float]) -> None:
+        a, b = value
+        self.hyper.array[[A, B]] = decay_rate(self.name, "betas[0]", a), decay_rate(self.name, "betas[1]", b)
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the root of the second mean; it may be set at any time."""
+        return float(self.hyper.array[EPSILON])
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        self.hyper.array[EPSILON] = positive(self.name, "epsilon", value)
 
     def config(self) -> dict[str, Any]:
         hyper = self.hyper.array.tolist()
@@ -84,10 +106,19 @@ class AdamW(Adam):
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float = 0.001,
+        lr: float | LearningRateSchedule = 0.001,
+        learning_rate: float | LearningRateSchedule | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, epsilon=epsilon, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(
+            params,
+            lr=lr,
+            learning_rate=learning_rate,
+            betas=betas,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+        )

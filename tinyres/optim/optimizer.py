@@ -8,7 +8,7 @@ replayed. The state of a parameter exists from the moment the optimizer knows it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,9 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
 from tinyres.kernels.dtypes import FLOAT64
-from tinyres.launch import Launch, door, launch, launch_list, refuse_while_recording
+from tinyres.launch import Launch, door, launch, launch_list, prepare, refuse_while_recording
+from tinyres.optim import schedules
+from tinyres.optim.schedules import LearningRateSchedule
 from tinyres.store.definitions import Definitions, claim
 
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
@@ -28,19 +30,30 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {}
 OPTIMIZER_CLASSES: Definitions[Callable[..., Optimizer]] = Definitions("an optimizer of class")
 
 
-class Optimizer:
-    """Moves parameters against their gradients; the base of SGD, Adam and AdamW.
+class _Sealing(type):
+    """Notes when an object is made: from then on it takes no new public attribute."""
 
-    params: Tensors that require a gradient; None if `compile` or `bind` gives them later. lr: step size.
-    weight_decay: how strongly parameters are pulled to zero. clip_norm: all gradients together are scaled down to
-    this L2 norm where theirs is larger; None: never.
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        vars(made)["_made"] = True
+        return made
 
-    A subclass has a `name`, names its per-parameter state in `slots`, and launches its kernel in `update`.
+
+class Optimizer(metaclass=_Sealing):
+    """Moves parameters against their gradients; the base of all optimizers.
+
+    params: Tensors that require a gradient; None if `compile` or `bind` gives them later. lr, or learning_rate: step
+    size, or a schedule of tr.optim.schedules, which gives it for each step. weight_decay: how strongly parameters are
+    pulled to zero. clip_norm: all gradients together are scaled down to this L2 norm where theirs is larger; None:
+    never.
+
+    A subclass has a `name`, names its per-parameter state in `slots`, and gives its kernel calls in `update`.
     Raises ArgumentError for numbers out of range, DTypeError for params that are not such Tensors.
     """
 
     name: ClassVar[str]
     slots: ClassVar[tuple[str, ...]] = ()
+    prepares: ClassVar[bool] = False  # whether `prepare` is needed without a schedule too
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,7 +65,8 @@ class Optimizer:
         self,
         params: Iterable[Tensor] | None,
         *,
-        lr: float,
+        lr: float | LearningRateSchedule,
+        learning_rate: float | LearningRateSchedule | None = None,
         a: float = 0.0,
         b: float = 0.0,
         epsilon: float = 0.0,
@@ -67,10 +81,13 @@ class Optimizer:
                 f"[{op}] the first argument is the list of parameters; got the number {params}; "
                 f"write {type(self).__name__}(lr={params})"
             )
+        rate = lr if learning_rate is None else learning_rate
+        rate = schedules.decode(rate) if isinstance(rate, Mapping) else rate
+        self._schedule = rate if isinstance(rate, LearningRateSchedule) else None
         self.params: list[Tensor] = []
         self.hyper = Buffer(8, FLOAT64)
         self.hyper.array[:] = (
-            non_negative(op, "lr", lr),
+            non_negative(op, "lr", rate(0) if isinstance(rate, LearningRateSchedule) else rate),
             a,
             b,
             epsilon,
@@ -90,15 +107,60 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate; assigning to it takes effect at the next step, captured or not."""
+        """The learning rate of the next step; assigning to it takes effect there, captured or not.
+
+        Raises ArgumentError on assigning where a schedule gives it.
+        """
         refuse_while_recording("lr")
-        return float(self.hyper.array[LR])
+        return float(self.hyper.array[LR]) if self._schedule is None else self._scheduled(self._schedule)
 
     @lr.setter
     def lr(self, value: float) -> None:
         if door.recorder is not None:
             door.recorder.refuse("lr", "the learning rate cannot be set")
+        if self._schedule is not None:
+            raise ArgumentError(
+                f"[{self.name}] the learning rate is given by {self._schedule!r}; got {value!r}; make the optimizer "
+                "with a number, then it can be set"
+            )
         self.hyper.array[LR] = non_negative(self.name, "lr", value)
+
+    @property
+    def learning_rate(self) -> float:
+        """The same as `lr`."""
+        return self.lr
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.lr = value
+
+    @property
+    def schedule(self) -> LearningRateSchedule | None:
+        """What gives the learning rate of each step, if it is not a number."""
+        return self._schedule
+
+    @property
+    def weight_decay(self) -> float:
+        """How strongly parameters are pulled to zero; it may be set at any time."""
+        return float(self.hyper.array[WEIGHT_DECAY])
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        self.hyper.array[WEIGHT_DECAY] = non_negative(self.name, "weight_decay", value)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The L2 norm that gradients are scaled down to; None: never."""
+        return None if self._norm_squared is None else float(self.hyper.array[CLIP_NORM])
+
+    @clip_norm.setter
+    def clip_norm(self, value: float) -> None:
+        if self._norm_squared is None:
+            raise ArgumentError(
+                f"[{self.name}] gradients are clipped if the optimizer was made so; got clip_norm={value!r} "
+                f"afterwards; write {type(self).__name__}(clip_norm={value!r})"
+            )
+        self.hyper.array[CLIP_NORM] = positive(self.name, "clip_norm", value)
 
     @property
     def steps(self) -> int:
@@ -132,11 +194,13 @@ class Optimizer:
         if not moving:
             missing = "it has no parameters" if not due else f"none of its {len(due)} parameters has one"
             raise GradientError(f"[{self.name}] a step needs a gradient; {missing}; call loss.backward() before step()")
+        if self._schedule is not None or self.prepares:
+            prepare(self.name, self.prepare)
         launch(kernels.optimizer_tick, (self.hyper,), ())
         if self._norm_squared is not None:
             self._measure_norm(self._norm_squared, [g for _, g in moving])
         update, state = self.update, self._state
-        launch_list([update(p.buffer, g.buffer, *state[id(p)]) for p, g in moving])
+        launch_list([call for p, g in moving for call in update(p.buffer, g.buffer, *state[id(p)])])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
@@ -144,15 +208,24 @@ class Optimizer:
             if p.node.grad is not None or door.recorder is not None:  # type: ignore[union-attr]
                 p.grad = None
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
-        """The kernel call that moves one parameter."""
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
+        """The kernel calls that move one parameter."""
         raise NotImplementedError
+
+    def prepare(self) -> None:
+        """What Python does before each step, captured or not: the schedule's rate goes into the buffer."""
+        if self._schedule is not None:
+            self.hyper.array[LR] = self._scheduled(self._schedule)
+
+    def _scheduled(self, schedule: LearningRateSchedule) -> float:
+        return non_negative(self.name, "lr", schedule(int(self.hyper.array[STEP])))
 
     def config(self) -> dict[str, Any]:
         """The arguments that make an optimizer like this one."""
         hyper = self.hyper.array.tolist()
         clip_norm = None if self._norm_squared is None else hyper[CLIP_NORM]
-        return {"lr": hyper[LR], "weight_decay": hyper[WEIGHT_DECAY], "clip_norm": clip_norm}
+        lr = hyper[LR] if self._schedule is None else self._schedule
+        return {"lr": lr, "weight_decay": hyper[WEIGHT_DECAY], "clip_norm": clip_norm}
 
     def state(self, names: Mapping[int, str]) -> dict[str, np.ndarray]:
         """Copies of all state for a file: "hyper", and "slot/name" per parameter; names: id(parameter) -> name."""
@@ -190,7 +263,11 @@ class Optimizer:
         launch(kernels.dot, (norm_squared,), (first, first), (first.size,))  # overwrites what the last step left
         for g in rest:
             launch(kernels.sum_squares, (norm_squared,), (g,), (g.size,))
-        launch(kernels.clip_scale, (self.hyper,), (norm_squared,))
+        launch(kernels.clip_scale, (self._clipped(),), (norm_squared,))
+
+    def _clipped(self) -> Buffer:
+        """The numbers by which kernels read the gradient."""
+        return self.hyper
 
     def _readable_params(self, params: Iterable[Tensor]) -> list[Tensor]:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
@@ -211,15 +288,47 @@ class Optimizer:
                 )
         return listed
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
+        if not known and "_made" in vars(self):
+            settable = [n for n in dir(type(self)) if getattr(getattr(type(self), n), "fset", None) is not None]
+            raise ArgumentError(
+                f"[{self.name}] what can be set is {', '.join(settable)}; got {name} = {value!r}; give it when the "
+                "optimizer is made, if it takes it"
+            )
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         numbers = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({numbers})"
 
 
+def get(optimizer: Any) -> Optimizer:
+    """The optimizer of this name, in any case, or the one that was given.
+
+    Raises ArgumentError for anything else, with the known names.
+
+    >>> import tinyres as tr
+    >>> tr.optim.get("RMSprop").name
+    'rmsprop'
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str) and optimizer.lower() in OPTIMIZERS:
+        return OPTIMIZERS[optimizer.lower()]()
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        name = optimizer.__name__
+        raise ArgumentError(f"[compile] an optimizer is an object; got the class {name}; write {name}(lr=...)")
+    raise ArgumentError(
+        f"[compile] an optimizer is one of {sorted(OPTIMIZERS)} or made by tr.optim; got {optimizer!r}; choose one"
+    )
+
+
 def non_negative(op: str, what: str, value: float) -> float:
     """The value as a float, if it is a finite number >= 0."""
     if not _is_number(value) or not 0 <= value < math.inf:
-        hint = "; for a schedule use callbacks=[LearningRateSchedule(fn)]" if callable(value) else ""
+        hint = ", or one of tr.optim.schedules; for a schedule use callbacks=[LearningRateSchedule(fn)]"
+        hint = hint if callable(value) else ""
         raise ArgumentError(f"[{op}] {what} is a finite number >= 0; got {value!r}; choose another{hint}")
     return float(value)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinyres import kernels
@@ -12,6 +12,7 @@ from tinyres.errors import ArgumentError
 from tinyres.kernels.record import NESTEROV
 from tinyres.launch import Launch
 from tinyres.optim.optimizer import A, Optimizer, decay_rate
+from tinyres.optim.schedules import LearningRateSchedule
 
 
 class SGD(Optimizer):
@@ -35,7 +36,8 @@ class SGD(Optimizer):
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float = 0.01,
+        lr: float | LearningRateSchedule = 0.01,
+        learning_rate: float | LearningRateSchedule | None = None,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
@@ -45,11 +47,37 @@ class SGD(Optimizer):
         if nesterov and not self._momentum:
             raise ArgumentError("[sgd] nesterov looks ahead along the momentum; got momentum=0.0; give a momentum > 0")
         self._flags = NESTEROV if nesterov else 0
-        super().__init__(params, lr=lr, a=self._momentum, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(
+            params,
+            lr=lr,
+            learning_rate=learning_rate,
+            a=self._momentum,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+        )
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Launch:
+    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
         velocity = slots[0] if slots else ABSENT
-        return kernels.sgd, (param, velocity), (gradient, self.hyper), (param.size,), (), self._flags
+        return ((kernels.sgd, (param, velocity), (gradient, self.hyper), (param.size,), (), self._flags),)
+
+    @property
+    def momentum(self) -> float:
+        """The share of the velocity that is kept; it may be set where there is a velocity."""
+        return float(self.hyper.array[A])
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        if not self._momentum:
+            raise ArgumentError(
+                f"[sgd] a velocity is kept if the optimizer was made so; got momentum = {value!r} afterwards; write "
+                f"SGD(momentum={value!r})"
+            )
+        self.hyper.array[A] = decay_rate(self.name, "momentum", value)
+
+    @property
+    def nesterov(self) -> bool:
+        """Whether a step looks ahead along the velocity."""
+        return bool(self._flags)
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "momentum": float(self.hyper.array[A]), "nesterov": bool(self._flags)}

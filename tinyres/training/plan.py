@@ -9,11 +9,10 @@ import numpy as np
 
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError
 from tinyres.layers import losses
 from tinyres.nn.functional import Functional
 from tinyres.ops import sigmoid, softmax
-from tinyres.optim import OPTIMIZERS, Optimizer
+from tinyres.optim import Optimizer
 from tinyres.training.metrics import Meter, accuracy
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
@@ -52,17 +51,3 @@ class Plan:
             return prediction
         with no_grad():
             return _ACTIVATIONS[self.loss.activation](prediction)  # type: ignore[index]
-
-
-def read_optimizer(optimizer: Any) -> Optimizer:
-    """The Optimizer of this name, or the one that was given."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
-        return OPTIMIZERS[optimizer]()
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        name = optimizer.__name__
-        raise ArgumentError(f"[compile] an optimizer is an object; got the class {name}; write {name}(lr=...)")
-    raise ArgumentError(
-        f"[compile] an optimizer is one of {sorted(OPTIMIZERS)} or made by tr.optim; got {optimizer!r}; choose one"
-    )
