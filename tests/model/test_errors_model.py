@@ -137,7 +137,7 @@ def test_bad_options_are_told_before_anything_changes(case):
 COMPILE_ERRORS = [
     ({"loss": None}, '[compile] training needs a loss; got None; choose one, such as loss="mse"'),
     ({"loss": "cross"}, "[loss] known names are sparse_categorical_crossentropy, "),
-    ({"optimizer": "rmsprop"}, "[compile] an optimizer is one of ['adam', 'adamw', 'sgd'] or made by"),
+    ({"optimizer": "lion"}, "[compile] an optimizer is one of ['adam', 'adamw', 'nadam', 'rmsprop', 'sgd'] or made by"),
     ({"optimizer": tr.optim.SGD}, "[compile] an optimizer is an object; got the class SGD; write SGD(lr=...)"),
     ({"optimizer": 0.1}, "[compile] an optimizer is one of"),
     ({"metrics": "accuracy"}, "[compile] metrics come as a list; got 'accuracy'; write metrics=[\"accuracy\"]"),
