@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-import tinyres as tr
-from tinyres import layers
 from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, Buffer, Window
 from tinyres.capture.halves import in_halves
 from tinyres.capture.program import Call
-from tinyres.capture.workers import PlacedCall, Share, plan_workers
-from tinyres.errors import TinyresError
+from tinyres.capture.workers import PlacedCall, plan_workers
 from tinyres.kernels import record
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import (
-    ACCUMULATE,
     ALONE,
     BY_COLUMNS,
     BY_ROWS,
-    HALF_OF_K,
     KERNELS,
     SHARE_UNIT,
     TOGETHER,
@@ -33,7 +27,6 @@ from tinyres.kernels.record import (
 )
 from tinyres.kernels.sharing import COLUMN, ROW, SCALAR
 
-plan = importlib.import_module("tinyres.capture.plan")
 pytestmark = pytest.mark.skipif(not native.AVAILABLE, reason="workers belong to the native core")
 
 
@@ -213,226 +206,3 @@ def test_the_numbers_of_both_sides_agree() -> None:
         lib.TR_COUNT_SHIFT,
         lib.TR_SHARE_UNIT,
     )
-
-
-# Captured steps.
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], int]]:
-    before = native.threads()
-    yield native.set_threads
-    native.set_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def always_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Share every list, whatever it gains."""
-    monkeypatch.setattr(plan, "worth_sharing", lambda planned: True)
-    monkeypatch.setattr(plan, "FasterOf", Always)
-
-
-class Always:
-    """Instead of the choice by the clock: a shared list at every run, each in turn."""
-
-    def __init__(self, alone: Callable[[], int], *shared: Callable[[], int]) -> None:
-        turns = itertools.cycle(shared)
-        self.run = lambda: next(turns)()
-
-
-def train_step(
-    features: int, units: int, classes: int, optimizer: str, dropout: float, training: bool = True
-) -> tuple[tr.CapturedStep, list[tr.Tensor]]:
-    tr.manual_seed(0)
-    inputs = h = tr.Input(shape=(features,))
-    h = layers.Dense(units)(h)
-    for _ in range(2):
-        shortcut = h
-        h = layers.Dense(units, activation="relu")(h)
-        h = layers.BatchNormalization()(h)
-        h = layers.Dense(units)(h)
-        h = layers.BatchNormalization()(h)
-        h = layers.ReLU()(layers.Add()([h, shortcut]))
-        if dropout:
-            h = layers.Dropout(dropout)(h)
-        h = layers.Activation("tanh")(h * 0.5)
-    model = tr.Model(inputs, layers.Dense(classes)(h))
-    opt = {
-        "sgd": lambda p: tr.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
-        "adam": lambda p: tr.optim.Adam(p, lr=0.01, clip_norm=1.0),
-    }[optimizer](model.parameters())
-
-    @tr.capture(check_finite=True)
-    def step(x, y):
-        loss = tr.losses.softmax_cross_entropy(model(x, training=training), y)
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        return loss
-
-    return step, [*model.parameters()]
-
-
-# features, units, classes, batch: the first layer alone is worth waking the workers.
-SHAPES = [(1024, 64, 10, 256), (1024, 96, 32, 250), (2048, 48, 7, 128), (2048, 50, 10, 128), (1200, 32, 64, 203)]
-SHAPES += [(512, 144, 32, 96)]  # products in halves
-KINDS = [("sgd", 0.0), ("adam", 0.3)]
-
-
-def batch(features: int, classes: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(rows)
-    return rng.standard_normal((rows, features), dtype=np.float32), rng.integers(0, classes, rows)
-
-
-@pytest.mark.parametrize(("features", "units", "classes", "rows"), SHAPES)
-@pytest.mark.parametrize(("optimizer", "dropout"), KINDS)
-def test_a_step_has_the_same_bits_for_any_number_of_threads(
-    features: int, units: int, classes: int, rows: int, optimizer: str, dropout: float, threads: Callable[[int], int]
-) -> None:
-    x, y = batch(features, classes, rows)
-    results = []
-    for count in (1, 2, 3):
-        threads(count)
-        step, parameters = train_step(features, units, classes, optimizer, dropout)
-        losses = [float(step(x, y)) for _ in range(4)]
-        results.append((losses, [p.numpy().tobytes() for p in parameters]))
-    assert losses[-1] < losses[0]
-    assert results[0] == results[1] == results[2]
-
-
-def planned(step: tr.CapturedStep, count: int = 3) -> list[tuple[PlacedCall, Share]]:
-    executable = step.program.executable
-    placed = [PlacedCall(c, *executable.operands(c), 1000.0) for c in executable.program.calls]
-    return plan_workers(in_halves(placed) if count == 2 else placed)
-
-
-RACES = [(70, 64, 10, 9), (33, 96, 32, 5), (20, 50, 7, 8), (144, 128, 10, 3)]
-
-
-@pytest.mark.parametrize(("features", "units", "classes", "rows"), RACES)
-@pytest.mark.parametrize(("optimizer", "dropout"), KINDS)
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_no_two_workers_race(
-    features: int, units: int, classes: int, rows: int, optimizer: str, dropout: float, count: int
-) -> None:
-    step, _ = train_step(features, units, classes, optimizer, dropout)
-    step(*batch(features, classes, rows))
-    calls = planned(step, count)
-    assert find_race(calls, count) is None
-    # The search does find races: without its waits the same list has some.
-    if units % SHARE_UNIT == 0:
-        assert find_race([(c, Share(s.way, s.count)) for c, s in calls], count) is not None
-
-
-def test_few_waits_per_residual_block() -> None:
-    step, _ = train_step(64, 64, 10, "sgd", 0.0)
-    step(*batch(64, 10, 8))
-    calls = planned(step)
-    assert sum(share.waits for _, share in calls) <= 4 * 2 + 8
-
-
-def test_a_failed_check_stops_all_workers(threads: Callable[[int], int]) -> None:
-    threads(2)
-    step, parameters = train_step(2048, 64, 10, "sgd", 0.0)
-    x, y = batch(2048, 10, 256)
-    step(x, y)
-    before = [p.numpy().tobytes() for p in parameters]
-    for _ in range(5):
-        with pytest.raises(TinyresError, match="label"):
-            step(x, np.full_like(y, 10))
-        assert [p.numpy().tobytes() for p in parameters] == before
-
-
-def test_a_list_is_planned_for_the_number_of_threads(
-    threads: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    planned_for: list[bool] = []
-    monkeypatch.setattr(plan, "in_halves", lambda calls: planned_for.append(True) or calls)
-    step, _ = train_step(64, 64, 10, "sgd", 0.0)
-    for count, plans in ((1, 0), (2, 1), (2, 1), (1, 1), (3, 2), (2, 3)):
-        threads(count)
-        step(*batch(64, 10, 8))
-        assert len(planned_for) == plans
-
-
-# The search for races: every item that each worker reads or writes, by the meaning of the kernels.
-
-
-def find_race(calls: Sequence[tuple[PlacedCall, Share]], count: int) -> str | None:
-    """The first call that touches what another worker touches since the last wait, one of them writing."""
-    read: list[set[int]] = [set() for _ in range(count)]
-    written: list[set[int]] = [set() for _ in range(count)]
-    for i, (placed, share) in enumerate(calls):
-        if share.waits:
-            read, written = [set() for _ in range(count)], [set() for _ in range(count)]
-        for worker in range(count):
-            reads, writes = touched(placed, share, worker, count)
-            read[worker] |= reads
-            written[worker] |= writes
-        for worker in range(count):
-            for other in range(count):
-                if other != worker and written[worker] & (read[other] | written[other]):
-                    return f"call {i}, {placed.call.kernel.name}: workers {worker} and {other}"
-    return None
-
-
-def touched(placed: PlacedCall, share: Share, worker: int, count: int) -> tuple[set[int], set[int]]:
-    """The addresses of 4-byte units that one worker reads and writes."""
-    name = placed.call.kernel.name
-    assert share.way != TOGETHER
-    if share.way == ALONE:
-        if worker:
-            return set(), set()
-        return units(placed.ins, whole), units(placed.outs, whole)
-    units_of_columns = share.count // SHARE_UNIT
-    cuts = [sum(len(range(w, units_of_columns, count)) for w in range(end)) for end in (worker, worker + 1)]
-    first, last = (cut * SHARE_UNIT for cut in cuts)
-
-    def columns(b: Buffer) -> np.ndarray:
-        assert b.size % share.count == 0
-        return np.arange(b.size).reshape(-1, share.count)[:, first:last].ravel()
-
-    def rows(b: Buffer) -> np.ndarray:
-        return np.arange(b.size).reshape(share.count, -1)[first:last].ravel()
-
-    def half(b: Buffer) -> np.ndarray:
-        return np.arange(b.size).reshape(2, -1)[worker]
-
-    writes = rows if share.way == BY_ROWS else columns
-    reads = [writes] * len(placed.ins)
-    if name == "matmul" and placed.call.flags & HALF_OF_K:
-        reads[1], writes = rows, half
-    elif name == "matmul" and share.way == BY_ROWS:
-        assert placed.call.flags & TRANSPOSE_A
-        reads[:2] = columns, whole
-    elif name == "join_halves":
-        reads[:2] = whole, whole
-    elif name == "matmul":
-        reads[0] = whole
-        reads[1] = rows if placed.call.flags & TRANSPOSE_B else columns
-    elif name in ("sgd", "adam"):
-        reads[1] = whole
-    elif name in ("add", "mul"):
-        layouts = [placed.call.flags >> 2 * i & 3 for i in range(2)]
-        reads = [whole if layout in (COLUMN, SCALAR) else columns for layout in layouts]
-    else:
-        assert name in (
-            "batchnorm batchnorm_grad batchnorm_inference moving_statistics sum relu relu_grad tanh tanh_grad".split()
-        )
-    gathered = set().union(*[units([b], how) for b, how in zip(placed.ins, reads)])
-    own = units(placed.outs, writes)
-    accumulates = placed.call.kernel.mutates or placed.call.flags & ACCUMULATE
-    return gathered | (own if accumulates else set()), own
-
-
-def whole(b: Buffer) -> np.ndarray:
-    return np.arange(b.size)
-
-
-def units(buffers: Sequence[Buffer], items: Callable[[Buffer], np.ndarray]) -> set[int]:
-    found: set[int] = set()
-    for b in buffers:
-        if b.size:
-            for part in range(0, b.dtype.itemsize, 4):
-                found.update((b.address + part + items(b) * b.dtype.itemsize).tolist())
-    return found

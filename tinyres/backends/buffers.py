@@ -90,19 +90,37 @@ class Buffer:
 class Window(Buffer):
     """Some elements of another buffer, as a buffer: writing to it writes there. Keeps the other one alive.
 
-    offset: in bytes. The other buffer may have another dtype.
+    offset: in bytes. The other buffer may have another dtype, and be a window itself: `base` is the buffer that has the
+    memory, and `offset` in it. A window has the version of its base.
     """
 
-    __slots__ = ("parent",)
+    __slots__ = ("base", "offset")
 
     def __init__(self, parent: Buffer, offset: int, size: int, dtype: np.dtype) -> None:
-        self.parent = parent
-        self.block = parent.block[0][offset : offset + size * dtype.itemsize], 0, parent.block[2]
+        self.base: Buffer = parent.base if isinstance(parent, Window) else parent
+        self.offset: int = parent.offset + offset if isinstance(parent, Window) else offset
+        self.block = _NO_BLOCK
         self.address = parent.address + offset
         self.size = size
         self.dtype = dtype
-        self.version = self.born = 0
+        self.born = self.base.born
         self._array = None
+
+    @property
+    def array(self) -> np.ndarray:
+        """The elements as a flat NumPy view."""
+        if self._array is None:
+            memory = self.base.array.view(np.uint8)
+            self._array = memory[self.offset : self.offset + self.size * self.dtype.itemsize].view(self.dtype)
+        return self._array
+
+    @property
+    def version(self) -> int:
+        return self.base.version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self.base.version = version
 
     def __del__(self) -> None:
         """The memory belongs to the parent."""

@@ -58,7 +58,7 @@ def accumulate_into_product(program: Program) -> Program:
                 or not uses.may_take_over(total, call.outs[0], j)
             ):
                 continue
-            if total in producer.reads or uses.changed_between(producer.reads, i, j):
+            if uses.meet(total, (product, *producer.reads)) or uses.changed_between(producer.reads, i, j):
                 continue
             calls[i] = None
             uses.moves(i, j, producer.reads, total)
@@ -121,25 +121,30 @@ def _masked(call: Call, out: int, mask: int) -> Call | None:
 
 
 class _Uses:
-    """Where each slot is written and read, by call number."""
+    """Where the memory of each slot is written and read, by call number, also by calls on a part or a whole of it."""
 
     def __init__(self, program: Program) -> None:
+        self._program = program
         self._slots = program.slots
         self._writes: dict[int, list[int]] = {}
         self._reads: dict[int, list[int]] = {}
         for i, call in enumerate(program.calls):
-            for slot in call.reads:
-                seen = self._reads.setdefault(slot, [])
-                if not seen or seen[-1] != i:
-                    seen.append(i)
-            for slot in call.writes:
-                self._writes.setdefault(slot, []).append(i)
+            for slots, found in ((call.reads, self._reads), (call.writes, self._writes)):
+                for slot in program.touched(slots):
+                    seen = found.setdefault(slot, [])
+                    if not seen or seen[-1] != i:
+                        seen.append(i)
 
     def moves(self, i: int, j: int, reads: tuple[int, ...], written: int) -> None:
         """Note that call j now does what call i did: it reads `reads`, and writes `written`."""
-        for slot in reads:
+        for slot in self._program.touched(reads):
             self._reads[slot] = sorted({*self._reads[slot], j} - {i})
-        self._writes[written] = sorted({*self._writes[written], j})
+        for slot in self._program.touched((written,)):
+            self._writes[slot] = sorted({*self._writes.get(slot, ()), j})
+
+    def meet(self, slot: int, others: tuple[int, ...]) -> bool:
+        """Whether a slot shares memory with any of the others."""
+        return any(s in others for s in self._program.touched((slot,)))
 
     def only_writer(self, slot: int) -> int | None:
         """The one call that writes a temporary or an output; None for anything else."""
@@ -170,11 +175,15 @@ class _Uses:
         )
 
     def may_take_over(self, total: int, out: int, j: int) -> bool:
-        """Whether call j may leave its result in `total`: a temporary that dies there, with `out` as its next life."""
+        """Whether call j may leave its result in `total`: a temporary that dies there, with `out` as its next life.
+
+        Both are whole buffers then, of which nobody uses a part.
+        """
         if total == out:
             return self._slots[total].role == "temporary"
         return (
             self._slots[total].role == "temporary"
+            and self._program.overlaps.keys().isdisjoint((total, out))
             and self._writes[total][-1] < j
             and self.readers(total)[-1:] == [j]
             and self.begins(out, j)

@@ -14,7 +14,7 @@ def listing(program: Program, arena_bytes: int, unplanned_bytes: int, shown: int
     """Calls with their sizes, buffers and scopes; then totals: calls, FLOPs, bytes moved, memory, passes."""
     flops = sum(map(call_flops, program.calls))
     moved = sum(call_bytes(program, call) for call in program.calls)
-    roles = Counter(slot.role for slot in program.slots)
+    roles = Counter(slot.role for i, slot in enumerate(program.slots) if slot.base == i)
     lines = [
         f"Program: {len(program.calls)} calls, {flops / 1e6:.3g} MFLOP, {moved / 1e6:.3g} MB moved, "
         f"{roles['state']} state buffers, {roles['temporary']} temporaries",
@@ -45,4 +45,10 @@ def _line(program: Program, call: Call) -> str:
 
 
 def _slot(program: Program, slot: int) -> str:
-    return "-" if slot == NO_SLOT else program.slots[slot].role[0] + str(slot)
+    """A letter for the role and a number; of a window those of its base, and which items of it."""
+    if slot == NO_SLOT:
+        return "-"
+    memory = program.slots[slot]
+    name = f"{memory.role[0]}{memory.base}"
+    first = memory.offset // memory.dtype.itemsize
+    return name if memory.base == slot else f"{name}[{first}:{first + memory.size}]"

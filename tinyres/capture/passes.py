@@ -24,7 +24,7 @@ def remove_dead_calls(program: Program) -> Program:
     for call in reversed(program.calls):
         if call.kernel.is_check or any(s in seen for s in call.writes):
             kept.append(call)
-            seen.update(call.reads)
+            seen.update(program.touched(call.reads))
     kept.reverse()
     return program.with_calls(kept, ("dead", f"{len(program.calls) - len(kept)} calls removed"))
 
@@ -34,13 +34,13 @@ def guard_state(program: Program) -> Program:
 
     What cannot move is saved before each run instead (`exposed_state`), so that a failed check changes nothing.
     """
-    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
+    last_check = _last_check(program)
     touched: dict[int, int] = {}
     written: dict[int, int] = {}
     for i, call in enumerate(program.calls[: last_check + 1]):
-        for slot in (*call.reads, *call.writes):
+        for slot in program.touched((*call.reads, *call.writes)):
             touched[slot] = i
-        for slot in call.writes:
+        for slot in program.touched(call.writes):
             written[slot] = i
     head: list[Call] = []
     moved: list[Call] = []
@@ -58,32 +58,36 @@ def guard_state(program: Program) -> Program:
 
 
 def exposed_state(program: Program) -> list[int]:
-    """The state slots that are written before the last value check."""
-    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
-    exposed = {s for call in program.calls[:last_check] for s in call.writes if program.slots[s].role == "state"}
-    return sorted(exposed)
+    """The bases of state that are written before the last value check."""
+    return program.state_written(before=max(0, _last_check(program)))
+
+
+def _last_check(program: Program) -> int:
+    """The number of the last value check; -1: there is none."""
+    return max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
 
 
 def update_early(program: Program) -> Program:
     """Move each parameter's update right behind the last use of its weight and gradient, while both are in cache.
 
-    It stays behind the last value check, and behind everything else it depends on.
+    It stays behind the last value check, and behind everything else it depends on. One before that check stays where it
+    is: the check guards a second loss, computed with what the first has learnt.
     """
-    last_check = max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
+    last_check = _last_check(program)
     written: dict[int, tuple[int, int]] = {}
     touched: dict[int, tuple[int, int]] = {}
     order: list[tuple[int, int]] = []
     moved = 0
     for i, call in enumerate(program.calls):
         place = (i, 0)
-        if call.kernel.form is UPDATE:
+        if call.kernel.form is UPDATE and i > last_check:
             needs = [written.get(s, (-1, 0)) for s in call.reads] + [touched.get(s, (-1, 0)) for s in call.writes]
             earliest = max(needs)
             place = (max(earliest[0], last_check), i)
             moved += place[0] < i - 1
-        for slot in call.reads:
+        for slot in program.touched(call.reads):
             touched[slot] = max(place, touched.get(slot, place))
-        for slot in call.writes:
+        for slot in program.touched(call.writes):
             written[slot] = touched[slot] = max(place, touched.get(slot, place))
         order.append(place)
     calls = [program.calls[i] for i in sorted(range(len(order)), key=order.__getitem__)]

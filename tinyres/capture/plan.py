@@ -46,11 +46,15 @@ class Executable:
     def __init__(self, program: Program) -> None:
         self.program = program
         offsets, self.arena_bytes = place_temporaries(program)
-        self.unplanned_bytes = sum(_rounded(s.nbytes) for s in program.slots if s.role == "temporary")
+        self.unplanned_bytes = sum(
+            _rounded(s.nbytes) for i, s in enumerate(program.slots) if s.base == i and s.role == "temporary"
+        )
         self._arena = Buffer(self.arena_bytes, _BYTE)
         self._buffers = [
-            slot.buffer if slot.buffer is not None else Window(self._arena, offsets.get(i, 0), slot.size, slot.dtype)
-            for i, slot in enumerate(program.slots)
+            Window(self._arena, offsets.get(slot.base, 0) + slot.offset, slot.size, slot.dtype)
+            if slot.buffer is None
+            else slot.buffer
+            for slot in program.slots
         ]
         self.segments = self._segmented()
 
@@ -74,7 +78,8 @@ class Executable:
         return outs, [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.ins]
 
     def _touched_bytes(self) -> int:
-        return self.arena_bytes + sum(slot.nbytes for slot in self.program.slots if slot.buffer is not None)
+        slots = self.program.slots
+        return self.arena_bytes + sum(s.nbytes for i, s in enumerate(slots) if s.base == i and s.buffer is not None)
 
     def _segmented(self) -> list[Segment]:
         segments: list[Segment] = []
@@ -148,49 +153,52 @@ def pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) 
 
 
 def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
-    """An offset in the arena per temporary such that no two that live at once overlap; and the arena's size.
+    """An offset in the arena per base of temporaries such that no two that live at once overlap; and the arena's size.
 
-    One scan over the calls: a slot takes the smallest free gap that fits when it is first written, and gives it back
-    after its last use.
+    One scan over the calls: a base takes a free gap of its size when a part of it is first written, and gives it back
+    after the last use of any part.
     """
     last_use: dict[int, int] = {}
     for i, call in enumerate(program.calls):
         for slot in (*call.outs, *call.ins):
             if slot != NO_SLOT and program.slots[slot].role == "temporary":
-                last_use[slot] = i
+                last_use[program.slots[slot].base] = i
     ending: dict[int, list[int]] = {}
-    for slot, i in last_use.items():
-        ending.setdefault(i, []).append(slot)
+    for base, i in last_use.items():
+        ending.setdefault(i, []).append(base)
     offsets: dict[int, int] = {}
     free: dict[int, list[int]] = {}
     end = 0
     for i, call in enumerate(program.calls):
-        for slot in call.outs:
-            if slot in last_use and slot not in offsets:
-                size = _rounded(program.slots[slot].nbytes)
+        for slot in call.writes:
+            base = program.slots[slot].base
+            if base in last_use and base not in offsets:
+                size = _rounded(program.slots[base].nbytes)
                 dying = _overwritable(program, call, i, last_use)
                 if dying is not None:
-                    offsets[slot] = offsets[dying]
+                    offsets[base] = offsets[dying]
                     ending[i].remove(dying)
                     continue
                 gaps = free.get(size)
                 if gaps:
-                    offsets[slot] = gaps.pop()
+                    offsets[base] = gaps.pop()
                 else:
-                    offsets[slot] = end
+                    offsets[base] = end
                     end += size
-        for slot in ending.get(i, ()):
-            if slot in offsets:
-                free.setdefault(_rounded(program.slots[slot].nbytes), []).append(offsets[slot])
+        for base in ending.get(i, ()):
+            if base in offsets:
+                free.setdefault(_rounded(program.slots[base].nbytes), []).append(offsets[base])
     return offsets, end
 
 
 def _overwritable(program: Program, call: Call, i: int, last_use: dict[int, int]) -> int | None:
-    """An input that the call may overwrite with its output: a temporary of that size that ends here."""
+    """An input that the call may overwrite with its output: a whole temporary of that size that ends here."""
     out = program.slots[call.outs[0]]
+    if out.base != call.outs[0]:
+        return None
     for position, slot in enumerate(call.ins):
         source = program.slots[slot]
-        may = call.kernel.may_overwrite(position, call.flags)
+        may = call.kernel.may_overwrite(position, call.flags) and slot not in program.overlaps
         if may and last_use.get(slot) == i and (source.size, source.dtype) == (out.size, out.dtype):
             return slot
     return None
