@@ -34,6 +34,7 @@ from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.store.definitions import Definitions, path_of
 
 Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
+Fans = tuple[int, int]  # of a weight: how many inputs an output sums over, and how many outputs an input goes into
 
 _TAKE_FLOATS = ("f", "x")
 
@@ -57,6 +58,11 @@ class Op:
     and the VJP one of cotangents, None for an output that got none; the first output is a float if there is a VJP.
     fast_vjp(g, ctx): the same gradients by kernels; taken where nobody asks for a gradient of the gradient.
 
+    What it *is*, from which a trace has its kinds, theory and lint. adds: the output is the sum of the inputs.
+    multiplies: its inputs with one another. rectifies: it cuts off one half of the values and keeps the other as it is;
+    a bool, or a function of the attrs. normalises: over what ("batch", "layer"), "" if it does not.
+    fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
+
     module: where it was defined; left out, that is where this is called.
 
     The record enters the table of ops by its name. A name is taken once: run again, the same module may define its op
@@ -77,6 +83,11 @@ class Op:
     takes: str = "f"
     outputs: tuple[str, ...] = ()
     fast_vjp: Callable[[Any, Context], Gradients] | None = None
+    adds: bool = False
+    multiplies: bool = False
+    rectifies: bool | Callable[..., bool] = False
+    normalises: str = ""
+    fans: Callable[..., tuple[Fans | None, ...]] | None = None
     module: str = ""
 
     def __post_init__(self) -> None:
@@ -94,6 +105,10 @@ class Op:
     def path(self) -> str:
         """What files call it."""
         return path_of(self.module, self.name)
+
+    def is_rectifier(self, attrs: tuple[Any, ...]) -> bool:
+        """Whether it rectifies when it runs with these attrs."""
+        return self.rectifies(*attrs) if callable(self.rectifies) else self.rectifies
 
 
 class OutputOf(Op):

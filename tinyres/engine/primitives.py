@@ -33,7 +33,7 @@ def _add_vjp(g: Tensor, ctx: Context) -> Sequence[Tensor]:
     return g, g
 
 
-ADD = Op("add", shape=_add_shape, forward=_add_forward, vjp=_add_vjp)
+ADD = Op("add", shape=_add_shape, forward=_add_forward, vjp=_add_vjp, adds=True)
 
 
 def add(a: Operand, b: Operand) -> Tensor:

@@ -29,6 +29,7 @@ def assemble(
             *_numbers(node, measured),
             arrays=measured.arrays.get(node),
             trainable=node.requires_grad,
+            fans=tape.fans.get(node),
         )
         for name, node in zip(tape.parameter_names, tape.parameters)
     ]
@@ -73,6 +74,7 @@ def _nodes(
             primitive=node.op.name if node.op is not None else "",
             block=block_of.get(i, ""),
             source=node.source,
+            facts=tape.facts[i],
             params=params.get(i, {}),
         )
         for i, node in enumerate(tape.units)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tinyres.measure.tape import MULTIPLICATIVE_OPS, Tape
+from tinyres.measure.tape import Tape
 from tinyres.structure.shape import Shape
 
 
@@ -34,7 +34,7 @@ def shape_of(tape: Tape) -> Shape:
         weights=[reads_parameters[i] + sum(is_weight[p] for p in producers[i]) for i in range(len(tape.units))],
         is_weight=is_weight,
         sizes=[n.buffer.size for n in tape.units],
-        multiplicative=[n.op is not None and n.op.name in MULTIPLICATIVE_OPS for n in tape.units],
+        multiplicative=[facts.multiplies for facts in tape.facts],
         scopes=tape.scopes,
     )
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from tinyres.engine.backward import reachable
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf
+from tinyres.engine.op import Fans
 from tinyres.engine.state import Scope
-
-MULTIPLICATIVE_OPS = frozenset({"mul", "div", "matmul"})
+from tinyres.measure.facts import facts_of, fans_of
+from tinyres.trace.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Tape:
     units: per unit the node that holds its output; parameters: the leaves of Parameters. owner: the unit of each node.
     names, parameter_names, kinds: per unit what users call it and its op. scopes: path of the innermost name_scope.
     edges: (producer, consumer) units -> how many op inputs; parameter_edges: (parameter, consumer) likewise.
+    facts: per unit what it is. fans: (fan_in, fan_out) of the Parameters that are weights of an op.
     """
 
     order: list[Node]
@@ -37,6 +39,8 @@ class Tape:
     scopes: list[str]
     edges: dict[tuple[int, int], int]
     parameter_edges: dict[tuple[int, int], int]
+    facts: list[Facts]
+    fans: dict[Node, Fans]
 
 
 def read_tape(root: Node, level: str) -> Tape:
@@ -81,6 +85,8 @@ def read_tape(root: Node, level: str) -> Tape:
         scopes=[node.scope.block if node.scope is not None and node.op is not None else "" for node in units],
         edges=edges,
         parameter_edges=parameter_edges,
+        facts=facts_of(forward, owner, units),
+        fans=fans_of(forward),
     )
 
 

@@ -201,7 +201,7 @@ class Functional(Layer):
         args, kwargs = (
             substituted(part, mapped.__getitem__) for part in (call.args if args is None else args, call.kwargs)
         )
-        new = Call(layer, args, kwargs, call.scope, call.source, call.op)
+        new = Call(layer, args, kwargs, call.scope, call.source, call.multiplies)
         for symbolic in symbolics(call.outputs):
             mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new)
         new.outputs = substituted(call.outputs, mapped.__getitem__)

@@ -9,8 +9,6 @@ from tinyres.nn.symbolic import BATCH, Call, symbolics
 from tinyres.structure.shape import Shape
 from tinyres.structure.structure import Structure, structure_of
 
-MULTIPLICATIVE_OPS = frozenset({"mul", "div", "matmul"})
-
 
 class LayerGraph:
     """The calls of a model by number, in the order in which they run, its Inputs among them, and their structure.
@@ -44,13 +42,12 @@ class LayerGraph:
         pairs |= dict.fromkeys((number[s.producer], sink) for s in model.outputs)
         read = {src for src, _ in pairs}
         pairs |= dict.fromkeys((i, sink) for i in range(sink) if i not in read)
-        ops = [call.op for call in self.calls]
         return Shape(
             edges=list(pairs),
             weights=[*(int(bool(call.layer.weights)) for call in self.calls), 0],
             is_weight=[False] * (sink + 1),
             sizes=[*map(_size, self.calls), 1],
-            multiplicative=[*(op is not None and op.name in MULTIPLICATIVE_OPS for op in ops), False],
+            multiplicative=[*(call.multiplies for call in self.calls), False],
             scopes=[*(call.scope for call in self.calls), ""],
         )
 

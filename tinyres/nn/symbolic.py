@@ -19,6 +19,7 @@ from tinyres.engine.node import leaf
 from tinyres.engine.op import Op
 from tinyres.engine.state import enable_grad, no_grad, preserving, state, user_source
 from tinyres.engine.tensor import Tensor
+from tinyres.engine.ways import multiplies_its_inputs
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import DryRecorder, recording
 from tinyres.ops.methods import OPERATORS
@@ -124,11 +125,10 @@ class Call:
     """One recorded call of a layer: what it was called on, where, and what came out.
 
     scope: the path of the name_scope around it. source: (file, line) of the user's code. index: grows with creation,
-    so that ascending order is a valid order to run. op: what gave the output of a call
-    on several inputs, None for other calls.
+    so that ascending order is a valid order to run. multiplies: whether it multiplies its inputs with one another.
     """
 
-    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index", "op")
+    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index", "multiplies")
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Call:
         kwargs: dict[str, Any],
         scope: str,
         source: tuple[str, int] | None,
-        op: Op | None = None,
+        multiplies: bool = False,
     ) -> None:
         self.layer = layer
         self.args = args
@@ -146,7 +146,7 @@ class Call:
         self.scope = scope
         self.source = source
         self.index = next(_creation)
-        self.op = op
+        self.multiplies = multiplies
 
     def inputs(self) -> list[Symbolic]:
         """The Symbolics among the arguments, in order."""
@@ -165,7 +165,7 @@ def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = layer(*substituted(args, placeholder), **substituted(kwargs, placeholder))
     call.outputs = _as_symbolic(outputs, call)
     if joins and isinstance(outputs, Tensor) and outputs.node is not None:
-        call.op = outputs.node.op
+        call.multiplies = multiplies_its_inputs(outputs.node)
     return call.outputs
 
 

@@ -39,7 +39,7 @@ def _mul_vjp(g: Tensor, ctx: Context) -> Gradients:
     return g * b if ctx.needs[0] else None, g * a if ctx.needs[1] else None
 
 
-MUL = Op("mul", shape=broadcast("mul"), forward=binary(kernels.mul), vjp=_mul_vjp, saves=(0, 1))
+MUL = Op("mul", shape=broadcast("mul"), forward=binary(kernels.mul), vjp=_mul_vjp, saves=(0, 1), multiplies=True)
 
 
 def mul(a: Operand, b: Operand) -> Tensor:
@@ -59,7 +59,15 @@ def _div_vjp(g: Tensor, ctx: Context) -> Gradients:
     return to_a, -(to_a * ctx.output) if ctx.needs[1] else None
 
 
-DIV = Op("div", shape=broadcast("div"), forward=binary(kernels.div), vjp=_div_vjp, saves=(1,), reads_output=True)
+DIV = Op(
+    "div",
+    shape=broadcast("div"),
+    forward=binary(kernels.div),
+    vjp=_div_vjp,
+    saves=(1,),
+    reads_output=True,
+    multiplies=True,
+)
 
 
 def div(a: Operand, b: Operand) -> Tensor:

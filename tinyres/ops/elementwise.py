@@ -153,7 +153,7 @@ def _relu_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (relu_grad(g, ctx.output),)
 
 
-RELU = Op("relu", shape=same_shape, forward=unary(kernels.relu), vjp=_relu_vjp, reads_output=True)
+RELU = Op("relu", shape=same_shape, forward=unary(kernels.relu), vjp=_relu_vjp, reads_output=True, rectifies=True)
 
 
 def relu(x: Operand) -> Tensor:
@@ -263,7 +263,13 @@ def _clip_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (clip_grad(g, ctx.inputs[0], *ctx.attrs),)
 
 
-CLIP = Op("clip", shape=same_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,))
+def _cuts_at_zero(lo: float, hi: float) -> bool:
+    return (lo, hi) in ((0.0, np.inf), (-np.inf, 0.0))
+
+
+CLIP = Op(
+    "clip", shape=same_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,), rectifies=_cuts_at_zero
+)
 
 
 def clip(x: Operand, lo: float | None = None, hi: float | None = None) -> Tensor:

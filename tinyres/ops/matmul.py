@@ -10,7 +10,7 @@ import math
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
-from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
@@ -57,7 +57,21 @@ def _matmul_vjp(g: Tensor, ctx: Context) -> Gradients:
     return to_a, to_b
 
 
-MATMUL = Op("matmul", shape=_matmul_shape, forward=_matmul_forward, vjp=_matmul_vjp, saves=(0, 1))
+def _matmul_fans(a: Shape, b: Shape, flags: int) -> tuple[Fans | None, Fans | None]:
+    fans_a = a[::-1] if not flags & TRANSPOSE_A else a
+    fans_b = b if not flags & TRANSPOSE_B else b[::-1]
+    return (fans_a if len(a) == 2 else None), (fans_b if len(b) == 2 else None)  # type: ignore[return-value]
+
+
+MATMUL = Op(
+    "matmul",
+    shape=_matmul_shape,
+    forward=_matmul_forward,
+    vjp=_matmul_vjp,
+    saves=(0, 1),
+    multiplies=True,
+    fans=_matmul_fans,
+)
 
 
 def matmul(a: Operand, b: Operand, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
@@ -154,6 +168,14 @@ def _dense_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (to_x, to_kernel, to_bias)[: len(ctx.needs)]
 
 
+def _dense_fans(x: Shape, kernel: Shape, *rest: object) -> tuple[Fans | None, ...]:
+    return None, (kernel[0], kernel[1]), None
+
+
+def _is_fused_with_relu(flags: int) -> bool:
+    return bool(flags & RELU)
+
+
 _SUM_SCALE = (1.0,)
 DENSE = Op(
     "dense",
@@ -163,6 +185,9 @@ DENSE = Op(
     fast_vjp=_dense_fast_vjp,
     saves=(0, 1),
     reads_output=True,
+    multiplies=True,
+    rectifies=_is_fused_with_relu,
+    fans=_dense_fans,
 )
 DENSE_WITHOUT_BIAS = Op(
     "dense_without_bias",
@@ -172,6 +197,9 @@ DENSE_WITHOUT_BIAS = Op(
     fast_vjp=_dense_fast_vjp,
     saves=(0, 1),
     reads_output=True,
+    multiplies=True,
+    rectifies=_is_fused_with_relu,
+    fans=_dense_fans,
 )
 
 

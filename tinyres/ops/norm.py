@@ -109,6 +109,7 @@ BATCHNORM = Op(
     fast_vjp=_batchnorm_fast_vjp,
     saves=(0, 1, 2),
     reads_output=True,
+    normalises="batch",
 )
 
 
@@ -197,6 +198,7 @@ BATCHNORM_INFERENCE = Op(
     forward=_inference_forward,
     vjp=_inference_vjp,
     saves=(0, 1, 2, 3, 4),
+    normalises="batch",
 )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from tinyres.errors import ArgumentError, FileError, TinyresError
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
+from tinyres.trace.facts import decoded_facts, encoded_facts, guessed_facts
 from tinyres.trace.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
@@ -155,6 +156,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
             ]
             for b in trace.blocks
         ],
+        **encoded_facts([n.facts for n in trace.nodes], [p.fans for p in trace.parameters]),
         "audit": audit,
         "paths": _plain(asdict(trace.paths())) if trace.has_paths else None,
     }
@@ -169,8 +171,10 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
             "upgrade tinyres"
         )
     count = len(data["nodes"]["name"])
+    facts, fans = decoded_facts(data) if "facts" in data else guessed_facts(data)
     parameters = [
-        TraceParameter(**row, arrays=_arrays(arrays, count + i)) for i, row in enumerate(_records(data["parameters"]))
+        TraceParameter(**row, fans=own, arrays=_arrays(arrays, count + i))
+        for i, (row, own) in enumerate(zip(_records(data["parameters"]), fans, strict=True))
     ]
     ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
     params: dict[int, dict[str, TraceParameter]] = {}
@@ -180,8 +184,8 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
             params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
     sources = _sources(data["nodes"].pop("source"), data["files"])
     nodes = [
-        TraceNode(**row, source=source, params=params.get(i, {}), arrays=_arrays(arrays, i))
-        for i, (row, source) in enumerate(zip(_records(data["nodes"]), sources, strict=True))
+        TraceNode(**row, source=source, facts=own, params=params.get(i, {}), arrays=_arrays(arrays, i))
+        for i, (row, source, own) in enumerate(zip(_records(data["nodes"]), sources, facts, strict=True))
     ]
     everything: list[Measured] = [*nodes, *parameters]
     edges = [

@@ -6,7 +6,7 @@ Read off a Trace: one value per block or, without blocks, per parametric layer. 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -144,25 +144,29 @@ def first_not_finite(trace: Trace) -> TraceNode | None:
 def theory_of(trace: Trace) -> Theory | None:
     """The published rate at initialisation, where the blocks are of a kind that it is known for."""
     nodes = block_nodes(trace)
-    rectified = sum(is_rectified(n) for n in nodes)
+    rectified = sum(n.facts.rectifies for n in nodes)
     if not rectified:
         return None
     blocks = len(trace.blocks)
     residual = any(b.fork is not None for b in trace.blocks)
-    if has_batchnorm(nodes):
-        return None if residual else Theory("BatchNorm and ReLU", PER_LAYER_WITH_BATCHNORM ** (rectified / blocks))
+    normalises = {n.facts.normalises for n in nodes} - {""}
+    if normalises:
+        if residual or normalises != {"batch"}:
+            return None
+        return Theory("BatchNorm and ReLU", PER_LAYER_WITH_BATCHNORM ** (rectified / blocks))
     kernels = kernels_of(nodes)
-    initialisers = {_initialiser(shape, variance) for shape, variance in kernels}
-    if len(initialisers) != 1 or None in initialisers:
+    initialisers = {_initialiser(fans, variance) for fans, variance in kernels}
+    if len(initialisers) != 1 or None in initialisers or _has_unknown_weights(nodes):
         return None
     initialiser = initialisers.pop()
     # Backward through a Dense multiplies |g|^2 by fan_in * Var(W), and a ReLU lets half of it through.
-    log_gain = sum(math.log(_nominal_gain(shape, variance)) for shape, variance in kernels) - rectified * math.log(2)
+    log_gain = sum(math.log(_nominal_gain(fans, variance)) for fans, variance in kernels) - rectified * math.log(2)
     gain = math.exp(log_gain / blocks)
     if not residual:
         return Theory(f"{initialiser} and ReLU", math.sqrt(gain))
     # Skip and branch are uncorrelated, and with nothing behind the Add their |g|^2 add up.
-    if any(b.join is not b.output or b.skip is None for b in trace.blocks) or not _is_bare(nodes):
+    bare = all(n.facts.piecewise_linear for n in nodes)
+    if any(b.join is not b.output or b.skip is None for b in trace.blocks) or not bare:
         return None
     return Theory(f"{initialiser}, skips and no BatchNorm", math.sqrt(1 + gain))
 
@@ -174,20 +178,13 @@ def block_nodes(trace: Trace) -> list[TraceNode]:
 
 def has_batchnorm(nodes: Iterable[TraceNode]) -> bool:
     """Whether one of them normalises over the batch."""
-    return any(n.primitive.startswith("batchnorm") for n in nodes)
+    return any(n.facts.normalises == "batch" for n in nodes)
 
 
-def is_rectified(node: TraceNode) -> bool:
-    """Whether a ReLU made the node's output; one that is fused into a Dense shows by its zeros."""
-    if node.primitive == "relu":
-        return True
-    return node.primitive.startswith("dense") and node.size > 0 and node.zeros > 0.2 * node.size
-
-
-def kernels_of(nodes: Iterable[TraceNode]) -> list[tuple[tuple[int, ...], float]]:
-    """(shape, variance) of every matrix of weights."""
-    kernels = (p for n in nodes for p in n.params.values() if len(p.shape) == 2 and p.size)
-    return [(p.shape, p.value_norm**2 / p.size) for p in kernels]
+def kernels_of(nodes: Iterable[TraceNode]) -> list[tuple[tuple[int, int], float]]:
+    """((fan_in, fan_out), variance) of every weight that an op multiplies its input with."""
+    kernels = [p for n in nodes for p in n.params.values() if p.size]
+    return [(p.fans, p.value_norm**2 / p.size) for p in kernels if p.fans is not None and min(p.fans) > 0]
 
 
 def _line(depth: np.ndarray, logs: np.ndarray) -> tuple[float, float, float]:
@@ -200,22 +197,22 @@ def _line(depth: np.ndarray, logs: np.ndarray) -> tuple[float, float, float]:
     return slope, math.sqrt(misfit / max(1, len(logs) - 2) / spread), misfit
 
 
-def _is_bare(nodes: Sequence[TraceNode]) -> bool:
-    """Whether there is nothing but Dense, ReLU and Add."""
-    return all(n.primitive in ("relu", "add", "matmul") or n.primitive.startswith("dense") for n in nodes)
+def _has_unknown_weights(nodes: Iterable[TraceNode]) -> bool:
+    """Whether there is a matrix of weights without fans: what it does to the gradient is not known."""
+    return any(len(p.shape) >= 2 and p.fans is None for n in nodes for p in n.params.values())
 
 
-def _initialiser(shape: tuple[int, ...], variance: float) -> str | None:
+def _initialiser(fans: tuple[int, int], variance: float) -> str | None:
     """The initialiser that has this variance, to a tenth."""
-    fan_in, fan_out = shape
+    fan_in, fan_out = fans
     for name, nominal in (("Glorot", 2 / (fan_in + fan_out)), ("He", 2 / fan_in), ("LeCun", 1 / fan_in)):
         if abs(variance / nominal - 1) < 0.1:
             return name
     return None
 
 
-def _nominal_gain(shape: tuple[int, ...], variance: float) -> float:
+def _nominal_gain(fans: tuple[int, int], variance: float) -> float:
     """fan_in * Var(W) as the initialiser means it."""
-    fan_in, fan_out = shape
-    name = _initialiser(shape, variance)
+    fan_in, fan_out = fans
+    name = _initialiser(fans, variance)
     return {"Glorot": 2 * fan_in / (fan_in + fan_out), "He": 2.0, "LeCun": 1.0}[name or "LeCun"]

@@ -97,7 +97,7 @@ class _Net:
 
 
 def _is_sum(node: TraceNode) -> bool:
-    return node.op.lower() == "add"
+    return node.facts.adds
 
 
 def _has_kernel(nodes: Iterable[TraceNode]) -> bool:
@@ -143,23 +143,22 @@ def _skip_paths(net: _Net) -> Iterator[Finding]:
         for edge in skips:
             path = net.between([edge.dst], fork.join)
             for node in path:
-                what = _changes(node, net, projected=_has_kernel(path))
+                what = _changes(node, projected=_has_kernel(path))
                 if what:
                     problem = f"{what} lies on the skip from {fork.node} to {fork.join}{_passed(net, edge, fork)}"
                     remedy = "let the skip be the identity and move it into the branch or behind the Add"
                     yield _finding("skip-path", node, problem, remedy)
 
 
-def _changes(node: TraceNode, net: _Net, projected: bool) -> str:
-    if node.primitive == "relu":
+def _changes(node: TraceNode, projected: bool) -> str:
+    facts = node.facts
+    if facts.rectifies:
         return "a ReLU"
-    if node.primitive.startswith("batchnorm") and not projected:
-        return "a BatchNorm"
+    if facts.normalises and not projected:
+        return "a BatchNorm" if facts.normalises == "batch" else f"a normalisation ({facts.normalises})"
     if node.primitive == "dropout":
         return "a Dropout"
-    if node.primitive in ("mul", "div") and len(net.data_into(node.name)) == 1:
-        return "a scale"
-    return ""
+    return "a scale" if facts.scales else ""
 
 
 def _passed(net: _Net, edge: TraceEdge, fork: Fork) -> str:
@@ -254,8 +253,7 @@ def _opens_later(net: _Net, node: TraceNode) -> bool:
 def _dead_relus(net: _Net) -> Iterator[Finding]:
     """Layers whose ReLU lets nothing through for the whole batch."""
     for node in net.trace.nodes:
-        rectifies = node.primitive == "relu" or (node.primitive.startswith("dense") and _has_kernel([node]))
-        if not rectifies or node.size == 0 or node.zeros < node.size:
+        if not node.facts.rectified or node.size == 0 or node.zeros < node.size:
             continue
         fed = any(net.nodes[e.src].value_norm > 0 for e in net.data_into(node.name))
         if fed and all(p.value_norm > 0 for p in node.params.values() if len(p.shape) >= 2):

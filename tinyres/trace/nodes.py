@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyres.errors import TraceError
+from tinyres.trace.facts import Facts, Fans
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +56,13 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TraceParameter(Measured):
-    """One Parameter: named like "block3/dense/kernel". Its gradient is summed over all layer calls that use it."""
+    """One Parameter: named like "block3/dense/kernel". Its gradient is summed over all layer calls that use it.
+
+    fans: (fan_in, fan_out) where an op takes it as a weight that it multiplies its input with, else None.
+    """
 
     trainable: bool = True
+    fans: Fans | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,7 @@ class TraceNode(Measured):
 
     op: class name of the layer, name of the op, or "leaf". primitive: the op that computed the output. block: the name
     of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
+    facts: what its ops make it.
     """
 
     op: str = ""
@@ -73,6 +79,7 @@ class TraceNode(Measured):
     block: str = ""
     source: tuple[str, int] | None = None
     params: Mapping[str, TraceParameter] = field(default_factory=dict)
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True)

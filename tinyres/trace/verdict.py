@@ -19,7 +19,6 @@ from tinyres.trace.flow import (
     first_not_finite,
     flow_of,
     has_batchnorm,
-    is_rectified,
     kernels_of,
 )
 from tinyres.trace.nodes import TraceNode
@@ -136,7 +135,7 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> str:
         return ""
     silent = next((n for n in reversed(trace.nodes) if n.primitive and n.grad_norm == 0), None)
     fed = {e.dst for e in trace.edges if e.kind != PARAMETER and trace[e.src].value_norm > 0}
-    dead = next((n for n in trace.nodes if n.name in fed and is_rectified(n) and 0 < n.size == n.zeros), None)
+    dead = next((n for n in trace.nodes if n.name in fed and n.facts.rectified and 0 < n.size == n.zeros), None)
     told = f"no gradient at all reaches {flow.names[0]}"
     norms = [norm for n in trace.nodes for norm in (n.value_norm, n.grad_norm) if norm > 0]
     if norms and min(norms) < _UNDERFLOW:
@@ -184,7 +183,7 @@ def _why_vanishing(flow: Flow, trace: Trace) -> str:
         return f"The {squashing} {most}: use ReLU with kernel_initializer='he_normal', or add a skip."
     if any(b.skip is not None for b in trace.blocks):
         return "The skip does not carry it: graph.lint() tells what lies on it; let the skip be the identity."
-    rectified = sum(map(is_rectified, nodes)) / len(flow.names)
+    rectified = sum(n.facts.rectifies for n in nodes) / len(flow.names)
     initialiser = None if flow.theory is None else flow.theory.net.split()[0]
     if initialiser in ("Glorot", "LeCun"):
         layers = "Dense" if rectified == 1 else f"{rectified:.0f} Dense"
@@ -221,5 +220,5 @@ def _why_exploding(flow: Flow, trace: Trace) -> str:
 
 def _gain(nodes: list[TraceNode]) -> float | None:
     """The standard deviation of the kernels over that of he_normal, the geometric mean of all."""
-    gains = [variance * shape[0] / 2 for shape, variance in kernels_of(nodes) if variance > 0]
+    gains = [variance * fan_in / 2 for (fan_in, _), variance in kernels_of(nodes) if variance > 0]
     return math.exp(0.5 * float(np.mean(np.log(gains)))) if gains else None

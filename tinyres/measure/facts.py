@@ -1,0 +1,57 @@
+"""What the units of a tape are, from the records of their ops; no op is known here by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tinyres.engine.node import FurtherOutput, Node, ParameterLeaf
+from tinyres.engine.op import Fans, Op
+from tinyres.engine.ways import Ways
+from tinyres.trace.facts import Facts
+
+
+def facts_of(forward: Sequence[Node], owner: Mapping[Node, int], units: Sequence[Node]) -> list[Facts]:
+    """Per unit what its ops make it. forward: the nodes of the tape, oldest first. owner: the unit of each."""
+    members: list[list[Node]] = [[] for _ in units]
+    for node in forward:
+        if node.op is not None and type(node) is not FurtherOutput:
+            members[owner[node]].append(node)
+    ways = Ways(forward, owner)
+    return [_facts(unit, own, ways) for unit, own in zip(units, members)]
+
+
+def fans_of(forward: Sequence[Node]) -> dict[Node, Fans]:
+    """The fans of every Parameter that an op takes as a weight, if all that do so agree."""
+    found: dict[Node, set[Fans]] = {}
+    for node in forward:
+        for i, producer in enumerate(node.inputs):
+            fans = _fans(node, i) if type(producer) is ParameterLeaf else None
+            if fans is not None:
+                found.setdefault(producer, set()).add(fans)
+    return {parameter: fans for parameter, (fans, *others) in found.items() if not others}
+
+
+def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
+    ops = [(n, n.op) for n in members if n.op is not None]
+    rectifiers = [n for n, op in ops if op.is_rectifier(n.attrs)]
+    return Facts(
+        adds=bool(ops) and all(op.adds or op.view for _, op in ops) and any(op.adds for _, op in ops),
+        multiplies=any(map(ways.multiplied, members)),
+        scales=any(map(ways.scaled, members)),
+        rectifies=len(rectifiers),
+        rectified=unit in rectifiers,
+        normalises=next((op.normalises for _, op in ops if op.normalises), ""),
+        piecewise_linear=bool(ops) and all(_is_piecewise_linear(n, op) for n, op in ops),
+    )
+
+
+def _is_piecewise_linear(node: Node, op: Op) -> bool:
+    weighs = any(type(n) is ParameterLeaf and _fans(node, i) for i, n in enumerate(node.inputs))
+    return op.adds or op.view or weighs or (op.is_rectifier(node.attrs) and op.fans is None)
+
+
+def _fans(node: Node, i: int) -> Fans | None:
+    """The fans of an op's input as a weight of it."""
+    if node.op is None or node.op.fans is None:
+        return None
+    return node.op.fans(*[n.shape for n in node.inputs], *node.attrs)[i]
