@@ -139,7 +139,7 @@ def operator_gate(x: Any) -> Any:
     return x * tr.sigmoid(x)
 
 
-class Gate(layers.Layer):
+class OwnGate(layers.Layer):
     """A product within an own layer."""
 
     def call(self, inputs: Any) -> Any:
@@ -148,7 +148,7 @@ class Gate(layers.Layer):
 
 
 def own_gate(x: Any) -> Any:
-    return Gate(name="mul")([x, dense(x, "a")])
+    return OwnGate(name="mul")([x, dense(x, "a")])
 
 
 def gated_residual(x: Any) -> Any:
