@@ -197,8 +197,16 @@ def test_several_inputs_and_outputs():
     ]:
         with pytest.raises(TinyresError, match=re.escape(message)):
             model.fit(x, y, verbose=0)
-    with pytest.raises(ArgumentError, match=r"\[fit\] fit and evaluate take models with one output; this one has 2"):
-        two_outputs().fit(X, y, verbose=0)
+    for targets, message in [
+        (X, "[fit] this model takes a list of 2 for y, one per output: ['dense', 'dense_1']; got ndarray; give them"),
+        ([X], "[fit] this model takes a list of 2 for y, one per output: ['dense', 'dense_1']; got 1 of them"),
+        ([y, X], "[fit] y['dense_1'] must have the shape of the output, 1 per sample; got y['dense_1'] of shape"),
+        ({"dense": y}, "[fit] y['dense_1'] is needed; got None; give an array"),
+        ({"dense": y, "other": y}, "[fit] a dict for y has names of outputs, ['dense', 'dense_1']; got 'other'"),
+        ([y, y[:5]], "[fit] x and y['dense_1'] must have the same number of samples; got 12 and 5; cut one"),
+    ]:
+        with pytest.raises(TinyresError, match=re.escape(message)):
+            two_outputs().fit(X, targets, verbose=0)
 
 
 def test_integer_inputs_take_whole_numbers():

@@ -1,6 +1,7 @@
-"""Data to train on: the bundled handwritten digits, and tables from the user's own files."""
+"""Data to train on: the bundled handwritten digits, tables from the user's own files, and batches of large arrays."""
 
 from tinyres.data.digits import load_digits
+from tinyres.data.loader import Loader
 from tinyres.data.table import Table, load_table, read_table
 
-__all__ = ["Table", "load_digits", "load_table", "read_table"]
+__all__ = ["Loader", "Table", "load_digits", "load_table", "read_table"]

@@ -264,13 +264,21 @@ def get(loss: str | Loss | Objective | LossFunction | type[Loss]) -> Objective:
     raise ArgumentError(f"[loss] known names are {known}; got {loss!r}; use one, or a function of (prediction, target)")
 
 
-def for_model(loss: str | Loss | Objective | LossFunction, model: Functional) -> tuple[Objective, bool]:
-    """(the objective to call, whether it takes the model's logits instead of its output); see `objective.for_model`."""
-    return objective.for_model(get(loss), model)
+def for_model(
+    loss: str | Loss | Objective | LossFunction, model: Functional, output: int = 0
+) -> tuple[Objective, bool]:
+    """(the objective to call, whether it takes logits instead of this output); see `objective.for_model`."""
+    return objective.for_model(get(loss), model, output)
 
 
 def encode(loss: Any) -> Any:
-    """A loss as JSON: a name, or a class with its options; None for one of the user's own."""
+    """A loss as JSON: a name, a class with its options, or those of each output; None where one is the user's own."""
+    if isinstance(loss, (list, tuple)):
+        parts = [encode(each) for each in loss]
+        return None if any(part is None and each is not None for part, each in zip(parts, loss)) else parts
+    if isinstance(loss, dict):
+        parts = encode(list(loss.values()))
+        return None if parts is None else {"outputs": dict(zip(loss, parts))}
     if isinstance(loss, str):
         return loss
     if isinstance(loss, Loss) and _BY_SPELLING.get(spelling(type(loss).__name__)) is type(loss):
@@ -280,4 +288,8 @@ def encode(loss: Any) -> Any:
 
 def decode(record: Any) -> Any:
     """What `encode` gave, as `compile` takes it."""
+    if isinstance(record, list):
+        return [decode(each) for each in record]
+    if isinstance(record, dict) and "outputs" in record:
+        return {name: decode(each) for name, each in record["outputs"].items()}
     return _BY_SPELLING[spelling(record["class"])](**record["config"]) if isinstance(record, dict) else record

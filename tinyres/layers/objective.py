@@ -136,29 +136,30 @@ def names_targets_first(function: Callable[..., Any]) -> bool:
         return False
 
 
-def for_model(found: Objective, model: Functional) -> tuple[Objective, bool]:
-    """(the objective to call, whether it takes the model's logits instead of its output).
+def for_model(found: Objective, model: Functional, output: int = 0) -> tuple[Objective, bool]:
+    """(the objective to call, whether it takes the logits of this output of the model instead of the output).
 
     Raises ArgumentError where the two do not fit: a loss of probabilities after a linear layer, a loss of logits after
     a softmax or sigmoid, a softmax over one unit.
     """
-    activation = model.final_activation
+    end = model.ends[output] if model.steps else None
+    activation = end.layer.final_activation if end is not None else None
     if activation is not None and found.takes_logits == activation:
         raise ArgumentError(
             f"[{found.name}] takes logits, and the model ends in a {activation}; got its output; leave the "
             f"{activation} out, or use the loss of probabilities, by name or with from_logits=False"
         )
-    if activation == "softmax" and model.outputs and model.outputs[0].shape[-1] == 1:
+    if activation == "softmax" and model.outputs[output].shape[-1] == 1:
         raise ArgumentError(
             f"[{found.name}] a softmax over one unit is always 1, whatever the weights; got an output of 1 unit; "
             'use activation="sigmoid" with "binary_crossentropy", or one unit per class'
         )
     if activation is not None and activation in found.on_logits:
         return replace(found.on_logits[activation], name=found.name, total=found.total), True
-    if found.on_logits and model.steps and _ends_linear(model.steps[-1].layer):
+    if found.on_logits and end is not None and _ends_linear(end.layer):
         needed = " or ".join(found.on_logits)
         raise ArgumentError(
-            f"[{found.name}] takes probabilities, and the model ends in {model.steps[-1].path}, which is linear; "
+            f"[{found.name}] takes probabilities, and the model ends in {end.path}, which is linear; "
             f'give that layer activation="{needed}", or say from_logits=True'
         )
     return found, False

@@ -1,4 +1,4 @@
-"""Model and Sequential: a graph of layers with what training needs around it."""
+"""Model: a graph of layers with what training needs around it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from tinyres import kernels, optim
-from tinyres.engine.backward import backward
-from tinyres.engine.state import no_grad
+from tinyres import optim
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.launch import launch
-from tinyres.layers import losses
 from tinyres.measure.graph import Graph
 from tinyres.model import rewiring, saving
 from tinyres.model.architecture import every_layer
 from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
-from tinyres.nn.sequential import SequentialStructure
 from tinyres.nn.summary import summary
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
 from tinyres.store.archive import PathLike
-from tinyres.training import loop
+from tinyres.training import loop, steps
+from tinyres.training.batches import Position
 from tinyres.training.callbacks import Callback
 from tinyres.training.history import History
-from tinyres.training.metrics import resolve
-from tinyres.training.plan import LossOf, Plan
+from tinyres.training.inference import Evaluation, predict
+from tinyres.training.plan import LossPlan, Plan, check_compiled
 from tinyres.training.protocol import Stepped
-from tinyres.training.reading import Port, read_count
+from tinyres.training.reading import Port, read_count, read_steps
 from tinyres.training.rehearsal import read
 from tinyres.training.runners import Runners
-from tinyres.training.watching import LayerNorms
+from tinyres.training.single import as_keras, predict_on_batch, test_on_batch, train_on_batch
 
 
 class Model(Functional):
@@ -61,12 +57,13 @@ class Model(Functional):
         """What there is before `compile` and `fit`."""
         self.optimizer: Optimizer | None = None
         self.loss: Any = None
-        self.metrics: list[Any] = []
+        self.metrics: Any = []
+        self.loss_weights: Any = None
         self.stop_training = False
         self.epoch = 0
-        self.position: loop.Position | None = None
+        self.position: Position | None = None
         self._plan: Plan | None = None
-        self._measured: list[tuple[str, Any]] = []
+        self._output_count = 0
         self._runners = Runners()
 
     @classmethod
@@ -81,14 +78,34 @@ class Model(Functional):
             return None
         return [Port(str(s.producer.layer.name), s.shape, s.dtype) for s in self.inputs]
 
+    @property
+    def output_names(self) -> list[str]:
+        """The outputs by the layers that they come from: by path where two have the same name."""
+        if not self.steps:
+            return [f"output_{i + 1}" for i in range(self._output_count or 1)]
+        path_of = {step.call: step.path for step in self.steps}
+        paths = [path_of.get(s.producer, str(s.producer.layer.name)) for s in self.outputs]
+        names = [path.rpartition("/")[2] for path in paths]
+        if len(set(names)) < len(names):
+            names = [path + f"_{paths[:i].count(path)}" * (path in paths[:i]) for i, path in enumerate(paths)]
+        return names
+
+    def note_outputs(self, count: int) -> None:
+        """Learn how many outputs a model without Inputs has, from a call of it."""
+        if count != self._output_count:
+            self._output_count, self._plan = count, None
+
     def compile(
-        self, optimizer: str | Optimizer = "sgd", loss: Any = None, metrics: Sequence[Any] | None = None
+        self, optimizer: str | Optimizer = "sgd", loss: Any = None, metrics: Any = None, loss_weights: Any = None
     ) -> None:
         """Say how `fit` trains.
 
         optimizer: "sgd", "adam", "adamw", or an Optimizer without parameters or with this model's. loss: a name, such
         as "sparse_categorical_crossentropy", or a function (prediction, target) -> mean. metrics: a list of names
-        ("accuracy", "mae") and such functions. Raises ArgumentError for what is unknown, or does not fit the model.
+        ("accuracy", "mae") and such functions. With several outputs, each of them, and loss_weights, is a list with an
+        entry per output, or a dict by the name of the output's layer; one loss alone is that of every output. The sum
+        of loss_weight · loss is trained on; an output without a loss is not, and needs no target.
+        Raises ArgumentError for what is unknown, or does not fit the model.
 
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.layers.Dense(1)])
@@ -97,45 +114,56 @@ class Model(Functional):
         if loss is None:
             raise ArgumentError('[compile] training needs a loss; got None; choose one, such as loss="mse"')
         chosen = optim.get(optimizer)
-        losses.get(loss)
-        measured = resolve("compile", metrics)
+        check_compiled(loss, metrics)
+        known = self.built and bool(self.steps or self._output_count)
+        if known:
+            LossPlan(self, loss, loss_weights, metrics)
         if self.built:
-            losses.for_model(loss, self)
             self._refuse_foreign(chosen)
-        self.optimizer, self.loss, self.metrics, self._measured = chosen, loss, list(metrics or []), measured
+        self.optimizer, self.loss, self.metrics, self.loss_weights = chosen, loss, metrics or [], loss_weights
         self._plan, self._runners = None, Runners()
-        if self.built:
+        if known:
             self.plan("compile")
 
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = 32,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Sequence[Callback] | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         initial_epoch: int = 0,
         capture: bool = True,
         watch: int = 0,
         live: bool = False,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
     ) -> History:
         """Train for epochs initial_epoch .. epochs - 1 and return the History.
 
-        x: (samples, ...), a list of arrays or a dict by name for several inputs; y: one target per sample.
-        verbose: "auto" (a bar in a terminal, else a line per epoch), 0, 1 (bar), 2 (lines). validation_split: the
-        last fraction of the samples is held back. validation_data: (x, y). shuffle: a new order in each epoch.
-        initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step; False runs every
-        step in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
-        live: show the gradient from the last layer to the first, and the block that changes it most: with a bar at
-        every step that is watched, and in two lines after each epoch.
+        x: (samples, ...), an array, Tensor or DataFrame; for several inputs a list, or a dict by name. y: one target
+        per sample; for several outputs a list, or a dict by name. Or, without y, x is a tr.data.Loader, or anything
+        that yields batches (x, y) or (x, y, sample_weight), and sees to batch_size and shuffle. verbose: "auto" (a bar
+        in a terminal, else a line per epoch), 0, 1 (bar), 2 (lines). validation_split: the last fraction of the
+        samples is held back. validation_data: (x, y), (x, y, sample_weight), or what yields them. shuffle: a new order
+        in each epoch. initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step;
+        False runs each in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
+        live: show the gradient, and the block that changes it most, in the bar and after each epoch.
+        sample_weight: a number per sample, for all outputs or in a list or dict; a batch's loss is Σ weight · loss
+        / samples (Keras' "sum_over_batch_size"); metrics count all alike. class_weight: {class: weight}, 1 for others.
+        steps_per_epoch, validation_steps: the number of batches, where what yields them does not end.
 
-        All data is checked before anything changes. A loss that is not finite raises NonFiniteError before its step
-        is taken. A captured step keeps what layers and losses were told when it was recorded; after changing that
-        (a dropout rate, say) call `compile` again. Learning rates and `trainable` may change at any time.
+        Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
+        raises NonFiniteError before its step is taken. A captured step keeps what layers and losses were told when it
+        was recorded: after changing that (a dropout rate) call `compile` again. Learning rates and `trainable` may
+        change at any time. From a file, training goes on bit for bit with arrays and Loaders; a generator cannot be
+        taken back to where it stood within an epoch, and is refused.
 
         >>> import numpy as np
         >>> import tinyres as tr
@@ -145,32 +173,62 @@ class Model(Functional):
         >>> len(history.history["loss"])
         3
         """
-        options = loop.Options(
-            batch_size=read_count("fit", "batch_size", batch_size, 1),
-            epochs=read_count("fit", "epochs", epochs, 0),
-            initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
-            watch=read_count("fit", "watch", watch, 0),
-            verbose=verbose,
-            shuffle=bool(shuffle),
-            capture=bool(capture),
-            live=bool(live),
-        )
-        return loop.fit(self, x, y, options, callbacks, validation_split, validation_data)
+        options = loop.read_options(batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live)
+        limits = read_steps("fit", steps_per_epoch), read_steps("fit", validation_steps)
+        data = loop.Data(x, y, sample_weight, class_weight, validation_split, validation_data, *limits)
+        return loop.fit(self, data, options, callbacks)
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 256, capture: bool = True) -> list[float]:
-        """[loss, each metric], means over all samples, in inference.
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 256,
+        capture: bool = True,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """[loss, each output's loss, each metric], means over all samples, in inference.
 
-        x, y: as for `fit`. Raises ArgumentError before `compile`, and for data that does not fit.
+        x, y, sample_weight: as for `fit`. steps: batches to take. return_dict: give a dict by name instead of a list.
+        Raises ArgumentError before `compile`, and for data that does not fit.
         """
-        size = read_count("evaluate", "batch_size", batch_size, 1)
-        return list(loop.evaluate(self, x, y, size, bool(capture)).values())
+        size, limit = read_count("evaluate", "batch_size", batch_size, 1), read_steps("evaluate", steps)
+        self.require_compiled("evaluate")
+        values = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit).run()
+        return values if return_dict else list(values.values())
 
-    def predict(self, x: Any, batch_size: int = 256, capture: bool = True) -> Any:
+    def predict(self, x: Any, batch_size: int = 256, capture: bool = True, steps: int | None = None) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
-        x: as for `fit`. Raises ShapeError or DTypeError for data that does not fit.
+        x: as for `fit`; of (x, y) that is yielded, x. steps: batches to take. Raises ShapeError or DTypeError for data
+        that does not fit.
         """
-        return loop.predict(self, x, read_count("predict", "batch_size", batch_size, 1), bool(capture))
+        size, limit = read_count("predict", "batch_size", batch_size, 1), read_steps("predict", steps)
+        return predict(self, x, size, bool(capture), limit)
+
+    def train_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One captured training step on one batch: its loss, with metrics [loss, each metric], or a dict by name.
+
+        x, y, sample_weight, class_weight: as for `fit`. The values are those of this batch, before its step.
+
+        >>> import tinyres as tr
+        >>> model = tr.Sequential([tr.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> model.train_on_batch([[1.0]], [[2.0]])
+        4.0
+        """
+        return as_keras(train_on_batch(self, x, y, sample_weight, class_weight), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """What `train_on_batch` returns, in inference and without a step."""
+        return as_keras(test_on_batch(self, x, y, sample_weight), return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """What `predict` returns, for one batch."""
+        return predict_on_batch(self, x)
 
     def recalibrate_batchnorm(self, x: Any, batch_size: int = 256) -> None:
         """Set every BatchNormalization's moving statistics to those of these samples at the present weights.
@@ -188,56 +246,40 @@ class Model(Functional):
         """
         recalibrate_batchnorm(self, x, read_count("recalibrate_batchnorm", "batch_size", batch_size, 1))
 
-    def train_step(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool = False) -> Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
         squared norm of its output's gradient among all squares, which come in Tensors of LayerNorms.SQUARES.
         """
-        plan = self.plan("train_step")
-        prediction, loss = plan.loss(self, x, y, training=True)
-        launch(kernels.check_finite, (), (loss.buffer,), (1,))
-        plan.training.add(loss, plan.seen(prediction), y)
-        plan.optimizer.zero_grad()
-        observer = LayerNorms(loss) if watch else None
-        backward(loss, on_node=observer)
-        plan.optimizer.step()
-        if observer is None:
-            return loss, (), []
-        return loss, tuple(zip(observer.names, observer.places)), observer.squares
+        return steps.train_step(self, x, y, sample_weight, watch)
 
-    def test_step(self, x: Any, y: Tensor) -> Tensor:
+    def test_step(self, x: Any, y: Any, sample_weight: Any = None) -> Tensor:
         """Loss and metrics of one batch, in inference, without gradients."""
-        plan = self.plan("test_step")
-        with no_grad():
-            prediction, loss = plan.loss(self, x, y, training=False)
-            plan.testing.add(loss, plan.seen(prediction), y)
-        return loss
+        return steps.test_step(self, x, y, sample_weight)
 
     def predict_step(self, x: Any) -> Any:
         """The outputs for one batch, in inference, without gradients."""
-        with no_grad():
-            return self(x, training=False)
+        return steps.predict_step(self, x)
 
-    def graph(self, x: Any, y: Any, loss: Any = None, training: bool = True) -> Graph:
+    def graph(self, x: Any, y: Any, loss: Any = None, training: bool = True, sample_weight: Any = None) -> Graph:
         """The graph of the loss on this batch; each `.trace()` runs forward and backward at the present weights.
 
-        x, y: as for `fit`, all as one batch. loss: as for `compile`, whose loss is the default. training: whether
-        layers are in training mode. Leaves no mark: gradients, moving statistics and generators stay as they are.
+        x, y, sample_weight: as for `fit`, all as one batch. loss: as for `compile`, whose loss is the default.
+        training: whether layers are in training mode. Leaves no mark: gradients, moving statistics and generators stay.
         """
         compiled = self.loss if loss is None else loss
         if compiled is None:
             raise ArgumentError(
                 '[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
             )
-        samples = read(self, "graph", x, y, compiled)
-        inputs, target = next(samples.batches(samples.count))
-        assert target is not None
+        samples = read(self, "graph", x, y, compiled, sample_weight)
+        inputs, target, *weight = samples.whole()
         measure = self.loss_of(compiled)
 
         def forward() -> Tensor:
             with preserving_generator():
-                return measure(self, inputs, target, training)[1]
+                return measure(self, inputs, target, training, *weight)[1]
 
         return Graph.of(forward, batch=samples.count, training=training, parameters=self.named_parameters)
 
@@ -292,12 +334,14 @@ class Model(Functional):
         if self._plan is None:
             self._bind()
             assert self.optimizer is not None
-            self._plan = Plan(self.optimizer, self.loss_of(self.loss), self._measured, self.float_dtype)
+            self._plan = Plan(self.optimizer, self.loss_of(self.loss), self.float_dtype)
         return self._plan
 
-    def loss_of(self, loss: Any) -> LossOf:
-        """The loss as this model computes it."""
-        return LossOf(loss, self)
+    def loss_of(self, loss: Any) -> LossPlan:
+        """The loss as this model computes it; the compiled one with its weights and metrics."""
+        if loss is self.loss:
+            return LossPlan(self, loss, self.loss_weights, self.metrics)
+        return LossPlan(self, loss)
 
     def runner(self, step: str, captured: bool) -> Callable[..., Any]:
         """`train_step`, `test_step` or `predict_step`, captured or not."""
@@ -338,26 +382,3 @@ class Model(Functional):
                 f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of "
                 f"another, such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
             )
-
-
-class Sequential(SequentialStructure, Model):
-    """Layers one after the other, each called on the output of the one before.
-
-    layers: in order; the first may be a tr.Input, without one the first data tells the shape.
-    Raises ArgumentError for anything else.
-
-    >>> import numpy as np
-    >>> import tinyres as tr
-    >>> model = tr.Sequential([tr.Input(shape=(4,)), tr.layers.Dense(8, activation="relu"), tr.layers.Dense(3)])
-    >>> model(np.zeros((2, 4))).shape
-    (2, 3)
-    """
-
-    @classmethod
-    def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Sequential:
-        """A stack of layers that are connected already."""
-        model = cls(name=name)
-        model._entry, model._exit = inputs, outputs
-        model.connect(inputs, outputs)
-        model._stack = [call.layer for call in model.calls]
-        return model

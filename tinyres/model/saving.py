@@ -22,7 +22,7 @@ from tinyres.ops.random import preserving_generator
 from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
-from tinyres.training.loop import Position
+from tinyres.training.batches import Position
 
 if TYPE_CHECKING:
     from tinyres.model.model import Model
@@ -49,16 +49,16 @@ def save(model: Model, path: archive.PathLike) -> None:
         called = path_of(type(optimizer).__module__, type(optimizer).__qualname__)
         header["optimizer"] = {"class": called, "config": _written(optimizer.config())}
         header["loss"] = losses.encode(model.loss)
-        header["metrics"] = [metric for metric in model.metrics if isinstance(metric, str)]
+        header["metrics"] = _named(model.metrics)
+        header["loss_weights"] = _numbers(model.loss_weights)
         names = {id(w): name for name, w in weights.items()}
         header["moved"] = [names[id(p)] for p in optimizer.params]
         arrays.update({OPTIMIZER + key: value for key, value in optimizer.state(names).items()})
         if model.position is not None:
             header["position"] = asdict(model.position)
             if model.position.totals is None:  # else it was loaded, and not gone on from yet
-                meter = model.plan("save").training
-                totals = [float(total.array[0]) for total in meter.totals]
-                header["position"].update(totals=totals, seen=meter.count)
+                totals, seen = model.plan("save").training.state()
+                header["position"].update(totals=totals, seen=seen)
     archive.write(path, header, arrays)
 
 
@@ -134,7 +134,7 @@ def _restore(
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
         optimizer.restore(state, {id(w): name for name, w in weights.items()})
         if header["loss"] is not None:
-            model.compile(optimizer, losses.decode(header["loss"]), header["metrics"])
+            model.compile(optimizer, losses.decode(header["loss"]), header["metrics"], header.get("loss_weights"))
         model.optimizer = optimizer
         if "position" in header:
             position = Position(**header["position"])
@@ -148,6 +148,23 @@ def _written(config: dict[str, Any]) -> dict[str, Any]:
         key: schedules.encode(value) if isinstance(value, schedules.LearningRateSchedule) else value
         for key, value in config.items()
     }
+
+
+def _named(metrics: Any) -> Any:
+    """The metrics without the user's own functions, of which a file keeps nothing."""
+    if isinstance(metrics, Mapping):
+        return {name: _named(each) for name, each in metrics.items()}
+    if isinstance(metrics, (list, tuple)):
+        return [_named(each) for each in metrics if each is None or isinstance(each, (str, list, tuple))]
+    return metrics if isinstance(metrics, str) else None
+
+
+def _numbers(weights: Any) -> Any:
+    if isinstance(weights, Mapping):
+        return {name: _numbers(weight) for name, weight in weights.items()}
+    if isinstance(weights, (list, tuple)):
+        return [_numbers(weight) for weight in weights]
+    return weights if weights is None else float(weights)
 
 
 def _fitting_weights(

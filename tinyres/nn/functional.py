@@ -101,13 +101,14 @@ class Functional(Layer):
                 self._slot_of.setdefault(symbolic, len(self._slot_of))
         self.steps = self._made_steps()
         self._output_slots = [self._slot_of[s] for s in self.outputs]
+        self.ends = [self._step_before(slot) for slot in self._output_slots]
         self._mark_spent()
         self.built = True
         for path, layer in self._table:
             layer.set_path(path)
 
-    def call(self, inputs: Any, training: bool = False, logits: bool = False) -> Any:
-        """Run all steps. logits: stop before the softmax or sigmoid at the output (see `final_activation`)."""
+    def call(self, inputs: Any, training: bool = False, logits: bool | Sequence[int] = False) -> Any:
+        """Run all steps. logits: the outputs, by number (True: the only one), that stop before `final_activations`."""
         if not self.steps:
             owner = type(self).__name__
             raise ArgumentError(f"[{owner}] it has no layers yet; got a call; give inputs and outputs, or define call")
@@ -115,12 +116,12 @@ class Functional(Layer):
         values[: len(self.inputs)] = self._arranged(inputs)
         outer = state.scope
         prefix = f"{outer.path}/" if outer is not None else ""
-        last = self.steps[-1]
+        ends = [self.ends[i] for i in ((0,) if logits is True else logits or ())]
         try:
             for step in self.steps:
                 block = prefix + step.block if step.block or outer is None else outer.block
                 state.scope = Scope(prefix + step.path, block, step.kind, outer, step.source)
-                if logits and step is last:
+                if step in ends:
                     values[step.slot] = step.layer.logits(values[step.slots[0]], training=training)  # type: ignore[attr-defined]
                 elif step.form == _ANY:
                     self._run_any(step, values, training)
@@ -143,9 +144,12 @@ class Functional(Layer):
     @property
     def final_activation(self) -> str | None:
         """ "softmax" or "sigmoid" if that is the last thing the single output went through, else None."""
-        if not self.steps or not self._single_output or self.steps[-1].slot != self._output_slots[0]:
-            return None
-        return self.steps[-1].layer.final_activation
+        return self.final_activations[0] if self.steps and self._single_output else None
+
+    @property
+    def final_activations(self) -> list[str | None]:
+        """The same for each output; None too where something else reads the output."""
+        return [step.layer.final_activation if step is not None else None for step in self.ends]
 
     @property
     def layers(self) -> list[Layer]:
@@ -283,6 +287,12 @@ class Functional(Layer):
             k = times[call.layer] = times.get(call.layer, -1) + 1
             steps.append(Step(call, path_of[call.layer] + (f"@{k}" if k else ""), self._slot_of))
         return steps
+
+    def _step_before(self, slot: int) -> Step | None:
+        """The step f(x) whose result is this output and nothing else; None if there is none."""
+        if sum(step.slots.count(slot) for step in self.steps) + self._output_slots.count(slot) > 1:
+            return None
+        return next((step for step in self.steps if step.slot == slot and step.form == _ONE), None)
 
     def _mark_spent(self) -> None:
         """Tell each step which values are not read again, so that a forward without gradients frees them."""

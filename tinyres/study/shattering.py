@@ -207,7 +207,7 @@ def _loss(model: Model, x: Any, y: Any, loss: Any, statistics: str) -> Node:
             '[gradient_agreement] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
         )
     samples = read(model, "gradient_agreement", x, y, chosen)
-    inputs, target = next(samples.batches(samples.count))
+    inputs, target = samples.whole()
     frozen = calibrated(model, inputs) if statistics == "batch" else copy.deepcopy(model)
     with enable_grad():
         return scalar_root("gradient_agreement", frozen.loss_of(chosen)(frozen, inputs, target, False)[1])

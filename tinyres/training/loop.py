@@ -1,28 +1,44 @@
-"""The loops: fit, evaluate and predict over batches.
+"""The loop of `fit`: epochs over batches, and who is told about them.
 
-Data is read and checked as a whole, and the loss is rehearsed on placeholders, before the first step; so what does
-not fit is an error that has changed nothing. The steps themselves are methods of the model; captured, each batch is
-one call into the core.
+Data is read and checked, and the loss is rehearsed on placeholders, before the first step; so what does not fit is an
+error that has changed nothing. The steps themselves are methods of the model; captured, each batch is one call into
+the core.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, NonFiniteError
-from tinyres.ops.random import Generator, default_generator
-from tinyres.training.batches import Samples, split_off
+from tinyres.training.batches import Arrays, Loaded, Position, Source, Stream, is_stream, read_batch, split_off
 from tinyres.training.callbacks import Callback
 from tinyres.training.history import History
-from tinyres.training.progress import progress
+from tinyres.training.inference import Evaluation
+from tinyres.training.progress import Progress, progress
 from tinyres.training.protocol import Trainable
-from tinyres.training.rehearsal import read, read_model_inputs, rehearse
+from tinyres.training.reading import read_count, refuse_targets
+from tinyres.training.rehearsal import Reader
 from tinyres.training.watching import Watch
+
+
+@dataclass(frozen=True)
+class Data:
+    """What `fit` trains and validates on; see there."""
+
+    x: Any
+    y: Any
+    sample_weight: Any
+    class_weight: Any
+    validation_split: Any
+    validation_data: Any
+    steps_per_epoch: int | None
+    validation_steps: int | None
 
 
 @dataclass(frozen=True)
@@ -39,155 +55,195 @@ class Options:
     live: bool
 
 
-@dataclass
-class Position:
-    """Where within an epoch a training stands: what a file needs so that it goes on with the very next batch.
+def read_options(
+    batch_size: Any, epochs: Any, initial_epoch: Any, watch: Any, verbose: Any, shuffle: Any, capture: Any, live: Any
+) -> Options:
+    """The options, checked."""
+    return Options(
+        batch_size=read_count("fit", "batch_size", batch_size, 1),
+        epochs=read_count("fit", "epochs", epochs, 0),
+        initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
+        watch=read_count("fit", "watch", watch, 0),
+        verbose=verbose,
+        shuffle=bool(shuffle),
+        capture=bool(capture),
+        live=bool(live),
+    )
 
-    order: (seed, counter) of the generator that gave the epoch its order. totals, seen: the running means.
-    """
 
-    epoch: int
-    step: int
-    batch_size: int
-    samples: int
-    order: tuple[int, int] | None
-    totals: list[float] | None = None
-    seen: int = 0
-
-
-def fit(
-    model: Trainable,
-    x: Any,
-    y: Any,
-    options: Options,
-    callbacks: Sequence[Callback] | None,
-    validation_split: float,
-    validation_data: tuple[Any, Any] | None,
-) -> History:
+def fit(model: Trainable, data: Data, options: Options, callbacks: Sequence[Callback] | None) -> History:
     """See Model.fit."""
     listed = _callbacks(callbacks)
     shown = progress(options.verbose)
     model.require_compiled("fit")
-    samples, validation = _training_data(model, x, y, options.batch_size, validation_split, validation_data)
-    plan = model.plan("fit")
-    if not any(p.requires_grad for p in plan.optimizer.params):
+    source, validation = _sources(model, data, options)
+    if not any(p.requires_grad for p in model.plan("fit").optimizer.params):
         raise ArgumentError(
             "[fit] there must be something to train; got a model without trainable weights; unfreeze some"
         )
-    steps = math.ceil(samples.count / options.batch_size)
-    watch = Watch(options.watch or (steps if options.live else 0))
-    history = History(watch.gradients)
-    telling = [c for c in listed if type(c).on_batch_end is not Callback.on_batch_end]
-    position, model.position = _resumed(model.position, samples, options), None
-    model.stop_training = False
-    for callback in listed:
-        callback.model = model
-        callback.on_train_begin()
-    with shown.running(options.epochs, steps):
-        for epoch in range(options.initial_epoch, options.epochs):
-            for callback in listed:
-                callback.on_epoch_begin(epoch, {})
-            shown.begin_epoch(epoch)
-            position, order = _begin(model, epoch, position, samples, options)
-            step = model.runner("train_step", options.capture)
-            for batch_x, batch_y in samples.batches(options.batch_size, order, position.step):
-                number = epoch * steps + position.step
-                looking = watch.looks(number)
-                try:
-                    _, layers, squares = step(batch_x, batch_y, watch=looking)
-                except NonFiniteError as error:
-                    raise NonFiniteError(
-                        f"[fit] the loss is not finite at epoch {epoch}, step {position.step}; "
-                        + str(error).partition("; ")[2]
-                    ) from None
-                plan.training.count += len(batch_y)
-                position.step += 1
-                if looking:
-                    watch.record(number, layers, squares)
-                    if options.live:
-                        shown.watched(watch.told)
-                shown.step(position.step, plan.training.read)
-                for callback in telling:
-                    callback.on_batch_end(position.step - 1, plan.training.read())
+    return Training(model, source, validation, options, listed, shown).run()
+
+
+class Training:
+    """One run of `fit`: what it is told to, where it stands, and whom it tells."""
+
+    def __init__(
+        self,
+        model: Trainable,
+        source: Source,
+        validation: Evaluation | None,
+        options: Options,
+        callbacks: Sequence[Callback],
+        shown: Progress,
+    ) -> None:
+        self._model, self._source, self._validation = model, source, validation
+        self._options, self._callbacks, self._shown = options, callbacks, shown
+        self._meters = model.plan("fit").training
+        self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0))
+        self._history = History(self._watch.gradients)
+        self._telling = [c for c in callbacks if type(c).on_batch_end is not Callback.on_batch_end]
+        self._taken = 0
+
+    def run(self) -> History:
+        """All epochs."""
+        model, options = self._model, self._options
+        resumed, model.position = self._resumed(model.position), None
+        model.stop_training = False
+        for callback in self._callbacks:
+            callback.model = model
+            callback.on_train_begin()
+        with self._shown.running(options.epochs, self._source.steps):
+            for epoch in range(options.initial_epoch, options.epochs):
+                self._epoch(epoch, resumed)
+                resumed = None
                 if model.stop_training:
                     break
-            logs = plan.training.read()
-            if position.step == steps:
-                model.epoch, model.position = epoch + 1, None
-            if validation is not None:
-                measured = evaluate_samples(model, validation, options.batch_size, options.capture)
-                logs.update({f"val_{name}": value for name, value in measured.items()})
-            history.append(epoch, logs)
-            shown.end_epoch(epoch, logs)
-            for line in watch.told() if options.live else ():
-                shown.say(line)
-            for callback in listed:
-                callback.on_epoch_end(epoch, dict(logs))
-            position = None
+        for callback in self._callbacks:
+            callback.on_train_end()
+        return self._history
+
+    def _resumed(self, position: Position | None) -> Position | None:
+        """The position to go on from, if it was within this epoch of this data."""
+        if position is None or position.totals is None or position.epoch != self._options.initial_epoch:
+            return None
+        if position.step and isinstance(self._source, Stream):
+            raise ArgumentError(
+                f"[fit] the model was saved within an epoch, and a generator cannot be taken back there; got one for "
+                f"epoch {position.epoch}, step {position.step}; train on arrays or a tr.data.Loader, or set "
+                "model.position = None to begin the epoch again"
+            )
+        return position if self._source.resumes(position) else None
+
+    def _epoch(self, epoch: int, resumed: Position | None) -> None:
+        model, shown = self._model, self._shown
+        for callback in self._callbacks:
+            callback.on_epoch_begin(epoch, {})
+        shown.begin_epoch(epoch)
+        self._meters.reset()
+        if resumed is not None:
+            self._meters.restore(resumed.totals or [], resumed.seen)
+        position = model.position = self._source.begin(epoch, resumed)
+        try:
+            whole = self._steps(position)
+        finally:
+            following = self._source.close(position)
+        self._taken += position.step
+        logs = self._meters.read()
+        if whole:
+            model.epoch, model.position = epoch + 1, following
+        if self._validation is not None:
+            logs.update({f"val_{name}": value for name, value in self._validation.run().items()})
+        self._history.append(epoch, logs)
+        shown.end_epoch(epoch, logs)
+        for line in self._watch.told() if self._options.live else ():
+            shown.say(line)
+        for callback in self._callbacks:
+            callback.on_epoch_end(epoch, dict(logs))
+
+    def _steps(self, position: Position) -> bool:
+        """The batches that are left of the epoch; whether it was trained to its end."""
+        model, steps, watch, meters, shown = self._model, self._source.steps, self._watch, self._meters, self._shown
+        step = model.runner("train_step", self._options.capture)
+        first = self._taken if steps is None else position.epoch * steps
+        batches = self._source.batches(position)
+        for batch, count in batches if steps is None else itertools.islice(batches, steps - position.step):
+            number = first + position.step
+            looking = watch.looks(number)
+            try:
+                _, layers, squares = step(*batch, watch=looking)
+            except NonFiniteError as error:
+                raise NonFiniteError(
+                    f"[fit] the loss is not finite at epoch {position.epoch}, step {position.step}; "
+                    + str(error).partition("; ")[2]
+                ) from None
+            meters.counted(count)
+            position.step += 1
+            if looking:
+                watch.record(number, layers, squares)
+                if self._options.live:
+                    shown.watched(watch.told)
+            shown.step(position.step, meters.read)
+            for callback in self._telling:
+                callback.on_batch_end(position.step - 1, meters.read())
             if model.stop_training:
-                break
-    for callback in listed:
-        callback.on_train_end()
-    return history
+                return position.step == steps
+        return True
 
 
-def evaluate(model: Trainable, x: Any, y: Any, batch_size: int, captured: bool) -> dict[str, float]:
-    """See Model.evaluate."""
-    model.require_compiled("evaluate")
-    return evaluate_samples(model, read(model, "evaluate", x, y, model.loss, batch_size), batch_size, captured)
-
-
-def evaluate_samples(model: Trainable, samples: Samples, batch_size: int, captured: bool) -> dict[str, float]:
-    """The mean loss and metrics of samples that are read already."""
-    meter = model.plan("evaluate").testing
-    meter.reset()
-    run = _by_size(model, "test_step", captured, batch_size, samples.count)
-    for x, y in samples.batches(batch_size):
-        run(len(y))(x, y)
-        meter.count += len(y)
-    return meter.read()
-
-
-def predict(model: Trainable, x: Any, batch_size: int, captured: bool) -> Any:
-    """See Model.predict."""
-    inputs = read_model_inputs(model, "predict", x)
-    samples = Samples(inputs, None, len(inputs[0]))
-    if not model.built:
-        rehearse(model, inputs, None, batch_size)
-    run = _by_size(model, "predict_step", captured, batch_size, samples.count)
-    parts = []
-    for batch, _ in samples.batches(batch_size):
-        outputs = run(len(batch[0] if isinstance(batch, list) else batch))(batch)
-        parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
-    if isinstance(parts[0], list):
-        return [np.concatenate(columns) for columns in zip(*parts)]
-    return np.concatenate(parts)
-
-
-def _by_size(
-    model: Trainable, step: str, captured: bool, batch_size: int, count: int
-) -> Callable[[int], Callable[..., Any]]:
-    """What runs a batch of so many samples: a size that comes once is not worth a capture, the results are the same."""
-    eager = model.runner(step, False)
-    full = model.runner(step, captured and batch_size < count)
-    return lambda size: full if size == batch_size else eager
-
-
-def _training_data(
-    model: Trainable, x: Any, y: Any, batch_size: int, fraction: Any, given: Any
-) -> tuple[Samples, Samples | None]:
+def _sources(model: Trainable, data: Data, options: Options) -> tuple[Source, Evaluation | None]:
+    """What is trained on, and what is validated on, checked as far as it can be."""
+    x, y, weight, fraction, given = data.x, data.y, data.sample_weight, data.validation_split, data.validation_data
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
         raise ArgumentError(
             f"[fit] validation_split is a fraction, 0 <= fraction < 1; got {fraction!r}; choose another"
         )
-    if given is not None and (not isinstance(given, (tuple, list)) or len(given) != 2):
+    streamed = isinstance(x, Loader) or is_stream(x)
+    if streamed and fraction and given is None:
         raise ArgumentError(
-            f"[fit] validation_data is a pair (x, y); got {type(given).__name__}; write validation_data=(x, y)"
+            f"[fit] validation_split cuts arrays; got a {type(x).__name__}; give validation_data instead"
         )
-    samples = read(model, "fit", x, y, model.loss, batch_size)
-    if given is not None:
-        return samples, read(model, "fit: validation_data", given[0], given[1], model.loss, batch_size)
-    return split_off("fit", samples, float(fraction)) if fraction else (samples, None)
+    read = Reader(model, "fit", model.loss, data.class_weight)
+    size, steps = options.batch_size, data.steps_per_epoch
+    if streamed:
+        refuse_targets("fit", x, y, weight)
+    if isinstance(x, Loader):
+        read_batch("fit", next(x.in_order()), read)
+        return Loaded(x, read, steps), _validation(model, given, data, options)
+    if streamed:
+        stream = Stream("fit", x, read, steps)
+        stream.check(options.epochs - options.initial_epoch)
+        return stream, _validation(model, given, data, options)
+    samples = read(x, y, weight, size)
+    if given is None and fraction:
+        # The part that is held back weighs its samples, and not its classes.
+        plain = samples if data.class_weight is None else Reader(model, "fit", model.loss)(x, y, None, size)
+        training, held = split_off("fit", samples, float(fraction))[0], split_off("fit", plain, float(fraction))[1]
+        return Arrays(training, size, options.shuffle, steps), Evaluation.of(model, held, size, options.capture)
+    return Arrays(samples, size, options.shuffle, steps), _validation(model, given, data, options)
+
+
+def _validation(model: Trainable, given: Any, data: Data, options: Options) -> Evaluation | None:
+    if given is None:
+        return None
+    if not isinstance(given, Loader) and not is_stream(given):
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise ArgumentError(
+                f"[fit] validation_data is a pair (x, y); got {type(given).__name__}; write validation_data=(x, y), or "
+                "(x, y, sample_weight), or give a Loader or what yields batches"
+            )
+        x, y, weight = (*given, None)[:3]
+    else:
+        x, y, weight = given, None, None
+    passes = options.epochs - options.initial_epoch
+    return Evaluation(
+        model,
+        "fit: validation_data",
+        (x, y, weight),
+        options.batch_size,
+        options.capture,
+        data.validation_steps,
+        passes,
+    )
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:
@@ -200,30 +256,3 @@ def _callbacks(callbacks: Any) -> list[Callback]:
                 f"[fit] a callback is a tr.callbacks.Callback; got {callback!r}; subclass it, and pass an object of it"
             )
     return list(listed)
-
-
-def _resumed(position: Position | None, samples: Samples, options: Options) -> Position | None:
-    """The position to go on from, if it was within this epoch of this data."""
-    if position is None or position.totals is None or position.epoch != options.initial_epoch:
-        return None
-    same = (position.batch_size, position.samples) == (options.batch_size, samples.count)
-    return position if same and (position.order is not None) == options.shuffle else None
-
-
-def _begin(
-    model: Trainable, epoch: int, resumed: Position | None, samples: Samples, options: Options
-) -> tuple[Position, np.ndarray | None]:
-    """The position at the start of an epoch, or where a file left it, and the order of the samples."""
-    meter = model.plan("fit").training
-    meter.reset()
-    generator = default_generator()
-    if resumed is not None:
-        meter.restore(resumed.totals or [], resumed.seen)
-        generator = Generator(0)
-        generator.state.array[:] = resumed.order or (0, 0)
-    seed, counter = generator.state.array.tolist()
-    order = generator.numpy().permutation(samples.count) if options.shuffle else None
-    done = resumed.step if resumed is not None else 0
-    drawn = (seed, counter) if options.shuffle else None
-    model.position = Position(epoch, done, options.batch_size, samples.count, drawn)
-    return model.position, order

@@ -22,8 +22,8 @@ class Progress:
     """Shows nothing; the base of what shows something."""
 
     @contextlib.contextmanager
-    def running(self, epochs: int, steps: int) -> Iterator[None]:
-        """Around a training of `epochs` epochs, counted from 0, of `steps` steps each."""
+    def running(self, epochs: int, steps: int | None) -> Iterator[None]:
+        """Around a training of `epochs` epochs, counted from 0, of `steps` steps each, or nobody knows how many."""
         self.epochs, self.steps = epochs, steps
         yield
 
@@ -62,7 +62,7 @@ class Bar(Lines):
     """
 
     @contextlib.contextmanager
-    def running(self, epochs: int, steps: int) -> Iterator[None]:
+    def running(self, epochs: int, steps: int | None) -> Iterator[None]:
         from rich import console, text
         from rich import progress as rich
 

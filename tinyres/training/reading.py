@@ -86,6 +86,8 @@ def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray
     if isinstance(value, Tensor):
         array = value.numpy()
     else:
+        if hasattr(value, "columns") and hasattr(value, "dtypes"):
+            value = _numbers_of_frame(op, what, value)
         try:
             array = np.asarray(value)
         except (ValueError, TypeError, OverflowError):
@@ -106,24 +108,42 @@ def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray
     return array
 
 
-def read_targets(op: str, y: Any, count: int, kind: str, output: tuple[int | None, ...], dtype: np.dtype) -> np.ndarray:
+def _numbers_of_frame(op: str, what: str, frame: Any) -> np.ndarray:
+    """A DataFrame as an array; columns of several kinds of numbers become float64."""
+    kinds = {str(name): getattr(dtype, "kind", "O") for name, dtype in zip(frame.columns, frame.dtypes)}
+    wrong = [name for name, kind in kinds.items() if kind not in "fiub"]
+    if wrong:
+        raise DTypeError(
+            f"[{op}] {what} must be numbers; got a DataFrame with other column(s), {', '.join(map(repr, wrong[:5]))}; "
+            "encode them with pd.get_dummies(df), or drop them"
+        )
+    plain = len(set(kinds.values())) == 1 and all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
+    return frame.to_numpy() if plain else frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def read_targets(
+    op: str, y: Any, count: int, kind: str, output: tuple[int | None, ...], dtype: np.dtype, what: str = "y"
+) -> np.ndarray:
     """The targets as the loss reads them: one per sample of x, finite, in range.
 
-    kind: "labels" (integers below output[-1]), "probabilities" (between 0 and 1, shaped like the output), "values"
-    (finite numbers, shaped like the output), or "any" (a loss function of the user's own: integers stay integers).
+    what: how an error calls them. kind: "labels" (integers below output[-1]), "probabilities" (between 0 and 1, shaped
+    like the output), "values" (finite numbers, shaped like the output), or "any" (a loss function of the user's own:
+    integers stay integers).
     """
-    array = read_numbers(op, "y", y, UNIQUE_HINT)
+    array = read_numbers(op, what, y, UNIQUE_HINT)
     if len(array) != count:
-        raise ShapeError(f"[{op}] x and y must have the same number of samples; got {count} and {len(array)}; cut one")
+        raise ShapeError(
+            f"[{op}] x and {what} must have the same number of samples; got {count} and {len(array)}; cut one"
+        )
     if kind == "labels":
-        return _read_labels(op, array, output)
+        return _read_labels(op, array, output, what)
     if kind == "any":
         integer = array.dtype.kind in "iub"
         return np.ascontiguousarray(array, INT64 if integer else dtype)
     if array.shape[1:] != output[1:]:
-        raise ShapeError(_shape_rule(op, array, kind, output))
+        raise ShapeError(_shape_rule(op, array, kind, output, what))
     if array.dtype.kind == "f":
-        _refuse_non_finite(op, array)
+        _refuse_non_finite(op, array, what)
     if kind == "probabilities" and array.size and (array.min() < 0 or array.max() > 1):
         raise ArgumentError(
             f"[{op}] targets of a cross-entropy lie between 0 and 1; got {array.min():g} to {array.max():g}; "
@@ -132,7 +152,7 @@ def read_targets(op: str, y: Any, count: int, kind: str, output: tuple[int | Non
     return np.ascontiguousarray(array, dtype)
 
 
-def _shape_rule(op: str, y: np.ndarray, kind: str, output: tuple[int | None, ...]) -> str:
+def _shape_rule(op: str, y: np.ndarray, kind: str, output: tuple[int | None, ...], what: str) -> str:
     per_sample = "x".join(map(str, output[1:])) or "one number"
     if y.size == len(y) * _size(output):
         hint = f"use y.reshape({', '.join(map(str, (-1, *output[1:])))})"
@@ -140,14 +160,17 @@ def _shape_rule(op: str, y: np.ndarray, kind: str, output: tuple[int | None, ...
         hint = 'for integer labels use loss="sparse_categorical_crossentropy"'
     else:
         hint = "give one target per output of the model"
-    return f"[{op}] y must have the shape of the output, {per_sample} per sample; got y of shape {y.shape}; {hint}"
+    return (
+        f"[{op}] {what} must have the shape of the output, {per_sample} per sample; "
+        f"got {what} of shape {y.shape}; {hint}"
+    )
 
 
 def _size(output: tuple[int | None, ...]) -> int:
     return int(np.prod([size for size in output[1:] if size is not None], dtype=np.int64))
 
 
-def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.ndarray:
+def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: str) -> np.ndarray:
     classes, shape = output[-1], output[1:-1]
     assert classes is not None  # only the batch is unknown
     if y.shape[1:] == (*shape, 1):
@@ -157,9 +180,9 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.n
         if y.shape[1:] == output[1:]:
             hint = 'for one-hot targets use loss="categorical_crossentropy", or y.argmax(axis=-1)'
         wanted = f"(samples,{''.join(f' {size},' for size in shape)})"
-        raise ShapeError(f"[{op}] labels have the shape {wanted}; got y of shape {y.shape}; {hint}")
+        raise ShapeError(f"[{op}] labels have the shape {wanted}; got {what} of shape {y.shape}; {hint}")
     if y.dtype.kind == "f":
-        _refuse_non_finite(op, y)
+        _refuse_non_finite(op, y, what)
         fractional = y != np.floor(y)
         if fractional.any():
             raise DTypeError(
@@ -173,15 +196,110 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...]) -> np.n
     return np.ascontiguousarray(y, INT64)
 
 
-def _refuse_non_finite(op: str, y: np.ndarray) -> None:
+def _refuse_non_finite(op: str, y: np.ndarray, what: str) -> None:
     bad = ~np.isfinite(y)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         where = first[0] if len(first) == 1 else first
         raise ArgumentError(
-            f"[{op}] y must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
+            f"[{op}] {what} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
             f"at {where}; drop or fill these samples"
         )
+
+
+def per_name(op: str, what: str, value: Any, names: Sequence[str]) -> list[Any]:
+    """What was given for each output: in a dict by name, in a list in their order, or, for one output, as it is."""
+    if isinstance(value, Mapping):
+        unknown = sorted(str(key) for key in value if key not in names)
+        if unknown:
+            raise ArgumentError(
+                f"[{op}] a dict for {what} has names of outputs, {list(names)}; got {unknown[0]!r}; rename it"
+            )
+        return [value.get(name) for name in names]
+    if len(names) == 1:
+        return [value]
+    if not isinstance(value, (list, tuple)) or len(value) != len(names):
+        got = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
+        raise ArgumentError(
+            f"[{op}] this model takes a list of {len(names)} for {what}, one per output: {list(names)}; got {got}; "
+            "give them in this order, or a dict by name"
+        )
+    return list(value)
+
+
+def read_weights(
+    op: str, weight: Any, count: int, outputs: Sequence[tuple[int | None, ...]], names: Sequence[str], dtype: np.dtype
+) -> list[np.ndarray | None] | None:
+    """One weight per sample (or per row of a sample) for each output; None where all count alike.
+
+    weight: an array (samples,), for all outputs; or a list or dict of arrays, one per output.
+    """
+    if weight is None:
+        return None
+    several = isinstance(weight, Mapping) or (
+        len(names) > 1 and isinstance(weight, (list, tuple)) and any(w is None or np.ndim(w) for w in weight)
+    )
+    given = per_name(op, "sample_weight", weight, names) if several else [weight] * len(names)
+    found: list[np.ndarray | None] = []
+    for each, shape in zip(given, outputs):
+        if each is None:
+            found.append(None)
+            continue
+        array = read_numbers(op, "sample_weight", each, "give one number per sample")
+        if array.shape == (count, 1):
+            array = array.reshape(count)
+        rows = (count, *shape[1:-1])  # of a sequence each step may have its own
+        if array.shape != rows[: array.ndim]:
+            raise ShapeError(
+                f"[{op}] sample_weight is one number per sample, ({count},); got shape {array.shape}; give one each"
+            )
+        if not np.isfinite(array).all():
+            raise ArgumentError(f"[{op}] sample_weight must be finite; got NaN or infinite values; use 0 to leave out")
+        found.append(np.ascontiguousarray(array, dtype))
+    return None if all(array is None for array in found) else found
+
+
+def read_class_weight(op: str, class_weight: Any, outputs: int) -> dict[int, float] | None:
+    """The weight of each class by its number, checked."""
+    if class_weight is None:
+        return None
+    if outputs > 1:
+        raise ArgumentError(
+            f"[{op}] class_weight is for models with one output; this one has {outputs}; give a sample_weight for each"
+        )
+    if not isinstance(class_weight, Mapping):
+        raise ArgumentError(
+            f"[{op}] class_weight is a dict of class: weight; got {type(class_weight).__name__}; write {{0: 1, 1: 2}}"
+        )
+    for label, weight in class_weight.items():
+        whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool) and label >= 0
+        number = isinstance(weight, (int, float, np.number)) and not isinstance(weight, bool)
+        if not whole or not number or not np.isfinite(weight):
+            raise ArgumentError(
+                f"[{op}] class_weight is a dict of class: weight, an integer from 0 and a finite number; "
+                f"got {label!r}: {weight!r}; mend it"
+            )
+    return {int(label): float(weight) for label, weight in class_weight.items()}
+
+
+def weights_of_classes(
+    op: str, class_weight: Mapping[int, float], target: np.ndarray, kind: str, classes: int | None
+) -> np.ndarray:
+    """The weight of each sample by its class; 1 for a class without. One-hot targets are of the class of their 1."""
+    if target.ndim > 1 and kind != "labels":
+        target = target.argmax(axis=-1) if target.shape[-1] > 1 else target[..., 0]
+    if target.ndim != 1:
+        raise ShapeError(
+            f"[{op}] class_weight needs one class per sample; got targets of shape {target.shape}; give a sample_weight"
+        )
+    known = max(classes or 0, 2)
+    beyond = [label for label in class_weight if label >= known]
+    if beyond:
+        raise ArgumentError(
+            f"[{op}] class_weight has classes 0..{known - 1}, those of the model; got {beyond[0]}; drop it"
+        )
+    table = np.array([class_weight.get(label, 1.0) for label in range(known)])
+    return table[np.clip(np.rint(target).astype(np.int64), 0, known - 1)]
 
 
 def read_count(op: str, what: str, value: Any, least: int) -> int:
@@ -189,3 +307,17 @@ def read_count(op: str, what: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"[{op}] {what} is an integer >= {least}; got {value!r}; choose another")
     return int(value)
+
+
+def refuse_targets(op: str, x: Any, y: Any, weight: Any) -> None:
+    """Refuse targets and weights beside what yields them itself."""
+    if y is not None or weight is not None:
+        what = "y" if y is not None else "sample_weight"
+        raise ArgumentError(
+            f"[{op}] a {type(x).__name__} yields (x, y) or (x, y, sample_weight) itself; got {what} too; leave it out"
+        )
+
+
+def read_steps(op: str, value: Any) -> int | None:
+    """How many batches to take; None for all."""
+    return None if value is None else read_count(op, "a number of steps", value, 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinyres.capture import capture
-from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.engine.tensor import Parameter
 from tinyres.errors import CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.training.protocol import Stepped, Trainable
 
@@ -42,15 +42,15 @@ class EagerStep:
         self._kept = [w.buffer for w in model.weights if id(w) not in trained]
         self._kept += [generator.state for generator in model.generators()]
 
-    def __call__(self, x: Any, y: Tensor, watch: bool = False) -> Stepped:
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None, watch: bool = False) -> Stepped:
         before = [buffer.array.copy() for buffer in self._kept]
         try:
-            return self._model.train_step(x, y, watch)
+            return self._model.train_step(x, y, sample_weight, watch)
         except ValueCheckFailed:
             for buffer, values in zip(self._kept, before):
                 buffer.array[...] = values
         with contextlib.suppress(CaptureError):
-            capture(self._model.train_step)(x, y)  # fails the same way, and names the node
+            capture(self._model.train_step)(x, y, sample_weight)  # fails the same way, and names the node
         raise NonFiniteError(
             "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the rate"
         )

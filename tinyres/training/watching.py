@@ -9,7 +9,6 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, Window
 from tinyres.engine.node import Node
-from tinyres.engine.state import Scope
 from tinyres.engine.tensor import Tensor
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
@@ -21,18 +20,18 @@ class LayerNorms:
 
     names: the layer calls, in the order of backward. places: where the squared norm of each stands among all squares;
     layers that get the very same gradient, as an Add and what it adds, share one. squares: SQUARES to a Tensor, so that
-    reading them costs a captured step one copy and not one per layer.
+    reading them costs a captured step one copy and not one per layer. losses: whose nodes are no layer calls.
     """
 
     SQUARES = 512
 
-    def __init__(self, loss: Tensor) -> None:
+    def __init__(self, losses: Sequence[Tensor | None]) -> None:
         self.names: list[str] = []
         self.places: list[int] = []
         self.squares: list[Tensor] = []
         self._measured = 0
         self._last: Buffer | None = None
-        self._seen: set[Scope | None] = {loss.node.scope if loss.node is not None else None}
+        self._seen = {loss.node.scope for loss in losses if loss is not None and loss.node is not None}
 
     def __call__(self, node: Node, total: Tensor) -> None:
         scope = node.scope

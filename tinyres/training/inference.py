@@ -1,0 +1,122 @@
+"""evaluate and predict: one pass over the data, in inference."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyres.data.loader import Loader
+from tinyres.errors import ArgumentError
+from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
+from tinyres.training.protocol import Trainable
+from tinyres.training.reading import refuse_targets
+from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
+
+
+class Evaluation:
+    """Data to evaluate on, read as far as it can be: arrays as a whole, a Loader's or generator's batches as they come.
+
+    Each `run` is one pass: the means of loss and metrics over its samples. data: (x, y, sample_weight). steps: how many
+    batches a pass takes; None: all. passes: how many runs there will be.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        op: str,
+        data: tuple[Any, Any, Any],
+        batch_size: int,
+        captured: bool,
+        steps: int | None = None,
+        passes: int = 1,
+    ) -> None:
+        x, y, weight = data
+        self._model, self._size, self._captured = model, batch_size, captured
+        read = Reader(model, op, model.loss)
+        self._samples: Samples | None = None
+        self._batches: Callable[[], Iterator[Batch]]
+        if isinstance(x, Loader):
+            refuse_targets(op, x, y, weight)
+            read_batch(op, next(x.in_order()), read)
+            self._batches = lambda: itertools.islice((read_batch(op, b, read) for b in x.in_order()), steps)
+        elif is_stream(x):
+            refuse_targets(op, x, y, weight)
+            stream = Stream(op, x, read, steps)
+            stream.check(passes)
+            self._batches = stream.epoch
+        else:
+            samples = read(x, y, weight, batch_size)
+            if steps is not None:
+                samples = samples.part(0, min(steps * batch_size, samples.count))
+            self._samples = samples
+            self._batches = lambda: samples.batches(batch_size)
+
+    @classmethod
+    def of(cls, model: Trainable, samples: Samples, batch_size: int, captured: bool) -> Evaluation:
+        """Samples that are read already."""
+        made = cls.__new__(cls)
+        made._model, made._size, made._captured = model, batch_size, captured
+        made._samples = samples
+        made._batches = lambda: samples.batches(batch_size)
+        return made
+
+    def run(self) -> dict[str, float]:
+        """One pass."""
+        meters = self._model.plan("evaluate").testing
+        meters.reset()
+        run = by_size(self._model, "test_step", self._captured, self._size, self._samples)
+        for batch, count in self._batches():
+            run(count)(*batch)
+            meters.counted(count)
+        return meters.read()
+
+
+def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: int | None) -> Any:
+    """See Model.predict."""
+    samples: Samples | None = None
+    if isinstance(x, Loader) or is_stream(x):
+        given: Iterable[Any] = x.in_order() if isinstance(x, Loader) else x
+        batches: Iterator[Batch] = (_inputs(model, batch) for batch in itertools.islice(given, steps))
+    else:
+        inputs = read_model_inputs(model, "predict", x)
+        samples = Samples(inputs, None, len(inputs[0]))
+        if not model.built:
+            rehearse(model, inputs, min(batch_size, samples.count))
+        batches = samples.batches(batch_size)
+        batches = itertools.islice(batches, steps)
+    run = by_size(model, "predict_step", captured, batch_size, samples)
+    parts = []
+    for batch, count in batches:
+        outputs = run(count)(*batch)
+        parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
+    if not parts:
+        raise ArgumentError("[predict] there must be at least one batch; got a generator without any; give it data")
+    if isinstance(parts[0], list):
+        return [np.concatenate(columns) for columns in zip(*parts)]
+    return np.concatenate(parts)
+
+
+def by_size(
+    model: Trainable, step: str, captured: bool, batch_size: int, samples: Samples | None
+) -> Callable[[int], Callable[..., Any]]:
+    """What runs a batch of so many samples: a size that comes once is not worth a capture, the results are the same.
+
+    samples: None where nobody knows which sizes will come.
+    """
+    if samples is None:
+        runner = model.runner(step, captured)
+        return lambda size: runner
+    eager = model.runner(step, False)
+    full = model.runner(step, captured and batch_size < samples.count)
+    return lambda size: full if size == batch_size else eager
+
+
+def _inputs(model: Trainable, batch: Any) -> Batch:
+    """The inputs of what a Loader or a generator gave: x, or the first of (x, y) and (x, y, weight)."""
+    inputs = read_model_inputs(model, "predict", batch[0] if isinstance(batch, tuple) and batch else batch)
+    if not model.built:
+        rehearse(model, inputs)
+    return Samples(inputs, None, len(inputs[0])).whole(), len(inputs[0])

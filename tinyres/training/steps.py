@@ -1,0 +1,44 @@
+"""The steps of a training: launches only, so that each can be captured and replayed in one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyres import kernels
+from tinyres.engine.backward import backward
+from tinyres.engine.state import no_grad
+from tinyres.engine.tensor import Tensor
+from tinyres.launch import launch
+from tinyres.training.protocol import Stepped, Trainable
+from tinyres.training.watching import LayerNorms
+
+
+def train_step(model: Trainable, x: Any, y: Any, weight: Any, watch: bool) -> Stepped:
+    """See Model.train_step."""
+    plan = model.plan("train_step")
+    measured = plan.loss.measured(model, x, y, True, weight)
+    loss = measured.total
+    launch(kernels.check_finite, (), (loss.buffer,), (1,))
+    plan.training.add(measured, y)
+    plan.optimizer.zero_grad()
+    observer = LayerNorms([loss, *measured.losses]) if watch else None
+    backward(loss, on_node=observer)
+    plan.optimizer.step()
+    if observer is None:
+        return loss, (), []
+    return loss, tuple(zip(observer.names, observer.places)), observer.squares
+
+
+def test_step(model: Trainable, x: Any, y: Any, weight: Any) -> Tensor:
+    """See Model.test_step."""
+    plan = model.plan("test_step")
+    with no_grad():
+        measured = plan.loss.measured(model, x, y, False, weight)
+        plan.testing.add(measured, y)
+    return measured.total
+
+
+def predict_step(model: Trainable, x: Any) -> Any:
+    """See Model.predict_step."""
+    with no_grad():
+        return model(x, training=False)
