@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tinyres.backends import native
 from tinyres.backends.buffers import Buffer, Window
 from tinyres.capture.program import NO_SLOT
 from tinyres.capture.workers import PlacedCall, can_be_cut
@@ -53,8 +54,9 @@ def _halved(placed: PlacedCall, join: Kernel, sums: Buffer) -> tuple[PlacedCall,
     m, n, _ = call.args
     halves = replace(call, outs=(NO_SLOT,), ins=(*call.ins[:2], NO_SLOT, NO_SLOT), flags=HALF_OF_K)
     joining = replace(call, kernel=join, ins=(NO_SLOT, NO_SLOT, call.ins[2]), args=(m, n), flags=call.flags & RELU)
+    cost = native.cost(join.pack(join.native_id, 0, 0, *[0] * len(join.operands), m, n))
     first, second = (Window(sums, half * m * n * FLOAT32.itemsize, m * n, FLOAT32) for half in range(2))
     return (
         replace(placed, call=halves, outs=[sums], ins=[a, b, absent, absent]),
-        replace(placed, call=joining, ins=[first, second, bias], cost=0.1 * m * n),
+        replace(placed, call=joining, ins=[first, second, bias], cost=cost),
     )
