@@ -250,6 +250,15 @@ def test_a_captured_step_does_what_eager_does() -> None:
             assert got.tolist() == want.tolist()
 
 
+def test_a_symbolic_tensor_gives_symbolic_outputs() -> None:
+    inputs = tr.Input(shape=(3,))
+    square, cube = apply(POWERS, (inputs,))
+    assert (square.shape, cube.shape) == ((None, 3), (None, 3))
+    model = tr.Model(inputs, [tr.relu(cube), square])
+    got = [y.tolist() for y in model(tr.tensor([X]))]
+    assert got == [[[1.0, 0.0, 27.0]], [[1.0, 4.0, 9.0]]]
+
+
 def numbered(outputs: tuple[str, ...], dtype: object, shapes: object = None) -> CustomOp:
     def forward(outs: tuple[Buffer, ...], x: tr.Tensor) -> None:
         for out in outs:
