@@ -1,7 +1,7 @@
-"""Derive the polynomial coefficients of exp, log, tanh and pow in ``csrc/vec_math.h``.
+"""Derive the polynomial coefficients of exp, log, tanh, pow, erf, sin and cos in ``csrc/vec_math.h``.
 
 All are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
-rounded to float32, or to float64 for pow, at the end:
+rounded to float32, or to float64 for pow, sin and cos, at the end:
 
 * exp: q(r) = (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, the error weighed by r^2 / e^r, so that it bounds the relative
   error of 1 + r + r^2 q(r).
@@ -9,6 +9,10 @@ rounded to float32, or to float64 for pow, at the end:
 * tanh: p(z) = (tanh(x) / x - 1) / z with z = x^2 on |x| <= ln(2)/4, weighed by z x / tanh(x).
 * log2: p(z) = log2(m) / s with s = (m-1) / (m+1), z = s^2 on sqrt(1/2) <= m <= sqrt(2), weighed by s / log2(m).
 * exp2: 2^r on |r| <= 1/2, weighed by 2^-r.
+* erf: q(z) = erf(x) / x - 1 with z = x^2 on |x| <= 1, weighed by x / erf(x).
+* erfc: p(u) = log(erfc(t) / u) + t^2 with u = 1 / (1 + t/2) on 0 <= t <= 10.1, where erfc leaves the range of float32.
+* sin: q(z) = (sin(r) / r - 1) / z with z = r^2 on |r| <= pi/4, weighed by z r / sin(r).
+* cos: q(z) = (cos(r) - 1 + z/2) / z^2 with z = r^2 on |r| <= pi/4, weighed by z^2 / cos(r).
 
 Run ``python bench/polynomials.py`` (half a minute; needs mpmath): it prints the coefficients in C, highest power first
 as Horner's rule wants them, and the relative error that they leave.
@@ -91,6 +95,29 @@ def log2_over_s(z):
     return mp.log((1 + s) / (1 - s), 2) / s if z else 2 / mp.log(2)
 
 
+def erf_over_x(z):
+    """Return erf(x) / x for z = x^2."""
+    x = mp.sqrt(z)
+    return mp.erf(x) / x if z else 2 / mp.sqrt(mp.pi)
+
+
+def log_of_erfc(u):
+    """Return log(erfc(t) / u) + t^2 for u = 1 / (1 + t/2)."""
+    t = 2 * (1 / u - 1)
+    return mp.log(mp.erfc(t) / u) + t * t
+
+
+def tail_of_sin(z):
+    """Return (sin(r) / r - 1) / z for z = r^2."""
+    r = mp.sqrt(z)
+    return (mp.sin(r) / r - 1) / z if z > mp.mpf("1e-12") else mp.mpf(-1) / 6 + z / 120
+
+
+def tail_of_cos(z):
+    """Return (cos(r) - 1 + z/2) / z^2 for z = r^2."""
+    return (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2 if z > mp.mpf("1e-9") else mp.mpf(1) / 24 - z / 720
+
+
 def report(name: str, function: Callable, weight: Callable, low, high, degree: int, dtype: type = np.float32) -> None:
     """Print the rounded coefficients of one polynomial and the error that is left."""
     coefficients = [mp.mpf(float(dtype(c))) for c in remez(function, weight, low, high, degree)]
@@ -115,6 +142,11 @@ def main() -> None:
     report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), (half / 2) ** 2, 2)
     report("log2", log2_over_s, lambda z: 1 / log2_over_s(z), mp.mpf(0), edge, 4, np.float64)
     report("exp2", lambda r: mp.mpf(2) ** r, lambda r: mp.mpf(2) ** -r, -mp.mpf(1) / 2, mp.mpf(1) / 2, 6, np.float64)
+    report("erf", lambda z: erf_over_x(z) - 1, lambda z: 1 / erf_over_x(z), mp.mpf(0), mp.mpf(1), 6)
+    report("erfc", log_of_erfc, lambda u: mp.mpf(1), 1 / (1 + mp.mpf("5.05")), mp.mpf(1), 9)
+    eighth = mp.pi / 4 * mp.mpf("1.0001")
+    report("sin", tail_of_sin, lambda z: z + mp.mpf("1e-30"), mp.mpf(0), eighth**2, 3, np.float64)
+    report("cos", tail_of_cos, lambda z: z * z + mp.mpf("1e-30"), mp.mpf(0), eighth**2, 3, np.float64)
     high = mp.floor(mp.log(2) * 2**15) / 2**15
     for name, value in (("ln(2)", mp.log(2)), ("ln(2) high", high), ("ln(2) low", mp.log(2) - high),
                         ("log2(e)", 1 / mp.log(2))):  # fmt: skip

@@ -14,6 +14,7 @@ Prints, for each function and instruction set, the worst input with its error, a
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +36,23 @@ def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def each(function: Callable[[float], float]) -> Callable[[Array], Array]:
+    """Return the function of one number as one of an array."""
+    return lambda x: np.array(list(map(function, x.tolist())), np.float64)
+
+
+def gelu(x: Array) -> Array:
+    """Return x times the part of the normal distribution below x."""
+    x = np.maximum(x, -40)
+    return x * each(math.erfc)(x * -math.sqrt(0.5)) / 2
+
+
+def silu(x: Array) -> Array:
+    """Return x sigmoid(x), which is 0 far below 0."""
+    x = np.maximum(x, -1000)
+    return x / (1 + np.exp(-x))
+
+
 TRUTH: dict[str, Callable[[Array], Array]] = {
     "exp": np.exp,
     "log": np.log,
@@ -43,10 +61,18 @@ TRUTH: dict[str, Callable[[Array], Array]] = {
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     "sqrt": np.sqrt,
     "reciprocal": lambda x: 1 / x,
+    "erf": each(math.erf),
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "sin": np.sin,
+    "cos": np.cos,
+    "gelu": gelu,
+    "silu": silu,
 }
 
 # Largest error in ulp on any instruction set, as bench/ulp.py finds it, rounded up.
 BOUNDS = {"exp": 1.0, "log": 0.9, "tanh": 1.9, "sigmoid": 1.9, "softplus": 1.9, "sqrt": 0.5, "reciprocal": 0.5}
+BOUNDS |= {"erf": 2, "log1p": 2, "expm1": 2, "sin": 0.51, "cos": 0.51, "gelu": 8, "silu": 8}
 
 
 def run(name: str, x: Array) -> Array:

@@ -2,8 +2,12 @@
  * kernels.def. */
 #include "vec.h"
 #include "vec_math.h"
+#include "vec_special.h"
 
 #include "elementwise.inc.h"
+#include "functions.inc.h"
+#include "integers.inc.h"
+#include "gather.inc.h"
 #include "movement.inc.h"
 #include "reduce.inc.h"
 #include "extreme.inc.h"

@@ -21,6 +21,9 @@
 #define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
 #define TR_FLUSH 524288     /* add: subnormal numbers count as 0, as in the kernels of flush.h */
 
+#define TR_TANH_FORM 1048576 /* gelu, gelu_grad: the form by tanh instead of erf */
+#define TR_REVERSE 2097152   /* cumsum: from the end; argsort: descending */
+
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512

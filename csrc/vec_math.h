@@ -16,13 +16,17 @@
 #define TR_LN2_HIGH 0x1.62e4p-1f
 #define TR_LN2_LOW 0x1.7f7d1cp-20f
 
-/* e^r for |r| <= ln(2)/2. The polynomial is (e^r - 1 - r) / r^2; it leaves a relative error of 0.07 *
- * 2^-24. */
-TR_INLINE vec_float vec_exp_reduced(vec_float r) {
+/* (e^r - 1 - r) / r^2 for |r| <= ln(2)/2; it leaves a relative error of 0.07 * 2^-24 of e^r. */
+TR_INLINE vec_float vec_exp_tail(vec_float r) {
     vec_float q = r * 0x1.6a2434p-10f + 0x1.1239e2p-7f;
     q = q * r + 0x1.5558f2p-5f;
     q = q * r + 0x1.555492p-3f;
-    q = q * r + 0x1.fffffcp-2f;
+    return q * r + 0x1.fffffcp-2f;
+}
+
+/* e^r for |r| <= ln(2)/2. */
+TR_INLINE vec_float vec_exp_reduced(vec_float r) {
+    vec_float q = vec_exp_tail(r);
 #if TR_HAS_FMA /* the order with the smaller error depends on whether r (1 + r q) is rounded */
     return 1.0f + r * (1.0f + r * q);
 #else

@@ -128,7 +128,7 @@ def test_the_first_screen_prints_what_the_readme_shows() -> None:
 def test_adding_an_op_takes_one_record_and_one_row() -> None:
     added, _ = run("add an op")
     _, row = SNIPPETS["add a row"]
-    case = eval(row, {**vars(importlib.import_module("op_cases")), "cube": added["cube"]})
+    case = eval(row, {**vars(importlib.import_module("op_cases.elementwise")), "cube": added["cube"]})
     assert case.op in OPS
     for shapes in case.shapes:
         inputs = case.inputs(shapes, "float32")

@@ -12,13 +12,13 @@ from zlib import crc32
 
 import numpy as np
 
-from . import elementwise, movement, reduce, training
+from . import elementwise, functions, integers, movement, reduce, training
 from .operands import SPECIAL, Array, Case
 
 __all__ = ["SPECIAL", "Array", "Case", "cases", "large_case"]
 
-_CASES = {**elementwise.CASES, **movement.CASES, **reduce.CASES, **training.CASES}
-_LARGE = {**elementwise.LARGE, **movement.LARGE, **reduce.LARGE, **training.LARGE}
+_CASES = {**elementwise.CASES, **functions.CASES, **integers.CASES, **movement.CASES, **reduce.CASES, **training.CASES}
+_LARGE = {**elementwise.LARGE, **functions.LARGE, **integers.LARGE, **movement.LARGE, **reduce.LARGE, **training.LARGE}
 
 
 def cases(name: str) -> Iterator[Case]:

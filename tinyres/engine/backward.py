@@ -11,13 +11,15 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
+from numpy.typing import ArrayLike
+
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
 from tinyres.engine.node import FurtherOutput, Node
 from tinyres.engine.op import Context, Gradients, apply
 from tinyres.engine.primitives import ADD, add_in_place, sum_to
 from tinyres.engine.state import no_grad, state
-from tinyres.engine.tensor import FLOATS, Tensor, node_of
+from tinyres.engine.tensor import FLOATS, Tensor, node_of, tensor
 from tinyres.errors import ArgumentError, GradientError, ShapeError
 from tinyres.launch import door, launch
 
@@ -30,12 +32,14 @@ def backward(
     loss: Tensor,
     retain_graph: bool = False,
     *,
+    gradient: Tensor | ArrayLike | None = None,
     on_edge: OnEdge | None = None,
     on_node: OnNode | None = None,
 ) -> None:
     """Add ∂loss/∂leaf to the `.grad` of every leaf that requires a gradient.
 
-    loss: one element. retain_graph: keep what a second backward needs.
+    loss: one element, or of any shape with a gradient of that shape, which stands for ∂L/∂loss of what follows.
+    retain_graph: keep what a second backward needs.
     on_edge(consumer, input index, producer, cotangent): called for every edge; the cotangent is None where the
     consumer's VJP is zero by definition. on_node(node, total): called once per node with its whole gradient.
     Raises GradientError if nothing requires a gradient or the graph was freed, ShapeError for a non-scalar loss.
@@ -45,16 +49,28 @@ def backward(
     >>> tr.backward((x * x).sum()); x.grad.item()
     6.0
     """
-    root = scalar_root("backward", loss)
+    root = scalar_root("backward", loss, gradient is not None)
+    seed = None if gradient is None else _seed(gradient, loss)
     if door.recorder is not None:
         door.recorder.starts_backward(loss)
     order = reachable(root)
-    gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node)
+    gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node, seed=seed)
     for node, gradient in gradients.items():
         if node.grad is None and door.recorder is None:
             node.set_grad(gradient)
         else:
             accumulate(node, gradient)
+
+
+def _seed(gradient: Tensor | ArrayLike, loss: Tensor) -> Tensor:
+    """The cotangent that a caller gave."""
+    given = gradient.detach() if isinstance(gradient, Tensor) else tensor(gradient, dtype=loss.dtype)
+    if given.shape != loss.shape or given.dtype is not loss.dtype:
+        raise ShapeError(
+            f"[backward] the gradient has the shape and dtype of the Tensor, {loss.shape} {loss.dtype}; "
+            f"got {given.shape} {given.dtype}; reshape or cast it"
+        )
+    return given
 
 
 def accumulate(leaf: Node, gradient: Tensor) -> None:
@@ -97,11 +113,11 @@ def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_gra
     return [found[n] if n in found else _zeros(n) for n in targets]
 
 
-def scalar_root(op: str, y: Tensor) -> Node:
-    """The node of a scalar that can be differentiated, or the error that says why not."""
+def scalar_root(op: str, y: Tensor, any_shape: bool = False) -> Node:
+    """The node of a scalar (or, with any_shape, a Tensor) to be differentiated, or the error that says why not."""
     if not isinstance(y, Tensor):
         raise ArgumentError(f"[{op}] a gradient starts from a Tensor; got {type(y).__name__}; pass the loss itself")
-    if y.size != 1:
+    if y.size != 1 and not any_shape:
         raise ShapeError(
             f"[{op}] a gradient starts from one number; got shape {y.shape}; reduce it with .mean() or .sum()"
         )

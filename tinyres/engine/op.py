@@ -38,6 +38,9 @@ Fans = tuple[int, int]  # of a weight: how many inputs an output sums over, and 
 
 _TAKE_FLOATS = ("f", "x")
 
+# By op: what it is for integers, masks and mixed dtypes, of its inputs and attrs; None: the op itself takes them.
+MIXED: dict[Op, Callable[[tuple[Tensor, ...], tuple[Any, ...]], Tensor | None]] = {}
+
 OPS: dict[str, Op] = {}
 DEFINED_OPS: Definitions[Op] = Definitions("the op")  # as files find them, own ones of users too
 
@@ -203,6 +206,10 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
             if not isinstance(t, Tensor):
                 return t.__tinyres_apply__(op, inputs, attrs)
     if not plain:
+        if op in MIXED:
+            result = MIXED[op](inputs, attrs)
+            if result is not None:
+                return result
         check_dtypes(op, inputs)
     elif op.takes not in _TAKE_FLOATS:
         check_dtypes(op, inputs)

@@ -49,13 +49,19 @@ def add(a: Operand, b: Operand) -> Tensor:
 
 
 def as_operands(*values: Any) -> tuple[Tensor, ...]:
-    """Every value as an operand of one op: what is not a Tensor takes the dtype of the first float Tensor."""
+    """Every value as an operand of one op: what is not a Tensor takes the dtype of the first float Tensor.
+
+    Without one, it takes that of an integer or bool Tensor if it is of its kind.
+    """
     for like in values:
         if hasattr(like, "requires_grad") and like.dtype in FLOATS:
             break
     else:
-        like = tensor(0.0)
+        like = next((value for value in values if hasattr(value, "requires_grad")), _ZERO)
     return tuple([coerce(v, like) for v in values])
+
+
+_ZERO = tensor(0.0)
 
 
 def add_in_place(total: Tensor, contribution: Tensor) -> None:

@@ -10,8 +10,11 @@ Whoever runs it does so under `numpy.errstate(all="ignore")`: kernels give the v
 # ruff: noqa: F403  the list is what the families define; a new kernel is not named here
 
 from tinyres.kernels.elementwise import *
+from tinyres.kernels.functions import *
+from tinyres.kernels.gather import *
 from tinyres.kernels.gemm import *
 from tinyres.kernels.inspect import *
+from tinyres.kernels.integers import *
 from tinyres.kernels.movement import *
 from tinyres.kernels.norm import *
 from tinyres.kernels.optim import *

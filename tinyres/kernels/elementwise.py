@@ -107,49 +107,50 @@ def _operand(x: Array, index: int, rows: int, cols: int, flags: int) -> Array:
     return x[0]
 
 
-def _binary(ufunc: np.ufunc, out: Array, a: Array, b: Array, rows: int, cols: int, flags: int) -> None:
+def binary(ufunc: np.ufunc, out: Array, a: Array, b: Array, rows: int, cols: int, flags: int) -> None:
+    """out[rows, cols] = ufunc of two inputs that lie as the flags say."""
     ufunc(_operand(a, 0, rows, cols, flags), _operand(b, 1, rows, cols, flags), out=out.reshape(rows, cols))
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST, flush=ASKED, does=SUMS, epilogues=Epilogues(relu=True))
 def add(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.add, out, a, b, rows, cols, flags)
+    binary(np.add, out, a, b, rows, cols, flags)
     if flags & RELU:
         np.maximum(out, 0, out=out)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def sub(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.subtract, out, a, b, rows, cols, flags)
+    binary(np.subtract, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def mul(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.multiply, out, a, b, rows, cols, flags)
+    binary(np.multiply, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def div(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.divide, out, a, b, rows, cols, flags)
+    binary(np.divide, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def pow(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     # np.power turns a single exponent of 0.5 into sqrt, in some versions of NumPy; at -inf and -0 it is not.
-    _binary(np.float_power, out, a, b, rows, cols, flags)
+    binary(np.float_power, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def maximum(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.maximum, out, a, b, rows, cols, flags)
+    binary(np.maximum, out, a, b, rows, cols, flags)
 
 
 @kernel("f", "ff", "rows cols", form=BROADCAST)
 def minimum(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
-    _binary(np.minimum, out, a, b, rows, cols, flags)
+    binary(np.minimum, out, a, b, rows, cols, flags)
 
 
-_COMPARE = {
+COMPARISONS = {
     ">": np.greater,
     ">=": np.greater_equal,
     "<": np.less,
@@ -162,7 +163,7 @@ _COMPARE = {
 @kernel("b", "ff", "rows cols", form=BROADCAST, in_place=False)
 def compare(out: Array, a: Array, b: Array, rows: int, cols: int, *, flags: int) -> None:
     relation = RELATIONS[flags >> RELATION_SHIFT & 7]
-    _binary(_COMPARE[relation], out, a, b, rows, cols, flags)
+    binary(COMPARISONS[relation], out, a, b, rows, cols, flags)
 
 
 @kernel("f", "bff", "rows cols", form=BROADCAST)

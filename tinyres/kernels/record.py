@@ -54,8 +54,15 @@ HALF_OF_K = 1 << 18  # matmul, in a list for two workers: each sums its half of 
 GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_DEPTH, the sum is one of two halves
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
 
+TANH_FORM = 1 << 20  # gelu, gelu_grad: the form by tanh instead of erf
+REVERSE = 1 << 21  # cumsum: from the end; argsort: descending
+SORTED_IN_WORKSPACE = 1 << 18  # argsort: rows up to this length need no scratch: TR_OWN_BYTES in int64
+
 RELATIONS = (">", ">=", "<", "<=", "==", "!=")
 RELATION_SHIFT = 4  # compare: the index into RELATIONS stands above the two layouts
+
+# integers, logic, reduce_integers: the index stands where compare has its relation
+OPERATIONS = ("add", "sub", "mul", "floor_divide", "mod", "maximum", "minimum", "and", "or", "xor", "pow")
 
 ITEM_TYPES = ("float32", "float64", "int64", "bool")  # cast: source | target << TARGET_SHIFT
 TARGET_SHIFT = 4

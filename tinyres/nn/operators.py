@@ -12,9 +12,10 @@ from numpy.typing import DTypeLike
 from tinyres.engine.op import Op, apply
 from tinyres.engine.state import user_source
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
-from tinyres.errors import DTypeError, ShapeError
+from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.nn.layer import Layer
 from tinyres.nn.symbolic import Call, Symbolic, current_block
+from tinyres.ops.composed import COMPOSED
 
 
 class InputLayer(Layer):
@@ -101,6 +102,43 @@ class OpLayer(Layer):
         clone.scope = self.scope
         memo[id(self)] = clone
         return clone
+
+
+class FunctionLayer(Layer):
+    """A function of several ops as a layer: `tr.std(x, axis=1)`, `tr.stack([x, y])` on symbolic tensors.
+
+    function: its name. Its other arguments stand in the call.
+    """
+
+    def __init__(self, function: str, name: str | None = None) -> None:
+        super().__init__(name)
+        if function not in COMPOSED:
+            raise ArgumentError(f"[layer] no function has this name; got {function!r}; one of {', '.join(COMPOSED)}")
+        self.function = function
+        self.built = True
+
+    @property
+    def default_name(self) -> str:
+        return self.function
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The function on Tensors."""
+        return COMPOSED[self.function](*args, **kwargs)
+
+    def _as_tensors(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args
+
+
+def recorded_function(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a function of several ops on symbolic tensors records."""
+    for value in (*args, *kwargs.values()):
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(item, Tensor):
+                raise DTypeError(
+                    f"[{name}] with a symbolic tensor go symbolic ones, numbers and arrays; got a Tensor of shape "
+                    f"{item.shape}; compute it in an own layer"
+                )
+    return FunctionLayer(name)(*args, **kwargs)
 
 
 # By op: the layer that an operator on two like symbolic tensors records; each enters itself.

@@ -68,6 +68,11 @@ class Symbolic:
 
         return recorded_operator(op, inputs, attrs)
 
+    def __tinyres_compose__(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from tinyres.nn.operators import recorded_function
+
+        return recorded_function(name, args, kwargs)
+
     @property
     def T(self) -> NoReturn:
         """Not possible: the batch stays the first axis."""

@@ -1,11 +1,15 @@
 """The concrete ops: each is one record (`Op`) with a named VJP, and the public function that runs it.
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, matmul,
-softmax, norm, losses, random, custom; methods attaches them to Tensor.
+softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather, sorting,
+arranging, moments, running, einsum, creation; methods attaches them to Tensor. `__all__` is what `tinyres` exports too.
 """
 
-from tinyres.engine.primitives import add, sum_to
+from tinyres.engine.primitives import add
+from tinyres.engine.primitives import sum_to as sum_to
+from tinyres.ops.activations import elu, gelu, leaky_relu, silu
 from tinyres.ops.arithmetic import div, mul, neg, sub
+from tinyres.ops.arranging import expand_dims, ravel, repeat, split, squeeze, tile
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import (
     equal,
@@ -18,7 +22,10 @@ from tinyres.ops.comparison import (
     not_equal,
     where,
 )
+from tinyres.ops.creation import arange, eye, full, ones, ones_like, zeros, zeros_like
 from tinyres.ops.custom import custom_vjp
+from tinyres.ops.division import floor_divide, mod
+from tinyres.ops.einsum import einsum
 from tinyres.ops.elementwise import (
     abs,
     clip,
@@ -33,9 +40,13 @@ from tinyres.ops.elementwise import (
     square,
     tanh,
 )
-from tinyres.ops.losses import mse
-from tinyres.ops.matmul import dense, matmul
+from tinyres.ops.functions import ceil, cos, erf, expm1, floor, isfinite, isinf, isnan, log1p, round, sin
+from tinyres.ops.gather import take
+from tinyres.ops.integers import all, any, bitwise_and, bitwise_not, bitwise_or, bitwise_xor
+from tinyres.ops.losses import mse as mse
+from tinyres.ops.matmul import dense, dot, matmul
 from tinyres.ops.methods import attach
+from tinyres.ops.moments import norm, std, var
 from tinyres.ops.movement import (
     broadcast_to,
     concatenate,
@@ -46,11 +57,16 @@ from tinyres.ops.movement import (
     stack,
     transpose,
 )
-from tinyres.ops.norm import batchnorm, batchnorm_inference
+from tinyres.ops.normalisation import batchnorm, batchnorm_inference
 from tinyres.ops.power import pow
-from tinyres.ops.random import Generator, default_generator, dropout, manual_seed, preserving_generator
-from tinyres.ops.reduction import argmax, logsumexp, max, mean, min, sum, var
-from tinyres.ops.softmax import log_softmax, one_hot, softmax, softmax_cross_entropy
+from tinyres.ops.random import Generator, dropout, manual_seed
+from tinyres.ops.random import default_generator as default_generator
+from tinyres.ops.random import preserving_generator as preserving_generator
+from tinyres.ops.reduction import argmax, logsumexp, max, mean, min, sum
+from tinyres.ops.running import cumsum, prod
+from tinyres.ops.softmax import log_softmax, one_hot, softmax
+from tinyres.ops.softmax import softmax_cross_entropy as softmax_cross_entropy
+from tinyres.ops.sorting import argmin, argsort, sort
 
 attach()
 
@@ -58,26 +74,53 @@ __all__ = [
     "Generator",
     "abs",
     "add",
+    "all",
+    "any",
+    "arange",
     "argmax",
+    "argmin",
+    "argsort",
     "astype",
     "batchnorm",
     "batchnorm_inference",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
     "broadcast_to",
+    "ceil",
     "clip",
     "concatenate",
+    "cos",
+    "cumsum",
     "custom_vjp",
-    "default_generator",
     "dense",
     "div",
+    "dot",
     "dropout",
+    "einsum",
+    "elu",
     "equal",
+    "erf",
     "exp",
+    "expand_dims",
+    "expm1",
+    "eye",
     "flatten",
+    "floor",
+    "floor_divide",
+    "full",
+    "gelu",
     "greater",
     "greater_equal",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "leaky_relu",
     "less",
     "less_equal",
     "log",
+    "log1p",
     "log_softmax",
     "logsumexp",
     "manual_seed",
@@ -87,31 +130,45 @@ __all__ = [
     "mean",
     "min",
     "minimum",
-    "mse",
+    "mod",
     "mul",
     "neg",
+    "norm",
     "not_equal",
     "one_hot",
+    "ones",
+    "ones_like",
     "pad",
     "permute",
     "pow",
-    "preserving_generator",
+    "prod",
+    "ravel",
     "reciprocal",
     "relu",
+    "repeat",
     "reshape",
+    "round",
     "sigmoid",
     "sign",
+    "silu",
+    "sin",
     "softmax",
-    "softmax_cross_entropy",
     "softplus",
+    "sort",
+    "split",
     "sqrt",
     "square",
+    "squeeze",
     "stack",
+    "std",
     "sub",
     "sum",
-    "sum_to",
+    "take",
     "tanh",
+    "tile",
     "transpose",
     "var",
     "where",
+    "zeros",
+    "zeros_like",
 ]

@@ -23,7 +23,7 @@ COMPARE = Op("compare", shape=broadcast("compare"), forward=binary(kernels.compa
 
 def _compare(relation: str, a: Operand, b: Operand) -> Tensor:
     a, b = (a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else as_operands(a, b)
-    if a.dtype not in FLOATS or b.dtype not in FLOATS:  # float64 holds every integer up to 2**53 exactly
+    if a.dtype is not b.dtype and (a.dtype in FLOATS) != (b.dtype in FLOATS):  # float64 holds integers up to 2**53
         a, b = astype(a, FLOAT64), astype(b, FLOAT64)
     return apply(COMPARE, (a, b), RELATIONS.index(relation) << RELATION_SHIFT)
 
@@ -130,18 +130,25 @@ def _as_condition(value: Operand) -> Tensor:
 
 def _maximum_vjp(g: Tensor, ctx: Context) -> Gradients:
     a, b = ctx.inputs
-    return _share(g, ctx, greater(a, b), greater_equal(a, b))
+    return _share(g, ctx, less_equal(b, a), less_equal(a, b))
 
 
 def _minimum_vjp(g: Tensor, ctx: Context) -> Gradients:
     a, b = ctx.inputs
-    return _share(g, ctx, less(a, b), less_equal(a, b))
+    return _share(g, ctx, less_equal(a, b), less_equal(b, a))
 
 
-def _share(g: Tensor, ctx: Context, alone: Tensor, not_lost: Tensor) -> Gradients:
-    """g · 1 to the input that was chosen alone, g · 1/2 to each at a tie."""
-    part = (astype(alone, g.dtype) + astype(not_lost, g.dtype)) * 0.5
+def _share(g: Tensor, ctx: Context, a_fits: Tensor, b_fits: Tensor) -> Gradients:
+    """g · 1 to the input that was chosen alone, g · 1/2 to each at a tie; a NaN, which fits nothing, is chosen."""
+    a, b = ctx.inputs
+    to_a = _or_nan(a_fits, a, g.dtype) - _or_nan(b_fits, b, g.dtype)
+    part = to_a * 0.5 + 0.5
     return g * part if ctx.needs[0] else None, g * (1.0 - part) if ctx.needs[1] else None
+
+
+def _or_nan(fits: Tensor, x: Tensor, dtype: np.dtype) -> Tensor:
+    """1 where x fits or is NaN, else 0."""
+    return astype(fits, dtype) + astype(not_equal(x, x), dtype)
 
 
 MAXIMUM = Op("maximum", shape=broadcast("maximum"), forward=binary(kernels.maximum), vjp=_maximum_vjp, saves=(0, 1))
@@ -149,7 +156,7 @@ MINIMUM = Op("minimum", shape=broadcast("minimum"), forward=binary(kernels.minim
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:
-    """The larger of a and b, elementwise and broadcast; NaN wins. At a tie each gets half of the gradient.
+    """The larger of a and b, elementwise and broadcast. NaN wins, and gets the gradient; at a tie each gets half.
 
     >>> import tinyres as tr
     >>> tr.maximum(tr.tensor([1.0, 3.0]), 2.0)
@@ -161,7 +168,7 @@ def maximum(a: Operand, b: Operand) -> Tensor:
 
 
 def minimum(a: Operand, b: Operand) -> Tensor:
-    """The smaller of a and b, elementwise and broadcast; NaN wins. At a tie each gets half of the gradient.
+    """The smaller of a and b, elementwise and broadcast. NaN wins, and gets the gradient; at a tie each gets half.
 
     >>> import tinyres as tr
     >>> tr.minimum(tr.tensor([1.0, 3.0]), 2.0)

@@ -32,7 +32,7 @@ Entry = Any
 def window(shape: Shape, index: tuple[Entry, ...]) -> Window:
     named = sum(entry is not None and entry is not Ellipsis for entry in index)
     if index.count(Ellipsis) > 1 or named > len(shape):
-        raise ShapeError(
+        raise IndexOutOfRange(
             f"[index] an index names each axis once at most, and one ... at most; got {named} for shape {shape}"
         )
     if Ellipsis not in index:
@@ -70,6 +70,10 @@ class IndexOutOfRange(ShapeError, IndexError):
     """An index beyond an axis: also an IndexError, which is how Python ends iteration."""
 
 
+class WrongIndex(DTypeError, IndexError):
+    """An index that is no index; also an IndexError, as in NumPy."""
+
+
 def _index_shape(x: Tensor, index: tuple[Entry, ...]) -> Shape:
     return window(x.shape, index).shape
 
@@ -86,12 +90,8 @@ def _index_vjp(g: Tensor, ctx: Context) -> Gradients:
 INDEX = Op("index", shape=_index_shape, forward=_index_forward, vjp=_index_vjp, takes="x")
 
 
-def index(x: Tensor, key: Any) -> Tensor:
-    """x[key] for ints, slices, None (a new axis) and `...`.
-
-    Raises ShapeError (an IndexError too) beyond an axis, DTypeError for masks and arrays.
-    """
-    entries = key if isinstance(key, tuple) else (key,)
+def basic_index(x: Tensor, entries: tuple[Any, ...]) -> Tensor:
+    """x[entries] for ints, slices, None (a new axis) and `...`."""
     return apply(INDEX, (x,), tuple([_entry(e) for e in entries]))
 
 
@@ -109,9 +109,8 @@ def _entry(entry: Any) -> Entry:
     except (AttributeError, TypeError, ShapeError):
         pass
     what = f"{entry.dtype} of shape {entry.shape}" if hasattr(entry, "shape") else repr(entry)
-    raise DTypeError(
-        f"[index] an index is made of ints, slices, None and ...; got {what}; "
-        "use tr.where(mask, x, 0.0) for a mask, tr.stack([x[i] for i in rows]) for a few rows"
+    raise WrongIndex(
+        f"[index] an index is made of ints, slices, None, ..., arrays of integers and masks; got {what}; convert it"
     )
 
 

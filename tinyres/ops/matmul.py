@@ -1,60 +1,150 @@
-"""Matrix products: `matmul` of two matrices, and `dense`, the fused x @ kernel + bias with an optional ReLU.
+"""Matrix products: `matmul` of matrices, vectors and batches of them, and `dense`, x @ kernel + bias with a ReLU.
 
 Transposes are flags of the kernel, in forward and in both gradients: nothing is ever copied to turn it around.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import NamedTuple
+
+import numpy as np
 
 from tinyres import kernels
-from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.backends.buffers import ABSENT, Buffer, Window
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Fans, Gradients, Op, apply
-from tinyres.engine.primitives import Operand, as_operands
+from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
 from tinyres.launch import Launch, launch, launch_list
+from tinyres.ops.arithmetic import mul
 from tinyres.ops.elementwise import relu_grad
 from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import sum
 
 
-def _matmul_shape(a: Tensor, b: Tensor, flags: int) -> Shape:
-    if len(a.shape) != 2 or len(b.shape) != 2:
-        raise ShapeError(
-            f"[matmul] both inputs must be matrices (2 axes); got {a.shape} @ {b.shape}; "
-            "reshape them, or use tr.dense(x, kernel) for x with leading batch axes"
-        )
-    m, k = a.shape if not flags & TRANSPOSE_A else (a.shape[1], a.shape[0])
-    inner, n = b.shape if not flags & TRANSPOSE_B else (b.shape[1], b.shape[0])
+class _Product(NamedTuple):
+    """A product of Tensors as products of matrices (m, k) @ (k, n).
+
+    starts: per matrix where it begins in out, a and b, in elements; flags: the kernel's.
+    """
+
+    shape: Shape
+    m: int
+    n: int
+    k: int
+    flags: int
+    starts: tuple[tuple[int, int, int], ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _product(a: Shape, b: Shape, flags: int) -> _Product:
+    if not a or not b:
+        raise ShapeError(f"[matmul] each input must have at least one axis; got {a} @ {b}; multiply by a number with *")
+    flags &= ~((TRANSPOSE_A if len(a) == 1 else 0) | (TRANSPOSE_B if len(b) == 1 else 0))
+    left, right = a if len(a) > 1 else (1, *a), b if len(b) > 1 else (*b, 1)
+    m, k = left[-2:] if not flags & TRANSPOSE_A else (left[-1], left[-2])
+    inner, n = right[-2:] if not flags & TRANSPOSE_B else (right[-1], right[-2])
     if k != inner:
         turned = " after transposing" if flags else ""
         raise ShapeError(
             "[matmul] the last dimension of the left input must equal the first of the right: "
             f"got {(m, k)} @ {(inner, n)}{turned}; transpose or reshape one of them"
         )
-    return m, n
+    lead = _common_lead(left[:-2], right[:-2], a, b)
+    shape = (*lead, *((m,) if len(a) > 1 else ()), *((n,) if len(b) > 1 else ()))
+    if math.prod(right[:-2]) == 1 and not flags & TRANSPOSE_A:  # one matrix on the right: all rows in one product
+        return _Product(shape, math.prod(lead) * m, n, k, flags, ((0, 0, 0),))
+    starts = zip(_starts(lead, lead, m * n), _starts(left[:-2], lead, m * k), _starts(right[:-2], lead, k * n))
+    return _Product(shape, m, n, k, flags, tuple(starts))
+
+
+def _common_lead(left: Shape, right: Shape, a: Shape, b: Shape) -> Shape:
+    try:
+        return np.broadcast_shapes(left, right)
+    except ValueError:
+        raise ShapeError(
+            "[matmul] the axes before the last two must broadcast, each pair of sizes equal or one of them 1; "
+            f"got {a} @ {b}; reshape one of them"
+        ) from None
+
+
+def _starts(own: Shape, lead: Shape, size: int) -> list[int]:
+    """Where each matrix of `size` elements begins, for leading axes `own` that are broadcast to `lead`."""
+    return np.broadcast_to(np.arange(math.prod(own)).reshape(own) * size, lead).reshape(-1).tolist()
+
+
+def _matmul_shape(a: Tensor, b: Tensor, flags: int) -> Shape:
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        return _product(a.shape, b.shape, flags).shape
+    m, k = a.shape if not flags & TRANSPOSE_A else (a.shape[1], a.shape[0])
+    inner, n = b.shape if not flags & TRANSPOSE_B else (b.shape[1], b.shape[0])
+    return (m, n) if k == inner else _product(a.shape, b.shape, flags).shape
 
 
 def _matmul_forward(out: Buffer, a: Tensor, b: Tensor, flags: int) -> None:
-    rows, columns = a.shape
-    m, k = (columns, rows) if flags & TRANSPOSE_A else (rows, columns)
-    n = b.shape[0] if flags & TRANSPOSE_B else b.shape[1]
-    launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), (m, n, k), (), flags)
+    if len(a.shape) == 2 == len(b.shape):
+        rows, columns = a.shape
+        m, k = (columns, rows) if flags & TRANSPOSE_A else (rows, columns)
+        n = b.shape[0] if flags & TRANSPOSE_B else b.shape[1]
+        launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), (m, n, k), (), flags)
+        return
+    product = _product(a.shape, b.shape, flags)
+    sizes = m, n, k = product.m, product.n, product.k
+    if len(product.starts) == 1:
+        launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), sizes, (), product.flags)
+        return
+    calls: list[Launch] = []
+    for to, from_a, from_b in product.starts:
+        operands = _matrix(a.buffer, from_a, m * k), _matrix(b.buffer, from_b, k * n), ABSENT, ABSENT
+        calls.append((kernels.matmul, (_matrix(out, to, m * n),), operands, sizes, (), product.flags))
+    launch_list(calls)
+
+
+def _matrix(whole: Buffer, start: int, size: int) -> Window:
+    return Window(whole, start * whole.dtype.itemsize, size, whole.dtype)
 
 
 def _matmul_vjp(g: Tensor, ctx: Context) -> Gradients:
     a, b = ctx.inputs
     (flags,) = ctx.attrs
     turn_a, turn_b = bool(flags & TRANSPOSE_A), bool(flags & TRANSPOSE_B)
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        return _batched_vjp(g, a, b, turn_a, turn_b, ctx.needs)
     to_a = to_b = None
     if ctx.needs[0]:
         to_a = matmul(b, g, turn_b, True) if turn_a else matmul(g, b, False, not turn_b)
     if ctx.needs[1]:
         to_b = matmul(g, a, True, turn_a) if turn_b else matmul(a, g, not turn_a, False)
     return to_a, to_b
+
+
+def _batched_vjp(g: Tensor, a: Tensor, b: Tensor, turn_a: bool, turn_b: bool, needs: tuple[bool, ...]) -> Gradients:
+    """Vectors as matrices; a matrix that many products shared gets the sum, in one product where rows can be joined."""
+    shapes = a.shape, b.shape
+    if len(a.shape) == 1:
+        a, turn_a = reshape(a, (1, -1)), False
+        g = reshape(g, (*g.shape[:-1], 1, g.shape[-1]) if len(b.shape) > 1 else (1, 1))
+    if len(b.shape) == 1:
+        b, turn_b = reshape(b, (-1, 1)), False
+        g = g if len(shapes[0]) == 1 else reshape(g, (*g.shape, 1))
+    to_a = to_b = None
+    if needs[0]:
+        to_a = matmul(b, g, turn_b, True) if turn_a else matmul(g, b, False, not turn_b)
+        to_a = reshape(sum_to(to_a, a.shape), shapes[0])
+    if needs[1]:
+        if len(b.shape) == 2 and not turn_a:
+            a, g = _joined_rows(a), _joined_rows(g)
+        to_b = matmul(g, a, True, turn_a) if turn_b else matmul(a, g, not turn_a, False)
+        to_b = reshape(sum_to(to_b, b.shape), shapes[1])
+    return to_a, to_b
+
+
+def _joined_rows(x: Tensor) -> Tensor:
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_fans(a: Shape, b: Shape, flags: int) -> tuple[Fans | None, Fans | None]:
@@ -77,17 +167,42 @@ MATMUL = Op(
 def matmul(a: Operand, b: Operand, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product a @ b: (m, k) and (k, n) give (m, n).
 
-    transpose_a, transpose_b: take that input turned around, (k, m) or (n, k), without copying it.
-    Raises ShapeError unless both have 2 axes and the inner sizes agree.
+    Axes before the last two are a batch of matrices and broadcast, (..., m, k) @ (..., k, n) is (..., m, n); a vector
+    is a row on the left and a column on the right, and its axis goes, as in np.matmul.
+    transpose_a, transpose_b: take the last two axes of that input turned around, without copying it.
+    Raises ShapeError where the sizes do not agree, or for an input without axes.
 
     >>> import tinyres as tr
     >>> tr.matmul(tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]]), transpose_b=True)
     Tensor([[11.]], shape=(1, 1), dtype=float32)
+    >>> tr.matmul(tr.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]), tr.tensor([1.0, 10.0]))
+    Tensor([[21.],
+            [43.]], shape=(2, 1), dtype=float32)
     """
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         a, b = as_operands(a, b)
     flags = TRANSPOSE_A if transpose_a else 0
     return apply(MATMUL, (a, b), flags | TRANSPOSE_B if transpose_b else flags)
+
+
+def dot(a: Operand, b: Operand) -> Tensor:
+    """The product as np.dot has it: of vectors the sum of products, of matrices a @ b, with a number the multiple.
+
+    Raises ShapeError where a is multiplied by a b of more than 2 axes: write tr.einsum.
+
+    >>> import tinyres as tr
+    >>> tr.dot(tr.tensor([1.0, 2.0]), tr.tensor([3.0, 4.0]))
+    Tensor(11., shape=(), dtype=float32)
+    """
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        a, b = as_operands(a, b)
+    if not a.shape or not b.shape:
+        return mul(a, b)
+    if len(b.shape) > 2:
+        raise ShapeError(
+            f"[dot] the right input has 2 axes at most; got {a.shape} and {b.shape}; use tr.matmul or tr.einsum"
+        )
+    return matmul(a, b)
 
 
 def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> Shape:

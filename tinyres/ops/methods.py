@@ -1,7 +1,7 @@
 """What a Tensor can do besides holding values: one table of operators and methods, attached when `tinyres` is imported.
 
-Operators on NumPy arrays and numbers work from both sides: NumPy hands its ufuncs to `__array_ufunc__`, so that
-`np.float64(2) * t`, `array + t` and `np.exp(t)` give Tensors. Comparisons are elementwise; hashing is by identity.
+Operators on NumPy arrays and numbers work from both sides (see numpy_functions). Comparisons are elementwise, but for
+None, which no Tensor equals; hashing is by identity.
 """
 
 from __future__ import annotations
@@ -9,12 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, DTypeError
-from tinyres.ops import arithmetic, casting, comparison, elementwise, indexing, movement, power, reduction
-from tinyres.ops.matmul import matmul
+from tinyres.ops import (
+    arithmetic,
+    arranging,
+    casting,
+    comparison,
+    division,
+    elementwise,
+    functions,
+    gather,
+    integers,
+    moments,
+    movement,
+    power,
+    reduction,
+    running,
+    sorting,
+)
+from tinyres.ops.matmul import dot, matmul
+from tinyres.ops.numpy_functions import array_function, array_ufunc
 from tinyres.ops.softmax import log_softmax, softmax
 
 
@@ -37,7 +51,15 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
     return movement.transpose(self, axes[0] if len(axes) == 1 else axes)
 
 
-OPERATORS: dict[str, Callable[..., Tensor]] = {
+def _equal(self: Tensor, other: Any) -> Any:
+    return False if other is None else comparison.equal(self, other)
+
+
+def _not_equal(self: Tensor, other: Any) -> Any:
+    return True if other is None else comparison.not_equal(self, other)
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
     "__add__": arithmetic.add,
     "__sub__": arithmetic.sub,
     "__mul__": arithmetic.mul,
@@ -56,19 +78,40 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "__ge__": comparison.greater_equal,
     "__lt__": comparison.less,
     "__le__": comparison.less_equal,
-    "__eq__": comparison.equal,
-    "__ne__": comparison.not_equal,
-    "__getitem__": indexing.index,
+    "__eq__": _equal,
+    "__ne__": _not_equal,
+    "__mod__": division.mod,
+    "__rmod__": _reflected(division.mod),
+    "__floordiv__": division.floor_divide,
+    "__rfloordiv__": _reflected(division.floor_divide),
+    "__and__": integers.bitwise_and,
+    "__rand__": _reflected(integers.bitwise_and),
+    "__or__": integers.bitwise_or,
+    "__ror__": _reflected(integers.bitwise_or),
+    "__xor__": integers.bitwise_xor,
+    "__rxor__": _reflected(integers.bitwise_xor),
+    "__invert__": integers.bitwise_not,
+    "__getitem__": gather.index,
 }
 
-METHODS: dict[str, Callable[..., Tensor]] = {
+METHODS: dict[str, Callable[..., Any]] = {
     "abs": elementwise.abs,
+    "all": integers.all,
+    "any": integers.any,
     "argmax": reduction.argmax,
+    "argmin": sorting.argmin,
+    "argsort": sorting.argsort,
     "astype": casting.astype,
     "broadcast_to": movement.broadcast_to,
+    "ceil": functions.ceil,
     "clip": elementwise.clip,
+    "copy": arranging.copy,
+    "cos": functions.cos,
+    "cumsum": running.cumsum,
+    "dot": dot,
     "exp": elementwise.exp,
     "flatten": movement.flatten,
+    "floor": functions.floor,
     "log": elementwise.log,
     "log_softmax": log_softmax,
     "logsumexp": reduction.logsumexp,
@@ -76,63 +119,31 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "max": reduction.max,
     "mean": reduction.mean,
     "min": reduction.min,
+    "norm": moments.norm,
     "permute": _transpose,
+    "prod": running.prod,
+    "ravel": arranging.ravel,
     "relu": elementwise.relu,
+    "repeat": arranging.repeat,
     "reshape": _reshape,
+    "round": functions.round,
     "sigmoid": elementwise.sigmoid,
     "sign": elementwise.sign,
+    "sin": functions.sin,
     "softmax": softmax,
+    "sort": sorting.sort,
+    "split": arranging.split,
     "sqrt": elementwise.sqrt,
     "square": elementwise.square,
+    "squeeze": arranging.squeeze,
+    "std": moments.std,
     "sum": reduction.sum,
+    "take": gather.take,
     "tanh": elementwise.tanh,
+    "tile": arranging.tile,
     "transpose": _transpose,
-    "var": reduction.var,
+    "var": moments.var,
 }
-
-UFUNCS: dict[np.ufunc, Callable[..., Tensor]] = {
-    np.absolute: elementwise.abs,
-    np.add: arithmetic.add,
-    np.divide: arithmetic.div,
-    np.equal: comparison.equal,
-    np.exp: elementwise.exp,
-    np.float_power: power.pow,
-    np.greater: comparison.greater,
-    np.greater_equal: comparison.greater_equal,
-    np.less: comparison.less,
-    np.less_equal: comparison.less_equal,
-    np.log: elementwise.log,
-    np.matmul: matmul,
-    np.maximum: comparison.maximum,
-    np.minimum: comparison.minimum,
-    np.multiply: arithmetic.mul,
-    np.negative: arithmetic.neg,
-    np.not_equal: comparison.not_equal,
-    np.power: power.pow,
-    np.reciprocal: elementwise.reciprocal,
-    np.sign: elementwise.sign,
-    np.sqrt: elementwise.sqrt,
-    np.square: elementwise.square,
-    np.subtract: arithmetic.sub,
-    np.tanh: elementwise.tanh,
-}
-
-
-def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Tensor:
-    """Run a NumPy ufunc on a Tensor as the op of the same meaning."""
-    name = f"np.{ufunc.__name__}"
-    if options.get("out") is not None:
-        raise DTypeError(
-            f"[{name}] a Tensor's value cannot be written into a NumPy array, its graph would end there; got out=; "
-            "write a = a + t instead of a += t, or use np.asarray(t)"
-        )
-    if method != "__call__" or options:
-        raise ArgumentError(
-            f"[{name}] a ufunc on a Tensor takes no options and no methods; got {method}, {options}; use np.asarray(t)"
-        )
-    if ufunc not in UFUNCS:
-        raise DTypeError(f"[{name}] no tinyres op does this; got a Tensor; use np.asarray(t) if no gradient is needed")
-    return UFUNCS[ufunc](*inputs)
 
 
 def _turned(self: Tensor) -> Tensor:
@@ -142,6 +153,7 @@ def _turned(self: Tensor) -> Tensor:
 
 def attach() -> None:
     """Put the tables on Tensor."""
-    attributes = {**OPERATORS, **METHODS, "__array_ufunc__": _array_ufunc, "T": property(_turned)}
+    numpys = {"__array_ufunc__": array_ufunc, "__array_function__": array_function}
+    attributes = {**OPERATORS, **METHODS, **numpys, "T": property(_turned)}
     for name, attribute in attributes.items():
         setattr(Tensor, name, attribute)

@@ -20,6 +20,7 @@ from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
+from tinyres.ops.composed import composed
 from tinyres.ops.indexing import INDEX, Entry, window
 
 
@@ -41,15 +42,16 @@ def _resolved_shape(old: Shape, new: Shape) -> Shape:
     )
 
 
-def _reshape_forward(out: Buffer, x: Tensor, shape: Shape) -> None:
-    """Nothing to do: the output is the input's buffer under another shape."""
+def share_buffer(out: Buffer, x: Tensor, *attrs: object) -> None:
+    """The forward of a view: nothing to do, the output is the input's buffer under another shape."""
 
 
-def _reshape_vjp(g: Tensor, ctx: Context) -> Gradients:
+def to_own_shape(g: Tensor, ctx: Context) -> Gradients:
+    """The VJP of a view."""
     return (reshape(g, ctx.shapes[0]),)
 
 
-RESHAPE = Op("reshape", shape=_reshape_shape, forward=_reshape_forward, vjp=_reshape_vjp, takes="x", view=True)
+RESHAPE = Op("reshape", shape=_reshape_shape, forward=share_buffer, vjp=to_own_shape, takes="x", view=True)
 
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
@@ -81,6 +83,17 @@ def _sizes(op: str, shape: int | Sequence[int]) -> Shape:
         raise ArgumentError(f"[{op}] a shape is an int or a tuple of ints; got {shape!r}; convert the sizes") from None
 
 
+def _flatten_shape(x: Tensor, start_axis: int) -> Shape:
+    if start_axis and not 0 < start_axis < len(x.shape):
+        raise ShapeError(
+            f"[flatten] start_axis must name an axis of shape {x.shape}; got {start_axis}; choose one from 0 on"
+        )
+    return (*x.shape[:start_axis], math.prod(x.shape[start_axis:]))
+
+
+FLATTEN = Op("flatten", shape=_flatten_shape, forward=share_buffer, vjp=to_own_shape, takes="x", view=True)
+
+
 def flatten(x: Operand, start_axis: int = 0) -> Tensor:
     """The axes from `start_axis` on as one; start_axis=1 keeps the batch. No copy.
 
@@ -92,11 +105,11 @@ def flatten(x: Operand, start_axis: int = 0) -> Tensor:
     """
     if not isinstance(x, Tensor):
         (x,) = as_operands(x)
-    if start_axis and not 0 < start_axis < len(x.shape):
+    if start_axis == 0 and None in x.shape:
         raise ShapeError(
-            f"[flatten] start_axis must name an axis of shape {x.shape}; got {start_axis}; choose one from 0 on"
+            f"[flatten] the batch of a symbolic tensor stays; got start_axis=0 for shape {x.shape}; use start_axis=1"
         )
-    return reshape(x, (*x.shape[:start_axis], math.prod(x.shape[start_axis:])))
+    return apply(FLATTEN, (x,), start_axis)
 
 
 def _transpose_shape(x: Tensor, axes: tuple[int, ...] | None) -> Shape:
@@ -261,6 +274,7 @@ def _axis_number(op: str, axis: Any) -> int:
         raise ArgumentError(f"[{op}] the axis is an int; got {axis!r}; name the axis by number") from None
 
 
+@composed
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis.
 
@@ -332,7 +346,7 @@ def pad(x: Operand, widths: int | Sequence[Any], value: float = 0.0) -> Tensor:
         pairs = np.asarray(widths)
         if pairs.dtype.kind not in "iu" or pairs.size == 0 and x.shape or pairs.size and pairs.min() < 0:
             raise ValueError
-        if pairs.ndim < 2:
+        if pairs.ndim < 2 or len(pairs) in (1, len(x.shape)):
             pairs = np.broadcast_to(pairs, (len(x.shape), 2))
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError
@@ -341,4 +355,8 @@ def pad(x: Operand, widths: int | Sequence[Any], value: float = 0.0) -> Tensor:
             f"[pad] the widths must be counts from 0 on, one (before, after) per axis; got {widths!r}; "
             "write ((0, 0), (1, 1))"
         ) from None
+    if None in x.shape[:1] and pairs[0].any():
+        raise ShapeError(
+            f"[pad] the batch of a symbolic tensor stays as it is; got {widths!r} for {x.shape}; begin with (0, 0)"
+        )
     return apply(PAD, (x,), tuple((int(before), int(after)) for before, after in pairs), float(value))

@@ -5,17 +5,18 @@ from __future__ import annotations
 from tinyres import kernels
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor
-from tinyres.ops.comparison import equal, where
-from tinyres.ops.elementwise import log, reciprocal, sqrt, square
+from tinyres.engine.tensor import FLOATS, Tensor
+from tinyres.ops.comparison import equal, greater, where
+from tinyres.ops.elementwise import abs, log, reciprocal, sqrt, square
 from tinyres.ops.rules import binary, broadcast
 
 
 def _pow_vjp(g: Tensor, ctx: Context) -> Gradients:
     a, b = ctx.inputs
     to_a = to_b = None
-    if ctx.needs[0]:  # where b is 0 the derivative is 0, also at a = 0, where 0 · 0**-1 would be NaN
-        to_a = g * where(equal(b, 0.0), 0.0, b * pow(a, b - 1.0))
+    if ctx.needs[0]:  # where b is 0 the derivative is 0, also at a = 0 and NaN: another base keeps all orders finite
+        harmless = equal(b, 0.0) & ~greater(abs(a), 0.0)
+        to_a = g * (b * pow(where(harmless, 1.0, a), b - 1.0))
     if ctx.needs[1]:  # at a = 0 the limit for b > 0 is 0, where 0 · log 0 would be NaN
         to_b = g * (ctx.output * log(where(equal(a, 0.0), 1.0, a)))
     return to_a, to_b
@@ -31,7 +32,7 @@ def pow(a: Operand, b: Operand) -> Tensor:
     >>> tr.pow(tr.tensor([3.0, 2.0]), 3)
     Tensor([27.,  8.], shape=(2,), dtype=float32)
     """
-    if isinstance(b, (int, float)) and isinstance(a, Tensor):
+    if isinstance(b, (int, float)) and isinstance(a, Tensor) and a.dtype in FLOATS:
         if b == 2:
             return square(a)
         if b == 0.5:

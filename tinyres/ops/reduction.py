@@ -1,4 +1,4 @@
-"""Reductions over any axes: sum, mean, var, max, min, logsumexp; and argmax, which has no gradient.
+"""Reductions over any axes: sum, mean, max, min, logsumexp; and argmax, which has no gradient.
 
 `axis` is None (all), an int or several; negative ones count from the end. `keepdims` leaves reduced axes as 1.
 A run of neighbouring axes is reduced by one kernel over outer x n x inner.
@@ -18,14 +18,14 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, launch_broadcast
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
+from tinyres.kernels.dtypes import FLOAT32, INT64
 from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal
-from tinyres.ops.elementwise import exp, square
+from tinyres.ops.elementwise import exp
 from tinyres.ops.movement import broadcast_to, reshape, transpose
 
 Axis = int | Sequence[int] | None
@@ -65,7 +65,7 @@ def reduction(op: str, shape: Shape, axis: int | tuple[int, ...] | None, keepdim
 def normalized_axes(op: str, shape: Shape, axis: Axis) -> tuple[int, ...]:
     """The axes as sorted indices from the front."""
     ndim = len(shape)
-    numbers = _axis_numbers(op, axis)
+    numbers = axis_numbers(op, axis)
     if numbers is None:
         return tuple(range(ndim))
     axes = numbers if isinstance(numbers, tuple) else (numbers,)
@@ -86,7 +86,7 @@ def one_axis(op: str, shape: Shape, axis: int) -> int:
     return normalized_axes(op, shape, axis)[0]
 
 
-def _axis_numbers(op: str, axis: Axis) -> int | tuple[int, ...] | None:
+def axis_numbers(op: str, axis: Axis) -> int | tuple[int, ...] | None:
     """The axis as it stands in an Op's attrs: None, an int or a tuple of ints."""
     if axis is None or type(axis) is int:
         return axis
@@ -98,7 +98,8 @@ def _axis_numbers(op: str, axis: Axis) -> int | tuple[int, ...] | None:
     return tuple(int(i) for i in axes)
 
 
-def _run(kernel: Kernel, out: Buffer, x: Tensor, plan: Reduction, scale: tuple[float, ...] = ()) -> None:
+def run_reduction(kernel: Kernel, out: Buffer, x: Tensor, plan: Reduction, scale: tuple[float, ...] = ()) -> None:
+    """Launch a reduction, one kernel per run of axes; scale: of a sum."""
     source = x.buffer
     for outer, n, inner in plan.runs[:-1]:
         partial = Buffer(outer * inner, x.dtype)
@@ -112,7 +113,7 @@ def _sum_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) ->
 
 
 def _sum_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
-    _run(kernels.sum, out, x, reduction("sum", x.shape, axis, keepdims), (1.0,))
+    run_reduction(kernels.sum, out, x, reduction("sum", x.shape, axis, keepdims), (1.0,))
 
 
 def _sum_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -124,7 +125,7 @@ SUM = Op("sum", shape=_sum_shape, forward=_sum_forward, vjp=_sum_vjp)
 
 
 def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over the axes; 0 over none. Bools count as 0 and 1.
+    """The sum over the axes; 0 over none. That of integers and bools (0 and 1) is int64, exactly.
 
     Raises ShapeError for an axis that is not there.
 
@@ -132,20 +133,22 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tr.sum(tr.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.], shape=(2,), dtype=float32)
     """
-    return apply(SUM, (_numeric(x),), _axis_numbers("sum", axis), keepdims)
+    return apply(SUM, (x,) if isinstance(x, Tensor) else as_operands(x), axis_numbers("sum", axis), keepdims)
 
 
-def _numeric(x: Operand) -> Tensor:
+def numeric(x: Operand) -> Tensor:
+    """x as a Tensor of floats; integers and bools as float32."""
     if not isinstance(x, Tensor):
         (x,) = as_operands(x)
-    return astype(x, FLOAT32) if x.dtype is BOOL else x
+    return x if x.dtype in FLOATS else astype(x, FLOAT32)
 
 
 def _mean_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
-    return _nonempty("mean", x, axis, keepdims).shape
+    return nonempty("mean", x, axis, keepdims).shape
 
 
-def _nonempty(op: str, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Reduction:
+def nonempty(op: str, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Reduction:
+    """The plan to reduce x; ShapeError over no elements."""
     plan = reduction(op, x.shape, axis, keepdims)
     if plan.elements == 0:
         raise ShapeError(
@@ -156,7 +159,7 @@ def _nonempty(op: str, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: 
 
 def _mean_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
     plan = reduction("mean", x.shape, axis, keepdims)
-    _run(kernels.sum, out, x, plan, (1.0 / plan.elements,))
+    run_reduction(kernels.sum, out, x, plan, (1.0 / plan.elements,))
 
 
 def _mean_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -169,7 +172,7 @@ MEAN = Op("mean", shape=_mean_shape, forward=_mean_forward, vjp=_mean_vjp)
 
 
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over the axes. Bools count as 0 and 1.
+    """The mean over the axes; that of integers and bools (0 and 1) is float32.
 
     Raises ShapeError over no elements, or for an axis that is not there.
 
@@ -178,28 +181,15 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Tensor([[1.5],
             [3.5]], shape=(2, 1), dtype=float32)
     """
-    return apply(MEAN, (_numeric(x),), _axis_numbers("mean", axis), keepdims)
-
-
-def var(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The (biased) variance over the axes: the mean squared distance from the mean, as np.var.
-
-    Raises ShapeError over no elements, or for an axis that is not there.
-
-    >>> import tinyres as tr
-    >>> tr.var(tr.tensor([1.0, 2.0, 3.0]))
-    Tensor(0.6667, shape=(), dtype=float32)
-    """
-    x = _numeric(x)
-    return mean(square(x - mean(x, axis, keepdims=True)), axis, keepdims)
+    return apply(MEAN, (x,) if isinstance(x, Tensor) else as_operands(x), axis_numbers("mean", axis), keepdims)
 
 
 def _max_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
-    return _nonempty("max", x, axis, keepdims).shape
+    return nonempty("max", x, axis, keepdims).shape
 
 
 def _max_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
-    _run(kernels.max, out, x, reduction("max", x.shape, axis, keepdims))
+    run_reduction(kernels.max, out, x, reduction("max", x.shape, axis, keepdims))
 
 
 def _extremum_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -223,15 +213,15 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tr.max(tr.tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
     Tensor([3., 4.], shape=(2,), dtype=float32)
     """
-    return apply(MAX, (x,) if isinstance(x, Tensor) else as_operands(x), _axis_numbers("max", axis), keepdims)
+    return apply(MAX, (x,) if isinstance(x, Tensor) else as_operands(x), axis_numbers("max", axis), keepdims)
 
 
 def _min_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
-    return _nonempty("min", x, axis, keepdims).shape
+    return nonempty("min", x, axis, keepdims).shape
 
 
 def _min_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
-    _run(kernels.min, out, x, reduction("min", x.shape, axis, keepdims))
+    run_reduction(kernels.min, out, x, reduction("min", x.shape, axis, keepdims))
 
 
 MIN = Op("min", shape=_min_shape, forward=_min_forward, vjp=_extremum_vjp, saves=(0,), reads_output=True)
@@ -246,11 +236,11 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tr.min(tr.tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
     Tensor([1., 2.], shape=(2,), dtype=float32)
     """
-    return apply(MIN, (x,) if isinstance(x, Tensor) else as_operands(x), _axis_numbers("min", axis), keepdims)
+    return apply(MIN, (x,) if isinstance(x, Tensor) else as_operands(x), axis_numbers("min", axis), keepdims)
 
 
 def _logsumexp_shape(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
-    return _nonempty("logsumexp", x, axis, keepdims).shape
+    return nonempty("logsumexp", x, axis, keepdims).shape
 
 
 def _logsumexp_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> None:
@@ -259,11 +249,11 @@ def _logsumexp_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | Non
     size, limit = out.size, float(np.finfo(x.dtype).max)
     peak, shift, total, logarithm = (Buffer(size, x.dtype) for _ in range(4))
     distance, weights = Buffer(x.buffer.size, x.dtype), Buffer(x.buffer.size, x.dtype)
-    _run(kernels.max, peak, x, plan)
+    run_reduction(kernels.max, peak, x, plan)
     launch(kernels.clip, (shift,), (peak,), (size,), (-limit, limit))
     launch_broadcast(kernels.sub, distance, x.shape, (x, Tensor(shift, plan.kept, x.dtype)))
     launch(kernels.exp, (weights,), (distance,), (weights.size,))
-    _run(kernels.sum, total, Tensor(weights, x.shape, x.dtype), plan, (1.0,))
+    run_reduction(kernels.sum, total, Tensor(weights, x.shape, x.dtype), plan, (1.0,))
     launch(kernels.log, (logarithm,), (total,), (size,))
     launch(kernels.add, (out,), (logarithm, shift), (1, size))
 
@@ -294,7 +284,7 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Tensor(500.6931, shape=(), dtype=float32)
     """
     operands = (x,) if isinstance(x, Tensor) else as_operands(x)
-    return apply(LOGSUMEXP, operands, _axis_numbers("logsumexp", axis), keepdims)
+    return apply(LOGSUMEXP, operands, axis_numbers("logsumexp", axis), keepdims)
 
 
 def _argmax_shape(x: Tensor) -> Shape:

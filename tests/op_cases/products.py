@@ -1,0 +1,126 @@
+"""Rows of matrix products."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+import tinyres as tr
+
+from .case import Case
+
+
+def np_dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.maximum(x @ kernel + bias, 0)
+
+
+def einsum(subscripts: str) -> tuple[Callable[..., tr.Tensor], Callable[..., np.ndarray]]:
+    return functools.partial(tr.einsum, subscripts), functools.partial(np.einsum, subscripts)
+
+
+CASES = [
+    Case(
+        "matmul",
+        tr.matmul,
+        np.matmul,
+        (((2, 3), (3, 4)), ((1, 1), (1, 1)), ((5, 17), (17, 3)), ((2, 0), (0, 3)), ((0, 2), (2, 3))),
+        bench=((256, 256), (256, 256)),
+    ),
+    Case(
+        "matmul",
+        lambda a, b: tr.matmul(a, b, transpose_a=True),
+        lambda a, b: a.T @ b,
+        (((3, 2), (3, 4)), ((17, 5), (17, 3))),
+        bench=((256, 256), (256, 256)),
+    ),
+    Case(
+        "matmul",
+        lambda a, b: tr.matmul(a, b, transpose_b=True),
+        lambda a, b: a @ b.T,
+        (((2, 3), (4, 3)), ((5, 17), (3, 17))),
+        bench=((256, 256), (256, 256)),
+    ),
+    Case(
+        "matmul",
+        lambda a, b: tr.matmul(a, b, True, True),
+        lambda a, b: a.T @ b.T,
+        (((3, 2), (4, 3)),),
+        bench=((256, 256), (256, 256)),
+    ),
+    Case(
+        "dense",
+        tr.dense,
+        lambda x, kernel, bias: x @ kernel + bias,
+        (((5, 3), (3, 4), (4,)), ((2, 5, 3), (3, 4), (4,)), ((0, 3), (3, 4), (4,))),
+        bench=((128, 256), (256, 256), (256,)),
+    ),
+    Case(
+        "dense",
+        lambda x, kernel, bias: tr.dense(x, kernel, bias, "relu"),
+        np_dense,
+        (((5, 3), (3, 4), (4,)), ((2, 2, 3), (3, 4), (4,))),
+        bench=((128, 256), (256, 256), (256,)),
+    ),
+    Case(
+        "dense_without_bias",
+        tr.dense,
+        np.matmul,
+        (((5, 3), (3, 4)), ((2, 2, 3), (3, 4))),
+        bench=((128, 256), (256, 256)),
+    ),
+    Case(
+        "dense_without_bias",
+        lambda x, kernel: tr.dense(x, kernel, activation="relu"),
+        lambda x, kernel: np.maximum(x @ kernel, 0),
+        (((5, 3), (3, 4)),),
+    ),
+    Case(
+        "matmul",
+        tr.matmul,
+        np.matmul,
+        (
+            ((2, 3, 4), (2, 4, 5)),
+            ((2, 3, 4), (4, 5)),
+            ((3, 4), (2, 4, 5)),
+            ((2, 1, 3, 4), (3, 4, 2)),
+            ((1, 3, 4), (2, 4, 1)),
+            ((4,), (4,)),
+            ((4,), (4, 3)),
+            ((3, 4), (4,)),
+            ((4,), (2, 4, 3)),
+            ((2, 3, 4), (4,)),
+            ((2, 3, 4), (2, 4, 0)),
+            ((2, 3, 0), (2, 0, 4)),
+            ((0, 3, 4), (4, 2)),
+            ((0, 3, 4), (0, 4, 2)),
+        ),
+        bench=((8, 64, 64), (8, 64, 64)),
+    ),
+    Case(
+        "matmul",
+        lambda a, b: tr.matmul(a, b, transpose_b=True),
+        lambda a, b: a @ np.swapaxes(b, -1, -2),
+        (((2, 3, 4), (2, 5, 4)), ((2, 3, 4), (5, 4)), ((3, 4), (2, 5, 4))),
+        bench=((8, 64, 64), (8, 64, 64)),
+    ),
+    Case(
+        "matmul",
+        lambda a, b: tr.matmul(a, b, True, True),
+        lambda a, b: np.swapaxes(a, -1, -2) @ np.swapaxes(b, -1, -2),
+        (((2, 4, 3), (2, 5, 4)), ((2, 4, 3), (5, 4)), ((4, 3), (2, 5, 4))),
+    ),
+    Case("matmul", tr.dot, np.dot, (((4,), (4,)), ((2, 3, 4), (4,)), ((2, 4), (4, 3)))),
+    Case("mul", tr.dot, np.dot, (((), (3,)),)),
+    Case("matmul", *einsum("ij,jk->ik"), (((2, 3), (3, 4)),), bench=((256, 256), (256, 256))),
+    Case("matmul", *einsum("bij,bkj->bik"), (((2, 3, 4), (2, 5, 4)),)),
+    Case("matmul", *einsum("bqhd,bkhd->bhqk"), (((2, 3, 2, 4), (2, 5, 2, 4)),), bench=((4, 32, 4, 16), (4, 32, 4, 16))),
+    Case("matmul", *einsum("...ij,...jk"), (((2, 3, 4), (2, 4, 5)),)),
+    Case("matmul", *einsum("i,i"), (((4,), (4,)),)),
+    Case("matmul", *einsum("i,j->ji"), (((4,), (3,)),)),
+    Case("matmul", *einsum("ij,kj->ik"), (((2, 3), (4, 3)),)),
+    Case("matmul", *einsum("ijk,kl,i->l"), (((2, 3, 4), (4, 5), (2,)),)),
+    Case("sum", *einsum("ijk->ki"), (((2, 3, 4),),)),
+    Case("transpose", *einsum("ba"), (((2, 3),),)),
+]
