@@ -203,7 +203,7 @@ def test_zeros_do_not_make_a_linear_layer_a_relu() -> None:
     data[:40] = 0.0
     trace = traced(lambda x: layers.Dense(64)(layers.Dense(64)(x)), count=12, data=data)
     assert {n.zeros for n in trace.blocks[3].nodes} == {40 * 64}
-    assert theory_of(trace) is None
+    assert str(theory_of(trace)) == "theory for Glorot without an activation: x 1.00"
     assert not any("ReLU" in sentence for sentence in (*trace.verdict(), *tr.compare(a=trace, b=trace).sentences))
 
 
@@ -213,7 +213,7 @@ def test_a_fused_relu_counts_however_few_zeros_it_leaves() -> None:
 
     trace = traced(block, count=2)
     assert all(n.zeros < 0.2 * n.size and n.facts.rectified for b in trace.blocks for n in b.nodes)
-    assert str(theory_of(trace)) == "theory for Glorot and ReLU: x 0.71"
+    assert theory_of(trace) is None  # the law is for a cut in the middle, and the bias moves it
 
 
 # New ops and layers
@@ -339,8 +339,8 @@ def test_a_file_from_before_there_were_facts_is_judged_as_it_was(tmp_path: pathl
         trace = traced(lambda x, preset=preset: layers.blocks.PRESETS[preset](x, 64), 3 + i)
         path.write_text(json.dumps(without_facts(trace, path)))
         old = tr.Trace.load(str(path))
-        assert theory_of(old) == theory_of(trace)
-        assert old.verdict() == trace.verdict()
+        assert theory_of(old) is None  # what drew the weights does not stand in it
+        assert [s.rule for s in old.verdict()] == [s.rule for s in trace.verdict()]
         assert [n.facts.rectifies for n in old.nodes] == [n.facts.rectifies for n in trace.nodes]
 
 

@@ -142,9 +142,16 @@ class FurtherOutput(Node):
 
 
 class ParameterLeaf(Node):
-    """The leaf of a Parameter: a trace shows it under the layer that reads it, not as data."""
+    """The leaf of a Parameter: a trace shows it under the layer that reads it, not as data.
 
-    __slots__ = ()
+    initializer: the name of what drew the values that its buffer had at first, "" if it has none.
+    """
+
+    __slots__ = ("initializer",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.initializer = ""
 
 
 class ConstantLeaf(Node):

@@ -65,6 +65,8 @@ class Op:
     multiplies: its inputs with one another. rectifies: it cuts off one half of the values and keeps the other as it is;
     a bool, or a function of the attrs. normalises: over what ("batch", "layer"), "" if it does not.
     fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
+    slope: the largest derivative of an op that squashes its input, else 0. drops(*attrs): the share that it sets to 0
+    at random. breaks: why its value may not be finite, and what helps.
 
     module: where it was defined; left out, that is where this is called.
 
@@ -91,6 +93,9 @@ class Op:
     rectifies: bool | Callable[..., bool] = False
     normalises: str = ""
     fans: Callable[..., tuple[Fans | None, ...]] | None = None
+    slope: float = 0.0
+    drops: Callable[..., float] | None = None
+    breaks: tuple[str, str] | None = None
     module: str = ""
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -13,8 +14,29 @@ from tinyres import ops
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import INT64
-from tinyres.layers.objective import LossFunction, Objective, along, like_prediction
+from tinyres.layers.objective import Chance, LossFunction, Objective, along, like_prediction
 from tinyres.ops import losses as values
+
+
+def _of_classes(targets: np.ndarray, outputs: int) -> float:
+    """All classes alike."""
+    return math.log(outputs)
+
+
+def _of_yes_or_no(targets: np.ndarray, outputs: int) -> float:
+    """Probabilities of a half."""
+    return math.log(2)
+
+
+def _of_mean(targets: np.ndarray, outputs: int) -> float:
+    """Each output the mean of its targets: their variance."""
+    return float(np.var(targets, axis=0, dtype=np.float64).mean())
+
+
+def _of_median(targets: np.ndarray, outputs: int) -> float:
+    """Each output the median of its targets."""
+    return float(np.abs(targets - np.median(targets, axis=0)).mean())
+
 
 SPARSE_LOGITS = Objective(
     "sparse_categorical_crossentropy",
@@ -22,15 +44,21 @@ SPARSE_LOGITS = Objective(
     values.sparse_mean_of_logits,
     targets="labels",
     takes_logits="softmax",
+    chance=_of_classes,
 )
 CATEGORICAL_LOGITS = Objective(
     "categorical_crossentropy",
     values.categorical_error_of_logits,
     targets="probabilities",
     takes_logits="softmax",
+    chance=_of_classes,
 )
 BINARY_LOGITS = Objective(
-    "binary_crossentropy", values.binary_error_of_logits, targets="probabilities", takes_logits="sigmoid"
+    "binary_crossentropy",
+    values.binary_error_of_logits,
+    targets="probabilities",
+    takes_logits="sigmoid",
+    chance=_of_yes_or_no,
 )
 SPARSE = Objective(
     "sparse_categorical_crossentropy",
@@ -38,15 +66,21 @@ SPARSE = Objective(
     lambda probabilities, labels: values.sparse_mean_of_logits(values.log_of(probabilities), labels),
     targets="labels",
     on_logits={"softmax": SPARSE_LOGITS},
+    chance=_of_classes,
 )
 CATEGORICAL = Objective(
     "categorical_crossentropy",
     values.categorical_error,
     targets="probabilities",
     on_logits={"softmax": CATEGORICAL_LOGITS},
+    chance=_of_classes,
 )
 BINARY = Objective(
-    "binary_crossentropy", values.binary_error, targets="probabilities", on_logits={"sigmoid": BINARY_LOGITS}
+    "binary_crossentropy",
+    values.binary_error,
+    targets="probabilities",
+    on_logits={"sigmoid": BINARY_LOGITS},
+    chance=_of_yes_or_no,
 )
 
 
@@ -232,9 +266,11 @@ def _smoothed(found: Objective, smoothing: float) -> Objective:
     return replace(found, values=lambda p, t: found.values(p, targets(p, t)), on_logits=smooth)
 
 
-def _of_values(cls: str, name: str, function: LossFunction, says: str, targets: str = "values") -> type[Loss]:
+def _of_values(
+    cls: str, name: str, function: LossFunction, says: str, targets: str = "values", chance: Chance | None = None
+) -> type[Loss]:
     """A loss class without options."""
-    made = Objective(name, function, targets=targets)
+    made = Objective(name, function, targets=targets, chance=chance)
     documented = f"""The mean of {says}.
 
     reduction, name: see Loss. Called as in Keras: (y_true, y_pred, sample_weight=None).
@@ -243,8 +279,10 @@ def _of_values(cls: str, name: str, function: LossFunction, says: str, targets: 
     return type(cls, (Loss,), members)
 
 
-MeanSquaredError = _of_values("MeanSquaredError", "mse", values.squared_error, "(y_pred - y_true)²")
-MeanAbsoluteError = _of_values("MeanAbsoluteError", "mae", values.absolute_error, "|y_pred - y_true|")
+MeanSquaredError = _of_values("MeanSquaredError", "mse", values.squared_error, "(y_pred - y_true)²", chance=_of_mean)
+MeanAbsoluteError = _of_values(
+    "MeanAbsoluteError", "mae", values.absolute_error, "|y_pred - y_true|", chance=_of_median
+)
 MeanAbsolutePercentageError = _of_values(
     "MeanAbsolutePercentageError", "mape", values.absolute_percentage_error, "100·|y_pred - y_true| / |y_true|"
 )

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from tinyres import ops
 from tinyres.engine.state import Scope, entered, state
 from tinyres.engine.tensor import FLOATS, Tensor
@@ -19,6 +21,7 @@ from tinyres.layers.dense import Dense
 from tinyres.nn.functional import Functional
 
 LossFunction = Callable[[Any, Any], Tensor]
+Chance = Callable[[np.ndarray, int], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,8 @@ class Objective:
     number for the batch. mean: the mean of the values, where there is a faster way to it. targets: "labels"
     (integers), "probabilities", "values" (both shaped like the prediction), or "any". on_logits: for an activation, the
     objective of what that is applied to. takes_logits: the activation that must not stand before it. total: add the
-    values of all samples instead of taking their mean.
+    values of all samples instead of taking their mean. chance(targets, outputs): the mean over these targets for the
+    best answer that ignores the input, or any such answer where none is the best; None where that is not known.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Objective:
     takes_logits: str | None = None
     total: bool = False
     per_sample: bool = True
+    chance: Chance | None = None
 
     def __call__(self, prediction: Any, target: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of a batch. weight: one number per sample, or per value of the loss: the mean of weight · value.

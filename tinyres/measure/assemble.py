@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tinyres.engine.node import Node
+from tinyres.engine.node import Node, ParameterLeaf
 from tinyres.measure.sheet import NOTHING
 from tinyres.measure.statistics import EdgeNumbers, Measurement
 from tinyres.measure.tape import Tape
@@ -30,6 +30,7 @@ def assemble(
             arrays=measured.arrays.get(node),
             trainable=node.requires_grad,
             fans=tape.fans.get(node),
+            drawn=node.initializer if isinstance(node, ParameterLeaf) and node.buffer.version == 0 else "",
         )
         for name, node in zip(tape.parameter_names, tape.parameters)
     ]

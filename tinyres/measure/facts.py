@@ -42,7 +42,15 @@ def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
         rectified=unit in rectifiers,
         normalises=next((op.normalises for _, op in ops if op.normalises), ""),
         piecewise_linear=bool(ops) and all(_is_piecewise_linear(n, op) for n, op in ops),
+        slope=float(unit.op.slope) if unit.op is not None else 0.0,
+        drops=float(max([op.drops(*n.attrs) for n, op in ops if op.drops is not None], default=0.0)),
+        **_breaks(unit),
     )
+
+
+def _breaks(unit: Node) -> dict[str, str]:
+    breaks = None if unit.op is None else unit.op.breaks
+    return {} if breaks is None else {"breaks": breaks[0], "helps": breaks[1]}
 
 
 def _is_piecewise_linear(node: Node, op: Op) -> bool:

@@ -53,6 +53,7 @@ class Graph:
         self._training: bool | None = None
         self._parameters: Callable[[], Mapping[str, Parameter]] | None = None
         self._pinned: list[Node] = []
+        self._chance: float | None = None
         if door.recorder is not None:
             raise CaptureError(
                 "[graph] a step is being recorded, its values are not there yet; got a loss of this step; "
@@ -72,18 +73,21 @@ class Graph:
         batch: int | None = None,
         training: bool | None = None,
         parameters: Callable[[], Mapping[str, Parameter]] | None = None,
+        chance: float | None = None,
     ) -> Graph:
         """A Graph whose every trace calls `run()` for the loss, at the parameters' values of that moment.
 
         run is called with all float leaves recorded and moving statistics held; generators are its own care.
         batch, training: rows of the data, and whether layers run in training mode; for the header of the trace.
         parameters: gives all Parameters by full name, so that `lint` finds those that the loss does not depend on.
+        chance: the loss of the best answer that ignores the input.
         """
         graph = cls.__new__(cls)
         graph._run = run
         graph._batch = batch
         graph._training = training
         graph._parameters = parameters
+        graph._chance = chance
         graph._pinned = []
         return graph
 
@@ -168,6 +172,7 @@ class Graph:
                 dtype=str(root.dtype),
                 backend=_backend(root),
                 level=level,
+                chance=self._chance,
             )
             structure = structure_of(shape_of(tape))
             spectrum = path_spectrum(root, tape, structure, input_of(tape, structure.shape)) if paths else None

@@ -281,7 +281,11 @@ class Model(Functional):
             with preserving_generator():
                 return measure(self, inputs, target, training, *weight)[1]
 
-        return Graph.of(forward, batch=samples.count, training=training, parameters=self.named_parameters)
+        known = self.steps and sample_weight is None  # how many outputs there are, and that each sample counts alike
+        chance = measure.chance(target, [output.shape[-1] or 1 for output in self.outputs]) if known else None
+        return Graph.of(
+            forward, batch=samples.count, training=training, parameters=self.named_parameters, chance=chance
+        )
 
     def without_skips(self) -> Functional:
         """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyres.engine.node import ParameterLeaf
+from tinyres.engine.tensor import Parameter, node_of
 from tinyres.errors import ArgumentError
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
@@ -172,6 +174,29 @@ class LecunNormal(VarianceScaling):
     name, normal = "lecun_normal", True
 
 
+class Orthogonal(_Seeded):
+    """Orthogonal rows or columns, whichever are fewer, times `gain`, all leading axes taken as one.
+
+    Through square linear layers |x| and |g| stay exactly as they are (Saxe et al. 2014).
+    """
+
+    name = "orthogonal"
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain, self.seed = float(gain), _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        if len(shape) < 2:
+            raise ArgumentError(
+                f"[initializer] orthogonal is for shapes of at least 2 axes; got {tuple(shape)}; use another"
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = self.generator().standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(tall)
+        q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # then each such matrix is as likely as any other
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
 def get(identifier: str | Initializer | Callable[..., Any]) -> Callable[[Sequence[int]], Any]:
     """The initialiser of this name, or the object or function of a shape itself.
 
@@ -183,6 +208,13 @@ def get(identifier: str | Initializer | Callable[..., Any]) -> Callable[[Sequenc
         return identifier
     known = ", ".join(sorted(INITIALIZERS))
     raise ArgumentError(f"[initializer] known names are {known}; got {identifier!r}; use one, or your own function")
+
+
+def note_drawn(weight: Parameter, initializer: Any) -> None:
+    """Let traces know what drew a new weight."""
+    leaf = node_of(weight)
+    if isinstance(leaf, ParameterLeaf) and isinstance(initializer, Initializer):
+        leaf.initializer = initializer.name
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:

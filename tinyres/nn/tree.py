@@ -56,12 +56,14 @@ class LayerTree:
         if leaf in self._trained or leaf in self._kept:
             raise ArgumentError(f'[{owner}] weight names must be unique; got "{leaf}" twice; rename one of them')
         sizes = _checked_shape(owner, leaf, shape)
-        value = np.asarray(initializers.get(initializer)(sizes))
+        drawing = initializers.get(initializer)
+        value = np.asarray(drawing(sizes))
         if value.shape != sizes:
             raise ShapeError(
                 f"[{owner}] the initializer of {leaf} must give shape {sizes}; got {value.shape}; correct the function"
             )
         weight = Parameter(value, joined(self.path, leaf), trainable and self._trainable, self.dtype)
+        initializers.note_drawn(weight, drawing)
         (self._trained if trainable else self._kept)[leaf] = weight
         return weight
 

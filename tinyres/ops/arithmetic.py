@@ -67,6 +67,7 @@ DIV = Op(
     saves=(1,),
     reads_output=True,
     multiplies=True,
+    breaks=("it divides by 0, or by next to nothing", "add a small number to the denominator"),
 )
 
 

@@ -20,7 +20,14 @@ def _exp_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (g * ctx.output,)
 
 
-EXP = Op("exp", shape=same_shape, forward=unary(kernels.exp), vjp=_exp_vjp, reads_output=True)
+EXP = Op(
+    "exp",
+    shape=same_shape,
+    forward=unary(kernels.exp),
+    vjp=_exp_vjp,
+    reads_output=True,
+    breaks=("its input is too large", "subtract the maximum first, or use tr.softmax and tr.logsumexp"),
+)
 
 
 def exp(x: Operand) -> Tensor:
@@ -37,7 +44,14 @@ def _log_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (g / ctx.inputs[0],)
 
 
-LOG = Op("log", shape=same_shape, forward=unary(kernels.log), vjp=_log_vjp, saves=(0,))
+LOG = Op(
+    "log",
+    shape=same_shape,
+    forward=unary(kernels.log),
+    vjp=_log_vjp,
+    saves=(0,),
+    breaks=("log of a number below 0 is NaN, of 0 infinite", "keep its input positive, as with tr.clip(x, 1e-7, 1.0)"),
+)
 
 
 def log(x: Operand) -> Tensor:
@@ -54,7 +68,14 @@ def _sqrt_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (g * 0.5 / ctx.output,)
 
 
-SQRT = Op("sqrt", shape=same_shape, forward=unary(kernels.sqrt), vjp=_sqrt_vjp, reads_output=True)
+SQRT = Op(
+    "sqrt",
+    shape=same_shape,
+    forward=unary(kernels.sqrt),
+    vjp=_sqrt_vjp,
+    reads_output=True,
+    breaks=("the square root of a number below 0 is NaN", "keep its input from falling below 0"),
+)
 
 
 def sqrt(x: Operand) -> Tensor:
@@ -184,7 +205,7 @@ def _tanh_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (tanh_grad(g, ctx.output),)
 
 
-TANH = Op("tanh", shape=same_shape, forward=unary(kernels.tanh), vjp=_tanh_vjp, reads_output=True)
+TANH = Op("tanh", shape=same_shape, forward=unary(kernels.tanh), vjp=_tanh_vjp, reads_output=True, slope=1.0)
 
 
 def tanh(x: Operand) -> Tensor:
@@ -217,7 +238,9 @@ def _sigmoid_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (sigmoid_grad(g, ctx.output),)
 
 
-SIGMOID = Op("sigmoid", shape=same_shape, forward=unary(kernels.sigmoid), vjp=_sigmoid_vjp, reads_output=True)
+SIGMOID = Op(
+    "sigmoid", shape=same_shape, forward=unary(kernels.sigmoid), vjp=_sigmoid_vjp, reads_output=True, slope=0.25
+)
 
 
 def sigmoid(x: Operand) -> Tensor:

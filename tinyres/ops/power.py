@@ -22,7 +22,15 @@ def _pow_vjp(g: Tensor, ctx: Context) -> Gradients:
     return to_a, to_b
 
 
-POW = Op("pow", shape=broadcast("pow"), forward=binary(kernels.pow), vjp=_pow_vjp, saves=(0, 1), reads_output=True)
+POW = Op(
+    "pow",
+    shape=broadcast("pow"),
+    forward=binary(kernels.pow),
+    vjp=_pow_vjp,
+    saves=(0, 1),
+    reads_output=True,
+    breaks=("a negative base or too large a result", "keep the base positive and the exponent small"),
+)
 
 
 def pow(a: Operand, b: Operand) -> Tensor:

@@ -134,7 +134,11 @@ def _dropout_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (apply(DROPOUT, (g,), *ctx.attrs),)  # linear in x: the gradient is the same mask, drawn again
 
 
-DROPOUT = Op("dropout", shape=same_shape, forward=_dropout_forward, vjp=_dropout_vjp)
+def _dropped(rate: float, key: Buffer) -> float:
+    return rate
+
+
+DROPOUT = Op("dropout", shape=same_shape, forward=_dropout_forward, vjp=_dropout_vjp, drops=_dropped)
 
 
 def dropout(x: Operand, rate: float, generator: Generator | None = None) -> Tensor:

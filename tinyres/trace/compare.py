@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError
-from tinyres.trace.flow import Flow, block_nodes, first_not_finite, flow_of, has_batchnorm
+from tinyres.trace.flow import flow_of
 from tinyres.trace.trace import Trace
-from tinyres.trace.verdict import times, two_digits
-
-_STEADY = 0.03
+from tinyres.trace.verdict import story_of
 
 
 class Comparison:
@@ -31,7 +28,7 @@ class Comparison:
     @property
     def sentences(self) -> list[str]:
         """One or two sentences per trace, each beginning with its name."""
-        return [f"{flow.name}: {_story(flow, self.traces[flow.name])}" for flow in self.flows]
+        return [f"{flow.name}: {story_of(flow, self.traces[flow.name])}" for flow in self.flows]
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat dict per trace: loss, |g| at the first and last block, their ratio, and the rate per block."""
@@ -87,48 +84,3 @@ def compare(**traces: Trace) -> Comparison:
                 f"[compare] every argument is a Trace; got {type(trace).__name__} for {name}; pass graph.trace()"
             )
     return Comparison(traces)
-
-
-def _story(flow: Flow, trace: Trace) -> str:
-    """What happened to the gradient, in words with numbers."""
-    broken = first_not_finite(trace)
-    if broken is not None:
-        return f"values are not finite from {broken.name} on ({broken.nans} NaN, {broken.infs} Inf)."
-    if not all(map(math.isfinite, flow.grad_norms)):
-        where = [n for n, g in zip(flow.names, flow.grad_norms) if not math.isfinite(g)][-1]
-        return f"the gradient is not finite from {where} toward the input."
-    ratio, rate = flow.first_over_last, flow.rate
-    if ratio is None or rate is None:
-        return f"no rate, for that takes two {flow.unit}s with a gradient."
-    first, last = flow.names[0], flow.names[-1]
-    theory = f" ({flow.theory})" if flow.theory else ""
-    skip = flow.skips[0]
-    if ratio == 0:
-        return f"no gradient at all reaches {first}{theory}."
-    if skip is None:
-        course = _course(rate, flow.unit)
-        return f"the gradient {course}{theory}; {first} receives {times(ratio)} what {last} receives."
-    if flow.power is not None:
-        course = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s, grows like L^{flow.power:.1f}, harmless"
-    else:
-        trend = "steady" if abs(rate - 1) <= _STEADY else "growing" if rate > 1 else "shrinking"
-        course = f"x {rate:.2f} per {flow.unit}, {trend}"
-    story = f"the gradient reaches {first} ({course}); {skip:.0%} of it came over the skip."
-    return story + _growth_of_values(flow, trace)
-
-
-def _growth_of_values(flow: Flow, trace: Trace) -> str:
-    if flow.value_norms[0] == 0 or has_batchnorm(block_nodes(trace)):
-        return ""
-    growth = flow.value_norms[-1] / flow.value_norms[0]
-    if growth < 3:
-        return ""
-    return f" |x| grows {two_digits(growth)}-fold with depth: BatchNorm in the branch tames it."
-
-
-def _course(rate: float, unit: str) -> str:
-    if 0.45 <= rate <= 0.55:
-        return f"halves in every {unit} toward the input"
-    if abs(rate - 1) <= _STEADY:
-        return f"stays about the same toward the input (x {rate:.2f} per {unit})"
-    return f"{'grows' if rate > 1 else 'shrinks'} toward the input, x {rate:.2f} per {unit}"

@@ -12,7 +12,9 @@ class Facts(NamedTuple):
     adds: its value is the sum of its inputs. multiplies: its inputs with one another. scales: data by a weight or a
     number, element by element. rectifies: how many times it cuts off one half of the values (ReLU); rectified: its
     value is what such a cut left. normalises: over what ("batch"), else "". piecewise_linear: nothing in it but sums,
-    products with a weight, and cuts.
+    products with a weight, and cuts. slope: the largest derivative of what squashes its value, else 0. drops: the share
+    of its value that is set to 0 at random. breaks, helps: why its value may not be finite, and what helps, if the op
+    that made it knows.
     """
 
     adds: bool = False
@@ -22,18 +24,24 @@ class Facts(NamedTuple):
     rectified: bool = False
     normalises: str = ""
     piecewise_linear: bool = False
+    slope: float = 0.0
+    drops: float = 0.0
+    breaks: str = ""
+    helps: str = ""
 
 
 Fans = tuple[int, int]
 
 
-def encoded_facts(facts: Iterable[Facts], fans: Iterable[Fans | None]) -> dict[str, Any]:
-    """The facts of all nodes by columns, and the fans of all parameters, as JSON takes them."""
+def encoded_facts(facts: Iterable[Facts], weights: Iterable[tuple[Fans | None, str]]) -> dict[str, Any]:
+    """The facts of all nodes by columns, and of all parameters fans and initialiser, as JSON takes them."""
     columns = dict(zip(Facts._fields, map(list, zip(*facts))))
-    return {"facts": columns, "fans": [None if f is None else list(f) for f in fans]}
+    listed = list(weights)
+    fans = [None if f is None else list(f) for f, _ in listed]
+    return {"facts": columns, "fans": fans, "drawn": [drawn for _, drawn in listed]}
 
 
-def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Fans | None]]:
+def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans | None, str]]]:
     """What `encoded_facts` wrote. Raises what a damaged file makes Python raise; ValueError for a wrong type."""
     columns = data["facts"]
     kinds = {name: type(value) for name, value in Facts()._asdict().items()}
@@ -44,10 +52,12 @@ def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Fans | Non
     fans = [None if f is None else (f[0], f[1]) for f in data["fans"]]
     if any(f is not None and not (type(f[0]) is type(f[1]) is int) for f in fans):
         raise ValueError("fans must be pairs of integers")
-    return facts, fans
+    if not all(isinstance(drawn, str) for drawn in data["drawn"]):
+        raise ValueError("drawn must be names")
+    return facts, list(zip(fans, data["drawn"], strict=True))
 
 
-def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Fans | None]]:
+def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans | None, str]]]:
     """What traces without facts were judged by: names of ops, a fused ReLU by its zeros, matrices by their shape."""
     nodes, edges = data["nodes"], data["edges"]
     count = len(nodes["name"])
@@ -73,7 +83,7 @@ def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Fans | Non
                 piecewise_linear=primitive in ("relu", "add", "matmul") or primitive.startswith("dense"),
             )
         )
-    return facts, [(s[0], s[1]) if len(s) == 2 else None for s in data["parameters"]["shape"]]
+    return facts, [((s[0], s[1]) if len(s) == 2 else None, "") for s in data["parameters"]["shape"]]
 
 
 def _size(shape: Sequence[int]) -> int:

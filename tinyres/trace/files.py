@@ -156,7 +156,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
             ]
             for b in trace.blocks
         ],
-        **encoded_facts([n.facts for n in trace.nodes], [p.fans for p in trace.parameters]),
+        **encoded_facts([n.facts for n in trace.nodes], [(p.fans, p.drawn) for p in trace.parameters]),
         "audit": audit,
         "paths": _plain(asdict(trace.paths())) if trace.has_paths else None,
     }
@@ -171,10 +171,10 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
             "upgrade tinyres"
         )
     count = len(data["nodes"]["name"])
-    facts, fans = decoded_facts(data) if "facts" in data else guessed_facts(data)
+    facts, weights = decoded_facts(data) if "facts" in data else guessed_facts(data)
     parameters = [
-        TraceParameter(**row, fans=own, arrays=_arrays(arrays, count + i))
-        for i, (row, own) in enumerate(zip(_records(data["parameters"]), fans, strict=True))
+        TraceParameter(**row, fans=fans, drawn=drawn, arrays=_arrays(arrays, count + i))
+        for i, (row, (fans, drawn)) in enumerate(zip(_records(data["parameters"]), weights, strict=True))
     ]
     ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
     params: dict[int, dict[str, TraceParameter]] = {}

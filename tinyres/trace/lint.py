@@ -12,11 +12,14 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tinyres.structure.kinds import BRANCH, PARALLEL, SKIP
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
-from tinyres.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from tinyres.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

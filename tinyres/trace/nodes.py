@@ -58,11 +58,13 @@ class Measured:
 class TraceParameter(Measured):
     """One Parameter: named like "block3/dense/kernel". Its gradient is summed over all layer calls that use it.
 
-    fans: (fan_in, fan_out) where an op takes it as a weight that it multiplies its input with, else None.
+    fans: (fan_in, fan_out) where an op takes it as a weight that it multiplies its input with, else None. drawn: the
+    initialiser whose values it still has ("he_normal"), "" if it was changed since or had none with a name.
     """
 
     trainable: bool = True
     fans: Fans | None = None
+    drawn: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

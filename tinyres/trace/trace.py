@@ -30,7 +30,8 @@ class Header:
     """What a trace is a trace of.
 
     loss: its value. batch: rows of the first input, None if there is none. training: whether layers were in training
-    mode, None if unknown. dtype: of the loss. backend: what computed it. level: "layer" or "op".
+    mode, None if unknown. dtype: of the loss. backend: what computed it. level: "layer" or "op". chance: the loss of an
+    answer that ignores the input, None if unknown.
     """
 
     loss: float
@@ -39,6 +40,13 @@ class Header:
     dtype: str
     backend: str
     level: str
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Whatever a file says: numbers are numbers here."""
+        optional = (self.batch, int), (self.training, bool), (self.chance, (int, float))
+        if not isinstance(self.loss, (int, float)) or any(v is not None and not isinstance(v, k) for v, k in optional):
+            raise ValueError("a header holds numbers")
 
 
 class Trace:

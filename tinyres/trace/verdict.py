@@ -1,106 +1,205 @@
-"""The verdict on one trace: what is wrong with the gradient's flow, why it probably is, and what to try.
+"""The one source of sentences on a trace: what stands out, why if that is shown, and what helps if that was tried.
 
-Two things are judged: numbers that are not finite, and a gradient that reaches the first block changed out of
-proportion. Growth like a power of the depth is what residual nets with BatchNorm do, and harmless. A net in which all
-is well gets no sentence.
+Judged are the gradient over the blocks and at the weights, the values, and the loss against its chance level. Each rule
+states its conditions in code; where they are not met it is silent. `verdict()`, `compare`, the printed trace, the
+report and the demo all say what is said here.
 """
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from collections.abc import Iterable
 
 from tinyres.structure.kinds import PARAMETER
-from tinyres.trace.flow import (
-    PER_LAYER_WITH_BATCHNORM,
-    Flow,
-    block_nodes,
-    first_not_finite,
-    flow_of,
-    has_batchnorm,
-    kernels_of,
-)
-from tinyres.trace.nodes import TraceNode
+from tinyres.trace.causes import SCALED_SKIP, why_exploding, why_polynomial, why_vanishing
+from tinyres.trace.course import Course
+from tinyres.trace.flow import Flow, block_nodes, first_not_finite, flow_of, normalises_batch, rms
+from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
+from tinyres.trace.words import factor, number, place, share_over_skip, times, two_digits
 
-_NOTABLE = 10.0  # times (or one in so many) between first and last, if the rate is steep
-_STEEP = 1.2
+NOTABLE = 10.0  # times (or one in so many) between first and last
+GRAVE = 100.0
+STEEP_POWER = 1.5  # at 202 layers training errors stand in the order of these powers
+_SINGLE = 10.0  # times, at one block
 _UNDERFLOW = 1e-30
-_GRAVE = 100.0  # times between first and last, however slowly it has come
+_FAR_FROM_CHANCE = 10.0  # times
+_UNSCALED = 30.0  # root mean square of an input
+_LONG = 30  # layers in a row
+_STEADY = 0.03
+_GROWN = 3.0  # times, of |x| from the first block to the last
 
-_NOT_FINITE = {
-    "log": ("log of a number below 0 is NaN, of 0 infinite", "keep its input positive, as with tr.clip(x, 1e-7, 1.0)"),
-    "sqrt": ("the square root of a number below 0 is NaN", "keep its input from falling below 0"),
-    "div": ("it divides by 0, or by next to nothing", "add a small number to the denominator"),
-    "exp": ("its input is too large", "subtract the maximum first, or use tr.softmax and tr.logsumexp"),
-    "pow": ("a negative base or too large a result", "keep the base positive and the exponent small"),
-}
 _OVERFLOW = "the values before it have grown too large", "normalise them (BatchNorm), or lower the learning rate"
 
 
-class Verdict(tuple[str, ...]):
-    """The sentences, the gravest first; prints one per line, or that all is well."""
+class Sentence(str):
+    """One sentence. rule: the short name of what it is about. remedy: what to try, "" where nothing is."""
+
+    __slots__ = ("rule", "remedy")
+
+    rule: str
+    remedy: str
+
+    def __new__(cls, rule: str, told: str, remedy: str = "") -> Sentence:
+        sentence = super().__new__(cls, f"{told} {remedy}".rstrip())
+        sentence.rule, sentence.remedy = rule, remedy
+        return sentence
+
+    @property
+    def told(self) -> str:
+        """The sentence without its remedy."""
+        return self.removesuffix(self.remedy).rstrip()
+
+
+class Verdict(tuple[Sentence, ...]):
+    """The sentences, the gravest first; prints one per line, or that nothing stands out."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        return "\n".join(self) if self else "verdict: the gradient flows well"
+        if self:
+            return "\n".join(self)
+        return (
+            "verdict: the gradient flows well, and values and loss are in proportion "
+            "(labels and learning rate are not looked at)"
+        )
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
+
+
+def as_html(text: str) -> str:
+    """Text as a notebook shows it."""
+    import html
+
+    return f'<pre style="font-family: monospace; white-space: pre-wrap">{html.escape(text)}</pre>'
 
 
 def verdict_of(trace: Trace) -> Verdict:
-    """What is wrong with the gradient's flow: sentences with numbers, the likely cause, and what to try.
+    """What stands out in gradients, values and loss: sentences with numbers, the cause, and what to try.
 
-    The rate per block (or layer) toward the input with its standard error, exponential or a power of the depth;
-    where values or gradients are not finite, the first node forward. Empty when all is well.
+    How |g| runs toward the input: by a factor per block (or layer) with its 95% interval, like a power of the depth, or
+    through one block unlike the others; where values or gradients are not finite, the first node forward. Each sentence
+    has a `.rule` and a `.remedy`. Empty when all is well.
 
     >>> import tinyres as tr
     >>> x = tr.tensor([1.0, -1.0], requires_grad=True, name="x")
-    >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].split("; ")[0])
-    values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite
+    >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].told)
+    values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite;
     """
     broken = _values_not_finite(trace) or _gradient_not_finite(trace)
     if broken:
         return Verdict([broken])
     flow = flow_of("", trace)
-    return Verdict(filter(None, [_nothing_arrives(flow, trace) or _course(flow, trace)]))
+    silent = [*_idle(trace)] or [*filter(None, [_nothing_arrives(flow, trace)])]
+    if silent:
+        return Verdict(silent)
+    return Verdict([*course_sentences(flow, trace), *_values(trace), *_loss(trace), *_long_chain(trace)])
 
 
 Trace.verdict = verdict_of  # type: ignore[method-assign, assignment]
 
 
-def times(ratio: float) -> str:
-    """A ratio as one says it: "1/50,000 of", "318 times"."""
-    if ratio < 1e-9:
-        return f"{ratio:.1g} of"
-    if ratio < 0.95:
-        return f"1/{two_digits(1 / ratio)} of"
-    return f"{two_digits(ratio)} times"
+def story_of(flow: Flow, trace: Trace) -> str:
+    """What happened to the gradient in one net, as `compare` tells it: the verdict's words, or the course in short."""
+    broken = _values_not_finite(trace) or _gradient_not_finite(trace) or _nothing_arrives(flow, trace)
+    if broken:
+        return broken.told
+    found = course_sentences(flow, trace)
+    told = found[0].told if found else _quiet_course(flow)
+    skip = flow.skips[0] if flow.skips else None
+    if skip is None:
+        return told
+    told = f"{told.rstrip('.')}; {share_over_skip(skip)}."
+    growth = flow.value_norms[-1] / flow.value_norms[0] if flow.value_norms[0] > 0 else 0.0
+    if growth < _GROWN or len(flow.stages) > 1:
+        return told
+    return f"{told} |x| grows {two_digits(growth)}-fold with depth."
 
 
-def two_digits(x: float) -> str:
-    """A number as one says it: 1.4, 320, 50,000."""
-    if x < 10:
-        return f"{x:.1f}"
-    if x >= 1e12:
-        return f"{x:.1e}"
-    unit = 10 ** (math.floor(math.log10(x)) - 1)
-    return f"{round(x / unit) * unit:,.0f}"
+def _quiet_course(flow: Flow) -> str:
+    ratio = flow.first_over_last
+    if ratio is None:
+        return f"no rate, for that takes two {flow.unit}s with a gradient."
+    course = flow.course
+    if course is None or flow.rate is None:
+        return f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
+    if course.power is not None:
+        over = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s, {_power(course)}"
+        return f"the gradient reaches {flow.names[0]} ({over})."
+    trend = "steady" if abs(course.rate - 1) <= _STEADY else "growing" if course.rate > 1 else "shrinking"
+    theory = "" if flow.theory is None else f"; {flow.theory}"
+    return f"the gradient reaches {flow.names[0]} ({factor(course.rate)} per {flow.unit}, {trend}{theory})."
 
 
-def _rounded_up(error: float | None, per_unit: int = 10) -> float:
-    """An error as the digits of its number show it, never 0."""
-    return max(1, math.ceil((error or 0.0) * per_unit)) / per_unit
+def course_sentences(flow: Flow, trace: Trace) -> list[Sentence]:
+    """Vanishing, exploding, polynomial growth that is worth a warning, and single blocks that stand out."""
+    ratio, course = flow.first_over_last, flow.course
+    if ratio is None:
+        return []
+    if course is None:
+        return _few(flow, ratio)
+    found = [s for s in (_single(flow, course, at.at, at.factor) for at in course.jumps) if s]
+    rest = course.rate ** (len(flow.names) - 1 - len(course.jumps))
+    if course.power is not None:
+        if ratio >= GRAVE or (course.power >= STEEP_POWER and ratio >= NOTABLE):
+            told = (
+                f"the gradient grows like a power of the depth toward the input, {_power(course)}: "
+                f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s."
+            )
+            found.append(Sentence("polynomial", told, why_polynomial()))
+        return found
+    if max(rest, 1 / rest) < NOTABLE or course.low <= 1 <= course.high:
+        return found
+    if not course.is_rate and rest > 1:
+        told = f"the gradient grows toward the input, x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s."
+        return [*found, Sentence("grows", told)]
+    return [_exponential(flow, trace, course), *found]
 
 
-def _place(node: TraceNode) -> str:
-    return node.name if node.source is None else f"{node.name} (line {node.source[1]})"
+def _exponential(flow: Flow, trace: Trace, course: Course) -> Sentence:
+    """A factor per block, by stages of one width where there are several."""
+    rule, why = ("vanishes", why_vanishing) if course.rate < 1 else ("explodes", why_exploding)
+    theory = "" if flow.theory is None else f"; {flow.theory}"
+    halves = ", it halves" if 0.45 <= course.rate <= 0.55 else ""
+    ratio = flow.first_over_last
+    assert ratio is not None
+    told = (
+        f"the gradient {rule}{halves} in every {flow.unit} toward the input ({factor(course.rate)}, 95% interval "
+        f"{number(course.low)} to {number(course.high)}{theory}); {flow.names[0]} receives {times(ratio)} what "
+        f"{flow.names[-1]} receives."
+    )
+    return Sentence(rule, told, why(flow, trace))
 
 
-def _values_not_finite(trace: Trace) -> str:
+def _power(course: Course) -> str:
+    assert course.power is not None and course.power_error is not None
+    return f"L^{course.power:.1f} (± {max(0.1, course.power_error):.1f})"
+
+
+def _few(flow: Flow, ratio: float) -> list[Sentence]:
+    """Two or three blocks: no rate, but a factor that is worth a word."""
+    if not math.isfinite(ratio) or max(ratio, 1 / ratio) < GRAVE:
+        return []
+    told = f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
+    return [Sentence("vanishes" if ratio < 1 else "explodes", told)]
+
+
+def _single(flow: Flow, course: Course, at: int, change: float) -> Sentence | None:
+    """A block at which alone |g| changes."""
+    if max(change / course.rate, course.rate / change) < _SINGLE:
+        return None
+    told = (
+        f"one {flow.unit} stands out: through {flow.names[at]} |g| changes by {factor(change)} toward the input, "
+        f"through each of the others by {factor(course.rate)}."
+    )
+    return Sentence("one-block", told, "Look at what this one does unlike the others.")
+
+
+def _values_not_finite(trace: Trace) -> Sentence | None:
     node = first_not_finite(trace)
     if node is None:
-        return ""
+        return None
     spoiled = [name for name, p in node.params.items() if p.nans or p.infs]
     if spoiled:
         cause = f"its {' and '.join(spoiled)} {'is' if len(spoiled) == 1 else 'are'} not finite"
@@ -108,117 +207,98 @@ def _values_not_finite(trace: Trace) -> str:
     elif not node.primitive:
         cause, remedy = "this is data", "look for missing values in it"
     else:
-        cause, remedy = _NOT_FINITE.get(node.primitive, _OVERFLOW)
-    return f"values are not finite from {_place(node)} on ({node.nans} NaN, {node.infs} Inf): {cause}; {remedy}."
+        cause, remedy = (node.facts.breaks, node.facts.helps) if node.facts.breaks else _OVERFLOW
+    told = f"values are not finite from {place(node)} on ({node.nans} NaN, {node.infs} Inf): {cause};"
+    return Sentence("not-finite", told, f"{remedy}.")
 
 
-def _gradient_not_finite(trace: Trace) -> str:
+def _gradient_not_finite(trace: Trace) -> Sentence | None:
     """The node nearest to the loss whose gradient is not finite though all values are."""
+    rule = "gradient-not-finite"
     node = next((n for n in reversed(trace.nodes) if n.grad_nans), None)
     if node is None:
         spoiled = next((p for p in trace.parameters if p.grad_nans), None)
         if spoiled is None:
-            return ""
-        return f"the gradient of {spoiled.name} is not finite ({spoiled.grad_nans} elements), though every value is."
+            return None
+        told = f"the gradient of {spoiled.name} is not finite ({spoiled.grad_nans} elements), though every value is."
+        return Sentence(rule, told)
     consumers = ", ".join(dict.fromkeys(e.dst for e in trace.edges if e.src == node.name))
     through = f" behind {consumers}" if consumers else ""
-    return (
-        f"the gradient is not finite from {_place(node)} toward the input ({node.grad_nans} elements), though every "
-        f"value is: the derivative{through} is infinite there, or the gradient has grown too large; keep the input of "
-        "a square root, log or division away from 0."
+    told = (
+        f"the gradient is not finite from {place(node)} toward the input ({node.grad_nans} elements), though every "
+        f"value is: the derivative{through} is infinite there, or the gradient has grown too large;"
     )
+    return Sentence(rule, told, "keep the input of a square root, log or division away from 0.")
 
 
-def _nothing_arrives(flow: Flow, trace: Trace) -> str:
+def _nothing_arrives(flow: Flow, trace: Trace) -> Sentence | None:
     """Where a gradient of exactly 0 begins, if the first block (or layer) receives none."""
     if len(flow.grad_norms) < 2 or flow.grad_norms[0] != 0:
-        return ""
+        return None
+    rule, told = "no-gradient", f"no gradient at all reaches {flow.names[0]}"
     silent = next((n for n in reversed(trace.nodes) if n.primitive and n.grad_norm == 0), None)
     fed = {e.dst for e in trace.edges if e.kind != PARAMETER and trace[e.src].value_norm > 0}
-    dead = next((n for n in trace.nodes if n.name in fed and n.facts.rectified and 0 < n.size == n.zeros), None)
-    told = f"no gradient at all reaches {flow.names[0]}"
+    dead = next((n for n in trace.nodes if n.name in fed and n.facts.rectifies and 0 < n.size == n.zeros), None)
     norms = [norm for n in trace.nodes for norm in (n.value_norm, n.grad_norm) if norm > 0]
     if norms and min(norms) < _UNDERFLOW:
         below = f"values or gradients have vanished below the smallest number of {trace.header.dtype}"
-        return f"{told}: {below}. {_why_vanishing(flow, trace)}"
+        return Sentence(rule, f"{told}: {below}.", why_vanishing(flow, trace))
     if dead is not None:
-        return (
-            f"{told}: every unit of {_place(dead)} is 0 for the whole batch, and a ReLU passes nothing where it is 0; "
-            "lower the learning rate, or look at its bias and initialiser."
-        )
+        told += f": every unit of {place(dead)} is 0 for the whole batch, and a ReLU passes nothing where it is 0;"
+        return Sentence(rule, told, "lower the learning rate, or look at its bias and initialiser.")
     if flow.grad_norms[-1] == 0 or silent is None:
-        return f"{told}, nor {flow.names[-1]}; look for a zero factor or a detach() before the loss."
-    return f"{told}: it ends at {_place(silent)}; look for a zero factor, a zero initialiser or a detach() behind it."
+        return Sentence(rule, f"{told}, nor {flow.names[-1]};", "look for a zero factor or a detach() before the loss.")
+    told += f": it ends at {place(silent)};"
+    return Sentence(rule, told, "look for a zero factor, a zero initialiser or a detach() behind it.")
 
 
-def _course(flow: Flow, trace: Trace) -> str:
-    """Vanishing, exploding, or harmless growth that looks alarming; "" for what is neither."""
-    ratio, fit = flow.first_over_last, flow.fit
-    if ratio is None or fit is None:
-        return ""
-    count, unit, first, last = len(flow.names), flow.unit, flow.names[0], flow.names[-1]
-    change = max(ratio, 1 / ratio)
-    steepness = max(fit.rate, 1 / fit.rate)
-    if change < _NOTABLE or (change < _GRAVE and steepness < _STEEP and fit.power is None):
-        return ""
-    if fit.power is not None:
-        return (
-            f"grows like L^{fit.power:.1f} (± {_rounded_up(fit.power_error):.1f}) toward the input, harmless: "
-            f"x {two_digits(ratio)} over {count} {unit}s, a power of the depth and no rate per {unit}."
+def _idle(trace: Trace) -> Iterable[Sentence]:
+    """Kernels without a gradient because BatchNorm sees one example."""
+    if trace.header.batch != 1 or not trace.header.training or not normalises_batch(trace.nodes):
+        return
+    kernels = [p for p in trace.parameters if p.fans is not None and p.trainable]
+    idle = [p for p in kernels if p.grad_norm == 0]
+    if 2 * len(idle) > len(kernels):
+        told = (
+            f"{len(idle)} of {len(kernels)} kernels receive no gradient: BatchNorm over a batch of 1 gives the same "
+            "whatever comes in."
         )
-    word, why = ("vanishes", _why_vanishing) if ratio < 1 else ("explodes", _why_exploding)
-    theory = f" ({flow.theory})" if flow.theory is not None else ""
-    told = (
-        f"{word}: |g| x {fit.rate:.2f} (± {_rounded_up(fit.rate_error, 100):.2f}) per {unit} toward the input, "
-        f"exponential in depth{theory}; {first} receives {times(ratio)} what {last} receives."
-    )
-    return f"{told} {why(flow, trace)}"
+        yield Sentence("idle-kernels", told, f"Use batches of {LEAST_BATCH} examples and more.")
 
 
-def _why_vanishing(flow: Flow, trace: Trace) -> str:
-    nodes = block_nodes(trace) or list(trace.nodes)
-    squashing = next((n.primitive for n in nodes if n.primitive in ("sigmoid", "tanh")), None)
-    if squashing is not None:
-        most = "lets at most a quarter through" if squashing == "sigmoid" else "saturates"
-        return f"The {squashing} {most}: use ReLU with kernel_initializer='he_normal', or add a skip."
-    if any(b.skip is not None for b in trace.blocks):
-        return "The skip does not carry it: graph.lint() tells what lies on it; let the skip be the identity."
-    rectified = sum(n.facts.rectifies for n in nodes) / len(flow.names)
-    initialiser = None if flow.theory is None else flow.theory.net.split()[0]
-    if initialiser in ("Glorot", "LeCun"):
-        layers = "Dense" if rectified == 1 else f"{rectified:.0f} Dense"
-        assert flow.theory is not None
-        lost = "half" if abs(flow.theory.rate - 0.5) < 0.05 else f"{1 - flow.theory.rate:.0%}"
-        return (
-            f"{initialiser} with ReLU loses {lost} per block of {layers}: use kernel_initializer='he_normal', or "
-            "add a skip."
+def _values(trace: Trace) -> Iterable[Sentence]:
+    """Inputs that were not scaled, where nothing normalises them."""
+    nodes = {n.name: n for n in trace.nodes}
+    for node in trace.nodes:
+        readers = [nodes[e.dst] for e in trace.edges if e.src == node.name and e.dst in nodes]
+        if node.primitive or rms(node) < _UNSCALED or not readers or not any(r.params for r in readers):
+            continue
+        if all(r.facts.normalises for r in readers):
+            continue
+        told = f"the values of {node.name} are of size {two_digits(rms(node))} (root mean square)."
+        yield Sentence("unscaled-input", told, "Scale each feature to mean 0 and standard deviation 1.")
+
+
+def _loss(trace: Trace) -> Iterable[Sentence]:
+    """A loss far above that of an answer that ignores the input."""
+    chance = trace.header.chance
+    if chance and trace.loss > _FAR_FROM_CHANCE * chance:
+        told = (
+            f"the loss is {trace.loss:.3g}, {two_digits(trace.loss / chance)} times that of an answer that ignores the "
+            f"input ({chance:.3g}): the outputs are far too large."
         )
-    if rectified and (gain := _gain(nodes)) is not None and gain < 0.9:
-        return f"The kernels are {gain:.2f} of the size of he_normal's: use that, or add a skip."
-    return "Add a skip around each block, or BatchNorm and a skip."
+        yield Sentence("loss", told)
 
 
-def _why_exploding(flow: Flow, trace: Trace) -> str:
-    nodes = block_nodes(trace) or list(trace.nodes)
-    skips = any(b.skip is not None for b in trace.blocks)
-    if has_batchnorm(nodes):
-        if skips:
-            return "BatchNorm tames it only where the skip is the identity: graph.lint() tells what lies on the skip."
-        return (
-            f"BatchNorm without a skip multiplies it by {PER_LAYER_WITH_BATCHNORM:.2f} per layer: add a skip around "
-            "each block, or use kernel_initializer='he_normal' in its place."
+def _long_chain(trace: Trace) -> Iterable[Sentence]:
+    """So many rectified layers in a row that they hardly train, whatever their gradient."""
+    nodes = block_nodes(trace)
+    if any(n.facts.adds or n.facts.normalises for n in nodes):
+        return
+    layers = sum(1 for n in trace.nodes if n.facts.rectifies and any(p.fans is not None for p in n.params.values()))
+    if layers >= _LONG and not any(len(f.edges) > 1 for f in trace.forks):
+        told = (
+            f"{layers} layers with ReLU stand in a row without a skip: such nets hardly train even where the gradient "
+            "keeps its size (He et al. 2015, section 4.1; 66 Dense: 77% training error or more at every learning rate)."
         )
-    if skips:
-        return (
-            "In every block the branch adds its own gradient to the skip's: put BatchNorm into the branch, scale it by "
-            "1/√blocks (layers.blocks.skipinit), or let it start at 0 (layers.blocks.rezero)."
-        )
-    if (gain := _gain(nodes)) is not None and gain > 1.1:
-        return f"The kernels are {gain:.1f} times the size of he_normal's: use that."
-    return "Use kernel_initializer='he_normal', or BatchNorm and a skip around each block."
-
-
-def _gain(nodes: list[TraceNode]) -> float | None:
-    """The standard deviation of the kernels over that of he_normal, the geometric mean of all."""
-    gains = [variance * fan_in / 2 for (fan_in, _), variance in kernels_of(nodes) if variance > 0]
-    return math.exp(0.5 * float(np.mean(np.log(gains)))) if gains else None
+        yield Sentence("long-chain", told, f"Add {SCALED_SKIP}.")

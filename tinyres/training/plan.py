@@ -86,6 +86,20 @@ class LossPlan:
         measured = self.measured(model, x, y, training, weight)
         return measured.predictions[0] if len(self.goals) == 1 else measured.predictions, measured.total
 
+    def chance(self, y: Any, widths: Sequence[int]) -> float | None:
+        """The total of an answer that ignores the input, over these targets; None where one loss does not tell.
+
+        widths: per output the size of its last axis.
+        """
+        total = 0.0
+        for goal, target, width in zip(self.goals, [y] if len(self.goals) == 1 else y, widths):
+            if goal.loss is None:
+                continue
+            if goal.loss.chance is None or goal.loss.total:
+                return None
+            total += goal.weight * goal.loss.chance(target.numpy(), width)
+        return total
+
     def measured(self, model: Any, x: Any, y: Any, training: bool, weight: Any = None) -> Measured:
         """Forward and loss of a batch. y, weight: a Tensor, or with several outputs a list of Tensors and None."""
         prediction = model(x, training=training, **self._options)

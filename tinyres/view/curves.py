@@ -88,12 +88,11 @@ def share_limits(values: Sequence[float | None]) -> tuple[float, float]:
 
 
 def _fit_words(flow: Flow) -> str:
-    fit = flow.fit
+    fit = flow.course
     if fit is None:
         return ""
     if fit.power is None:
-        error = math.ceil(100 * fit.rate_error) / 100
-        return f"fit: × {fit.rate:.2f} ± {error:.2f} per {flow.unit} toward the input"
+        return f"fit: × {fit.rate:.2f} ({fit.low:.2f} to {fit.high:.2f}) per {flow.unit} toward the input"
     return f"fit: like depth to the power −{fit.power:.1f} ± {fit.power_error:.1f}"
 
 

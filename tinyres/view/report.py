@@ -110,8 +110,8 @@ def _findings(trace: Trace) -> str:
     """The story in a sentence, the verdict, what the audit says, and what lint found."""
     story = [s.removeprefix("net: ") for s in compare(net=trace).sentences]
     paragraphs = [f"<p>{escape(s[:1].upper() + s[1:])}</p>" for s in story]
-    verdict = trace.verdict() or ("the gradient flows well.",)
-    paragraphs += [f"<p><strong>Verdict:</strong> {escape(sentence)}</p>" for sentence in verdict]
+    sentences = trace.verdict() or (str(trace.verdict()).removeprefix("verdict: "),)
+    paragraphs += [f"<p><strong>Verdict:</strong> {escape(sentence)}</p>" for sentence in sentences]
     audit = audit_lines(trace)
     bad = ' class="bad"' if trace.audited and not trace.audit().ok else ""
     paragraphs.append(f"<p{bad}>{escape(audit[0][:1].upper() + audit[0][1:])}</p>")

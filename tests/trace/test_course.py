@@ -1,0 +1,91 @@
+"""The course of |g|: its interval covers what it should, a power is told from a rate, and one block from both."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from known_nets import bn_relu, bottleneck, dense, half_skip, net
+
+from tinyres.layers import blocks as presets
+from tinyres.trace.course import course_of
+from tinyres.trace.flow import flow_of
+
+COVERED = {
+    "plain he": dense("he_normal"),
+    "plain glorot": dense("glorot_uniform"),
+    "residual": presets.preact_plain,
+    "batchnorm": bn_relu,
+}
+
+
+def courses(block, depth, seeds, **options):
+    return [flow_of("", net(block, depth, seed=seed, **options)()).course for seed in seeds]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COVERED)
+def test_the_interval_covers_the_rate_of_the_build_in_90_to_98_percent(name: str) -> None:
+    """The rate of the build is the median over 60 seeds; BatchNorm holds the walk together, so it may cover all."""
+    found = courses(COVERED[name], 16, range(60), width=32, batch=64)
+    rate = float(np.median([c.rate for c in found]))
+    covered = np.mean([c.low <= rate <= c.high for c in found])
+    assert covered >= 0.88 and (covered <= 0.985 or name == "batchnorm"), covered
+    # And it is no wider than it need be.
+    spread = np.std([math.log(c.rate) for c in found])
+    assert np.mean([math.log(c.high / c.low) / 2 for c in found]) < 5 * spread
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [8, 16, 32])
+def test_right_residual_nets_never_explode_and_exponential_nets_are_never_polynomial(depth: int) -> None:
+    for block in (presets.tutorial, presets.he2015, presets.preact, bottleneck):
+        for seed in range(12):
+            rules = {s.rule for s in net(block, depth, seed=seed, width=32)().verdict()}
+            assert rules <= {"polynomial"}, (block, seed, rules)
+    for block in (bn_relu, presets.plain_batchnorm, presets.preact_plain, half_skip, dense("glorot_uniform")):
+        for seed in range(12):
+            trace = net(block, depth, seed=seed, width=32)()
+            assert flow_of("", trace).course.power is None
+            assert "polynomial" not in {s.rule for s in trace.verdict()}
+
+
+def walk(rate: float, steps: int, spread: float = 0.1, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, spread, steps)
+    return np.exp(-np.cumsum([0.0, *(np.log(rate) + noise)]))
+
+
+def test_a_rate() -> None:
+    course = course_of(walk(1.4, 20))
+    assert course.low < 1.4 < course.high and course.jumps == () and course.power is None
+    assert course.total == pytest.approx(course.rate**20)
+
+
+def test_one_block_is_no_rate() -> None:
+    norms = walk(1.0, 20)
+    norms[:8] *= 1e4
+    course = course_of(norms)
+    (jump,) = course.jumps
+    assert jump.at == 7 and jump.factor == pytest.approx(norms[7] / norms[8])
+    assert 0.9 < course.rate < 1.1
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_power(power: float) -> None:
+    norms = [(i + 2.0) ** -power for i in range(24)]
+    course = course_of(norms)
+    assert course.power == pytest.approx(power, abs=0.05) and not course.is_rate
+    assert course_of(norms, polynomial=False).power is None
+    assert course_of(norms[::-1]).power is None  # it shrinks
+
+
+def test_what_is_known_of_the_build_decides() -> None:
+    norms = walk(1.2, 8)
+    assert course_of(norms).power is None
+    assert course_of(norms, polynomial=True).power is not None
+
+
+@pytest.mark.parametrize("norms", [[], [1.0], [1.0, 2.0, 3.0], [1.0, 0.0, 1.0, 1.0], [1.0, math.inf, 1.0, 1.0]])
+def test_too_little_for_a_course(norms: list[float]) -> None:
+    assert course_of(norms) is None

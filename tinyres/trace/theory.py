@@ -1,0 +1,182 @@
+"""Published laws of |g| per block at initialisation, each with the conditions under which it holds, read off the trace.
+
+A law is said only of blocks of one build whose weights are as a named initialiser drew them, for batches of 32 and
+more, in training mode where that matters, and where the measured rate does not contradict it. Else the rate stands
+alone. Sources: He et al. 2015 (a Dense multiplies |g|² by fan_in · Var(W), a ReLU lets half of it through), Yang et al.
+2019 (BatchNorm before ReLU), De & Smith 2020 (skips without normalisation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tinyres.structure.kinds import SKIP
+from tinyres.trace.blocks import Block
+from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.trace import Trace
+
+LEAST_BATCH = 32
+PER_BATCHNORM_AND_RELU = math.pi / (math.pi - 1)  # of |g|²
+
+
+def _mean_of_fans(fan_in: int, fan_out: int) -> float:
+    return 2 * fan_in / (fan_in + fan_out)
+
+
+def _twice(fan_in: int, fan_out: int) -> float:
+    return 2.0
+
+
+def _once(fan_in: int, fan_out: int) -> float:
+    return 1.0
+
+
+def _of_rows(fan_in: int, fan_out: int) -> float:
+    return fan_in / max(fan_in, fan_out)
+
+
+# By initialiser: what it is called, and its fan_in · Var(W).
+_GAINS: dict[str, tuple[str, Callable[[int, int], float]]] = {
+    "glorot_uniform": ("Glorot", _mean_of_fans),
+    "glorot_normal": ("Glorot", _mean_of_fans),
+    "he_uniform": ("He", _twice),
+    "he_normal": ("He", _twice),
+    "lecun_uniform": ("LeCun", _once),
+    "lecun_normal": ("LeCun", _once),
+    "orthogonal": ("orthogonal", _of_rows),
+}
+_AGREES = 0.15  # of log rate: a measured rate further off, and outside of its own interval, is not the law's
+
+
+class Theory(NamedTuple):
+    """A published factor of |g| per block toward the input, and the kind of net that it holds for."""
+
+    net: str
+    rate: float
+
+    def __str__(self) -> str:
+        return f"theory for {self.net}: x {self.rate:.2f}"
+
+    def agrees(self, rate: float, low: float, high: float) -> bool:
+        """Whether a measured rate with its interval can be of this law."""
+        return low <= self.rate <= high or abs(math.log(rate / self.rate)) < _AGREES
+
+
+def theory_of(trace: Trace) -> Theory | None:
+    """The law that the blocks of a trace are known to follow, if there is one."""
+    if not trace.blocks or (trace.header.batch or 0) < LEAST_BATCH:
+        return None
+    laws = {_law(block, bool(trace.header.training)) for block in trace.blocks}
+    return laws.pop() if len(laws) == 1 else None
+
+
+def is_polynomial(trace: Trace) -> bool | None:
+    """Whether |g| can only grow like a power of the depth: True, False, or None where the build does not tell.
+
+    It does where each block adds, to its input as it is, a branch that normalises: |x|² then grows by the same amount
+    per block and the branch's gradient shrinks with it. Without a skip, or without normalisation in a branch that is
+    not scaled, each block multiplies.
+    """
+    if not trace.blocks:
+        return None
+    skips = [_identity_skip(block) for block in trace.blocks]
+    normalised = ["batch" in _normalised(block, trace) for block in trace.blocks]
+    if all(skips) and all(normalised) and trace.header.training is not False:
+        return True
+    if not any(block.fork is not None for block in trace.blocks):
+        return False
+    return None
+
+
+def drawn_gain(parameter: TraceParameter) -> tuple[str, float] | None:
+    """(name, fan_in · Var(W)) of a weight that is as its initialiser drew it; None if that is not known."""
+    if parameter.fans is None or parameter.drawn not in _GAINS:
+        return None
+    name, gain = _GAINS[parameter.drawn]
+    return name, gain(*parameter.fans)
+
+
+def _identity_skip(block: Block) -> bool:
+    """Whether the block's input goes into its Add as it is."""
+    return (
+        block.fork is not None
+        and block.join is not None
+        and block.join.facts.adds
+        and any(e.kind == SKIP and e.dst == block.join.name and e.count == 1 for e in block.fork.edges)
+    )
+
+
+def _normalised(block: Block, trace: Trace) -> set[str]:
+    """Over what the branch of a block normalises."""
+    return {n.facts.normalises for n in block.nodes if n is not block.join} - {""}
+
+
+def _law(block: Block, training: bool) -> Theory | None:
+    """The law of one block: of a chain, or of an identity skip around a chain with nothing behind the Add."""
+    branch = [n for n in block.nodes if n is not block.join]
+    if block.fork is None:
+        return _chain(branch, training, alone=True)
+    if not _identity_skip(block) or block.join is not block.output or len(block.fork.edges) != 2:
+        return None
+    law = _chain(branch, training, alone=False)
+    if law is None:
+        return None
+    # Skip and branch are uncorrelated, so their |g|² add up.
+    return Theory(f"{law.net}, skips and no BatchNorm", math.sqrt(1 + law.rate**2))
+
+
+def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | None:
+    """The law of layers in a row, each of which must be one of those that have a factor of |g|²."""
+    names: set[str] = set()
+    factor, normalised, rectified, dropped = 1.0, 0, 0, set()
+    for i, node in enumerate(nodes):
+        facts = node.facts
+        weights = [p for p in node.params.values() if p.fans is not None]
+        if facts.normalises:
+            behind = nodes[i + 1].facts if i + 1 < len(nodes) else None
+            if facts.normalises != "batch" or not training or behind is None or not _is_bare_relu(behind):
+                return None
+            normalised += 1
+        elif facts.drops:
+            if not training:
+                continue
+            dropped.add(facts.drops)
+            factor /= 1 - facts.drops
+        elif len(weights) == 1 and facts.piecewise_linear and not _biased(node):
+            gain = drawn_gain(weights[0])
+            if gain is None:
+                return None
+            names.add(gain[0])
+            factor *= gain[1] / 2**facts.rectifies
+            rectified += facts.rectifies
+        elif _is_bare_relu(facts):
+            factor /= 2
+            rectified += 1
+        elif facts.scales and len(node.params) == 1:
+            (scale,) = node.params.values()
+            if not scale.drawn:
+                return None
+            factor *= scale.value_norm**2 / max(1, scale.size)
+        else:
+            return None
+    if normalised:
+        # BatchNorm takes the size of the weights out, so it must stand before every ReLU and be all there is.
+        if not alone or normalised != rectified or dropped:
+            return None
+        return Theory("BatchNorm before ReLU", PER_BATCHNORM_AND_RELU ** (normalised / 2))
+    if len(names) != 1:
+        return None
+    words = [names.pop()] + (["ReLU"] if rectified else []) + [f"Dropout {rate:g}" for rate in sorted(dropped)]
+    net = " and ".join(words) if len(words) < 3 else f"{words[0]}, {' and '.join(words[1:])}"
+    return Theory(net if rectified else f"{net} without an activation", math.sqrt(factor))
+
+
+def _is_bare_relu(facts: object) -> bool:
+    return bool(getattr(facts, "rectifies", 0) == 1 and getattr(facts, "piecewise_linear", False))
+
+
+def _biased(node: TraceNode) -> bool:
+    """Whether a bias that is not 0 moves the cut of a ReLU."""
+    return any(p.fans is None and p.value_norm != 0 for p in node.params.values())
