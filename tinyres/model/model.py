@@ -22,7 +22,7 @@ from tinyres.optim import Optimizer
 from tinyres.store.archive import PathLike
 from tinyres.training import loop, steps
 from tinyres.training.batches import Position
-from tinyres.training.callbacks import Callback
+from tinyres.training.callback import Callback, CallbackList
 from tinyres.training.history import History
 from tinyres.training.inference import Evaluation, predict
 from tinyres.training.plan import LossPlan, Plan, check_compiled
@@ -62,6 +62,7 @@ class Model(Functional):
         self.stop_training = False
         self.epoch = 0
         self.position: Position | None = None
+        self.callback_states: Any = []
         self._plan: Plan | None = None
         self._output_count = 0
         self._runners = Runners()
@@ -187,25 +188,35 @@ class Model(Functional):
         sample_weight: Any = None,
         steps: int | None = None,
         return_dict: bool = False,
+        callbacks: Sequence[Callback] | None = None,
     ) -> Any:
         """[loss, each output's loss, each metric], means over all samples, in inference.
 
         x, y, sample_weight: as for `fit`. steps: batches to take. return_dict: give a dict by name instead of a list.
+        callbacks: whose on_test_* are called.
         Raises ArgumentError before `compile`, and for data that does not fit.
         """
         size, limit = read_count("evaluate", "batch_size", batch_size, 1), read_steps("evaluate", steps)
         self.require_compiled("evaluate")
-        values = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit).run()
+        told = CallbackList("evaluate", callbacks, self)
+        values = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit).run(told)
         return values if return_dict else list(values.values())
 
-    def predict(self, x: Any, batch_size: int = 256, capture: bool = True, steps: int | None = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int = 256,
+        capture: bool = True,
+        steps: int | None = None,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
-        x: as for `fit`; of (x, y) that is yielded, x. steps: batches to take. Raises ShapeError or DTypeError for data
-        that does not fit.
+        x: as for `fit`; of (x, y) that is yielded, x. steps: batches to take. callbacks: whose on_predict_* are called.
+        Raises ShapeError or DTypeError for data that does not fit.
         """
         size, limit = read_count("predict", "batch_size", batch_size, 1), read_steps("predict", steps)
-        return predict(self, x, size, bool(capture), limit)
+        return predict(self, x, size, bool(capture), limit, CallbackList("predict", callbacks, self))
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
@@ -307,6 +318,10 @@ class Model(Functional):
         A kill at any moment leaves the old file or the new one. Raises FileError if the file cannot be written.
         """
         saving.save(self, path)
+
+    def save_weights(self, path: PathLike) -> None:
+        """Write the weights alone to an .npz file, for `load_weights`, whole or not at all."""
+        saving.save_weights(self, path)
 
     def load_weights(self, path: PathLike) -> None:
         """Take over the weights of a saved model of the same architecture; nothing changes if they do not fit.

@@ -23,12 +23,15 @@ from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
 from tinyres.training.batches import Position
+from tinyres.training.callback import states_of
+from tinyres.training.metrics import decode, encode
 
 if TYPE_CHECKING:
     from tinyres.model.model import Model
 
 WEIGHTS = "weights/"
 OPTIMIZER = "optimizer/"
+CALLBACKS = "callbacks/"
 
 
 def save(model: Model, path: archive.PathLike) -> None:
@@ -50,6 +53,7 @@ def save(model: Model, path: archive.PathLike) -> None:
         header["optimizer"] = {"class": called, "config": _written(optimizer.config())}
         header["loss"] = losses.encode(model.loss)
         header["metrics"] = _named(model.metrics)
+        header["callbacks"] = _split(states_of(model), arrays)
         header["loss_weights"] = _numbers(model.loss_weights)
         names = {id(w): name for name, w in weights.items()}
         header["moved"] = [names[id(p)] for p in optimizer.params]
@@ -80,6 +84,11 @@ def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None
     3
     """
     header, arrays = archive.read("load", path)
+    if header.get("weights_only"):
+        raise FileError(
+            f"[load] a model file has the layers as well; {path} has weights only; build the model, then "
+            "model.load_weights(path)"
+        )
     try:
         with preserving_generator():  # weights are initialised, then overwritten
             layer = Reader(custom_objects).layer(header["model"])
@@ -102,6 +111,13 @@ def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None
     for generator, state in zip(drawn, states):
         generator.state.array[...] = state
     return model
+
+
+def save_weights(model: Model, path: archive.PathLike) -> None:
+    """See Model.save_weights."""
+    archive.write(
+        path, {"weights_only": True}, {WEIGHTS + name: w.numpy() for name, w in model.named_weights().items()}
+    )
 
 
 def load_weights(model: Model, path: archive.PathLike) -> None:
@@ -134,8 +150,10 @@ def _restore(
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
         optimizer.restore(state, {id(w): name for name, w in weights.items()})
         if header["loss"] is not None:
-            model.compile(optimizer, losses.decode(header["loss"]), header["metrics"], header.get("loss_weights"))
+            measured = _metrics(header["metrics"])
+            model.compile(optimizer, losses.decode(header["loss"]), measured, header.get("loss_weights"))
         model.optimizer = optimizer
+        model.callback_states = _joined(header.get("callbacks", []), arrays)
         if "position" in header:
             position = Position(**header["position"])
             position.order = tuple(position.order) if position.order is not None else None  # type: ignore[assignment]
@@ -155,8 +173,43 @@ def _named(metrics: Any) -> Any:
     if isinstance(metrics, Mapping):
         return {name: _named(each) for name, each in metrics.items()}
     if isinstance(metrics, (list, tuple)):
-        return [_named(each) for each in metrics if each is None or isinstance(each, (str, list, tuple))]
-    return metrics if isinstance(metrics, str) else None
+        found = [(each, _named(each)) for each in metrics]
+        return [named for each, named in found if each is None or named is not None]
+    return encode(metrics)
+
+
+def _metrics(record: Any) -> Any:
+    """What `_named` gave, as `compile` takes it."""
+    if isinstance(record, list):
+        return [_metrics(each) for each in record]
+    if isinstance(record, dict) and "class" not in record:
+        return {name: _metrics(each) for name, each in record.items()}
+    return decode(record)
+
+
+def _split(states: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The states of callbacks as JSON; lists of arrays go among the arrays of the file."""
+    told = []
+    for i, record in enumerate(states):
+        state = dict(record["state"])
+        for key, value in state.items():
+            if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in value):
+                arrays.update({f"{CALLBACKS}{i}/{key}/{j}": item for j, item in enumerate(value)})
+                state[key] = {"arrays": len(value)}
+        told.append({"class": record["class"], "state": state})
+    return told
+
+
+def _joined(told: Any, arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """What `_split` gave, together again."""
+    states = []
+    for i, record in enumerate(told):
+        state = dict(record["state"])
+        for key, value in state.items():
+            if isinstance(value, dict):
+                state[key] = [arrays[f"{CALLBACKS}{i}/{key}/{j}"] for j in range(value["arrays"])]
+        states.append({"class": record["class"], "state": state})
+    return states
 
 
 def _numbers(weights: Any) -> Any:

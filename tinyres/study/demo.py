@@ -177,10 +177,10 @@ class _Steps(callbacks.Callback):
         self.seconds: list[float] = []
         self._on_step = on_step
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._last = time.perf_counter()
 
-    def on_batch_end(self, step: int, logs: dict[str, float]) -> None:
+    def on_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         now = time.perf_counter()
         self.seconds.append(now - self._last)
         self._on_step()

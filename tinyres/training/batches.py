@@ -159,9 +159,7 @@ class Loaded:
             loader.stand(self._began, position.step)
             return None
         loader.stand(self._began + 1, 0)
-        return Position(
-            position.epoch + 1, 0, loader.batch_size, loader.samples, None, [], loader=loader.state()
-        )
+        return Position(position.epoch + 1, 0, loader.batch_size, loader.samples, None, [], loader=loader.state())
 
 
 class Stream:
@@ -238,8 +236,10 @@ def is_stream(x: Any) -> bool:
     if hasattr(x, "__next__"):
         return True
     arrays = (list, tuple, dict, str, bytes, range, Tensor, Loader)
-    return hasattr(x, "__iter__") and not isinstance(x, arrays) and not any(
-        hasattr(x, name) for name in ("__array__", "__array_interface__", "keys", "columns")
+    return (
+        hasattr(x, "__iter__")
+        and not isinstance(x, arrays)
+        and not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "keys", "columns"))
     )
 
 

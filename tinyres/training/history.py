@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyres.errors import TraceError
 from tinyres.training.gradients import GradientNorms
 
@@ -33,10 +35,11 @@ class History:
         return self._gradients
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
-        """Add one epoch."""
+        """Add one epoch; of what callbacks have put into the logs, numbers."""
         self.epoch.append(epoch)
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+            if isinstance(value, (int, float, np.number)):
+                self.history.setdefault(name, []).append(float(value))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())

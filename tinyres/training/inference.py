@@ -11,6 +11,7 @@ import numpy as np
 from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError
 from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
+from tinyres.training.callback import CallbackList
 from tinyres.training.protocol import Trainable
 from tinyres.training.reading import refuse_targets
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
@@ -63,18 +64,26 @@ class Evaluation:
         made._batches = lambda: samples.batches(batch_size)
         return made
 
-    def run(self) -> dict[str, float]:
-        """One pass."""
+    def run(self, callbacks: CallbackList | None = None) -> dict[str, float]:
+        """One pass, of which these callbacks are told."""
+        told = callbacks or CallbackList("evaluate", None)
         meters = self._model.plan("evaluate").testing
         meters.reset()
+        told.call("on_test_begin", {})
         run = by_size(self._model, "test_step", self._captured, self._size, self._samples)
-        for batch, count in self._batches():
+        ends = told.wants("on_test_batch_end")
+        for number, (batch, count) in enumerate(self._batches()):
+            told.call("on_test_batch_begin", number, {})
             run(count)(*batch)
             meters.counted(count)
-        return meters.read()
+            if ends:
+                told.call("on_test_batch_end", number, meters.read())
+        logs = meters.read()
+        told.call("on_test_end", logs)
+        return logs
 
 
-def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: int | None) -> Any:
+def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: int | None, told: CallbackList) -> Any:
     """See Model.predict."""
     samples: Samples | None = None
     if isinstance(x, Loader) or is_stream(x):
@@ -89,9 +98,13 @@ def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: in
         batches = itertools.islice(batches, steps)
     run = by_size(model, "predict_step", captured, batch_size, samples)
     parts = []
-    for batch, count in batches:
+    told.call("on_predict_begin", {})
+    for number, (batch, count) in enumerate(batches):
+        told.call("on_predict_batch_begin", number, {})
         outputs = run(count)(*batch)
         parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
+        told.call("on_predict_batch_end", number, {})
+    told.call("on_predict_end", {})
     if not parts:
         raise ArgumentError("[predict] there must be at least one batch; got a generator without any; give it data")
     if isinstance(parts[0], list):

@@ -8,7 +8,7 @@ the core.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ import numpy as np
 from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, NonFiniteError
 from tinyres.training.batches import Arrays, Loaded, Position, Source, Stream, is_stream, read_batch, split_off
-from tinyres.training.callbacks import Callback
+from tinyres.training.callback import CallbackList, states_of
 from tinyres.training.history import History
 from tinyres.training.inference import Evaluation
-from tinyres.training.progress import Progress, progress
+from tinyres.training.progress import EpochBegan, EpochEnded, Event, Reporter, StepDone, Watched, reporter, reporting
 from tinyres.training.protocol import Trainable
 from tinyres.training.reading import read_count, refuse_targets
 from tinyres.training.rehearsal import Reader
@@ -71,10 +71,10 @@ def read_options(
     )
 
 
-def fit(model: Trainable, data: Data, options: Options, callbacks: Sequence[Callback] | None) -> History:
+def fit(model: Trainable, data: Data, options: Options, callbacks: Any) -> History:
     """See Model.fit."""
-    listed = _callbacks(callbacks)
-    shown = progress(options.verbose)
+    listed = CallbackList("fit", callbacks)
+    shown = reporter(options.verbose, options.live)
     model.require_compiled("fit")
     source, validation = _sources(model, data, options)
     if not any(p.requires_grad for p in model.plan("fit").optimizer.params):
@@ -93,34 +93,40 @@ class Training:
         source: Source,
         validation: Evaluation | None,
         options: Options,
-        callbacks: Sequence[Callback],
-        shown: Progress,
+        callbacks: CallbackList,
+        shown: Reporter,
     ) -> None:
         self._model, self._source, self._validation = model, source, validation
         self._options, self._callbacks, self._shown = options, callbacks, shown
         self._meters = model.plan("fit").training
         self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0))
         self._history = History(self._watch.gradients)
-        self._telling = [c for c in callbacks if type(c).on_batch_end is not Callback.on_batch_end]
+        self._tells_steps = getattr(shown, "every_step", True) or callbacks.wants("tell")
         self._taken = 0
+        self._logs: dict[str, float] = {}
 
     def run(self) -> History:
         """All epochs."""
         model, options = self._model, self._options
         resumed, model.position = self._resumed(model.position), None
         model.stop_training = False
-        for callback in self._callbacks:
-            callback.model = model
-            callback.on_train_begin()
-        with self._shown.running(options.epochs, self._source.steps):
+        goes_on = resumed is not None or 0 < model.epoch == options.initial_epoch
+        states = states_of(model) if goes_on else []
+        model.callback_states = self._callbacks
+        steps = self._source.steps
+        self._callbacks.begin(model, {"epochs": options.epochs, "steps": steps, "verbose": options.verbose}, states)
+        with reporting(self._tell, options.epochs, steps):
             for epoch in range(options.initial_epoch, options.epochs):
                 self._epoch(epoch, resumed)
                 resumed = None
                 if model.stop_training:
                     break
-        for callback in self._callbacks:
-            callback.on_train_end()
+        self._callbacks.call("on_train_end", self._logs)
         return self._history
+
+    def _tell(self, event: Event) -> None:
+        self._shown.tell(event)
+        self._callbacks.tell(event)
 
     def _resumed(self, position: Position | None) -> Position | None:
         """The position to go on from, if it was within this epoch of this data."""
@@ -135,10 +141,9 @@ class Training:
         return position if self._source.resumes(position) else None
 
     def _epoch(self, epoch: int, resumed: Position | None) -> None:
-        model, shown = self._model, self._shown
-        for callback in self._callbacks:
-            callback.on_epoch_begin(epoch, {})
-        shown.begin_epoch(epoch)
+        model, epochs, began = self._model, self._options.epochs, time.perf_counter()
+        self._callbacks.call("on_epoch_begin", epoch, {})
+        self._tell(EpochBegan(epoch, epochs, self._source.steps))
         self._meters.reset()
         if resumed is not None:
             self._meters.restore(resumed.totals or [], resumed.seen)
@@ -152,23 +157,27 @@ class Training:
         if whole:
             model.epoch, model.position = epoch + 1, following
         if self._validation is not None:
-            logs.update({f"val_{name}": value for name, value in self._validation.run().items()})
+            measured = self._validation.run(self._callbacks)
+            logs.update({f"val_{name}": value for name, value in measured.items()})
+        seconds = time.perf_counter() - began
+        self._tell(EpochEnded(epoch, epochs, dict(logs), seconds, self._watch.gradients))
+        self._callbacks.call("on_epoch_end", epoch, logs)
         self._history.append(epoch, logs)
-        shown.end_epoch(epoch, logs)
-        for line in self._watch.told() if self._options.live else ():
-            shown.say(line)
-        for callback in self._callbacks:
-            callback.on_epoch_end(epoch, dict(logs))
+        self._logs = logs
 
     def _steps(self, position: Position) -> bool:
         """The batches that are left of the epoch; whether it was trained to its end."""
-        model, steps, watch, meters, shown = self._model, self._source.steps, self._watch, self._meters, self._shown
+        model, steps, watch, meters = self._model, self._source.steps, self._watch, self._meters
+        told = self._callbacks
+        begins, ends = told.wants("on_train_batch_begin"), told.wants("on_train_batch_end")
         step = model.runner("train_step", self._options.capture)
         first = self._taken if steps is None else position.epoch * steps
         batches = self._source.batches(position)
         for batch, count in batches if steps is None else itertools.islice(batches, steps - position.step):
             number = first + position.step
             looking = watch.looks(number)
+            if begins:
+                told.call("on_train_batch_begin", position.step, {})
             try:
                 _, layers, squares = step(*batch, watch=looking)
             except NonFiniteError as error:
@@ -180,11 +189,12 @@ class Training:
             position.step += 1
             if looking:
                 watch.record(number, layers, squares)
-                if self._options.live:
-                    shown.watched(watch.told)
-            shown.step(position.step, meters.read)
-            for callback in self._telling:
-                callback.on_batch_end(position.step - 1, meters.read())
+                if watch.gradients is not None:
+                    self._tell(Watched(position.epoch, watch.gradients))
+            if self._tells_steps:
+                self._tell(StepDone(position.epoch, position.step, steps, meters.read))
+            if ends:
+                told.call("on_train_batch_end", position.step - 1, meters.read())
             if model.stop_training:
                 return position.step == steps
         return True
@@ -244,15 +254,3 @@ def _validation(model: Trainable, given: Any, data: Data, options: Options) -> E
         data.validation_steps,
         passes,
     )
-
-
-def _callbacks(callbacks: Any) -> list[Callback]:
-    listed = [] if callbacks is None else callbacks
-    if isinstance(listed, Callback) or not isinstance(listed, (list, tuple)):
-        raise ArgumentError(f"[fit] callbacks come as a list; got {type(callbacks).__name__}; write callbacks=[...]")
-    for callback in listed:
-        if not isinstance(callback, Callback):
-            raise ArgumentError(
-                f"[fit] a callback is a tr.callbacks.Callback; got {callback!r}; subclass it, and pass an object of it"
-            )
-    return list(listed)

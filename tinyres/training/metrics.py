@@ -1,51 +1,96 @@
-"""Metrics: functions (prediction, target) -> mean over the batch, and the meters that average them over an epoch.
+"""Metrics: by any of Keras' names, as functions (prediction, target) -> mean over the batch, and as objects.
 
-A meter adds in buffers, by kernels, so that a captured step carries it along; the sums are read once per epoch, or
-when somebody wants to see them.
+A meter holds the sums of a loss and its metrics in buffers, to which kernels add, so that a captured step carries them
+along; they are read once per epoch, or when somebody wants to see them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinyres import kernels, ops
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.kernels.dtypes import INT64
 from tinyres.kernels.record import ACCUMULATE
 from tinyres.launch import launch, refuse_while_recording
+from tinyres.layers import losses
+from tinyres.layers.objective import Objective, like_prediction, names_targets_first, spelling
+from tinyres.training.accuracies import (
+    accuracy,
+    as_dtype,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from tinyres.training.counting import AUC, Precision, Recall
+from tinyres.training.metric_classes import (
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    FunctionMetric,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Metric,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+)
 
-Metric = Callable[[Tensor, Tensor], Tensor]
-
-
-def accuracy(prediction: Tensor, target: Tensor) -> Tensor:
-    """The share of samples that are predicted right, as a Tensor of one number without gradient.
-
-    Integer targets are labels: the largest of the last axis must stand there. Float targets of the prediction's shape
-    are one-hot, or, with one output per sample, 0 and 1, told apart at 0.5. Raises ShapeError for other shapes.
-
-    >>> import tinyres as tr
-    >>> tr.metrics.accuracy(tr.tensor([[0.1, 0.9], [0.8, 0.2]]), tr.tensor([1, 1], dtype="int64")).item()
-    0.5
-    """
-    classes = prediction.shape[-1] if prediction.ndim else 1
-    if target.dtype is INT64 and target.shape == prediction.shape[:-1] and classes > 1:
-        return _share_of_labels(prediction, target.buffer)
-    if target.shape != prediction.shape:
-        raise ShapeError(
-            f"[accuracy] targets are integer labels or have the shape of the prediction, {prediction.shape}; "
-            f"got {target.dtype} of shape {target.shape}; reshape them"
-        )
-    if prediction.ndim < 2 or classes == 1:
-        return _share_at_half(prediction, target)
-    labels = Buffer(prediction.size // max(classes, 1), INT64)
-    launch(kernels.argmax, (labels,), (_as(target, prediction.dtype),), (labels.size, classes))
-    return _share_of_labels(prediction, labels)
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "TopKCategoricalAccuracy",
+    "accuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "mae",
+    "mse",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
 
 
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
@@ -55,47 +100,77 @@ def mae(prediction: Tensor, target: Tensor) -> Tensor:
     >>> tr.metrics.mae(tr.tensor([[1.0], [3.0]]), tr.tensor([[0.0], [0.0]])).item()
     2.0
     """
-    if target.shape != prediction.shape:
-        raise ShapeError(
-            f"[mae] prediction {prediction.shape} and target {target.shape} differ; "
-            f"use y.reshape{(-1, *prediction.shape[1:])}"
-        )
-    count, dtype = prediction.size, prediction.dtype
-    difference, out = Buffer(count, dtype), Buffer(1, dtype)
-    launch(kernels.sub, (difference,), (prediction.buffer, _as(target, dtype)), (1, count))
-    launch(kernels.abs, (difference,), (difference,), (count,))
-    launch(kernels.sum, (out,), (difference,), (1, count, 1), (1 / max(count, 1),))
-    return Tensor(out, (), dtype)
-
-
-BY_NAME: dict[str, Metric] = {"accuracy": accuracy, "acc": accuracy, "mae": mae, "mean_absolute_error": mae}
-
-
-def _share_of_labels(prediction: Tensor, labels: Buffer) -> Tensor:
-    out = Buffer(1, prediction.dtype)
-    launch(kernels.accuracy, (out,), (prediction.buffer, labels), (labels.size, prediction.shape[-1]))
-    return Tensor(out, (), prediction.dtype)
-
-
-def _share_at_half(prediction: Tensor, target: Tensor) -> Tensor:
     with no_grad():
-        dtype = prediction.dtype
-        target = Tensor(_as(target, dtype), target.shape, dtype)
-        above = [ops.astype(ops.greater(t, 0.5), dtype) for t in (prediction, target)]
-        return 1.0 - ops.mean(ops.abs(above[0] - above[1]))
+        return losses.mae(prediction, _paired("mae", prediction, target))
 
 
-def _as(t: Tensor, dtype: np.dtype) -> Buffer:
-    return t.buffer if t.dtype is dtype else t.astype(dtype).buffer
+def mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mean squared error, as a Tensor of one number without gradient. Never broadcasts.
+
+    >>> import tinyres as tr
+    >>> tr.metrics.mse(tr.tensor([[1.0], [3.0]]), tr.tensor([[0.0], [0.0]])).item()
+    5.0
+    """
+    with no_grad():
+        return losses.mse(prediction, _paired("mse", prediction, target))
+
+
+METRICS: dict[str, type[Metric]] = {
+    "accuracy": Accuracy,
+    "binary_accuracy": BinaryAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+    "auc": AUC,
+    "precision": Precision,
+    "recall": Recall,
+    "mae": MeanAbsoluteError,
+    "mse": MeanSquaredError,
+    "rmse": RootMeanSquaredError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "log_cosh": LogCoshError,
+    "cosine_similarity": CosineSimilarity,
+    "kl_divergence": KLDivergence,
+    "poisson": Poisson,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "categorical_hinge": CategoricalHinge,
+    "binary_crossentropy": BinaryCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+}
+_CLASSES = {cls.__name__: cls for cls in METRICS.values()}
+_BY_SPELLING: dict[str, type[Metric]] = {
+    **{spelling(name): cls for name, cls in METRICS.items()},
+    **{spelling(name): cls for name, cls in _CLASSES.items()},
+    "acc": Accuracy,
+    "bce": BinaryCrossentropy,
+    "kld": KLDivergence,
+    "kullbackleiblerdivergence": KLDivergence,
+}
+_BY_FUNCTION: dict[Any, type[Metric]] = {
+    accuracy: Accuracy,
+    binary_accuracy: BinaryAccuracy,
+    categorical_accuracy: CategoricalAccuracy,
+    sparse_categorical_accuracy: SparseCategoricalAccuracy,
+    top_k_categorical_accuracy: TopKCategoricalAccuracy,
+    sparse_top_k_categorical_accuracy: SparseTopKCategoricalAccuracy,
+    mae: MeanAbsoluteError,
+    mse: MeanSquaredError,
+}
 
 
 class Meter:
-    """Means over the samples seen so far: of the loss, and of each metric."""
+    """What was measured on the samples seen so far: the mean loss, and each metric."""
 
     def __init__(self, metrics: Sequence[tuple[str, Metric]], dtype: np.dtype) -> None:
         self.names = ["loss", *[name for name, _ in metrics]]
-        self._metrics = list(metrics)
-        self.totals = [Buffer(1, dtype) for _ in self.names]
+        self._metrics = [metric for _, metric in metrics]
+        self._loss = Buffer(1, dtype)
+        self._sums = [metric.start(dtype) for metric in self._metrics]
+        self.totals = [self._loss, *[total for sums in self._sums for total in sums]]
         self.count = 0
         self.reset()
 
@@ -105,56 +180,101 @@ class Meter:
         for total in self.totals:
             total.array.fill(0)
 
-    def add(self, loss: Tensor, prediction: Any, target: Tensor) -> None:
-        """Add one batch, by kernels. The caller counts its samples in `count`, which no capture would do."""
+    def add(self, loss: Tensor, prediction: Any, target: Tensor, weight: Tensor | None = None) -> None:
+        """Add one batch, by kernels. The caller counts its samples in `count`, which no capture would do.
+
+        weight: of the samples in the metrics; the loss has been weighted already.
+        """
         with no_grad():
-            values = [loss, *[metric(prediction, target) for _, metric in self._metrics]]
-        weight = float(len(target))
-        for total, value in zip(self.totals, values):
-            launch(kernels.sum, (total,), (value.buffer,), (1, 1, 1), (weight,), ACCUMULATE)
+            for metric, sums in zip(self._metrics, self._sums):
+                metric.update(sums, prediction, like_prediction(prediction, target), weight)
+        launch(kernels.sum, (self._loss,), (loss.buffer,), (1, 1, 1), (float(len(target)),), ACCUMULATE)
 
     def rehearse(self, prediction: Any, target: Tensor) -> None:
-        """Run the metrics on placeholders. Raises ArgumentError unless each gives one number, as a Tensor."""
-        for name, metric in self._metrics:
-            value = metric(prediction, target)
-            if not isinstance(value, Tensor) or value.size != 1:
-                got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-                raise ArgumentError(
-                    f"[{name}] a metric returns one number, as a Tensor; got {got}; end it with .mean()"
-                )
+        """Run the metrics on placeholders. Raises ArgumentError unless each of one's own gives numbers, as Tensors."""
+        with no_grad():
+            for metric, sums in zip(self._metrics, self._sums):
+                metric.update(sums, prediction, like_prediction(prediction, target))
 
-    def restore(self, totals: Sequence[float], count: int) -> None:
+    def state(self) -> list[list[float]]:
+        """The sums, for `restore`."""
+        return [total.array.tolist() for total in self.totals]
+
+    def restore(self, totals: Sequence[Any], count: int) -> None:
         """Go on from these sums over `count` samples."""
-        for total, value in zip(self.totals, totals):
-            total.array[0] = value
+        for total, values in zip(self.totals, totals):
+            total.array[:] = values
         self.count = count
 
     def read(self) -> dict[str, float]:
-        """The means, by name."""
+        """The loss and the metrics, by name."""
         refuse_while_recording("metrics")
-        return {name: float(total.array[0]) / max(self.count, 1) for name, total in zip(self.names, self.totals)}
+        values = [m.value([s.array for s in sums], self.count) for m, sums in zip(self._metrics, self._sums)]
+        return dict(zip(self.names, [float(self._loss.array[0]) / max(self.count, 1), *values]))
 
 
 def resolve(op: str, metrics: Any) -> list[tuple[str, Metric]]:
-    """(name, function) for what the user gave as metrics: a list of names and functions."""
+    """(name, metric) for what the user gave: a list of names, objects of Metric, and functions."""
     if metrics is None:
         return []
-    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, (list, tuple)):
+    if isinstance(metrics, (str, Metric)) or callable(metrics) or not isinstance(metrics, (list, tuple)):
         given = f'"{metrics}"' if isinstance(metrics, str) else "accuracy"
         raise ArgumentError(f"[{op}] metrics come as a list; got {metrics!r}; write metrics=[{given}]")
-    found: list[tuple[str, Metric]] = []
-    for metric in metrics:
-        if callable(metric):
-            name = getattr(metric, "__name__", type(metric).__name__)
-            found.append((name, metric))
-        elif isinstance(metric, str) and metric in BY_NAME:
-            found.append((metric, BY_NAME[metric]))
-        else:
-            raise ArgumentError(
-                f"[{op}] a metric is one of {sorted(BY_NAME)} or a function (prediction, target); got {metric!r}; "
-                "choose one of them"
-            )
-    names = ["loss", *[name for name, _ in found]]
+    found = [get(op, metric) for metric in metrics]
+    names = ["loss", *[metric.name for metric in found]]
     if len(set(names)) < len(names):
         raise ArgumentError(f"[{op}] metrics have different names, and none is named loss; got {names[1:]}; rename one")
-    return found
+    return [(metric.name, metric) for metric in found]
+
+
+def settled(
+    metrics: Sequence[tuple[str, Metric]], activation: str | None, objective: Objective | None
+) -> list[tuple[str, Metric]]:
+    """The metrics as they are meant for an output of this activation and loss."""
+    return [(name, metric.settled(activation, objective)) for name, metric in metrics]
+
+
+def get(op: str, metric: Any) -> Metric:
+    """The metric of this name, in any of Keras' spellings, or of this function or object."""
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, type) and issubclass(metric, Metric):
+        return metric()
+    if isinstance(metric, str) and spelling(metric) in _BY_SPELLING:
+        cls = _BY_SPELLING[spelling(metric)]
+        return cls() if metric in _CLASSES else cls(name=metric)
+    if isinstance(metric, losses.Loss):
+        objective = metric.objective
+        return FunctionMetric(objective.rows, metric.name, per_sample=True)
+    if callable(metric) and not isinstance(metric, type):
+        name = getattr(metric, "__name__", type(metric).__name__)
+        if metric in _BY_FUNCTION:
+            return _BY_FUNCTION[metric](name=name)
+        as_keras = names_targets_first(metric)
+        turned = (lambda prediction, target: metric(target, prediction)) if as_keras else metric
+        return FunctionMetric(turned, name, per_sample=as_keras)
+    raise ArgumentError(
+        f"[{op}] a metric is one of {sorted(['acc', *METRICS])}, an object of tr.metrics, or a function (prediction, "
+        f"target); got {metric!r}; choose one of them"
+    )
+
+
+def encode(metric: Any) -> Any:
+    """A metric as JSON: a name, or a class with its options; None for one of the user's own."""
+    if isinstance(metric, Metric) and _CLASSES.get(type(metric).__name__) is type(metric):
+        return {"class": type(metric).__name__, "config": metric.config()}
+    return metric if isinstance(metric, str) else None
+
+
+def decode(record: Any) -> Any:
+    """What `encode` gave, as `compile` takes it."""
+    return _CLASSES[record["class"]](**record["config"]) if isinstance(record, Mapping) else record
+
+
+def _paired(op: str, prediction: Tensor, target: Tensor) -> Tensor:
+    if target.shape != prediction.shape:
+        raise ShapeError(
+            f"[{op}] prediction {prediction.shape} and target {target.shape} differ; "
+            f"use y.reshape{(-1, *prediction.shape[1:])}"
+        )
+    return as_dtype(target, prediction)

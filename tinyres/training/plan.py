@@ -18,7 +18,7 @@ from tinyres.errors import ArgumentError
 from tinyres.layers import losses
 from tinyres.ops import sigmoid, softmax
 from tinyres.optim import Optimizer
-from tinyres.training.metrics import Meter, Metric, accuracy, resolve
+from tinyres.training.metrics import Meter, Metric, resolve, settled
 from tinyres.training.protocol import Trainable
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
@@ -48,7 +48,7 @@ class Goal:
         if self.activation is None or not self.metrics:
             return prediction
         # The largest logit stands where the largest probability does.
-        if self.activation == "softmax" and all(metric is accuracy for _, metric in self.metrics):
+        if self.activation == "softmax" and all(metric.on_logits for _, metric in self.metrics):
             return prediction
         with no_grad():
             return _ACTIVATIONS[self.activation](prediction)
@@ -77,7 +77,8 @@ class LossPlan:
         for i, name in enumerate(names):
             found, on_logits = (None, False) if chosen[i] is None else losses.for_model(chosen[i], model, i)  # type: ignore[arg-type]
             activation = model.final_activations[i] if on_logits else None
-            self.goals.append(Goal(name, found, activation, factors[i], measured[i]))
+            ends = model.final_activations[i] if model.steps else None
+            self.goals.append(Goal(name, found, activation, factors[i], settled(measured[i], ends, found)))
         short = tuple([i for i, goal in enumerate(self.goals) if goal.activation is not None])
         self._options: dict[str, Any] = {"logits": True if len(names) == 1 else short} if short else {}
 
@@ -182,11 +183,11 @@ class Meters:
             parts.update({f"{goal.name}_{name}": value for name, value in values.items() if name != "loss"})
         return {**total, **parts}
 
-    def state(self) -> tuple[list[float], int]:
+    def state(self) -> tuple[list[list[float]], int]:
         """(the sums, over how many samples), for `restore`."""
-        return [float(total.array[0]) for meter in self._all for total in meter.totals], self._total.count
+        return [total for meter in self._all for total in meter.state()], self._total.count
 
-    def restore(self, totals: Sequence[float], count: int) -> None:
+    def restore(self, totals: Sequence[Any], count: int) -> None:
         """Go on from these sums."""
         rest = list(totals)
         for meter in self._all:

@@ -1,4 +1,8 @@
-"""What `fit` shows while it runs: a progress bar in a terminal, one line per epoch elsewhere, or nothing."""
+"""What `fit` tells about itself, as plain data, and what shows it: a bar in a terminal, lines elsewhere, or nothing.
+
+A reporter has one method, `tell(event)`. The events are records without behaviour, so that a page, a log or a test can
+take them as well as a terminal; `verbose` takes a reporter too, and callbacks are told the same.
+"""
 
 from __future__ import annotations
 
@@ -6,63 +10,184 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from tinyres.errors import ArgumentError
+from tinyres.training.gradients import GradientNorms
 
 READ_EVERY = 0.2  # seconds between two readings of the running means
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class TrainingBegan:
+    """Before the first epoch. epochs: where counting ends. steps: per epoch; None if nobody knows."""
+
+    epochs: int
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class EpochBegan:
+    """Epoch `epoch`, counted from 0, begins."""
+
+    epoch: int
+    epochs: int
+    steps: int | None
+
+
+@dataclass(slots=True)
+class StepDone:
+    """`done` steps of the epoch are done. read: gives the running means, at a price."""
+
+    epoch: int
+    done: int
+    steps: int | None
+    read: Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The gradient was looked at, at the last step of `gradients`."""
+
+    epoch: int
+    gradients: GradientNorms
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """The epoch and its validation are over. gradients: what was watched in this training, if anything."""
+
+    epoch: int
+    epochs: int
+    logs: dict[str, float]
+    seconds: float
+    gradients: GradientNorms | None = None
+
+
+@dataclass(frozen=True)
+class TrainingEnded:
+    """After the last epoch, or when an error has stopped the training."""
+
+    failed: bool
+
+
+Event = TrainingBegan | EpochBegan | StepDone | Watched | EpochEnded | TrainingEnded
+
+
+class Reporter(Protocol):
+    """What is told how a training goes."""
+
+    def tell(self, event: Event) -> None:
+        """Take note."""
+        ...
+
+
+def as_data(event: Event, every: int = 1) -> dict[str, Any] | None:
+    """An event as numbers and strings; None for a step that is not one of every `every`.
+
+    >>> as_data(EpochBegan(epoch=0, epochs=2, steps=10))
+    {'event': 'EpochBegan', 'epoch': 0, 'epochs': 2, 'steps': 10}
+    """
+    data: dict[str, Any] = {"event": type(event).__name__}
+    data.update({f.name: getattr(event, f.name) for f in fields(event)})
+    if isinstance(event, StepDone):
+        if not every or event.done % every:
+            return None
+        data["logs"] = data.pop("read")()
+    gradients = data.pop("gradients", None)
+    if isinstance(event, Watched) and gradients is not None:
+        data.update(step=int(gradients.steps[-1]), norms=dict(zip(gradients.names, gradients.norms[-1].tolist())))
+    return data
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """A value of the logs in few characters."""
+    plain = not 0 < abs(value) < 1e-3 and abs(value) < 1e5
+    return f"{value:.{decimals}f}" if plain else f"{value:.{decimals - 1}e}"
 
 
 def text(logs: dict[str, float]) -> str:
     """The logs as one line."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+    return "  ".join(f"{name} {number(value)}" for name, value in logs.items())
 
 
-class Progress:
-    """Shows nothing; the base of what shows something."""
+def within(head: str, logs: dict[str, float]) -> list[str]:
+    """The head and the logs in at most 80 columns: with fewer decimals, closer together, or else in several lines."""
+    for decimals, between in ((4, "  "), (3, "  "), (3, " ")):
+        line = f"{head}  {between.join(f'{name} {number(value, decimals)}' for name, value in logs.items())}"
+        if len(line) <= WIDTH:
+            return [line]
+    lines = [head]
+    for name, value in logs.items():
+        item = f"  {name} {number(value)}"
+        if len(lines[-1]) + len(item) > WIDTH:
+            lines.append("")
+        lines[-1] += item
+    return lines
 
-    @contextlib.contextmanager
-    def running(self, epochs: int, steps: int | None) -> Iterator[None]:
-        """Around a training of `epochs` epochs, counted from 0, of `steps` steps each, or nobody knows how many."""
-        self.epochs, self.steps = epochs, steps
-        yield
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Epoch `epoch`, counted from 0, begins."""
+class Lines:
+    """One plain line per epoch, more where it would be longer than 80 columns; live: two on the gradient."""
 
-    def step(self, done: int, read: Callable[[], dict[str, float]]) -> None:
-        """`done` steps of the epoch are done; `read()` gives the running means, at a price."""
+    every_step = False  # whether it wants to be told of each step
 
-    def watched(self, tell: Callable[[], list[str]]) -> None:
-        """The gradient was looked at; `tell()` gives the lines that say how it is, at a price."""
+    def __init__(self, epochs: bool = True, live: bool = False) -> None:
+        self._epochs, self._live = epochs, live
 
-    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        """The epoch is over."""
+    def tell(self, event: Event) -> None:
+        """Say how the epoch was, when it is over."""
+        if isinstance(event, EpochEnded):
+            if self._epochs:
+                for line in within(f"epoch {event.epoch + 1}/{event.epochs}  {event.seconds:.2f} s", event.logs):
+                    self.say(line)
+            if self._live and event.gradients is not None and len(event.gradients):
+                for line in event.gradients.told():
+                    self.say(line)
 
     def say(self, line: str) -> None:
         """One line of its own."""
         print(line, flush=True)
 
 
-class Lines(Progress):
-    """One plain line per epoch."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        self._began = time.perf_counter()
-
-    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        seconds = time.perf_counter() - self._began
-        self.say(f"epoch {epoch + 1}/{self.epochs}  {seconds:.2f} s  {text(logs)}")
-
-
 class Bar(Lines):
     """A bar over the steps of the epoch with the running means, and the line of Lines when the epoch is over.
 
-    Under it, as long as it runs, the lines that `watched` has given last.
+    live: under it, as long as it runs, the lines on the gradient that was watched last.
     """
 
-    @contextlib.contextmanager
-    def running(self, epochs: int, steps: int | None) -> Iterator[None]:
+    every_step = True
+
+    def __init__(self, live: bool = False) -> None:
+        super().__init__(live=live)
+        self._shown = self._told = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Draw."""
+        if isinstance(event, TrainingBegan):
+            self._start(event.steps)
+        elif isinstance(event, EpochBegan):
+            named = f"epoch {event.epoch + 1}/{event.epochs}"
+            self._bar.reset(self._task, total=event.steps, description=named, logs="")
+        elif isinstance(event, StepDone):
+            now = time.perf_counter()
+            if now - self._shown >= READ_EVERY or event.done == event.steps:
+                self._shown = now
+                self._bar.update(self._task, completed=event.done, logs=text(event.read()))
+        elif isinstance(event, Watched):
+            now = time.perf_counter()
+            if self._live and now - self._told >= READ_EVERY:
+                self._told = now
+                self._bar.lines.plain = "\n".join(event.gradients.told())
+        elif isinstance(event, TrainingEnded):
+            self._bar.stop()
+        super().tell(event)
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False)
+
+    def _start(self, steps: int | None) -> None:
         from rich import console, text
         from rich import progress as rich
 
@@ -75,44 +200,35 @@ class Bar(Lines):
                     yield self.lines
 
         columns = rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()
-        with (
-            super().running(epochs, steps),
-            WithLines(
-                *columns,
-                rich.TimeRemainingColumn(),
-                rich.TextColumn("{task.fields[logs]}"),
-                transient=True,
-                console=console.Console(),
-            ) as self._bar,
-        ):
-            self._task = self._bar.add_task("", total=steps, logs="")
-            self._shown = self._told = 0.0
-            yield
-
-    def begin_epoch(self, epoch: int) -> None:
-        super().begin_epoch(epoch)
-        self._bar.reset(self._task, total=self.steps, description=f"epoch {epoch + 1}/{self.epochs}", logs="")
-
-    def step(self, done: int, read: Callable[[], dict[str, float]]) -> None:
-        now = time.perf_counter()
-        if now - self._shown >= READ_EVERY or done == self.steps:
-            self._shown = now
-            self._bar.update(self._task, completed=done, logs=text(read()))
-
-    def watched(self, tell: Callable[[], list[str]]) -> None:
-        now = time.perf_counter()
-        if now - self._told >= READ_EVERY:
-            self._told = now
-            self._bar.lines.plain = "\n".join(tell())
-
-    def say(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False)
+        self._bar = WithLines(
+            *columns,
+            rich.TimeRemainingColumn(),
+            rich.TextColumn("{task.fields[logs]}"),
+            transient=True,
+            console=console.Console(),
+        )
+        self._task = self._bar.add_task("", total=steps, logs="")
+        self._bar.start()
 
 
-def progress(verbose: Any) -> Progress:
-    """verbose: 0 nothing, 1 bar, 2 lines, "auto" bar in a terminal and lines elsewhere."""
+def reporter(verbose: Any, live: bool = False) -> Reporter:
+    """verbose: 0 nothing, 1 bar, 2 lines, "auto" bar in a terminal and lines elsewhere; or a reporter of one's own."""
+    if callable(getattr(verbose, "tell", None)):
+        return verbose
     if not isinstance(verbose, (int, str)) or verbose not in ("auto", 0, 1, 2):
         raise ArgumentError(f'[fit] verbose is "auto", 0 (nothing), 1 (bar) or 2 (lines); got {verbose!r}; choose one')
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
-    return (Progress, Bar, Lines)[int(verbose)]()
+    return Bar(live) if int(verbose) == 1 else Lines(epochs=int(verbose) == 2, live=live)
+
+
+@contextlib.contextmanager
+def reporting(tell: Callable[[Event], None], epochs: int, steps: int | None) -> Iterator[None]:
+    """Around a training: its begin and its end are told, also where it ends in an error."""
+    tell(TrainingBegan(epochs, steps))
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        tell(TrainingEnded(failed))

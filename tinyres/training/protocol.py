@@ -24,6 +24,7 @@ class Trainable(Protocol):
     stop_training: bool
     epoch: int
     position: Any
+    callback_states: Any
     built: bool
     steps: list[Any]
     outputs: list[Any]
@@ -54,6 +55,8 @@ class Trainable(Protocol):
     def set_weights(self, weights: list[np.ndarray]) -> None: ...
 
     def save(self, path: PathLike) -> None: ...
+
+    def save_weights(self, path: PathLike) -> None: ...
 
     def generators(self) -> list[Generator]: ...
 
