@@ -9,6 +9,7 @@ from known_nets import NETS, Net
 import tinyres as tr
 from tinyres import layers
 from tinyres.model.rewiring import skips
+from tinyres.nn.shape import blocks_of_layers
 from tinyres.study.cuts import blocks_of
 
 DATA = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -79,6 +80,24 @@ def test_all_tell_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         if block.skip is not None:
             joined = {call.layer.path for call in blocks[block.name].calls if call in blocks[block.name].adds}
             assert block.join.name in joined or block.join.name not in adds
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_watching_knows_the_blocks_of_a_trace(name: str) -> None:
+    model = NETS[name].build()
+    block_of = {node.name: node.block for node in traced(model).nodes if node.block}
+    assert blocks_of_layers(model).items() <= block_of.items()
+    assert set(blocks_of_layers(model).values()) == set(block_of.values())
+
+
+def test_the_worst_block_of_a_training_is_a_block_of_the_trace() -> None:
+    tr.manual_seed(0)
+    model = NETS["residual without scopes"].build()
+    model.compile("sgd", loss="mse")
+    gradients = model.fit(DATA, DATA[:, :2], verbose=0, watch=1).gradients
+    assert set(gradients.blocks.values()) == {"block0", "block1"}
+    worst = gradients.worst
+    assert worst is not None and {worst.block, worst.after} <= {"stem", "block0", "block1", "head"}
 
 
 @pytest.mark.parametrize("name", [name for name, net in NETS.items() if net.skips])

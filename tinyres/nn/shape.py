@@ -6,6 +6,7 @@ import math
 
 from tinyres.nn.functional import Functional
 from tinyres.nn.symbolic import BATCH, Call, symbolics
+from tinyres.structure.blocks import block_of_nodes
 from tinyres.structure.shape import Shape
 from tinyres.structure.structure import Structure, structure_of
 
@@ -50,6 +51,14 @@ class LayerGraph:
             multiplicative=[*(call.multiplies for call in self.calls), False],
             scopes=[*(call.scope for call in self.calls), ""],
         )
+
+
+def blocks_of_layers(model: Functional) -> dict[str, str]:
+    """Per path of a layer call the block that it is a member of; calls outside of any are left out."""
+    graph = LayerGraph(model)
+    block_of = block_of_nodes(graph.structure.blocks)
+    numbers = {step.path: graph.number[step.call] for step in model.steps}
+    return {path: block_of[n] for path, n in numbers.items() if n in block_of}
 
 
 def _size(call: Call) -> int:

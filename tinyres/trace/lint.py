@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinyres.structure.kinds import BRANCH, PARALLEL, SKIP
+from tinyres.structure.shape import Links
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
 
@@ -71,6 +72,8 @@ class _Net:
             if edge.src in self.nodes:
                 self.incoming[edge.dst].append(edge)
                 self.outgoing[edge.src].append(edge)
+        pairs = [(self.place[e.src], self.place[e.dst]) for e in trace.edges if e.src in self.nodes]
+        self.links = Links(pairs, len(trace.nodes))
         self.is_data: dict[str, bool] = {}  # False for what is computed from Parameters alone
         for node in trace.nodes:
             self.is_data[node.name] = not node.primitive or any(self.is_data[e.src] for e in self.incoming[node.name])
@@ -81,15 +84,10 @@ class _Net:
         return [e for e in self.incoming[name] if self.is_data[e.src]]
 
     def between(self, starts: Iterable[str], join: str) -> list[TraceNode]:
-        """The nodes from `starts` up to but not including `join`, in graph order."""
-        seen = {s for s in starts if s != join}
-        stack = list(seen)
-        while stack:
-            for edge in self.outgoing[stack.pop()]:
-                if edge.dst != join and edge.dst not in seen:
-                    seen.add(edge.dst)
-                    stack.append(edge.dst)
-        return [self.nodes[n] for n in sorted(seen, key=self.place.__getitem__)]
+        """The nodes on the ways from `starts` up to but not including `join`, in graph order."""
+        end = self.place[join]
+        ways = self.links.ways([self.place[s] for s in starts], end) - {end}
+        return [self.trace.nodes[i] for i in sorted(ways)]
 
     def residual_forks(self) -> Iterator[tuple[Fork, list[TraceEdge], list[TraceEdge]]]:
         """Every fork that has skips and branches, with both."""

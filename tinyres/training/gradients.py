@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class GradientNorms:
     """The L2 norm of ∂loss/∂output of every layer, at the steps that `fit(watch=n)` looked at.
 
     steps: (looked,) int64, counted from 0 over all epochs. names: the layers in forward order. norms: (looked, names)
-    float64; NaN where a layer took no part in that step.
+    float64; NaN where a layer took no part in that step. blocks: the block of each layer that stands in one, by name.
 
     >>> import os, tempfile
     >>> import tinyres as tr
@@ -62,7 +63,8 @@ class GradientNorms:
     GradientNorms(1 steps, 1 layers)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: Mapping[str, str] | None = None) -> None:
+        self.blocks = dict(blocks or {})
         self._steps: list[int] = []
         self._rows: list[tuple[tuple[str, ...], np.ndarray]] = []
         self._names: list[str] = []
@@ -114,13 +116,13 @@ class GradientNorms:
     def worst(self) -> Change | None:
         """Where |g| changed most from one block to the one before it, at the last step; None for a single block.
 
-        A block is a name_scope, or a layer outside of any. Where gradients are 0 or not finite, the block next to the
-        loss in which that begins.
+        The blocks are those of a trace; a layer outside of any is one by itself. Where gradients are 0 or not finite,
+        the block next to the loss in which that begins.
         """
         names, norms = self._rows[-1]
         blocks: dict[str, float] = {}
         for name, norm in zip(names, norms.tolist()):
-            blocks.setdefault(name.rpartition("/")[0] or name, norm)
+            blocks.setdefault(self.blocks.get(name) or name.rpartition("/")[0] or name, norm)
         pairs = list(zip(blocks, list(blocks)[1:]))
         changes = [Change(block, after, blocks[block], blocks[after]) for block, after in pairs]
         broken = [change for change in changes if math.isinf(change.size)]
@@ -137,7 +139,7 @@ class GradientNorms:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to a .npz or a .json file, whole or not at all. Raises FileError if that fails."""
         suffix = _suffix("save", path)
-        header = {"format": FORMAT, "version": VERSION, "names": self._names}
+        header = {"format": FORMAT, "version": VERSION, "names": self._names, "blocks": self.blocks}
         norms = self.norms
         if suffix == ".json":
             rows = [[_written(x) for x in row] for row in norms.tolist()]
@@ -164,6 +166,7 @@ class GradientNorms:
                     f"{header['version']}; upgrade tinyres"
                 )
             names = tuple(map(str, header["names"]))
+            blocks = {str(name): str(block) for name, block in header.get("blocks", {}).items()}
             if norms.shape != (len(steps), len(names)):
                 raise ValueError(f"{norms.shape} norms of {len(steps)} steps and {len(names)} layers")
         except FileNotFoundError:
@@ -175,7 +178,7 @@ class GradientNorms:
                 f"[load] a recording of gradients must be complete; {shown} is damaged or something else "
                 f"({type(error).__name__}: {error}); give a file that history.gradients.save wrote"
             ) from None
-        loaded = cls()
+        loaded = cls(blocks)
         loaded._names = list(names)
         loaded._steps = [int(step) for step in steps]
         loaded._rows = [_taking_part(names, row) for row in norms]

@@ -99,7 +99,7 @@ class Training:
         self._model, self._source, self._validation = model, source, validation
         self._options, self._callbacks, self._shown = options, callbacks, shown
         self._meters = model.plan("fit").training
-        self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0))
+        self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0), model)
         self._history = History(self._watch.gradients)
         self._tells_steps = getattr(shown, "every_step", True) or callbacks.wants("tell")
         self._taken = 0

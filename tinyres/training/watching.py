@@ -12,7 +12,10 @@ from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
+from tinyres.nn.functional import Functional
+from tinyres.nn.shape import blocks_of_layers
 from tinyres.training.gradients import GradientNorms
+from tinyres.training.protocol import Trainable
 
 
 class LayerNorms:
@@ -57,12 +60,13 @@ class LayerNorms:
 class Watch:
     """Every how many steps a training is looked at, and the record of what was seen.
 
-    every: 0 for never; then `gradients` is None.
+    every: 0 for never; then `gradients` is None. model: what is trained, which tells the blocks of its layers.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, model: Trainable) -> None:
         self.every = every
-        self.gradients = GradientNorms() if every else None
+        blocks = blocks_of_layers(model) if every and isinstance(model, Functional) and model.steps else {}
+        self.gradients = GradientNorms(blocks) if every else None
         self._forward: _Forward | None = None
 
     def looks(self, step: int) -> bool:
