@@ -203,12 +203,7 @@ class Model(Functional):
         return values if return_dict else list(values.values())
 
     def predict(
-        self,
-        x: Any,
-        batch_size: int = 256,
-        capture: bool = True,
-        steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        self, x: Any, batch_size: int = 256, capture: bool = True, steps: int | None = None, callbacks: Any = None
     ) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
