@@ -16,8 +16,12 @@
 
 typedef unsigned tr_float_mode;
 enum { TR_FLUSH_RESULTS = 0x8000, TR_FLUSH_OPERANDS = 0x0040 };
-TR_INLINE tr_float_mode tr_mode(void) { return __builtin_ia32_stmxcsr(); }
-TR_INLINE void tr_set_mode(tr_float_mode mode) { __builtin_ia32_ldmxcsr(mode); }
+TR_INLINE tr_float_mode tr_mode(void) {
+    tr_float_mode mode;
+    __asm__ volatile("stmxcsr %0" : "=m"(mode));
+    return mode;
+}
+TR_INLINE void tr_set_mode(tr_float_mode mode) { __asm__ volatile("ldmxcsr %0" : : "m"(mode) : "memory"); }
 TR_INLINE tr_float_mode tr_flushing(tr_float_mode mode) { return mode | TR_FLUSH_RESULTS | TR_FLUSH_OPERANDS; }
 
 #elif TR_HAS_ARM64

@@ -5,6 +5,7 @@
 
 #define TR_ISA avx2
 #define TR_LANES 8
+#define TR_REGISTERS 16
 
 /* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 14 or 15 of 16
  * registers. */

@@ -5,6 +5,7 @@
 
 #define TR_ISA avx512
 #define TR_LANES 16
+#define TR_REGISTERS 32
 
 /* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 29 to 31 of 32 registers,
  * but for one vector, where more rows would only wait for loads. */

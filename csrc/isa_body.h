@@ -13,6 +13,7 @@
 #include "extreme.inc.h"
 #include "softmax.inc.h"
 #include "norm.inc.h"
+#include "norm_grad.inc.h"
 #include "gemm.inc.h"
 #include "random.inc.h"
 #include "optim.inc.h"

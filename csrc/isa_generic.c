@@ -3,6 +3,7 @@
 
 #define TR_ISA generic
 #define TR_LANES 4
+#define TR_REGISTERS 16
 
 /* Tiles of matmul: rows * vectors accumulators, the vectors of b, a broadcast and a product: 12 of 16
  * registers. */

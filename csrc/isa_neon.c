@@ -5,6 +5,7 @@
 
 #define TR_ISA neon
 #define TR_LANES 4
+#define TR_REGISTERS 32
 
 /* Tiles of matmul: rows * vectors accumulators, the vectors of b, and a broadcast: 27 to 31 of 32
  * registers. */

@@ -58,7 +58,7 @@ static int change(int *x, int from, int to) {
 
 static void pause_cpu(void) {
 #if TR_HAS_X86
-    __builtin_ia32_pause();
+    __asm__ volatile("pause");
 #elif TR_HAS_ARM64
     __asm__ volatile("yield");
 #endif
@@ -131,6 +131,11 @@ static void wait_for_call(thread *t) {
     }
 }
 
+static tr_worker worker_of(int ith, int nth, char *own, char *shared) {
+    return (tr_worker){
+        .ith = ith, .nth = nth, .own = own, .shared = shared, .gate = pool.gates, .column_end = TR_ALL_COLUMNS};
+}
+
 static void *live(void *self) {
     thread *t = self;
     char *own = tr_workspace();
@@ -139,7 +144,7 @@ static void *live(void *self) {
     store(&t->state, SPINNING);
     for (;;) {
         wait_for_call(t);
-        tr_worker w = {t->ith, pool.nth, own, pool.shared, pool.gates, 0, 0, TR_ALL_COLUMNS};
+        tr_worker w = worker_of(t->ith, pool.nth, own, pool.shared);
         pool.walk(pool.list, &w);
         store(&t->state, SPINNING);
     }
@@ -205,7 +210,7 @@ int tr_pool_run(void (*walk)(void *list, const tr_worker *w), void *list, int mo
         if (claim(&pool.threads[i], wake))
             team[nth++] = &pool.threads[i];
     if (nth > 1) {
-        tr_worker self = {0, nth, space, space + TR_OWN_BYTES, pool.gates, 0, 0, TR_ALL_COLUMNS};
+        tr_worker self = worker_of(0, nth, space, space + TR_OWN_BYTES);
         pool.walk = walk;
         pool.list = list;
         pool.shared = self.shared;

@@ -1,11 +1,11 @@
-/* Vectors of TR_LANES floats on the vector extensions of GCC and Clang: the only layer between kernels and
- * the machine.
+/* Vectors of TR_LANES floats, of which the machine has TR_REGISTERS, on the vector extensions of GCC and Clang: the only
+ * layer between kernels and the machine.
  *
  * Everything is always_inline: a vector never crosses a call, so no ABI rule about wide registers applies.
  * A comparison of vectors gives an int vector of 0 and -1 (a mask); `vec_select` chooses by one. Where the
  * extensions lack an operation (square root, widening) a loop over the lanes states it; both compilers
- * turn that into the one instruction. Where they do not (parts of vectors, maximum, scaling by a power of two,
- * stores past the caches) x86 has a builtin here, beside what all others run.
+ * turn that into the one instruction. Where they do not (parts of vectors, vectors of parts, maximum, scaling by a power
+ * of two, stores past the caches) x86 has a builtin here, and nowhere else, beside what all others run.
  */
 #ifndef TR_VEC_H
 #define TR_VEC_H
@@ -193,6 +193,14 @@ TR_INLINE vec_float vec_where_positive(vec_float x, vec_float y) {
 
 TR_INLINE vec_float vec_abs(vec_float x) { return (vec_float)((vec_int)x & 0x7fffffff); }
 
+#if TR_HAS_X86 && TR_LANES == 16
+#define TR_HAS_POWERS 1
+/* x * 2^n for a whole n, however large: rounded once. */
+TR_INLINE vec_float vec_times_power(vec_float x, vec_float n) { return __builtin_ia32_scalefps512_mask(x, n, x, -1, 4); }
+#else
+#define TR_HAS_POWERS 0
+#endif
+
 TR_INLINE vec_float vec_sqrt(vec_float x) {
     vec_float v;
     for (int i = 0; i < TR_LANES; i++)
@@ -215,7 +223,14 @@ TR_INLINE int vec_any(vec_int mask) {
 #endif
 }
 
-/* Lane i takes lane i + by, cyclically. As a loop over lanes it would go through memory. */
+/* Lanes of a and, from TR_LANES on, of b in any order. As a loop over lanes it would go through memory. */
+#ifdef __clang__
+#define VEC_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define VEC_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vec_int){__VA_ARGS__})
+#endif
+
+/* Lane i takes lane i + by, cyclically. */
 #if TR_LANES == 16
 #define VEC_ROTATION(by) VEC_TURN(0, by), VEC_TURN(4, by), VEC_TURN(8, by), VEC_TURN(12, by)
 #elif TR_LANES == 8
@@ -225,11 +240,7 @@ TR_INLINE int vec_any(vec_int mask) {
 #endif
 #define VEC_LANE(i) ((i) % TR_LANES)
 #define VEC_TURN(i, by) VEC_LANE(i + by), VEC_LANE(i + 1 + by), VEC_LANE(i + 2 + by), VEC_LANE(i + 3 + by)
-#ifdef __clang__
-#define VEC_ROTATE(v, by) __builtin_shufflevector(v, v, VEC_ROTATION(by))
-#else
-#define VEC_ROTATE(v, by) __builtin_shuffle(v, (vec_int){VEC_ROTATION(by)})
-#endif
+#define VEC_ROTATE(v, by) VEC_SHUFFLE(v, v, VEC_ROTATION(by))
 
 TR_INLINE float vec_sum(vec_float v) {
 #if TR_LANES >= 16
@@ -278,6 +289,41 @@ TR_INLINE void transpose_quad(float *out, int64_t out_stride, const float *in, i
     *(quad_memory *)(out + 2 * out_stride) = (quad){a[2], b[2], c[2], d[2]};
     *(quad_memory *)(out + 3 * out_stride) = (quad){a[3], b[3], c[3], d[3]};
 }
+
+/* A vector of quads, `step` elements apart. */
+TR_INLINE vec_float vec_load_quads(const float *p, int64_t step) {
+    vec_float v;
+#if TR_HAS_X86 && TR_LANES == 16 && !defined(__clang__)
+    v = __builtin_ia32_ps512_ps(*(const quad_memory *)p);
+    v = __builtin_ia32_insertf32x4_mask(v, *(const quad_memory *)(p + step), 1, v, -1);
+    v = __builtin_ia32_insertf32x4_mask(v, *(const quad_memory *)(p + 2 * step), 2, v, -1);
+    v = __builtin_ia32_insertf32x4_mask(v, *(const quad_memory *)(p + 3 * step), 3, v, -1);
+#elif TR_HAS_X86 && TR_LANES == 8 && !defined(__clang__)
+    v = __builtin_ia32_ps256_ps(*(const quad_memory *)p);
+    v = __builtin_ia32_vinsertf128_ps256(v, *(const quad_memory *)(p + step), 1);
+#else
+    for (int i = 0; i < TR_LANES; i++) /* compilers see the loads of whole quads */
+        v[i] = p[i / 4 * step + i % 4];
+#endif
+    return v;
+}
+
+#if TR_LANES == 16
+typedef TR_MEMORY(float, 32, 4) vec_half_memory;
+
+/* The same of two halves. */
+TR_INLINE vec_float vec_load_halves(const float *p, int64_t step) {
+#if TR_HAS_X86 && !defined(__clang__)
+    vec_float v = __builtin_ia32_ps512_256ps(*(const vec_half_memory *)p);
+    return __builtin_ia32_insertf32x8_mask(v, *(const vec_half_memory *)(p + step), 1, v, -1);
+#else
+    vec_float v;
+    for (int i = 0; i < TR_LANES; i++)
+        v[i] = p[i / 8 * step + i % 8];
+    return v;
+#endif
+}
+#endif
 
 /* out[c][r] = in[r][c]. */
 TR_INLINE void transpose(float *out, int64_t out_stride, const float *in, int64_t in_stride, int64_t rows,

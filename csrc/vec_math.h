@@ -38,11 +38,10 @@ TR_INLINE vec_float vec_exp_remainder(vec_float x, vec_float n) {
     return (x - n * TR_LN2_HIGH) - n * TR_LN2_LOW;
 }
 
-#if TR_HAS_X86 && TR_LANES == 16
-/* AVX-512 multiplies by any power of two in one instruction. */
+#if TR_HAS_POWERS
 TR_INLINE vec_float vec_exp_times_power(vec_float x) {
     vec_float n = (x * TR_LOG2_E + TR_ROUND) - TR_ROUND, y = vec_exp_reduced(vec_exp_remainder(x, n));
-    return __builtin_ia32_scalefps512_mask(y, n, y, -1, 4);
+    return vec_times_power(y, n);
 }
 #endif
 
@@ -51,7 +50,7 @@ TR_INLINE vec_float vec_exp_times_power(vec_float x) {
 TR_INLINE vec_float vec_exp(vec_float x) {
     x = vec_lesser(vec_splat(89.0f), x);
     x = vec_greater(vec_splat(-104.0f), x);
-#if TR_HAS_X86 && TR_LANES == 16
+#if TR_HAS_POWERS
     return vec_exp_times_power(x);
 #else
     vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 254), n = shifted - (TR_ROUND + 254);
@@ -64,7 +63,7 @@ TR_INLINE vec_float vec_exp(vec_float x) {
 /* The same for x <= 0: a fixed second power, 2^-24, is enough. */
 TR_INLINE vec_float vec_exp_negative(vec_float x) {
     x = vec_greater(vec_splat(-104.0f), x);
-#if TR_HAS_X86 && TR_LANES == 16
+#if TR_HAS_POWERS
     return vec_exp_times_power(x);
 #else
     vec_float shifted = x * TR_LOG2_E + (TR_ROUND + 127 + 24), n = shifted - (TR_ROUND + 127 + 24);
