@@ -96,7 +96,11 @@ static void walk(void *argument, const tr_worker *team) {
 static int64_t walk_alone(const tr_call *calls, int64_t count, const tr_kernel_fn *table) {
     char *space = tr_workspace();
     tr_ahead ahead = {.call = calls, .end = calls + count};
-    tr_worker w = {0, 1, space, space ? space + TR_OWN_BYTES : 0, 0, count > 1 ? &ahead : 0, 0, TR_ALL_COLUMNS};
+    tr_worker w = {.nth = 1,
+                   .own = space,
+                   .shared = space ? space + TR_OWN_BYTES : 0,
+                   .ahead = count > 1 ? &ahead : 0,
+                   .column_end = TR_ALL_COLUMNS};
     modes m = enter();
     int64_t i = 0;
     while (i < count && space && known(&calls[i]) && !run_call(table, &calls[i], &w, &m))

@@ -1,4 +1,4 @@
-/* Cases of matmul: against sums in double precision, and bit for bit in the order that csrc/gemm.inc.h promises. */
+/* Cases of matmul: against sums in double precision, and bit for bit in the order that csrc/gemm_steps.inc.h promises. */
 
 static void test_matmul(int64_t m, int64_t n, int64_t k, int flags, int with_more) {
     tr_call call = call_of(TR_ID_matmul, flags);
@@ -34,7 +34,7 @@ static int fuses(void) {
 #endif
 }
 
-/* The sum of the products [step, end) of k, in the order that gemm.inc.h promises. */
+/* The sum of the products [step, end) of k, in the order that gemm_steps.inc.h promises. */
 static float sum_in_order(const float *a, int64_t a_step, const float *b, int64_t b_step, int64_t step, int64_t end) {
     float sum = 0;
     int fused = fuses();

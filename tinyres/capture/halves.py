@@ -7,7 +7,7 @@ and the rows of W; in the backward product g Wᵀ it makes those columns; and of
 those rows. Weights then never go from one worker to the other.
 
 The two sums are added, and bias and ReLU done, by a call of their own behind the next wait. It gives the very bits of
-the whole product, for that is summed in halves too, on any number of workers (csrc/gemm.inc.h).
+the whole product, for that is summed in halves too, on any number of workers (csrc/gemm_steps.inc.h).
 """
 
 from __future__ import annotations
