@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from known_nets import bn_relu, bottleneck, dense, half_skip, net
+from told_nets import bn_relu, bottleneck, dense, half_skip, net
 
 from tinyres.layers import blocks as presets
 from tinyres.trace.course import course_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from known_nets import Known, known_nets
+from told_nets import Known, known_nets
 
 NETS = list(known_nets())
 

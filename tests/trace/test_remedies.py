@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known_nets import bn_relu, dense, normal, skipinit
+from told_nets import bn_relu, dense, normal, skipinit
 
 import tinyres as tr
 from tinyres.layers import blocks as presets
