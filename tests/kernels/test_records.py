@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import shutil
 import subprocess
@@ -21,9 +22,9 @@ from tinyres.backends.numpy import NUMPY
 from tinyres.capture.passes import PASSES
 from tinyres.errors import BackendError
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64
-from tinyres.kernels.forms import CHECK, MAP, MOVEMENT, PRODUCT, REDUCTION, Epilogues
-from tinyres.kernels.record import KERNELS, kernel
-from tinyres.kernels.sharing import UNDIVIDED, Columns
+from tinyres.kernels.forms import CHECK, FLUSHES, MAP, MOVEMENT, PRODUCT, REDUCTION, Epilogues
+from tinyres.kernels.record import KERNELS, Kernel, kernel
+from tinyres.kernels.sharing import EVERY, OWN, UNDIVIDED, Columns, Cut
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,3 +203,34 @@ def test_the_search_finds_kernels_that_are_known_by_name(code: str, tmp_path: Pa
 def test_no_kernel_is_known_by_name_in_the_walker(name: str) -> None:
     text = (ROOT / "csrc" / name).read_text()
     assert not re.findall(r"TR_ID_(?!##)\w+", text)
+
+
+def test_kernels_of_the_second_storey_fit_the_record() -> None:
+    """A convolution and attention: sizes, sharing, work and epilogues as a product has them."""
+
+    def conv2d(y: Any, x: Any, filters: Any, bias: Any, mask: Any, *sizes: int, flags: int) -> None: ...
+
+    sizes = "n h w c kh kw o oh ow sh sw top left dh dw"
+    record = Kernel(
+        conv2d,
+        "f",
+        "ffff",
+        sizes,
+        "",
+        PRODUCT,
+        sharing=Columns("o", every="x"),
+        work="n oh ow o kh kw c",
+        epilogues=Epilogues(relu=True, accumulate=True, depth="kh kw c", bias="bias", mask="mask"),
+    )
+    args = 2, 8, 8, 16, 3, 3, 32, 6, 6, 1, 1, 0, 0, 1, 1
+    assert record.depth(args) == 3 * 3 * 16
+    assert math.prod(record.sizes_of_work(args)) == 2 * 6 * 6 * 32 * 3 * 3 * 16
+    assert record.sharing.by_columns(record, args, 0) == Cut(32, (EVERY, OWN, OWN, OWN))
+    assert not record.may_overwrite(0, 0) and record.flush == FLUSHES
+
+    def attention(o: Any, lse: Any, q: Any, k: Any, v: Any, bias: Any, *sizes: int, flags: int) -> None: ...
+
+    strides = " ".join(f"{name}{axis}" for name in "qkvo" for axis in ("batch", "token", "head"))
+    sizes = f"outer heads tq tk d dv {strides}"
+    record = Kernel(attention, "ff", "ffff", sizes, "scale", PRODUCT, sharing=UNDIVIDED, work="outer heads tq tk d")
+    assert record.sharing.by_columns(record, [4] * 18, 0) is None and record.operands[:2] == ("o", "lse")
