@@ -96,7 +96,7 @@ def test_evaluate_predict_and_validation():
     assert model.evaluate(batches()) == model.evaluate(Batches()) == model.evaluate(Batches(), steps=3) == expected
     assert model.evaluate(batches(rounds=9), steps=3) == expected
     assert model.evaluate(batches(weighted=True)) == model.evaluate(X, Y, batch_size=16, sample_weight=W)
-    for given in (batches(), Batches(), (x for x, _ in batches()), ((x,) for x, _ in batches())):
+    for given in (batches(), Batches(), (x for x, _ in batches()), ((x,) for x, _ in batches()), map(list, batches())):
         assert np.array_equal(model.predict(given), model.predict(X, batch_size=16))
     assert model.predict(batches(rounds=9), steps=2).shape == (32, 3)
     assert model.predict(X, batch_size=16, steps=2).shape == (32, 3)

@@ -129,7 +129,12 @@ def by_size(
 
 def _inputs(model: Trainable, batch: Any) -> Batch:
     """The inputs of what a Loader or a generator gave: x, or the first of (x, y) and (x, y, weight)."""
-    inputs = read_model_inputs(model, "predict", batch[0] if isinstance(batch, tuple) and batch else batch)
+    ports: list[Any] = model.ports or []
+    # A list is of several inputs, unless one that the model takes stands first in it, as in what PyTorch loads.
+    paired = isinstance(batch, list) and len(ports) == 1 and 0 < len(batch) < 4
+    if isinstance(batch, tuple) and batch or paired and len(getattr(batch[0], "shape", ())) == len(ports[0].shape):
+        batch = batch[0]
+    inputs = read_model_inputs(model, "predict", batch)
     if not model.built:
         rehearse(model, inputs)
     return Samples(inputs, None, len(inputs[0])).whole(), len(inputs[0])
