@@ -101,8 +101,7 @@ __all__ += _ops.__all__
 
 if not _native.AVAILABLE:
     _warnings.warn(
-        f"[tinyres] the C core is not there ({_native.reason}); NumPy runs all kernels, more slowly; "
-        "install with a C compiler to get it",
+        f"[tinyres] the C core is not there, so NumPy runs all kernels, more slowly: {_native.reason}",
         RuntimeWarning,
         stacklevel=2,
     )

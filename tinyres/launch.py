@@ -178,7 +178,7 @@ def set_backend(name: str) -> None:
     if name not in _BACKENDS:
         raise BackendError(f'[set_backend] the backend is "native" or "reference"; got {name!r}; choose one of them')
     if name == "native" and not native.AVAILABLE:
-        raise BackendError(f"[set_backend] the C core is not there: {native.reason}; install with a C compiler")
+        raise BackendError(f"[set_backend] the C core is not there: {native.reason}")
     _chosen = name
     _native_enabled = NATIVE in _BACKENDS[name]
 

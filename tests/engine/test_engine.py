@@ -318,6 +318,31 @@ def test_modes_are_thread_local() -> None:
     assert seen == [(True, "")]
 
 
+def test_a_no_grad_decorator_is_per_thread() -> None:
+    first_inside, second_inside = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    @tr.no_grad()
+    def shared(first: bool) -> None:
+        (first_inside if first else second_inside).set()
+        assert (second_inside if first else first_inside).wait(10)
+        if not first:
+            other.join()
+
+    def run_first() -> None:
+        with tr.enable_grad():
+            shared(True)
+            seen.append(tr.is_grad_enabled())
+
+    other = threading.Thread(target=run_first)
+    with tr.no_grad():
+        other.start()
+        shared(False)
+        seen.append(tr.is_grad_enabled())
+    assert seen == [True, False]
+    assert tr.is_grad_enabled()
+
+
 def test_detach_cuts_the_graph() -> None:
     x = leaf([3.0])
     (x * x.detach()).sum().backward()

@@ -291,7 +291,7 @@ def test_an_unknown_instruction_set_lists_the_supported_ones(isa: str) -> None:
         ("TINYRES_ISA", "generic", "generic"),
         ("TINYRES_ISA", "mmx", "the instruction set 'mmx' is not known"),
         ("TINYRES_THREADS", "2", "2"),
-        ("TINYRES_THREADS", "two", "TINYRES_THREADS must be a number of threads; got 'two'"),
+        ("TINYRES_THREADS", "two", "1..65536, or 0 for all CPUs; got 'two'; unset it"),
     ],
 )
 def test_environment(variable: str, value: str, expected: str, isa: str) -> None:

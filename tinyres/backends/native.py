@@ -10,11 +10,14 @@ Environment: TINYRES_ISA and TINYRES_THREADS choose the instruction set and the 
 from __future__ import annotations
 
 import importlib
+import numbers
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import tinyres.kernels  # noqa: F401  fills KERNELS
+import tinyres.kernels  # fills KERNELS
 from tinyres.backends.backend import Launch
 from tinyres.backends.buffers import Buffer
 from tinyres.errors import ArgumentError, BackendError
@@ -27,9 +30,9 @@ def _load() -> tuple[Any, str]:
     try:
         core = importlib.import_module("tinyres._core")
     except ModuleNotFoundError:
-        return None, "not built at install time: no C compiler, no Python.h, or TINYRES_NO_EXT=1"
+        return None, _why_missing(Path(tinyres.kernels.__file__).parents[2])
     except ImportError as error:
-        return None, f"it cannot be loaded: {error}"
+        return None, f"it cannot be loaded: {error}; install tinyres again"
     listed = _listed(core.lib, core.ffi)
     mismatch = _mismatch(core.lib.tr_sizeof_call(), listed)
     if mismatch:
@@ -37,6 +40,23 @@ def _load() -> tuple[Any, str]:
     for native_id, name in enumerate(listed):
         KERNELS[name].native_id = native_id
     return core.lib, ""
+
+
+def _why_missing(home: Path) -> str:
+    """Why there is no core beside the package in this folder, and what to do."""
+    for parent in (home, *home.parents):
+        if parent.is_file():
+            return f"it cannot be loaded out of the archive {parent}; unpack it, or pip install tinyres"
+    if (home / "csrc" / "build_ffi.py").is_file():
+        shadows = "this source tree shadows the installed tinyres" if _installed_elsewhere(home) else "a source tree"
+        return f"{shadows}: {home} has no core of its own; run: python3 -m pip install -e {home}"
+    return "not built at install time: no C compiler, no Python.h, or TINYRES_NO_EXT=1; install again with a C compiler"
+
+
+def _installed_elsewhere(home: Path) -> bool:
+    """Whether another folder of the module path has a tinyres with a core."""
+    others = [Path(entry or ".") for entry in sys.path]
+    return any(next((other / "tinyres").glob("_core.*"), None) for other in others if other.resolve() != home.resolve())
 
 
 def _listed(lib: Any, ffi: Any) -> dict[str, list[str]]:
@@ -69,7 +89,7 @@ AVAILABLE: bool = _lib is not None
 
 def _require() -> Any:
     if _lib is None:
-        raise BackendError(f"[backend] this needs the C core, which is not there: {reason}; install with a C compiler")
+        raise BackendError(f"[backend] this needs the C core, which is not there: {reason}")
     return _lib
 
 
@@ -140,6 +160,10 @@ def select_isa(name: str) -> None:
     _require().tr_isa_select(list(known).index(name))
 
 
+# More than any machine has; the core itself uses at most 64.
+MOST_THREADS = 65536
+
+
 def threads() -> int:
     """The number of threads a call may use, the calling one included."""
     return int(_require().tr_get_threads())
@@ -154,19 +178,25 @@ def set_threads(count: int) -> int:
     >>> tr.set_threads(0) >= 1
     True
     """
-    if count < 0:
-        raise ArgumentError(f"[set_threads] the number of threads must be 0 (all CPUs) or more; got {count}")
-    return int(_require().tr_set_threads(count))
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or not 0 <= count <= MOST_THREADS:
+        raise ArgumentError(
+            f"[set_threads] the number of threads is an int in 1..{MOST_THREADS}, or 0 for all CPUs; got {count!r}; "
+            "choose one"
+        )
+    return int(_require().tr_set_threads(int(count)))
 
 
 def _configure() -> None:
     name = os.environ.get("TINYRES_ISA", "")
     if name:
         select_isa(name)
-    count = os.environ.get("TINYRES_THREADS", "")
-    if count:
-        if not count.isdecimal():
-            raise BackendError(f"[backend] TINYRES_THREADS must be a number of threads; got {count!r}; unset it")
+    count = os.environ.get("TINYRES_THREADS")
+    if count is not None:
+        if not (count.isascii() and count.isdecimal() and len(count) <= 8 and int(count) <= MOST_THREADS):
+            raise BackendError(
+                "[backend] TINYRES_THREADS must be a number of threads in decimal digits, "
+                f"1..{MOST_THREADS}, or 0 for all CPUs; got {count[:40]!r}; unset it"
+            )
         set_threads(int(count))
 
 

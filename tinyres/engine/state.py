@@ -76,13 +76,18 @@ class no_grad(contextlib.ContextDecorator):
 
     _enabled = False
 
+    def __init__(self) -> None:
+        self._previous: dict[int, list[bool]] = {}  # by thread: a decorator is one object for all of them
+
     def __enter__(self) -> None:
-        self._previous = (*getattr(self, "_previous", ()), state.grad_enabled)
+        self._previous.setdefault(threading.get_ident(), []).append(state.grad_enabled)
         state.grad_enabled = self._enabled
 
     def __exit__(self, *exc: object) -> None:
-        *rest, state.grad_enabled = self._previous
-        self._previous = tuple(rest)
+        thread = threading.get_ident()
+        state.grad_enabled = self._previous[thread].pop()
+        if not self._previous[thread]:
+            del self._previous[thread]
 
 
 class enable_grad(no_grad):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinyres import kernels
-from tinyres.backends.buffers import Buffer
+from tinyres.backends.buffers import Buffer, from_array
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
@@ -25,9 +25,9 @@ from tinyres.ops.rules import same_shape
 
 
 class _Preserved(threading.local):
-    """The generators that a `preserving_generator` block has drawn from, and their state before."""
+    """What a `preserving_generator` block draws from instead of a generator's own state."""
 
-    states: dict[Generator, np.ndarray] | None = None
+    states: dict[Generator, Buffer] | None = None
 
 
 _preserved = _Preserved()
@@ -53,36 +53,39 @@ class Generator:
     def manual_seed(self, seed: int) -> None:
         """Start anew with this seed."""
         refuse_while_recording("manual_seed")
-        self.state.array[...] = _checked_seed("manual_seed", seed), 0
+        self._current().array[...] = _checked_seed("manual_seed", seed), 0
 
     def key(self, n: int) -> Buffer:
         """The key of the next n numbers, as the kernels take it; moves past them."""
-        self._preserve()
         key = Buffer(2, INT64)
-        launch(kernels.random_key, (key, self.state), (), (n,))
+        launch(kernels.random_key, (key, self._current()), (), (n,))
         return key
 
     def numpy(self) -> np.random.Generator:
         """A NumPy generator seeded from here, for shuffles and initialisers; a new one each time."""
         refuse_while_recording("Generator.numpy")
-        self._preserve()
-        seed, counter = self.state.array.tolist()
-        self.state.array[1] = counter + 4
+        state = self._current().array
+        seed, counter = state.tolist()
+        state[1] = counter + 4
         return np.random.default_rng((seed, counter))
 
-    def _preserve(self) -> None:
+    def _current(self) -> Buffer:
+        """The state to draw from: inside `preserving_generator` a copy, which other threads do not see."""
         states = _preserved.states
-        if states is not None and self not in states:
-            states[self] = self.state.array.copy()
+        if states is None:
+            return self.state
+        if self not in states:
+            states[self] = from_array(self.state.array, INT64)
+        return states[self]
 
     def __deepcopy__(self, memo: dict[int, object]) -> Generator:
         """A generator that stands where this one stands and goes on alone."""
         clone = memo[id(self)] = Generator(0)
-        clone.state.array[...] = self.state.array
+        clone.state.array[...] = self._current().array
         return clone
 
     def __repr__(self) -> str:
-        seed, counter = self.state.array.tolist()
+        seed, counter = self._current().array.tolist()
         return f"Generator(seed={seed}, counter={counter})"
 
 
@@ -117,12 +120,11 @@ def manual_seed(seed: int) -> None:
 @contextlib.contextmanager
 def preserving_generator() -> Iterator[None]:
     """Draw the numbers that would come next, and leave every generator as it was (this thread only)."""
-    outer, _preserved.states = _preserved.states, {}
+    outer = _preserved.states
+    _preserved.states = {generator: from_array(state.array, INT64) for generator, state in (outer or {}).items()}
     try:
         yield
     finally:
-        for generator, before in _preserved.states.items():
-            generator.state.array[...] = before
         _preserved.states = outer
 
 
