@@ -1,8 +1,10 @@
 """The audit of a backward pass: does every gradient add up?
 
 For every node: all the consumers that forward counted answered, and what they sent sums to the gradient that was passed
-on, within k·u·Σ|g_e| elementwise (k edges, unit roundoff u = 2⁻²⁴ in float32). It cannot see a VJP that is wrong in
-itself: for that there is `audit="full"`, which adds the local adjoint identity of every op.
+on, within k·(u·Σ|g_e| + t) elementwise: k edges, in float32 unit roundoff u = 2⁻²⁴ and smallest normal number
+t = 2⁻¹²⁶, below which native kernels flush to 0. It cannot see a VJP that is wrong in itself: for that there is
+`audit="full"`, which adds the local adjoint identity of every op, and what each VJP of this very run sent beside what
+it means in float64.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
 from tinyres.kernels.dtypes import FLOAT32
 from tinyres.measure.adjoint import check_adjoints
+from tinyres.measure.meaning import Sent, check_sent
 from tinyres.measure.tape import Tape
 from tinyres.trace.nodes import Audit, Failure
 
@@ -39,11 +42,14 @@ class Ledger:
         self._order = tape.order
         self._visited: set[Node] = set()
         self._edges = 0
+        self._sent: dict[Node, Sent] = {}
         self.failures: list[Failure] = []
 
     def check(self, node: Node, arrived: Arrived, total: Tensor) -> None:
         """One node's whole gradient, and what came for it over its edges."""
         self._visited.add(node)
+        if self._full and node.op is not None:
+            self._sent[node] = Sent(total.buffer.array.copy(), {})
         if node is self._root:
             return
         self._compare_consumers(node, arrived)
@@ -51,6 +57,13 @@ class Ledger:
         if len(cotangents) == 1 and cotangents[0].buffer is total.buffer:
             return
         self._compare_sum(node, cotangents, total)
+
+    def hear(self, consumer: Node, position: int, cotangent: Tensor | None) -> None:
+        """What a consumer sends to one of its inputs; kept, since what is added up later may overwrite it."""
+        if self._full:
+            producer = consumer.inputs[position]
+            nothing = np.zeros(producer.buffer.size, producer.dtype)
+            self._sent[consumer].parts[position] = nothing if cotangent is None else cotangent.buffer.array.copy()
 
     def close(self, left: Mapping[Node, Arrived]) -> Audit:
         """The finding after the pass. left: what arrived for nodes whose gradient was never passed on."""
@@ -62,6 +75,7 @@ class Ledger:
                     self._fail(node, None, "received a gradient that was not passed on", math.nan)
         if self._full:
             self.failures += check_adjoints(reversed(self._order), self._label)
+            self.failures += check_sent(self._sent, self._label)
         return Audit("full" if self._full else "sums", len(self._visited), self._edges, tuple(self.failures))
 
     def _compare_consumers(self, node: Node, arrived: Arrived) -> None:
@@ -90,7 +104,8 @@ class Ledger:
                 exact += part
                 magnitude += np.abs(part, dtype=np.float64)
             difference = np.abs(measured - exact)
-            tolerance = max(1, len(parts)) * unit_roundoff(measured.dtype) * magnitude
+            smallest = float(np.finfo(measured.dtype).tiny)
+            tolerance = max(1, len(parts)) * (unit_roundoff(measured.dtype) * magnitude + smallest)
             # Where the sum itself is not finite, the gradient must not be either; their difference says nothing.
             overflow = ~np.isfinite(exact) | (magnitude > np.finfo(measured.dtype).max)
             wrong = np.where(overflow, np.isfinite(measured) & ~np.isfinite(exact), ~(difference <= tolerance))

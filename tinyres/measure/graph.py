@@ -98,7 +98,8 @@ class Graph:
 
         level: "layer" (one node per layer call) or "op". arrays: keep values and gradients too. audit: check that
         every gradient is the sum of what came over its edges; "full" also checks each VJP against differences of its
-        own forward, in float64 (slow). paths: also split the input's gradient by path length.
+        own forward, in float64 (slow), and what it sent in this run beside the same in float64. paths: also split the
+        input's gradient by path length.
         Raises TraceError if values were changed since they were recorded.
         """
         if level not in ("layer", "op"):

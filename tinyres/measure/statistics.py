@@ -92,6 +92,8 @@ class _Observer:
         self._passed: dict[Node, int] = {}
 
     def on_edge(self, consumer: Node, position: int, producer: Node, cotangent: Tensor | None) -> None:
+        if self._ledger is not None:
+            self._ledger.hear(consumer, position, cotangent)
         arrived = self.left.get(producer)
         if arrived is None:
             self.left[producer] = [(consumer, cotangent)]
