@@ -147,8 +147,8 @@ TR_INLINE vec_float vec_sine(vec_float x, double quarters) {
         s = r + r * z * s;
         c = (1 - 0.5 * z) + z * z * c;
         double m = n + quarters, quadrant = m - 4 * TR_INTEGER(m * 0.25); /* 0, 1, 2 or -2, -1 */
-        double value = (quadrant == 1) | (quadrant == -1) ? c : s;
-        y[i] = (float)((quadrant < 0) | (quadrant == 2) ? -value : value);
+        double value = ((quadrant == 1) | (quadrant == -1)) ? c : s;
+        y[i] = (float)(((quadrant < 0) | (quadrant == 2)) ? -value : value);
     }
     vec_float result = vec_load(y);
     if (vec_any(~near)) {
