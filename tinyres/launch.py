@@ -37,6 +37,14 @@ class Recorder(Protocol):
 
     def accumulate_grad(self, leaf: Any, gradient: Any) -> None: ...
 
+    def grad_of(self, leaf: Any, held: bool = False) -> Any:
+        """What `.grad` would show now. held: to somebody who may keep it."""
+        ...
+
+    def depends_on(self, part: Any) -> None:
+        """Note a buffer, or an object with a `token`, by whose present regime the step is recorded."""
+        ...
+
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
         """Let Python do this before each run of what is recorded."""
         ...
@@ -66,6 +74,12 @@ class DryRecorder:
 
     def accumulate_grad(self, leaf: Any, gradient: Any) -> None:
         self.refuse("grad", "a gradient cannot be set")
+
+    def grad_of(self, leaf: Any, held: bool = False) -> Any:
+        return leaf.grad
+
+    def depends_on(self, part: Any) -> None:
+        """Nothing will run."""
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
         """Nothing will run."""

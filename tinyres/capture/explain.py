@@ -50,12 +50,8 @@ class _FirstNonFinite(_Running):
 def explain_failure(run: Callable[[], Any], call: Call, written: Sequence[Buffer]) -> None:
     """Raise the error that eager raises for these inputs, or one that names the failed check. Changes nothing."""
     with _restored(written):
-        recorder = _FirstNonFinite()
-        try:
-            with recording(recorder):
-                run()
-        finally:
-            recorder.undo()
+        with recording(_FirstNonFinite()):
+            run()
     raise CaptureError(
         f"[capture] the value check {_name(call.label, call.kernel)} failed in the replay but not in eager; "
         "all state is as before this step; look for side effects with tr.capture(fn, check=True)"
@@ -74,11 +70,8 @@ def compare_with_eager(
 
     with _restored(written):
         recorder = _Keeping()
-        try:
-            with recording(recorder):
-                run()
-        finally:
-            recorder.undo()
+        with recording(recorder):
+            run()
         eager = recorder.calls
     with _restored(written):
         for i, call in enumerate(recorded.calls):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinyres.backends.buffers import ABSENT, Buffer, Window
-from tinyres.capture.recording import Recording
+from tinyres.capture.recording import RecordedCall, Recording
 from tinyres.errors import CaptureError
 from tinyres.kernels.record import ACCUMULATE, Kernel
 
@@ -112,21 +112,16 @@ def from_recording(recording: Recording, inputs: Sequence[Buffer], outputs: Sequ
     that leaked out of the step: it is closed, and reading it is a CaptureError.
     """
     numbers = _Numbers(recording, inputs, outputs)
-    calls = []
-    for call in recording.calls:
-        ins = tuple([numbers.of(b, read_first=True) for b in call.ins])
-        outs = tuple([numbers.of(b, read_first=False) for b in call.outs])
-        calls.append(Call(call.kernel, outs, ins, call.args, call.scalars, call.flags, call.label))
     program = Program(
         slots=(),
-        calls=tuple(calls),
+        calls=tuple([numbers.call(call) for call in recording.calls]),
         inputs=tuple([numbers.of(b, read_first=True) for b in inputs]),
         outputs=tuple([numbers.of(b, read_first=True) for b in outputs]),
     )
     program = replace(program, slots=tuple(numbers.slots), overlaps=_overlaps(numbers.slots))
     recording.calls.clear()
     temporaries = [weakref.ref(b) for b, number in numbers.seen if numbers.slots[number].buffer is None]
-    del call, numbers
+    del numbers
     for reference in temporaries:
         leaked = reference()
         if leaked is not None:
@@ -143,9 +138,15 @@ class _Numbers:
         self._started = recording.started
         self._inputs = {id(_base(b)) for b in inputs}
         self._outputs = {id(_base(b)) for b in outputs}
-        self._kept = {id(_base(g.buffer)) for g in recording.gradients().values() if g is not None}
+        self._kept = {id(_base(b)) for b in recording.lasting()}
         self._numbers: dict[int, int] = {id(ABSENT): NO_SLOT}  # by the identity of a buffer
         self._windows: dict[tuple[int, int, int, np.dtype], int] = {}
+
+    def call(self, call: RecordedCall) -> Call:
+        """A recorded call over slot numbers."""
+        ins = tuple([self.of(b, read_first=True) for b in call.ins])
+        outs = tuple([self.of(b, read_first=False) for b in call.outs])
+        return Call(call.kernel, outs, ins, call.args, call.scalars, call.flags, call.label)
 
     def of(self, buffer: Buffer, read_first: bool) -> int:
         """The slot of a buffer; read_first: whether the call that touches it first reads it."""

@@ -1,6 +1,7 @@
 """Recording: what a step did at the door, and what it did to `.grad`, without running any of it.
 
-While a Recording is a thread's recorder every kernel call is noted and none runs. Buffers that were born before it
+While a Recording is a thread's recorder every kernel call is noted and none runs, and what happens to a `.grad` is kept
+here: no leaf sees it before the step has run. Buffers that were born before it
 are the state of the step; those born inside are its temporaries, unless the step returns them or leaves them in a
 `.grad`. The calls keep their buffers alive, so that no two of them share an identity.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, births
@@ -35,6 +37,22 @@ class RecordedCall:
     label: str
 
 
+@dataclass(slots=True)
+class GradUse:
+    """What a step does with the `.grad` of one leaf.
+
+    had: whether there was one when it began; None: the step replaced it without a look. place: what stands for that
+    one. grad: what `.grad` is now. changed: whether it is another than when the step began. held: whether the step may
+    hold the Tensor in `place`.
+    """
+
+    had: bool | None = None
+    place: Tensor | None = None
+    grad: Tensor | None = None
+    changed: bool = False
+    held: bool = False
+
+
 class Recording:
     """The recorder of one captured step. check_finite: stop replays at a loss that is NaN or Inf."""
 
@@ -42,8 +60,8 @@ class Recording:
         self._check_finite = check_finite
         self.started = next(births)
         self.calls: list[RecordedCall] = []
-        self._grads_before: dict[Node, Tensor | None] = {}
-        self._cleared: set[Node] = set()
+        self.uses: dict[Node, GradUse] = {}
+        self.parts: dict[int, Any] = {}  # by identity: the buffers and layers whose regime it was recorded under
         self.preparations: list[Callable[[], None]] = []
 
     def record(self, call: Launch) -> None:
@@ -57,25 +75,41 @@ class Recording:
             launch(kernels.check_finite, (), (loss.buffer,), (loss.size,))
 
     def set_grad(self, leaf: Node, gradient: Tensor | None) -> None:
-        self._grads_before.setdefault(leaf, leaf.grad)
-        self._cleared.add(leaf)
-        leaf.set_grad(gradient)
+        use = self.uses.get(leaf)
+        if use is None:
+            use = self.uses[leaf] = GradUse()
+        use.grad, use.changed = gradient, True
+
+    def grad_of(self, leaf: Node, held: bool = False) -> Tensor | None:
+        use = self._reading(leaf)
+        use.held = use.held or held
+        return use.grad
 
     def accumulate_grad(self, leaf: Node, gradient: Tensor) -> None:
-        """As in eager where this step cleared `.grad` before; else into a buffer that lasts from replay to replay."""
-        self._grads_before.setdefault(leaf, leaf.grad)
-        if leaf in self._cleared:
-            if leaf.grad is None:
-                leaf.set_grad(gradient)
-            else:
-                with no_grad():
-                    leaf.set_grad(apply(ADD, (leaf.grad, gradient)))
-            return
-        if leaf.grad is None:
-            buffer = Buffer(gradient.size, gradient.dtype)
-            buffer.array.fill(0)
-            leaf.set_grad(Tensor(buffer, gradient.shape, gradient.dtype))
-        add_in_place(leaf.grad, gradient)  # type: ignore[arg-type]
+        """As in eager; but into the place of the gradient that was there when the step began, if only that sees it."""
+        use = self._reading(leaf)
+        use.changed = True
+        if use.grad is None:
+            use.grad = gradient
+        elif use.grad is use.place and not use.held:
+            add_in_place(use.grad, gradient)
+        else:
+            with no_grad():
+                use.grad = apply(ADD, (use.grad, gradient))
+
+    def _reading(self, leaf: Node) -> GradUse:
+        """The use of a leaf's `.grad`, of which what it was when the step began is asked for."""
+        use = self.uses.get(leaf)
+        if use is None:
+            use = self.uses[leaf] = GradUse(had=leaf.grad is not None)
+            if leaf.grad is not None:
+                buffer = Buffer(leaf.grad.buffer.size, leaf.grad.dtype)
+                buffer.array[...] = leaf.grad.buffer.array
+                use.grad = use.place = Tensor(buffer, leaf.grad.shape, leaf.grad.dtype)
+        return use
+
+    def depends_on(self, part: Any) -> None:
+        self.parts[id(part)] = part
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
         if action in self.preparations:
@@ -88,11 +122,7 @@ class Recording:
             "return the Tensor from the step and read it outside, or do this before the capture"
         )
 
-    def undo(self) -> None:
-        """Put every `.grad` back: the step raised."""
-        for leaf, gradient in self._grads_before.items():
-            leaf.set_grad(gradient)
-
-    def gradients(self) -> dict[Node, Tensor | None]:
-        """What the step leaves in `.grad` of the leaves it touched."""
-        return {leaf: leaf.grad for leaf in self._grads_before}
+    def lasting(self) -> list[Buffer]:
+        """The buffers that hold a `.grad` from replay to replay."""
+        held = [t.buffer for use in self.uses.values() for t in (use.place, use.grad) if t is not None]
+        return [b for b in held if b.born > self.started]

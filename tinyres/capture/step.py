@@ -14,7 +14,10 @@ system: what must change between calls lives in a tensor argument or in library 
 from __future__ import annotations
 
 import functools
+import inspect
+import os
 import threading
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -22,13 +25,14 @@ import numpy as np
 
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writer
 from tinyres.capture.explain import compare_with_eager, explain_failure
+from tinyres.capture.gradients import Gradients
 from tinyres.capture.listing import listing
 from tinyres.capture.passes import exposed_state, optimize
 from tinyres.capture.plan import Executable
 from tinyres.capture.program import Program, from_recording
 from tinyres.capture.recording import Recording
 from tinyres.capture.trees import flatten, unflatten
-from tinyres.engine.node import grad_writes
+from tinyres.engine.node import Node, changes, regime_of
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import CaptureError
@@ -49,6 +53,11 @@ def capture(fn: Callable[..., Any] | None = None, *, check_finite: bool = False,
     """
     if fn is None:
         return functools.partial(capture, check_finite=check_finite, check=check)
+    if inspect.isgeneratorfunction(fn) or inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        raise CaptureError(
+            f"[capture] a step is a function that returns; got {getattr(fn, '__name__', 'one')}, which yields or "
+            "awaits, so that a call of it does nothing yet; capture what it does in one round"
+        )
     return CapturedStep(fn, check_finite, check)
 
 
@@ -60,10 +69,18 @@ class CapturedStep:
         self.fn = fn
         self.check_finite = check_finite
         self.check = check
-        self.programs: dict[Hashable, Replay] = {}
+        self._variants: dict[Hashable, list[Replay]] = {}
         self._last: Replay | None = None
         self._last_key: Hashable = None
-        self._lock = threading.Lock()
+        self._fixed = False  # whether all leaves among the arguments stand for themselves
+        self._running = False
+        self._lock = threading.RLock()
+        _steps.add(self)
+
+    @property
+    def programs(self) -> list[Replay]:
+        """What was recorded: one per signature."""
+        return [replay for variants in self._variants.values() for replay in variants]
 
     @property
     def program(self) -> Replay:
@@ -77,21 +94,66 @@ class CapturedStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if door.recorder is not None:
             door.recorder.refuse("capture", "another step cannot be called")
-        leaves, tree = flatten((args, kwargs))
+        leaves, tree = flatten((args, kwargs), self._fixed)
         key = backend(), state.grad_enabled, tree
         with self._lock:
-            if self._last is None or key != self._last_key:  # else there is nothing to look up
-                replay = self.programs.get(key)
-                if replay is None:
-                    replay = self.programs[key] = Replay(self, leaves, tree)
-                self._last, self._last_key = replay, key
-            return self._last(leaves)
+            if self._running:
+                raise CaptureError(
+                    f"[capture] a step cannot be called while it runs; got a call of {self._name} from within, as by a "
+                    "signal handler; set a flag there and call it afterwards"
+                )
+            self._running = True
+            try:
+                last = self._last
+                if last is not None and key == self._last_key and (last.seen == changes.count or last.fits(leaves)):
+                    return last(leaves)
+                return self._recorded(key, leaves, tree)(leaves)
+            except _Known:
+                self._fixed = True
+            finally:
+                self._running = False
+        return self(*args, **kwargs)
+
+    def _recorded(self, key: Hashable, leaves: Sequence[Any], tree: Hashable) -> Replay:
+        """The program of this signature that fits the state as it is, recorded now if there is none."""
+        variants = self._variants.setdefault(key, [])
+        replay = next((v for v in variants if v.fits(leaves)), None)
+        if replay is None:
+            replay = Replay(self, leaves, tree)
+            variants[:] = [v for v in variants if v.may_fit_again()]
+            variants.append(replay)
+        self._last, self._last_key = replay, key
+        return replay
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self.fn, "__name__", "step"))
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __repr__(self) -> str:
-        return f"<captured {getattr(self.fn, '__name__', 'step')}: {len(self.programs)} program(s)>"
+        return f"<captured {self._name}: {len(self.programs)} program(s)>"
+
+    def renew_lock(self) -> None:
+        """In a forked child: whoever held it stayed behind."""
+        self._lock, self._running = threading.RLock(), False
+
+
+_steps: weakref.WeakSet[CapturedStep] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for step in _steps:
+        step.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+class _Known(Exception):
+    """An argument that needs a gradient is also known to the step itself, as by its optimizer."""
 
 
 class Replay:
@@ -103,14 +165,16 @@ class Replay:
         self._tree = tree
         recorder = Recording(step.check_finite)
         args, kwargs = unflatten(tree, inputs)
+        self._leaves = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
         try:
             with recording(recorder):
                 result = step.fn(*args, **kwargs)
             outputs, self._result_tree = flatten(result)
-        except BaseException:
-            recorder.undo()
+        except Exception:
+            touched = {id(b) for call in recorder.calls for b in (*call.outs, *call.ins)}
+            self._refuse_known(leaves, set(recorder.uses), touched)
             raise
-        self._gradients = recorder.gradients()
+        self._gradients = Gradients(recorder, inputs, leaves)
         self._preparations = recorder.preparations
         self._outputs = [(t.shape, t.dtype) for t in outputs]
         self._inputs = [t.buffer.array.reshape(t.shape) for t in inputs]
@@ -122,14 +186,31 @@ class Replay:
         self._results = self.program.memory(self.program.outputs)
         self._written = self.program.memory(self.program.state_written())
         self._exposed = self.program.memory(exposed_state(self.program))
-        self._grad_writes = grad_writes.count
+        state_buffers = [s.buffer for s in self.recorded.slots if s.role == "state" and s.buffer is not None]
+        self._known = self._gradients.leaves, {id(b) for b in state_buffers}
+        self._refuse_known(leaves, *self._known)
+        self._regimes = [(part, token_of(part)) for part in (*recorder.parts.values(), *state_buffers)]
+        self.seen = -1  # how many changes there had been at the end of the last run; -1: each run has to look
         if step.check:
+            self._gradients.take_in(leaves)
             self._fill(leaves)
             compare_with_eager(
                 lambda: self._run_python(leaves), self.recorded, self._written, Executable(self.recorded).run_one
             )
 
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether eager would do what was recorded: of the state by which it was recorded, all is as it was."""
+        self._refuse_known(leaves, *self._known)
+        return self._gradients.fit(leaves) and all(token_of(part) == token for part, token in self._regimes)
+
+    def may_fit_again(self) -> bool:
+        """Whether no layer was changed for good."""
+        return all(isinstance(part, Buffer) or token_of(part)[0] == token[0] for part, token in self._regimes)
+
     def __call__(self, leaves: Sequence[Any]) -> Any:
+        changed = self.seen != changes.count
+        if changed:
+            self._gradients.take_in(leaves)
         self._fill(leaves)
         saved = [b.array.copy() for b in self._exposed]
         failed = self.executable.run()
@@ -138,10 +219,10 @@ class Replay:
                 buffer.array[...] = values
             explain_failure(lambda: self._run_python(leaves), self.program.calls[failed], self._written)
         pending_writes[id(self)] = self._written
-        if self._grad_writes != grad_writes.count:
-            for leaf, gradient in self._gradients.items():
-                leaf.set_grad(gradient)
-            self._grad_writes = grad_writes.count
+        if changed:
+            self._gradients.hand_out(leaves)
+            if self._gradients.stable:
+                self.seen = changes.count
         return unflatten(self._result_tree, [_copy(b, *kind) for b, kind in zip(self._results, self._outputs)])
 
     def __del__(self) -> None:
@@ -149,6 +230,15 @@ class Replay:
 
     def __str__(self) -> str:
         return listing(self.program, self.executable.arena_bytes, self.executable.unplanned_bytes)
+
+    def _refuse_known(self, leaves: Sequence[Any], nodes: set[Node], buffers: set[int]) -> None:
+        """Raise _Known if an argument that needs a gradient is given twice, or is among what the step knows itself."""
+        given = [leaves[i] for i in self._leaves if leaves[i].is_leaf]
+        if given and (
+            len({leaf.node for leaf in given}) < len(given)
+            or any(leaf.node in nodes or id(leaf.buffer) in buffers for leaf in given)
+        ):
+            raise _Known
 
     def _fill(self, leaves: Sequence[Any]) -> None:
         for view, leaf in zip(self._inputs, leaves):
@@ -161,6 +251,11 @@ class Replay:
             self._tree, [leaf if isinstance(leaf, Tensor) else _as_tensor(leaf) for leaf in leaves]
         )
         return self._fn(*args, **kwargs)
+
+
+def token_of(part: Any) -> Any:
+    """The present regime of what a step depends on: of a buffer, or of a layer (its version, whether it is trained)."""
+    return regime_of(part) if isinstance(part, Buffer) else part.token
 
 
 def _placeholder(leaf: Any) -> Tensor:

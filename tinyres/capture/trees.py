@@ -1,6 +1,7 @@
 """Nested arguments and results: which leaves are data, and everything else as a hashable shape of the nest.
 
-A leaf's own part of the shape is (shape, type code, whether it wants a gradient: None for an array).
+A leaf's own part of the shape is (shape, type code, whether it wants a gradient: None for an array; "computed" where
+the gradient would flow on from it). A Parameter is no data: a step may change it, so it stands for itself.
 """
 
 from __future__ import annotations
@@ -10,17 +11,33 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import CaptureError
 
 
-def flatten(tree: Any) -> tuple[list[Any], Hashable]:
+class _Itself:
+    """An object as a part of a key: equal to itself only."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def flatten(tree: Any, fixed: bool = False) -> tuple[list[Any], Hashable]:
     """The Tensors and arrays of nested tuples, lists and dicts, and a hashable key that rebuilds the nest.
 
-    Other values are constants of the key. Raises CaptureError for a constant that cannot be one (not hashable).
+    fixed: all Tensors that the user made with requires_grad stand for themselves, as Parameters do. Other values are
+    constants of the key. Raises CaptureError for a constant that cannot be one (not hashable).
     """
     leaves: list[Any] = []
-    return leaves, _key(tree, leaves)
+    return leaves, _key(tree, leaves, fixed)
 
 
 def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
@@ -29,21 +46,23 @@ def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
     return _build(key, iterator)
 
 
-def _key(tree: Any, leaves: list[Any]) -> Any:
+def _key(tree: Any, leaves: list[Any], fixed: bool) -> Any:
     if isinstance(tree, np.ndarray):
         leaves.append(tree)
         return tree.shape, tree.dtype.char, None
     if isinstance(tree, Tensor):
+        if isinstance(tree, Parameter) or (fixed and tree.requires_grad and tree.is_leaf):
+            return "itself", _Itself(tree)
         leaves.append(tree)
-        return tree.shape, tree.dtype.char, tree.requires_grad
+        return tree.shape, tree.dtype.char, tree.requires_grad and (tree.is_leaf or "computed")
     if isinstance(tree, (tuple, list)):
         before = len(leaves)
-        items = tuple([_key(item, leaves) for item in tree])
+        items = tuple([_key(item, leaves, fixed) for item in tree])
         if type(tree) is tuple and len(leaves) == before and all(item[0] == "constant" for item in items):
             return "constant", items, tree  # the items tell 1 from True
         return type(tree).__name__, items
     if isinstance(tree, dict):
-        return "dict", tuple(tree), tuple([_key(item, leaves) for item in tree.values()])
+        return "dict", tuple(tree), tuple([_key(item, leaves, fixed) for item in tree.values()])
     try:
         hash(tree)
     except TypeError:
@@ -58,6 +77,8 @@ def _build(key: Any, leaves: Any) -> Any:
     kind = key[0]
     if isinstance(kind, tuple):
         return next(leaves)
+    if kind == "itself":
+        return key[1].held
     if kind == "constant":
         return key[2]
     if kind == "dict":

@@ -7,6 +7,8 @@ until backward frees them. A leaf Node (`op is None`) belongs to a Tensor that t
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,19 +23,33 @@ if TYPE_CHECKING:
 _creation = itertools.count()
 
 
-class _GradWrites:
-    """How often any `.grad` was set; lets a replayed program notice that somebody else has set one since."""
+class _Changes:
+    """How often any `.grad` was set, any weight frozen or any part of a model replaced: a captured step that has seen
+    this number need not look at each of them."""
 
     count = 0
 
 
-grad_writes = _GradWrites()
+changes = _Changes()
+_regimes: weakref.WeakKeyDictionary[Buffer, Hashable] = weakref.WeakKeyDictionary()
+
+
+def regime_of(buffer: Buffer) -> Hashable:
+    """How what lives in this buffer is treated, where that was ever changed: a captured step depends on it."""
+    return _regimes.get(buffer)
+
+
+def set_regime(buffer: Buffer, regime: Hashable) -> None:
+    """Let captured steps that use this buffer know that they were recorded under another rule: a frozen weight."""
+    _regimes[buffer] = regime
+    changes.count += 1
 
 
 class Node:
     """One op's record on the tape, or a leaf.
 
     index: grows with creation, so descending order is a valid order for backward.
+    lent: of a leaf, whether the memory of its `.grad` belongs to a captured step.
     inputs: the nodes of the op's inputs, in order. versions: the versions of the buffers that the VJP will read.
     saved: extra buffers that forward left for the VJP. pins: how many Graphs keep this node from being freed.
     """
@@ -55,6 +71,7 @@ class Node:
         "pins",
         "freed",
         "grad",
+        "lent",
         "__weakref__",
     )
 
@@ -84,6 +101,7 @@ class Node:
         self.pins = 0
         self.freed = False
         self.grad: Tensor | None = None
+        self.lent: bool
         if op is None:
             self.versions: tuple[int, ...] = ()
             self.source = None
@@ -101,10 +119,21 @@ class Node:
         kind = self.op.name if self.op is not None else "a leaf"
         return f"{self.scope.path}/{kind}" if self.scope is not None else kind
 
-    def set_grad(self, gradient: Tensor | None) -> None:
-        """Replace what `.grad` shows."""
+    def set_grad(self, gradient: Tensor | None, lent: bool = False) -> None:
+        """Replace what `.grad` shows. lent: in memory that a captured step will write again."""
         self.grad = gradient
-        grad_writes.count += 1
+        self.lent = lent
+        changes.count += 1
+
+    def kept_grad(self) -> Tensor | None:
+        """`.grad` for somebody who may keep it: of a lent one, a copy, which stays."""
+        gradient = self.grad
+        if gradient is not None and self.lent:
+            buffer = Buffer(gradient.buffer.size, gradient.dtype)
+            buffer.array[...] = gradient.buffer.array
+            gradient = type(gradient)(buffer, gradient.shape, gradient.dtype)
+            self.set_grad(gradient)
+        return gradient
 
     def free(self) -> None:
         """Drop what only a second backward would need."""
@@ -169,4 +198,6 @@ def leaf(
     kind: type[Node] = Node,
 ) -> Node:
     """A node that nothing computed: data, or a parameter."""
-    return kind(None, (), (), buffer, shape, dtype, (), requires_grad, name)
+    made = kind(None, (), (), buffer, shape, dtype, (), requires_grad, name)
+    made.lent = False
+    return made

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinyres.backends.buffers import Buffer, from_array
 from tinyres.engine.attached import Attached
-from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf
+from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf, set_regime
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 from tinyres.launch import door, refuse_while_recording
@@ -84,7 +84,7 @@ class Tensor(Attached):
                 f"[grad] only leaves keep .grad, and this Tensor came out of [{self.node.op.name}]; "
                 "use tr.grad(loss, [x]) or tr.Graph(loss).trace(arrays=True)"
             )
-        return self.node.grad
+        return self.node.kept_grad() if door.recorder is None else door.recorder.grad_of(self.node, held=True)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -232,7 +232,9 @@ class Parameter(Tensor):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self.requires_grad = node_of(self).requires_grad = bool(value)
+        if bool(value) is not self.requires_grad:
+            self.requires_grad = node_of(self).requires_grad = bool(value)
+            set_regime(self.buffer, self.requires_grad)
 
     def rename(self, name: str) -> None:
         """Change the name by which errors, traces and files know it."""

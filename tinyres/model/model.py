@@ -17,6 +17,7 @@ from tinyres.model.architecture import every_layer
 from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
 from tinyres.nn.summary import summary
+from tinyres.nn.tree import LayerTree
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
 from tinyres.store.archive import PathLike
@@ -66,6 +67,8 @@ class Model(Functional):
         self._plan: Plan | None = None
         self._output_count = 0
         self._runners = Runners()
+
+    _passing = LayerTree._passing | {"stop_training", "epoch", "position"}
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -161,10 +164,10 @@ class Model(Functional):
         steps_per_epoch, validation_steps: the number of batches, where what yields them does not end.
 
         Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
-        raises NonFiniteError before its step is taken. A captured step keeps what layers and losses were told when it
-        was recorded: after changing that (a dropout rate) call `compile` again. Learning rates and `trainable` may
-        change at any time. From a file, training goes on bit for bit with arrays and Loaders; a generator cannot be
-        taken back to where it stood within an epoch, and is refused.
+        raises NonFiniteError before its step is taken. Learning rates, `trainable` and what layers were told (a dropout
+        rate) may change at any time; what a loss or metric of one's own was told is as it was when a step was recorded:
+        after changing that call `compile` again. From a file, training goes on bit for bit with arrays and Loaders; a
+        generator cannot be taken back to where it stood within an epoch, and is refused.
 
         >>> import numpy as np
         >>> import tinyres as tr

@@ -18,6 +18,7 @@ from tinyres.engine.node import leaf
 from tinyres.engine.state import Scope, state
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
+from tinyres.launch import door
 from tinyres.nn.layer import Layer, context
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
@@ -116,6 +117,9 @@ class Functional(Layer):
         values[: len(self.inputs)] = self._arranged(inputs)
         outer = state.scope
         prefix = f"{outer.path}/" if outer is not None else ""
+        if door.recorder is not None:
+            for step in self.steps:
+                door.recorder.depends_on(step.layer)
         ends = [self.ends[i] for i in ((0,) if logits is True else logits or ())]
         try:
             for step in self.steps:

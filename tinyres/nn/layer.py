@@ -90,6 +90,8 @@ class Layer(LayerTree):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool) -> Any:
         """`call` in the scope that is entered already; `training` holds unless kwargs say otherwise."""
+        if door.recorder is not None:
+            door.recorder.depends_on(self)
         outer_training = context.training
         told = kwargs.get("training")
         context.training = training if told is None else bool(told)

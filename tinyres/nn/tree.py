@@ -8,11 +8,13 @@ names what stands in it, and the weights follow (`block3/dense/kernel`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinyres.engine.node import changes
+from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn import initializers
@@ -23,9 +25,15 @@ if TYPE_CHECKING:
 
 
 class LayerTree:
-    """The part of a Layer that names, lists, reads and writes weights."""
+    """The part of a Layer that names, lists, reads and writes weights.
+
+    What is set on it from outside, after it was built, is followed by captured steps; `_passing`: what no call reads.
+    """
+
+    _passing: ClassVar[frozenset[str]] = frozenset({"built", "scope"})
 
     def __init__(self, name: str | None = None, trainable: bool = True, dtype: DTypeLike = "float32") -> None:
+        self._version = 0
         self._name = checked_name(type(self).__name__, name)
         self._name_chosen = name is not None
         self._path: str | None = None
@@ -35,6 +43,19 @@ class LayerTree:
         self.scope: str | None = None
         self.dtype = np.dtype(dtype)
         self.built = False
+
+    @property
+    def token(self) -> tuple[int, bool]:
+        """(how often an attribute was changed since it was built, whether it is trained): captured steps go by it."""
+        return self._version, self._trainable
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        own = vars(self)
+        if own.get("built") and name not in self._passing and (state.scope is None or not state.scope.layer):
+            changes.count += 1
+            if not name.startswith("_") and name != "trainable":
+                own["_version"] += 1
 
     def add_weight(
         self,

@@ -15,10 +15,11 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.node import set_regime
 from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
 from tinyres.kernels.dtypes import FLOAT64
-from tinyres.launch import Launch, door, launch, launch_list, prepare, refuse_while_recording
+from tinyres.launch import Launch, Recorder, door, launch, launch_list, prepare, refuse_while_recording
 from tinyres.optim import schedules
 from tinyres.optim.schedules import LearningRateSchedule
 from tinyres.store.definitions import Definitions, claim
@@ -176,6 +177,8 @@ class Optimizer(metaclass=_Sealing):
             if id(p) not in self._state:
                 self._state[id(p)] = tuple([_zeros(p) for _ in self._kept_slots()])
                 self.params.append(p)
+        if added:
+            set_regime(self.hyper, len(self.params))
 
     def step(self) -> None:
         """Move every parameter that requires a gradient and has one. Gradients stay; see `zero_grad`.
@@ -189,7 +192,10 @@ class Optimizer(metaclass=_Sealing):
         >>> w.item()
         0.0
         """
-        due = [(p, p.node.grad) for p in self.params if p.requires_grad]  # type: ignore[union-attr]
+        if door.recorder is None:
+            due = [(p, p.node.grad) for p in self.params if p.requires_grad]  # type: ignore[union-attr]
+        else:
+            due = self._recorded(door.recorder)
         moving = [(p, g) for p, g in due if g is not None]
         if not moving:
             missing = "it has no parameters" if not due else f"none of its {len(due)} parameters has one"
@@ -201,6 +207,13 @@ class Optimizer(metaclass=_Sealing):
             self._measure_norm(self._norm_squared, [g for _, g in moving])
         update, state = self.update, self._state
         launch_list([call for p, g in moving for call in update(p.buffer, g.buffer, *state[id(p)])])
+
+    def _recorded(self, recorder: Recorder) -> list[tuple[Tensor, Any]]:
+        """What `step` finds while it is recorded: what it did not find is noted too."""
+        recorder.depends_on(self.hyper)
+        for p in self.params:
+            recorder.depends_on(p.buffer)
+        return [(p, recorder.grad_of(p.node)) for p in self.params if p.requires_grad]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
