@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyres.kernels.dtypes import DTYPES
+
 ALIGNMENT = 64
 KEPT_BYTES_PER_BIN = 128 << 20
 
@@ -81,6 +83,10 @@ class Buffer:
             self._array = self.block[0][: self.size * self.dtype.itemsize].view(self.dtype)
         return self._array
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickles and copies have the values in memory of their own: an address means nothing elsewhere."""
+        return _from_values, (self.array.copy(), self.dtype.name)
+
     def __del__(self) -> None:
         bin_ = self.block[2]
         if len(bin_) < bin_.limit:
@@ -122,6 +128,9 @@ class Window(Buffer):
     def version(self, version: int) -> None:
         self.base.version = version
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _window, (self.base, self.offset, self.size, self.dtype.name)
+
     def __del__(self) -> None:
         """The memory belongs to the parent."""
 
@@ -141,8 +150,19 @@ class _Absent(Buffer):
     def array(self) -> None:  # type: ignore[override]
         return None
 
+    def __reduce_ex__(self, protocol: Any) -> str:
+        return "ABSENT"
+
 
 ABSENT = _Absent()
+
+
+def _from_values(values: np.ndarray, dtype: str) -> Buffer:
+    return from_array(values, DTYPES[dtype])
+
+
+def _window(base: Buffer, offset: int, size: int, dtype: str) -> Window:
+    return Window(base, offset, size, DTYPES[dtype])
 
 
 def from_array(array: np.ndarray, dtype: np.dtype) -> Buffer:

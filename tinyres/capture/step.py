@@ -132,6 +132,13 @@ class CapturedStep:
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        name = getattr(self.fn, "__name__", "step")
+        raise CaptureError(
+            f"[pickle] a captured step belongs to the process that recorded it; got {name}; copy or pickle what it "
+            "works on and capture the function there"
+        )
+
     def __repr__(self) -> str:
         return f"<captured {self._name}: {len(self.programs)} program(s)>"
 
@@ -158,6 +165,12 @@ class _Known(Exception):
 
 class Replay:
     """One recorded signature of a step: fill the inputs, run the list, copy the outputs."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise CaptureError(
+            "[pickle] a program belongs to the process that recorded it; got a recorded program; pickle its text, "
+            "str(step.program)"
+        )
 
     def __init__(self, step: CapturedStep, leaves: Sequence[Any], tree: Hashable) -> None:
         inputs = [_placeholder(leaf) for leaf in leaves]

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyres.backends.buffers import ABSENT, Buffer, pending_writes, settle_writes
 from tinyres.engine.state import Scope, state, user_source
+from tinyres.errors import GradientError
 
 if TYPE_CHECKING:
     from tinyres.engine.op import Op
@@ -141,6 +142,12 @@ class Node:
         self.saved = ()
         self.inputs = ()
         self.buffer = ABSENT
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GradientError(
+            "[pickle] the record of a computation belongs to its process; got a node of the tape; pickle Tensors, "
+            "models or traces"
+        )
 
 
 class FirstOutput(Node):

@@ -195,6 +195,13 @@ class Tensor(Attached):
     def __copy__(self) -> Tensor:
         return self
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise GradientError(
+                "[pickle] only leaves can be pickled; this Tensor has a graph; pickle t.detach() or t.numpy()"
+            )
+        return tensor, (self._view("pickle").copy(), self.requires_grad, self.dtype.name, self.name)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
             raise GradientError("[deepcopy] only leaves can be copied; this Tensor has a graph; copy t.detach()")
@@ -249,6 +256,12 @@ class Parameter(Tensor):
             raise ShapeError(f"[assign] {self.name} has shape {self.shape}; got {array.shape}; give the same shape")
         self.buffer.array.reshape(self.shape)[...] = array
         self.buffer.version += 1
+
+    def __copy__(self) -> Parameter:
+        return self.__deepcopy__({})
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self._view("pickle").copy(), self.name or "", self.trainable, self.dtype.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         copy = Parameter(self.numpy(), self.name or "", self.trainable, self.dtype)

@@ -8,3 +8,5 @@ FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 INT64 = np.dtype("int64")
 BOOL = np.dtype("bool")
+
+DTYPES = {dtype.name: dtype for dtype in (FLOAT32, FLOAT64, INT64, BOOL)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import html
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from tinyres.backends import native
 from tinyres.backends.buffers import settle_writes
@@ -65,6 +66,11 @@ class Graph:
         for node in self._tape.order:
             node.pins += 1
         self._pinned = self._tape.order
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TraceError(
+            "[pickle] a Graph holds the tape of a run in this process; got a Graph; pickle graph.trace() instead"
+        )
 
     @classmethod
     def of(

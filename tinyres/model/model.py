@@ -12,7 +12,7 @@ from tinyres import optim
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.measure.graph import Graph
-from tinyres.model import rewiring, saving
+from tinyres.model import pickling, rewiring, saving
 from tinyres.model.architecture import every_layer
 from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
@@ -376,6 +376,8 @@ class Model(Functional):
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(summary(self))}</pre>"
+
+    __reduce_ex__ = pickling.reduced  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         held = dict(vars(self))

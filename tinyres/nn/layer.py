@@ -23,6 +23,7 @@ import numpy as np
 from tinyres.engine.state import Scope, entered, state, user_source
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError
+from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn.naming import joined
 from tinyres.nn.symbolic import Symbolic, current_block, record, symbolics
@@ -154,6 +155,10 @@ class Layer(LayerTree):
         memo[id(self.dtype)] = self.dtype
         clone.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
         return clone
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        """Out of a pickle: dtypes are compared by identity."""
+        vars(self).update({k: DTYPES[v.name] if isinstance(v, np.dtype) else v for k, v in held.items()})
 
     def _scope(self, outer: Scope | None) -> Scope | None:
         """What nodes made by this call stand under."""

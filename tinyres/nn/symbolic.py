@@ -50,6 +50,12 @@ class Symbolic:
         self.dtype = dtype
         self.producer = producer
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ArgumentError(
+            f"[pickle] a symbolic tensor belongs to its model; got one of shape {self.shape}; make a tr.Model of it, "
+            "then save it with model.save"
+        )
+
     @property
     def ndim(self) -> int:
         """The number of axes, the batch axis included."""

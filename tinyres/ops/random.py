@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -84,9 +85,22 @@ class Generator:
         clone.state.array[...] = self._current().array
         return clone
 
+    def __copy__(self) -> Generator:
+        return self.__deepcopy__({})
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        refuse_while_recording("pickle")
+        return _standing_at, tuple(self._current().array.tolist())
+
     def __repr__(self) -> str:
         seed, counter = self._current().array.tolist()
         return f"Generator(seed={seed}, counter={counter})"
+
+
+def _standing_at(seed: int, counter: int) -> Generator:
+    generator = Generator(seed)
+    generator.state.array[1] = counter
+    return generator
 
 
 def _checked_seed(op: str, seed: int) -> int:

@@ -301,6 +301,15 @@ class Optimizer(metaclass=_Sealing):
                 )
         return listed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: they have parameters and buffers of their own, or those that are copied with it."""
+        refuse_while_recording("copy")
+        return {**vars(self), "_state": [self._state[id(p)] for p in self.params]}
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        vars(self).update(held)
+        self._state = {id(p): slots for p, slots in zip(self.params, held["_state"])}
+
     def __setattr__(self, name: str, value: Any) -> None:
         known = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
         if not known and "_made" in vars(self):
