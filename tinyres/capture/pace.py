@@ -9,10 +9,8 @@ single worker: several threads are then not slower than one, but for the trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
-
-import numpy as np
 
 SPAN = 4  # runs of one way in a row in a trial; the first wakes or loses the workers and is not counted
 ROUNDS = 3  # per trial, all ways in turn
@@ -50,13 +48,20 @@ class FasterOf:
         if way == self._last:
             self._times[way].append(took)
         self._last = way
-        if way > 0 and took > HOPELESS * np.median(self._times[0]):
+        if way > 0 and took > HOPELESS * _median(self._times[0]):
             self._schedule = [w for w in self._schedule if w != way]
             self._times[way] = [math.inf]
         if not self._schedule:
-            self._settle(int(np.argmin([np.median(times) for times in self._times])))
+            medians = [_median(times) for times in self._times]
+            self._settle(medians.index(min(medians)))
         return result
 
     def _settle(self, chosen: int) -> None:
         self._stay = min(2 * self._stay, LONGEST_STAY) if chosen == self._chosen else STAY
         self._chosen, self._left = chosen, self._stay
+
+
+def _median(times: Sequence[float]) -> float:
+    """NumPy's imports a module when it first runs, and a child that is forked in that moment would wait for it."""
+    ordered = sorted(times)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

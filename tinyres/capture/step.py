@@ -102,8 +102,8 @@ class CapturedStep:
                     f"[capture] a step cannot be called while it runs; got a call of {self._name} from within, as by a "
                     "signal handler; set a flag there and call it afterwards"
                 )
-            self._running = True
             try:
+                self._running = True
                 last = self._last
                 if last is not None and key == self._last_key and (last.seen == changes.count or last.fits(leaves)):
                     return last(leaves)

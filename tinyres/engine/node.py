@@ -26,9 +26,10 @@ _creation = itertools.count()
 
 class _Changes:
     """How often any `.grad` was set, any weight frozen or any part of a model replaced: a captured step that has seen
-    this number need not look at each of them."""
+    this number need not look at each of them. parts: how often something was set on a layer."""
 
     count = 0
+    parts = 0
 
 
 changes = _Changes()

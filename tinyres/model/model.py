@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyres import optim
+from tinyres.engine.node import changes
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.measure.graph import Graph
@@ -65,6 +66,8 @@ class Model(Functional):
         self.position: Position | None = None
         self.callback_states: Any = []
         self._plan: Plan | None = None
+        self._bound = False  # whether the optimizer was given its parameters by this model
+        self._parts_seen = -1
         self._output_count = 0
         self._runners = Runners()
 
@@ -125,7 +128,7 @@ class Model(Functional):
         if self.built:
             self._refuse_foreign(chosen)
         self.optimizer, self.loss, self.metrics, self.loss_weights = chosen, loss, metrics or [], loss_weights
-        self._plan, self._runners = None, Runners()
+        self._plan, self._runners, self._bound = None, Runners(), False
         if known:
             self.plan("compile")
 
@@ -352,6 +355,9 @@ class Model(Functional):
             self._bind()
             assert self.optimizer is not None
             self._plan = Plan(self.optimizer, self.loss_of(self.loss), self.float_dtype)
+        if self._bound and self._parts_seen != changes.parts and op in ("fit", "train_step", "train_on_batch"):
+            self._refuse_unknown(op, self._plan.optimizer)
+            self._parts_seen = changes.parts
         return self._plan
 
     def loss_of(self, loss: Any) -> LossPlan:
@@ -392,6 +398,16 @@ class Model(Functional):
         self._refuse_foreign(self.optimizer)
         if not self.optimizer.params:
             self.optimizer.bind(self.parameters())
+            self._bound = True
+
+    def _refuse_unknown(self, op: str, optimizer: Optimizer) -> None:
+        known, own = {id(p) for p in optimizer.params}, self.named_parameters()
+        unknown = [name for name, p in own.items() if id(p) not in known]
+        if unknown or len(known) > len(own):
+            raise ArgumentError(
+                f"[{op}] training moves the weights that the model had when it was compiled; got one of which "
+                f"{unknown[0] if unknown else 'a layer'} was added, replaced or taken away since; call compile again"
+            )
 
     def _refuse_foreign(self, optimizer: Optimizer) -> None:
         own = {id(p) for p in self.parameters()}

@@ -56,6 +56,7 @@ class LayerTree:
             changes.count += 1
             if not name.startswith("_") and name != "trainable":
                 own["_version"] += 1
+                changes.parts += 1
 
     def add_weight(
         self,

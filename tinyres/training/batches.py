@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,9 @@ from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 from tinyres.ops.random import Generator, default_generator
 
 _CANONICAL = {dtype: dtype for dtype in (FLOAT32, FLOAT64, INT64, BOOL)}  # the engine compares dtypes by identity
+
+_CHECKED_ROWS = 4096
+_CHECKED_BYTES = 4 << 20
 
 Batch = tuple[tuple[Any, ...], int]  # what the step is called with, and of how many samples
 
@@ -64,7 +68,7 @@ class Position:
     """Where within an epoch a training stands: what a file needs so that it goes on with the very next batch.
 
     order: (seed, counter) of the generator that gave the epoch its order. loader: where a Loader stood when the epoch
-    began. totals, seen: the running means.
+    began. totals, seen: the running means. data: a checksum of the samples, or of some of many.
     """
 
     epoch: int
@@ -75,6 +79,7 @@ class Position:
     totals: list[float] | None = None
     seen: int = 0
     loader: dict[str, int] | None = None
+    data: int | None = None
 
 
 class Source(Protocol):
@@ -107,9 +112,11 @@ class Arrays:
         self._samples, self._size, self._shuffle = samples, batch_size, shuffle
         self.steps = at_most(steps, math.ceil(samples.count / batch_size))
         self._order: np.ndarray | None = None
+        self._data = _checksum([*samples.inputs, *(samples.targets or ()), *(samples.weights or ())])
 
     def resumes(self, position: Position) -> bool:
         same = (position.batch_size, position.samples) == (self._size, self._samples.count)
+        same = same and position.data in (None, self._data)
         return same and position.loader is None and (position.order is not None) == self._shuffle
 
     def begin(self, epoch: int, resumed: Position | None) -> Position:
@@ -120,7 +127,8 @@ class Arrays:
         seed, counter = generator.state.array.tolist()
         self._order = generator.numpy().permutation(self._samples.count) if self._shuffle else None
         done = resumed.step if resumed is not None else 0
-        return Position(epoch, done, self._size, self._samples.count, (seed, counter) if self._shuffle else None)
+        began = (seed, counter) if self._shuffle else None
+        return Position(epoch, done, self._size, self._samples.count, began, data=self._data)
 
     def batches(self, position: Position) -> Iterator[Batch]:
         return self._samples.batches(self._size, self._order, position.step)
@@ -136,9 +144,11 @@ class Loaded:
         self._loader, self._read = loader, read
         self.steps = at_most(steps, len(loader))
         self._began = loader.epoch
+        self._data = _checksum(_arrays_in(next(loader.in_order(_CHECKED_ROWS))))
 
     def resumes(self, position: Position) -> bool:
         same = (position.batch_size, position.samples) == (self._loader.batch_size, self._loader.samples)
+        same = same and position.data in (None, self._data)
         return same and position.loader is not None
 
     def begin(self, epoch: int, resumed: Position | None) -> Position:
@@ -148,7 +158,7 @@ class Loaded:
             loader.stand(loader.epoch, resumed.step)
         self._began = loader.epoch
         began = {**loader.state(), "batch": 0}
-        return Position(epoch, loader.batch, loader.batch_size, loader.samples, None, loader=began)
+        return Position(epoch, loader.batch, loader.batch_size, loader.samples, None, loader=began, data=self._data)
 
     def batches(self, position: Position) -> Iterator[Batch]:
         return (read_batch("fit", batch, self._read) for batch in self._loader)
@@ -159,7 +169,9 @@ class Loaded:
             loader.stand(self._began, position.step)
             return None
         loader.stand(self._began + 1, 0)
-        return Position(position.epoch + 1, 0, loader.batch_size, loader.samples, None, [], loader=loader.state())
+        return Position(
+            position.epoch + 1, 0, loader.batch_size, loader.samples, None, [], loader=loader.state(), data=self._data
+        )
 
 
 class Stream:
@@ -229,6 +241,25 @@ class Stream:
 
     def close(self, position: Position) -> Position | None:
         return None
+
+
+def _checksum(arrays: Sequence[np.ndarray | None]) -> int:
+    """Of all rows, or where they are many of evenly spaced ones: tells whether a training goes on with its data."""
+    found = 0
+    for array in arrays:
+        if array is not None and array.size:
+            rows = min(_CHECKED_ROWS, max(16, _CHECKED_BYTES // (array.nbytes // len(array) or 1)), len(array))
+            chosen = np.linspace(0, len(array) - 1, rows).astype(np.int64)
+            found = zlib.crc32(np.ascontiguousarray(array[chosen]).tobytes(), found)
+    return found
+
+
+def _arrays_in(nest: Any) -> list[np.ndarray]:
+    if isinstance(nest, Mapping):
+        nest = list(nest.values())
+    if isinstance(nest, (list, tuple)):
+        return [array for item in nest for array in _arrays_in(item)]
+    return [nest] if isinstance(nest, np.ndarray) else []
 
 
 def is_stream(x: Any) -> bool:

@@ -20,6 +20,7 @@ from tinyres.training.batches import Arrays, Loaded, Position, Source, Stream, i
 from tinyres.training.callback import CallbackList, states_of
 from tinyres.training.history import History
 from tinyres.training.inference import Evaluation
+from tinyres.training.interrupts import Interrupts
 from tinyres.training.progress import EpochBegan, EpochEnded, Event, Reporter, StepDone, Watched, reporter, reporting
 from tinyres.training.protocol import Trainable
 from tinyres.training.reading import read_count, refuse_targets
@@ -103,19 +104,20 @@ class Training:
         self._history = History(self._watch.gradients)
         self._tells_steps = getattr(shown, "every_step", True) or callbacks.wants("tell")
         self._taken = 0
+        self._interrupts = Interrupts()
         self._logs: dict[str, float] = {}
 
     def run(self) -> History:
         """All epochs."""
         model, options = self._model, self._options
-        resumed, model.position = self._resumed(model.position), None
+        resumed = self._resumed(model.position)
         model.stop_training = False
         goes_on = resumed is not None or 0 < model.epoch == options.initial_epoch
         states = states_of(model) if goes_on else []
         model.callback_states = self._callbacks
         steps = self._source.steps
         self._callbacks.begin(model, {"epochs": options.epochs, "steps": steps, "verbose": options.verbose}, states)
-        with reporting(self._tell, options.epochs, steps):
+        with self._interrupts.watched(), reporting(self._tell, options.epochs, steps):
             for epoch in range(options.initial_epoch, options.epochs):
                 self._epoch(epoch, resumed)
                 resumed = None
@@ -144,26 +146,44 @@ class Training:
         model, epochs, began = self._model, self._options.epochs, time.perf_counter()
         self._callbacks.call("on_epoch_begin", epoch, {})
         self._tell(EpochBegan(epoch, epochs, self._source.steps))
-        self._meters.reset()
-        if resumed is not None:
-            self._meters.restore(resumed.totals or [], resumed.seen)
-        position = model.position = self._source.begin(epoch, resumed)
+        self._refuse_another_plan()
+        self._interrupts.hold()
+        try:
+            self._meters.reset()
+            if resumed is not None:
+                self._meters.restore(resumed.totals or [], resumed.seen)
+            position = model.position = self._source.begin(epoch, resumed)
+        finally:
+            self._interrupts.release()
         try:
             whole = self._steps(position)
         finally:
+            self._interrupts.hold()
             following = self._source.close(position)
-        self._taken += position.step
-        logs = self._meters.read()
+            if position.step == self._source.steps:
+                model.epoch, model.position = epoch + 1, following
+            self._interrupts.release()
         if whole:
             model.epoch, model.position = epoch + 1, following
+        self._taken += position.step
+        logs = self._meters.read()
         if self._validation is not None:
             measured = self._validation.run(self._callbacks)
             logs.update({f"val_{name}": value for name, value in measured.items()})
         seconds = time.perf_counter() - began
         self._tell(EpochEnded(epoch, epochs, dict(logs), seconds, self._watch.gradients))
         self._callbacks.call("on_epoch_end", epoch, logs)
+        self._refuse_another_plan()
         self._history.append(epoch, logs)
         self._logs = logs
+
+    def _refuse_another_plan(self) -> None:
+        """Raise ArgumentError if a callback has compiled the model, or connected its layers, anew."""
+        if self._model.plan("fit").training is not self._meters:
+            raise ArgumentError(
+                "[fit] the model was compiled or connected anew while fit was running; got that from a callback; set "
+                "model.stop_training = True there, and compile and fit afterwards"
+            )
 
     def _steps(self, position: Position) -> bool:
         """The batches that are left of the epoch; whether it was trained to its end."""
@@ -178,15 +198,19 @@ class Training:
             looking = watch.looks(number)
             if begins:
                 told.call("on_train_batch_begin", position.step, {})
+                self._refuse_another_plan()
+            self._interrupts.hold()
             try:
                 _, layers, squares = step(*batch, watch=looking)
+                meters.counted(count)
+                position.step += 1
             except NonFiniteError as error:
                 raise NonFiniteError(
                     f"[fit] the loss is not finite at epoch {position.epoch}, step {position.step}; "
                     + str(error).partition("; ")[2]
                 ) from None
-            meters.counted(count)
-            position.step += 1
+            finally:
+                self._interrupts.release()
             if looking:
                 watch.record(number, layers, squares)
                 if watch.gradients is not None:
@@ -195,6 +219,7 @@ class Training:
                 self._tell(StepDone(position.epoch, position.step, steps, meters.read))
             if ends:
                 told.call("on_train_batch_end", position.step - 1, meters.read())
+                self._refuse_another_plan()
             if model.stop_training:
                 return position.step == steps
         return True

@@ -7,22 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tinyres.capture import capture
-from tinyres.engine.tensor import Parameter
 from tinyres.errors import CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.training.protocol import Stepped, Trainable
 
 
 class Runners:
-    """A model's steps, ready to run; captured ones are recorded anew when weights are frozen or freed."""
+    """A model's steps, ready to run."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[object, ...], Callable[..., Any]] = {}
-        self._weights: list[Parameter] = []
+        self._made: dict[tuple[str, bool], Callable[..., Any]] = {}
 
     def get(self, model: Trainable, step: str, captured: bool) -> Callable[..., Any]:
         """The model's method of this name, captured or not."""
-        self._weights = self._weights or model.weights
-        key = step, captured, *[w.requires_grad for w in self._weights]
+        key = step, captured
         if key not in self._made:
             made: Callable[..., Any] = getattr(model, step)
             if captured:

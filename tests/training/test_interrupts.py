@@ -1,0 +1,116 @@
+"""Ctrl-C in `fit` at any moment, then save, load and go on: the same bit for bit as without it."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinyres as tr
+from tinyres import layers
+
+X = np.random.default_rng(0).normal(size=(20, 4)).astype("f4")
+Y = np.random.default_rng(1).normal(size=(20, 2)).astype("f4")
+LOOP = ("training/loop.py", "training/runners.py", "training/batches.py", "training/steps.py", "capture/step.py")
+
+
+def net() -> tr.Model:
+    tr.manual_seed(1)
+    body = [layers.Dense(5), layers.BatchNorm(), layers.Dropout(0.3), layers.Dense(2)]
+    model = tr.Sequential([tr.Input(shape=(4,)), *body])
+    model.compile(tr.optim.Adam(lr=0.05), "mse")
+    return model
+
+
+def data(kind: str) -> tuple[Any, ...]:
+    return (tr.data.Loader(X, Y, batch_size=4, shuffle=True, seed=3),) if kind == "loader" else (X, Y)
+
+
+def trained(model: tr.Model, kind: str, capture: bool) -> tr.Model:
+    model.fit(*data(kind), batch_size=4, epochs=3, initial_epoch=model.epoch, verbose=0, capture=capture)
+    return model
+
+
+class CtrlC:
+    """Sends SIGINT at the n-th line that runs in the files of the training loop."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(LOOP):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                signal.raise_signal(signal.SIGINT)
+        return self
+
+
+def lines(kind: str, capture: bool) -> int:
+    counting = CtrlC(10**9)
+    model = net()
+    sys.settrace(counting)
+    try:
+        trained(model, kind, capture)
+    finally:
+        sys.settrace(None)
+    return 10**9 - counting.left
+
+
+@pytest.mark.parametrize("kind", ["arrays", "loader"])
+@pytest.mark.parametrize("capture", [True, False])
+def test_interrupted_saved_loaded_and_gone_on_with(kind: str, capture: bool, tmp_path: pathlib.Path) -> None:
+    expected = [w.tobytes() for w in trained(net(), kind, capture).get_weights()]
+    count = lines(kind, capture)
+    for at in range(3, count, max(1, count // 11)):
+        model = net()
+        sys.settrace(CtrlC(at))
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                trained(model, kind, capture)
+        finally:
+            sys.settrace(None)
+        model.save(tmp_path / "m.npz")
+        tr.manual_seed(99)
+        loaded = tr.load(tmp_path / "m.npz")
+        assert [w.tobytes() for w in trained(loaded, kind, capture).get_weights()] == expected, f"line {at} of {count}"
+
+
+@pytest.mark.parametrize("kind", ["arrays", "loader"])
+def test_a_checkpoint_within_an_epoch_does_not_go_on_with_other_data(kind: str, tmp_path: pathlib.Path) -> None:
+    class Stop(tr.callbacks.Callback):
+        def on_batch_end(self, batch: int, logs: Any) -> None:
+            self.model.stop_training = batch == 2
+
+    model = net()
+    model.fit(*data(kind), batch_size=4, epochs=1, verbose=0, callbacks=[Stop()])
+    model.save(tmp_path / "m.npz")
+    counts = []
+    for x in (X, X + 1.0):
+        loaded = tr.load(tmp_path / "m.npz")
+        taken = loaded.optimizer.steps
+        other = (tr.data.Loader(x, Y, batch_size=4, shuffle=True, seed=3),) if kind == "loader" else (x, Y)
+        loaded.fit(*other, batch_size=4, epochs=1, verbose=0)
+        counts.append(loaded.optimizer.steps - taken)
+    assert counts == [2, 5]
+
+
+def test_the_handler_that_was_there_comes_back_and_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: asked.append(arguments[0]))
+    try:
+        mine = signal.getsignal(signal.SIGINT)
+        sys.settrace(CtrlC(60))
+        trained(net(), "arrays", True)
+        sys.settrace(None)
+        assert signal.getsignal(signal.SIGINT) is mine
+        assert asked == [signal.SIGINT]
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, before)
