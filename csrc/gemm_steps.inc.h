@@ -4,7 +4,8 @@
  * block sums are added in order. Without transposes a block of TR_GEMM_HALVES_FROM steps or more, if it is all of k, is
  * cut into two halves. So an element depends on its own operands, on k, and on whether they are stored transposed: not on
  * m, n, its place or the number of workers. Only dot products of contiguous vectors (a matrix times a vector, a vector
- * times a transposed matrix) sum by lanes, in an order that depends on k alone. */
+ * times a transposed matrix) sum by lanes, in an order that depends on k alone; those of more than TR_GEMM_DEPTH steps add
+ * the sums of so many steps in double precision. */
 
 #define GEMM_TRANSPOSE_A 1
 #define GEMM_TRANSPOSE_B 2

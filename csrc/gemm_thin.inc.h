@@ -15,6 +15,33 @@ TR_INLINE vec_int gemm_last_lanes(int64_t k) {
     return rest;
 }
 
+/* sum[r] += the products of row[r] and x, by lanes, from step p on, whole vectors up to `end`. */
+TR_INLINE void gemm_add_dots(vec_float sum[4], const float *const row[4], const float *x, int64_t p, int64_t end) {
+    for (; p < end; p += TR_LANES)
+        TR_UNROLL for (int r = 0; r < 4; r++)
+            sum[r] += vec_load(row[r] + p) * vec_load(x + p);
+}
+
+/* Four dot products of so many steps that single precision would not do for their sums: the sums of each
+ * TR_GEMM_DEPTH steps are added in double precision. `rest`: the lanes of the last vector that `whole` leaves. */
+static void gemm_long_dots(float dot[4], const float *const row[4], const float *x, int64_t k, vec_int rest) {
+    int64_t whole = k / TR_LANES * TR_LANES;
+    vec_double total[4] = {{0}};
+    for (int64_t p = 0; p < whole; p += TR_GEMM_DEPTH) {
+        vec_float sum[4] = {{0}};
+        gemm_add_dots(sum, row, x, p, at_most(p + TR_GEMM_DEPTH, whole));
+        TR_UNROLL for (int r = 0; r < 4; r++) {
+            float lanes[TR_LANES];
+            vec_store(lanes, sum[r]);
+            total[r] += vec_load_widened(lanes) + vec_load_widened(lanes + TR_HALF);
+        }
+    }
+    TR_UNROLL for (int r = 0; r < 4; r++) {
+        vec_float last = vec_load(row[r] + k - TR_LANES) * vec_load(x + k - TR_LANES);
+        dot[r] = (float)(vec_sum_double(total[r]) + vec_sum((vec_float)((vec_int)last & rest)));
+    }
+}
+
 /* out[i] = the dot product of row i and x, both contiguous, for four rows at a time: there are no columns for
  * vectors to lie along. */
 static void gemm_dots(const gemm_product *d, const float *rows, const float *x, int64_t count, const tr_worker *w) {
@@ -28,19 +55,23 @@ static void gemm_dots(const gemm_product *d, const float *rows, const float *x, 
     tr_split(w, count, 4, &begin, &end);
     for (int64_t i = begin; i < end; i += 4) {
         const float *row[4];
+        float long_dot[4];
         vec_float sum[4], total = {0};
         for (int r = 0; r < 4; r++) {
             row[r] = rows + (i + r < end ? i + r : end - 1) * k;
             sum[r] = vec_splat(0.0f);
         }
-        for (int64_t p = 0; p < whole; p += TR_LANES)
-            TR_UNROLL for (int r = 0; r < 4; r++)
-                sum[r] += vec_load(row[r] + p) * vec_load(x + p);
+        if (k > TR_GEMM_DEPTH)
+            gemm_long_dots(long_dot, row, x, k, rest);
+        else
+            gemm_add_dots(sum, row, x, 0, whole);
         TR_UNROLL for (int r = 0; r < 4; r++) {
             float dot = 0.0f;
             if (i + r >= end)
                 continue;
-            if (whole > 0) {
+            if (k > TR_GEMM_DEPTH) {
+                dot = long_dot[r];
+            } else if (whole > 0) {
                 vec_float last = vec_load(row[r] + k - TR_LANES) * vec_load(x + k - TR_LANES);
                 dot = vec_sum(sum[r] + (vec_float)((vec_int)last & rest));
             } else {

@@ -76,9 +76,28 @@ static void test_order(int64_t m, int64_t n, int64_t k, int flags) {
     end_case();
 }
 
+/* A long dot product is as good as its inputs: equal terms do not lose their end. Of a row, a column, and several. */
+static void test_long_dots(void) {
+    static const int64_t ks[] = {512, 513, 1024, 4099, 1000003};
+    for (size_t i = 0; i < sizeof ks / sizeof ks[0]; i++)
+        for (int64_t rows = 1; rows < 7; rows += 5) {
+            tr_call call = call_of(TR_ID_matmul, 0);
+            int64_t k = ks[i];
+            float *a = floats(rows * k, 0.1, 0.1), *b = floats(k, 1, 1), *out = floats(rows, 0, 0);
+            void *pointers[] = {out, a, b, 0, 0};
+            memcpy(call.ptr, pointers, sizeof pointers);
+            call.arg[0] = rows, call.arg[1] = 1, call.arg[2] = k;
+            check_status(&call, -1);
+            for (int64_t r = 0; r < rows; r++)
+                check(&call, "long dot", r, out[r], (double)k * 0.1f, 0.05 * k); /* 5e-6 of it */
+            end_case();
+        }
+}
+
 /* One tile, panels with a narrow end, blocks of k, a large b in two packings, parts of an a that is packed where it is
  * transposed, one row of a large b in one and in two goes, an outer product. */
 static void test_orders(void) {
+    test_long_dots();
     static const int64_t shapes[][3] = {{5, 20, 9},      {9, 24, 130},    {33, 33, 33},  {17, 70, 600},  {66, 900, 130},
                                         {270, 270, 980}, {1, 1110, 300}, {1, 4200, 70}, {401, 515, 1}, {12, 100, 64}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

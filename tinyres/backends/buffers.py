@@ -15,19 +15,40 @@ import numpy as np
 from tinyres.kernels.dtypes import DTYPES
 
 ALIGNMENT = 64
-KEPT_BYTES_PER_BIN = 128 << 20
+KEPT_BYTES = 256 << 20  # of free memory, in all bins together
+LARGEST_KEPT = 32 << 20  # of one block: larger ones go back to the system
+GROWTH_BYTES = 1 << 20  # by so much at a time the share of a bin grows
 
 births = itertools.count(1)
 
 
 class _Bin(list["tuple[Any, int, _Bin]"]):
-    """Free blocks of one size class; a block is (memory, address, its bin)."""
+    """Free blocks of one size class; a block is (memory, address, its bin).
 
-    __slots__ = ("nbytes", "limit")
+    limit: how many it may keep; of all bins together these are at most KEPT_BYTES. grows: whether it may take more.
+    """
+
+    __slots__ = ("nbytes", "limit", "grows")
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
-        self.limit = max(2, KEPT_BYTES_PER_BIN // nbytes)
+        self.limit = 0
+        self.grows = nbytes <= LARGEST_KEPT
+
+    def grow(self, block: tuple[Any, int, _Bin]) -> None:
+        """Keep one block more than the limit, at the cost of bins that have a larger share; else let it go."""
+        bins = list(_bins_by_class.values())
+        more = max(1, GROWTH_BYTES // self.nbytes)
+        free = KEPT_BYTES - sum(bin_.limit * bin_.nbytes for bin_ in bins)
+        while free < more * self.nbytes:
+            largest = max(bins, key=lambda bin_: bin_.limit * bin_.nbytes)
+            if largest is self:
+                return
+            free += (largest.limit - largest.limit // 2) * largest.nbytes
+            largest.limit //= 2
+            del largest[largest.limit :]
+        self.limit += more
+        self.append(block)
 
 
 _bins_by_class: dict[int, _Bin] = {}
@@ -51,7 +72,7 @@ def _new_block(bin_: _Bin) -> tuple[Any, int, _Bin]:
 
 
 _NO_BLOCK: tuple[Any, int, _Bin] = (None, 0, _Bin(1))
-_NO_BLOCK[2].limit = 0
+_NO_BLOCK[2].grows = False
 
 
 class Buffer:
@@ -91,6 +112,8 @@ class Buffer:
         bin_ = self.block[2]
         if len(bin_) < bin_.limit:
             bin_.append(self.block)
+        elif bin_.grows:
+            bin_.grow(self.block)
 
 
 class Window(Buffer):
