@@ -22,7 +22,7 @@ from tinyres.launch import backend, info, set_backend
 from tinyres.layers import losses
 from tinyres.measure.graph import Graph
 from tinyres.model import Model, Sequential, load
-from tinyres.nn import initializers
+from tinyres.nn import initializers, regularizers
 from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
 from tinyres.trace import Trace, compare
@@ -92,6 +92,7 @@ __all__ = [
     "name_scope",
     "no_grad",
     "optim",
+    "regularizers",
     "set_backend",
     "set_threads",
     "shattering",

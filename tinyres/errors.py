@@ -6,6 +6,9 @@ the builtin that a Python user would catch for that kind of mistake.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
 
 class TinyresError(Exception):
     """Base of all errors raised by tinyres."""
@@ -21,6 +24,10 @@ class DTypeError(TinyresError, TypeError):
 
 class ArgumentError(TinyresError, ValueError):
     """A value that is out of range, of the wrong form, or unknown."""
+
+
+class UnknownNameError(TinyresError, AttributeError):
+    """A name that a module of tinyres does not have."""
 
 
 class GradientError(TinyresError, RuntimeError):
@@ -53,3 +60,20 @@ class ValueCheckFailed(TinyresError, ValueError):
 
 class MissingExtraError(TinyresError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+__all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Exception)]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[str, str] | None = None) -> NoReturn:
+    """Raise UnknownNameError for what a module of tinyres does not have; remedies: what to do instead, by name."""
+    called = module.removeprefix("tinyres.")
+    if name.startswith("_"):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    remedy = (remedies or {}).get(name)
+    advice = remedy or f"it has {', '.join(n for n in known if n[0] != '_')}"
+    raise UnknownNameError(f"[{called}] tinyres has no {called}.{name}; got this name; {advice}")

@@ -72,13 +72,15 @@ CASES = {
     "dense_activation": (
         lambda: layers.Dense(2, activation="rleu"),
         ArgumentError,
-        "[Dense] known activations are linear, relu, sigmoid, softmax, softplus, tanh; got 'rleu'; "
-        "use one, or your own function",
+        "[Dense] known activations are elu, exponential, gelu, hard_sigmoid, hard_silu, hard_swish, leaky_relu, "
+        "linear, log_softmax, mish, relu, relu6, selu, sigmoid, silu, softmax, softplus, softsign, swish, tanh; "
+        "got 'rleu'; use one, or your own function",
     ),
     "activation": (
         lambda: layers.Activation(3),
         ArgumentError,
-        "[Activation] known activations are linear, relu, sigmoid, softmax, softplus, tanh; got 3; "
+        "[Activation] known activations are elu, exponential, gelu, hard_sigmoid, hard_silu, hard_swish, leaky_relu, "
+        "linear, log_softmax, mish, relu, relu6, selu, sigmoid, silu, softmax, softplus, softsign, swish, tanh; got 3; "
         "use one, or your own function",
     ),
     "dense_one_sample": (

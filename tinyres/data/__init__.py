@@ -5,3 +5,7 @@ from tinyres.data.loader import Loader
 from tinyres.data.table import Table, load_table, read_table
 
 __all__ = ["Loader", "Table", "load_digits", "load_table", "read_table"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

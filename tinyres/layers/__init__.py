@@ -2,33 +2,86 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
+from tinyres.errors import refuse_name
 from tinyres.layers import blocks
-from tinyres.layers.activation import Activation, ReLU, Softmax
+from tinyres.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from tinyres.layers.blocks import Scale
 from tinyres.layers.dense import Dense
 from tinyres.layers.dropout import Dropout
-from tinyres.layers.merge import Add, Concatenate, Multiply
+from tinyres.layers.function import Lambda
+from tinyres.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from tinyres.layers.norm import BatchNorm, BatchNormalization
-from tinyres.layers.shape import Flatten, Reshape
+from tinyres.layers.scaling import Normalization, Rescaling
+from tinyres.layers.shape import Flatten, Permute, RepeatVector, Reshape
 from tinyres.nn.layer import Layer
 from tinyres.nn.operators import Input, InputLayer
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
+    "Average",
     "BatchNorm",
     "BatchNormalization",
     "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
     "Flatten",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
+    "LeakyReLU",
+    "Maximum",
+    "Minimum",
     "Multiply",
+    "Normalization",
+    "PReLU",
+    "Permute",
     "ReLU",
+    "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Scale",
     "Softmax",
+    "Subtract",
+    "add",
+    "average",
     "blocks",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__)

@@ -20,6 +20,23 @@ from tinyres.layers.merge import Add
 from tinyres.layers.norm import BatchNorm
 from tinyres.nn.layer import Layer
 
+__all__ = [
+    "Scale",
+    "he2015",
+    "plain",
+    "plain_batchnorm",
+    "preact",
+    "preact_plain",
+    "residual",
+    "rezero",
+    "skipinit",
+    "tutorial",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 class Scale(Layer):
     """Multiply by one number that is learned. The output has the shape of the input.

@@ -11,6 +11,7 @@ from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers import activation as activations
+from tinyres.nn import regularizers
 from tinyres.nn.layer import SingleInput
 
 
@@ -18,7 +19,8 @@ class Dense(SingleInput):
     """activation(x · kernel + bias) over the last axis: (..., features) gives (..., units).
 
     units: the number of outputs. activation: a name or function, None for linear; "relu" is computed within the same
-    op. Weights: kernel (features, units), bias (units,) unless use_bias=False.
+    op. Weights: kernel (features, units), bias (units,) unless use_bias=False. kernel_regularizer, bias_regularizer:
+    what they add to the loss, such as "l2" or tr.regularizers.L2(0.001).
     Raises ArgumentError for units below 1, ShapeError when called with another number of features than the first time.
 
     >>> import tinyres as tr
@@ -37,6 +39,8 @@ class Dense(SingleInput):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
@@ -47,6 +51,8 @@ class Dense(SingleInput):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
         self._fused = "relu" if activation == "relu" else None
         function = activations.get("Dense", activation)
         self._function = None if self._fused or activation in (None, "linear") else function
@@ -65,8 +71,17 @@ class Dense(SingleInput):
                 "for one sample use x.reshape(1, -1)"
             )
         self._features = input_shape[-1]
-        self.kernel = self.add_weight("kernel", (self._features, self.units), self.kernel_initializer)  # type: ignore[arg-type]
-        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+        self.kernel = self.add_weight(
+            "kernel",
+            (self._features, self.units),  # type: ignore[arg-type]
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
+            )
 
     def call(self, x: Tensor) -> Tensor:
         """activation(x · kernel + bias)."""

@@ -77,6 +77,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def binary_crossentropy(
     prediction: Any, target: Any, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ShapeError
+from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn.layer import Layer
 from tinyres.nn.operators import MERGES
 
@@ -76,6 +76,132 @@ class Multiply(_Merge):
         return first
 
 
+class Average(_Merge):
+    """The mean of a list of tensors of one shape. Raises ShapeError for unequal shapes.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Average()([tr.tensor([1.0]), tr.tensor([4.0])])
+    Tensor([2.5], shape=(1,), dtype=float32)
+    """
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The mean."""
+        first, *others = self._checked(inputs)
+        for other in others:
+            first = ops.add(first, other)
+        return first / float(len(inputs))
+
+
+class Maximum(_Merge):
+    """The largest of a list of tensors of one shape, elementwise. Raises ShapeError for unequal shapes.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Maximum()([tr.tensor([1.0, 4.0]), tr.tensor([2.0, 3.0])])
+    Tensor([2., 4.], shape=(2,), dtype=float32)
+    """
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The largest."""
+        first, *others = self._checked(inputs)
+        for other in others:
+            first = ops.maximum(first, other)
+        return first
+
+
+class Minimum(_Merge):
+    """The smallest of a list of tensors of one shape, elementwise. Raises ShapeError for unequal shapes.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Minimum()([tr.tensor([1.0, 4.0]), tr.tensor([2.0, 3.0])])
+    Tensor([1., 3.], shape=(2,), dtype=float32)
+    """
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The smallest."""
+        first, *others = self._checked(inputs)
+        for other in others:
+            first = ops.minimum(first, other)
+        return first
+
+
+class Subtract(_Merge):
+    """The first of two tensors of one shape less the second. Raises ShapeError for unequal shapes or more than two.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Subtract()([tr.tensor([1.0]), tr.tensor([4.0])])
+    Tensor([-3.], shape=(1,), dtype=float32)
+    """
+
+    def _check(self, shapes: Any) -> None:
+        super()._check(shapes)
+        if len(shapes) != 2:
+            raise ShapeError(f"[Subtract] it takes two tensors; got {len(shapes)}; subtract one after the other")
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The difference."""
+        if len(inputs) != 2:
+            self._check([t.shape for t in inputs])
+        first, second = self._checked(inputs)
+        return ops.sub(first, second)
+
+
+class Dot(Layer):
+    """The dot product of two tensors per sample, over one axis of each: (n, k) and (n, k) give (n, 1).
+
+    axes: the axis, or one for each; the batch is axis 0. normalize: of vectors of length 1, the cosine.
+    Raises ArgumentError for axes that are not there, ShapeError where the sizes differ.
+
+    >>> import tinyres as tr
+    >>> x = tr.tensor([[3.0, 4.0]])
+    >>> tr.layers.Dot(axes=1)([x, x])
+    Tensor([[25.]], shape=(1, 1), dtype=float32)
+    """
+
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, name: str | None = None) -> None:
+        super().__init__(name)
+        self.axes = axes if isinstance(axes, int) else tuple(int(axis) for axis in axes)
+        self.normalize = bool(normalize)
+
+    def build(self, input_shape: Any) -> None:
+        """Check that there are two inputs, and that the axes fit."""
+        if not isinstance(input_shape, list) or len(input_shape) != 2:
+            raise ShapeError(f"[Dot] it takes a list of two tensors; got {input_shape}; call it on [x, y]")
+        self._places([len(shape) for shape in input_shape])
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The dot products."""
+        x, y = inputs
+        i, j = self._places([x.ndim, y.ndim])
+        if x.shape[i] != y.shape[j] or x.shape[0] != y.shape[0]:
+            raise ShapeError(
+                f"[Dot] both must have the same batch, and one size along the axes {(i, j)}; got {x.shape} and "
+                f"{y.shape}; choose other axes"
+            )
+        if self.normalize:
+            x, y = _of_length_1(x, i), _of_length_1(y, j)
+        letters = "bcdefghijklmnopqrstuvwxyz"
+        left = list(letters[: x.ndim])
+        right = ["b", *letters[x.ndim : x.ndim + y.ndim - 1]]
+        left[i] = right[j] = "a"
+        kept = "b" + "".join(c for c in (*left, *right) if c not in "ab")
+        z = ops.einsum(f"{''.join(left)},{''.join(right)}->{kept}", x, y)
+        return ops.reshape(z, (x.shape[0], 1)) if z.ndim == 1 else z
+
+    def _places(self, dims: Sequence[int]) -> tuple[int, int]:
+        axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        found = [axis + n if axis < 0 else axis for axis, n in zip(axes, dims)]
+        if len(axes) != 2 or any(not 0 < axis < n for axis, n in zip(found, dims)):
+            raise ArgumentError(
+                f"[Dot] axes is an axis of both tensors after the batch, or one for each; got {self.axes!r} for "
+                f"{dims[0]} and {dims[1]} axes; choose others"
+            )
+        return found[0], found[1]
+
+
+def _of_length_1(x: Tensor, axis: int) -> Tensor:
+    return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
+
+
 MERGES.update(add=Add, mul=Multiply)
 
 
@@ -99,3 +225,43 @@ class Concatenate(Layer):
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """The tensors side by side."""
         return ops.concatenate(list(inputs), axis=self.axis)
+
+
+def add(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Add(**options)(inputs)`, as are the other functions of this kind."""
+    return Add(**options)(inputs)
+
+
+def average(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Average(**options)(inputs)`."""
+    return Average(**options)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
+    """`Concatenate(axis, **options)(inputs)`."""
+    return Concatenate(axis, **options)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **options: Any) -> Any:
+    """`Dot(axes, **options)(inputs)`."""
+    return Dot(axes, **options)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Maximum(**options)(inputs)`."""
+    return Maximum(**options)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Minimum(**options)(inputs)`."""
+    return Minimum(**options)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Multiply(**options)(inputs)`."""
+    return Multiply(**options)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **options: Any) -> Any:
+    """`Subtract(**options)(inputs)`."""
+    return Subtract(**options)(inputs)

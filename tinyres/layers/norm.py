@@ -15,6 +15,8 @@ from tinyres.nn.layer import SingleInput
 class BatchNormalization(SingleInput):
     """gamma · (x - mean) / √(variance + epsilon) + beta, per feature of the last axis. (..., features) keeps its shape.
 
+    axis: of the features, the last one: -1 or its number.
+
     In training mean and variance (biased, as in Keras) are those of the batch, and the moving ones move towards them:
     moving = momentum · moving + (1 - momentum) · batch. In inference, and when the layer is frozen, the moving ones are
     used. Weights: gamma, beta, moving_mean, moving_variance, each (features,); scale=False leaves out gamma,
@@ -35,6 +37,7 @@ class BatchNormalization(SingleInput):
 
     def __init__(
         self,
+        axis: int = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
@@ -46,10 +49,13 @@ class BatchNormalization(SingleInput):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise ArgumentError(f"[BatchNormalization] axis is that of the features, -1; got {axis!r}; leave it out")
         if not 0.0 <= momentum <= 1.0:
             raise ArgumentError(f"[BatchNormalization] momentum is within 0..1; got {momentum!r}; the default is 0.99")
         if not epsilon >= 0.0:
             raise ArgumentError(f"[BatchNormalization] epsilon is at least 0; got {epsilon!r}; the default is 0.001")
+        self.axis = axis
         self.momentum = float(momentum)
         self.epsilon = float(epsilon)
         self.center = bool(center)
@@ -65,6 +71,11 @@ class BatchNormalization(SingleInput):
             raise ShapeError(
                 f"[BatchNormalization] {self.path} takes a batch of shape (n, features); got shape {input_shape}; "
                 "for one feature use x.reshape(-1, 1)"
+            )
+        if self.axis not in (-1, len(input_shape) - 1):
+            raise ArgumentError(
+                f"[BatchNormalization] {self.path} takes the features in the last axis; got axis={self.axis} for shape "
+                f"{input_shape}; use axis=-1, with layers.Permute before it"
             )
         self._features = features = input_shape[-1]
         shape: tuple[int, ...] = (features,)  # type: ignore[assignment]

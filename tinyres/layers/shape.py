@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ShapeError
+from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn.layer import SingleInput
 from tinyres.nn.symbolic import METHODS, Symbolic
 
@@ -51,6 +51,57 @@ class Reshape(SingleInput):
                 f"{self.target_shape}; give sizes whose product is {size}"
             )
         return ops.reshape(x, (batch, *[size // known if n == -1 else n for n in self.target_shape]))
+
+
+class Permute(SingleInput):
+    """The axes of each sample in another order. dims: counted from 1, the axis after the batch: (2, 1) swaps two.
+
+    Raises ArgumentError unless dims has every axis of a sample once.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Permute((2, 1))(tr.tensor([[[1.0, 2.0, 3.0]]])).shape
+    (1, 3, 1)
+    """
+
+    def __init__(self, dims: Sequence[int], name: str | None = None) -> None:
+        super().__init__(name)
+        self.dims = tuple(int(n) for n in dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ArgumentError(
+                f"[Permute] dims has each axis of a sample once, counted from 1; got {dims!r}; write (2, 1)"
+            )
+
+    def call(self, x: Tensor) -> Tensor:
+        """x with its axes permuted."""
+        if len(self.dims) != x.ndim - 1:
+            raise ShapeError(
+                f"[Permute] {self.path} permutes samples of {len(self.dims)} axes; got shape {x.shape}; give other dims"
+            )
+        return ops.transpose(x, (0, *self.dims))
+
+
+class RepeatVector(SingleInput):
+    """Each sample n times, along a new axis: (batch, features) gives (batch, n, features).
+
+    Raises ArgumentError for n below 1, ShapeError for samples that are no vectors.
+
+    >>> import tinyres as tr
+    >>> tr.layers.RepeatVector(3)(tr.tensor([[1.0, 2.0]])).shape
+    (1, 3, 2)
+    """
+
+    def __init__(self, n: int, name: str | None = None) -> None:
+        super().__init__(name)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ArgumentError(f"[RepeatVector] n is how often, an integer of at least 1; got {n!r}; choose one")
+        self.n = n
+
+    def call(self, x: Tensor) -> Tensor:
+        """x repeated."""
+        if x.ndim != 2:
+            raise ShapeError(f"[RepeatVector] it takes (batch, features); got shape {x.shape}; flatten the samples")
+        batch, features = x.shape
+        return ops.broadcast_to(ops.reshape(x, (batch, 1, features)), (batch, self.n, features))
 
 
 def _batch(owner: str, x: Tensor) -> int:

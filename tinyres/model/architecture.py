@@ -19,6 +19,7 @@ from tinyres.nn.functional import Functional
 from tinyres.nn.initializers import Initializer
 from tinyres.nn.layer import Layer
 from tinyres.nn.operators import InputLayer, OpLayer
+from tinyres.nn.regularizers import Regularizer
 from tinyres.nn.symbolic import Symbolic
 from tinyres.store.definitions import path_of
 
@@ -120,6 +121,9 @@ class _Writer:
         if isinstance(value, Initializer):
             path = self.class_path(layer, type(value))
             return {KIND: "initializer", "class": path, "value": self.value(layer, value.config())}
+        if isinstance(value, Regularizer):
+            path = self.class_path(layer, type(value))
+            return {KIND: "regularizer", "class": path, "value": self.value(layer, value.config())}
         if isinstance(value, slice):
             return {KIND: "slice", "value": [self.value(layer, n) for n in (value.start, value.stop, value.step)]}
         if value is Ellipsis:

@@ -20,6 +20,7 @@ from tinyres.model.architecture import KIND, flat_symbolics
 from tinyres.nn.initializers import INITIALIZER_CLASSES, INITIALIZERS
 from tinyres.nn.layer import LAYERS, Layer
 from tinyres.nn.operators import Input, OpLayer
+from tinyres.nn.regularizers import REGULARIZER_CLASSES
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import preserving_generator
 from tinyres.store.definitions import path_of
@@ -113,6 +114,8 @@ class Reader:
             by_name = "name" in value  # in files of version 1
             cls = INITIALIZERS[value["name"]] if by_name else INITIALIZER_CLASSES.find(value["class"], self.given)
             return cls(**content)
+        if kind == "regularizer":
+            return REGULARIZER_CLASSES.find(value["class"], self.given)(**content)
         if kind == "array":
             return np.array(content, dtype=value["dtype"]).reshape(value["shape"])
         return self._decoders[kind](content)

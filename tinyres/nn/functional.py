@@ -19,6 +19,7 @@ from tinyres.engine.state import Scope, state
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import door
+from tinyres.nn.depth import by_depth
 from tinyres.nn.layer import Layer, context
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
@@ -100,6 +101,8 @@ class Functional(Layer):
         for call in self.calls:
             for symbolic in symbolics(call.outputs):
                 self._slot_of.setdefault(symbolic, len(self._slot_of))
+        places = by_depth(self.inputs, self.outputs)
+        self._deepest_first = sorted(self._table, key=lambda item: places[item[1]])
         self.steps = self._made_steps()
         self._output_slots = [self._slot_of[s] for s in self.outputs]
         self.ends = [self._step_before(slot) for slot in self._output_slots]
@@ -241,6 +244,9 @@ class Functional(Layer):
 
     def _children(self) -> list[tuple[str, Layer]]:
         return self._table if self.steps else super()._children()
+
+    def _in_weight_order(self) -> list[tuple[str, Layer]]:
+        return self._deepest_first if self.steps else super()._in_weight_order()
 
     @property
     def path(self) -> str:

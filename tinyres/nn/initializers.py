@@ -22,8 +22,31 @@ import numpy as np
 from tinyres.engine.node import ParameterLeaf
 from tinyres.engine.tensor import Parameter, node_of
 from tinyres.errors import ArgumentError
+from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 INITIALIZERS: dict[str, type[Initializer]] = {}
 INITIALIZER_CLASSES: Definitions[type[Initializer]] = Definitions("an initializer of class")
@@ -202,8 +225,13 @@ def get(identifier: str | Initializer | Callable[..., Any]) -> Callable[[Sequenc
 
     Raises ArgumentError for an unknown name, and lists the known ones.
     """
-    if isinstance(identifier, str) and identifier in INITIALIZERS:
-        return INITIALIZERS[identifier]()
+    if isinstance(identifier, str):
+        name = snake_case(identifier)
+        name = {"normal": "random_normal", "uniform": "random_uniform"}.get(name, name)
+        if name in INITIALIZERS:
+            return INITIALIZERS[name]()
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
     if callable(identifier) and not isinstance(identifier, type):
         return identifier
     known = ", ".join(sorted(INITIALIZERS))

@@ -13,19 +13,21 @@ A `call` that takes `training` is told; one that does not passes it on to its su
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyres.engine.state import Scope, entered, state, user_source
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn.naming import joined
+from tinyres.nn.options import OptionsOfKeras
 from tinyres.nn.symbolic import Symbolic, current_block, record, symbolics
 from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions
@@ -42,7 +44,7 @@ class _Context(threading.local):
 context = _Context()
 
 
-class Layer(LayerTree):
+class Layer(LayerTree, metaclass=OptionsOfKeras):
     """Base of all layers: subclass it with `build`, `call` or both.
 
     name: the last part of its path, without "/"; unnamed layers get one from the model they stand in.
@@ -57,10 +59,13 @@ class Layer(LayerTree):
     """
 
     _takes_training = False
+    sample_shape: tuple[int, ...] | None = None  # what input_shape told a layer that begins a Sequential
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._takes_training = "training" in inspect.signature(cls.call).parameters
+        if "build" in vars(cls):
+            cls.build = _building(cls.build)  # type: ignore[assignment, method-assign]
         LAYERS.add(cls.__module__, cls.__qualname__, cls)
 
     def build(self, input_shape: Any) -> None:
@@ -116,10 +121,32 @@ class Layer(LayerTree):
             with recording(None), entered(None):
                 self.build(_shapes(args[0]) if args else None)
         except Exception:
-            self.__dict__ = {**before, "_trained": {}, "_kept": {}}
+            self.__dict__ = {**before, "_trained": {}, "_kept": {}, "_penalties": {}}
             raise
         self.built = True
         self.set_path(self.path)
+
+    @property
+    def variables(self) -> list[Parameter]:
+        """Keras' other name of `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Parameter]:
+        """Keras' other name of `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Parameter]:
+        """Keras' other name of `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    def penalties(self) -> Iterator[Tensor]:
+        """What this layer's own regularised weights add to the loss."""
+        own = {**self._trained, **self._kept}
+        for leaf, regularizer in self._penalties.items():
+            if own[leaf].trainable:
+                yield regularizer(own[leaf])
 
     @property
     def final_activation(self) -> str | None:
@@ -204,6 +231,20 @@ class SingleInput(Layer):
             got = f"{len(args)} arguments" if len(args) != 1 else f"a {type(args[0]).__name__}"
             raise ArgumentError(f"[{type(self).__name__}] it is called on one tensor; got {got}; join them first")
         return args
+
+
+def _building(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`build` that may also be called by hand, as in Keras: the first call then finds the layer built."""
+
+    @functools.wraps(build)
+    def built(self: Any, input_shape: Any = None) -> None:
+        if self.built:
+            return
+        is_shape = isinstance(input_shape, list) and all(n is None or isinstance(n, int) for n in input_shape)
+        build(self, tuple(input_shape) if is_shape and input_shape else input_shape)
+        self.built = True
+
+    return built
 
 
 def _shapes(value: Any) -> Any:

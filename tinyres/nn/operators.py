@@ -21,8 +21,17 @@ from tinyres.ops.composed import COMPOSED
 class InputLayer(Layer):
     """Where data enters a model."""
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike = "float32", name: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int] | None = None,
+        dtype: DTypeLike = "float32",
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(name, dtype=dtype)
+        shape = input_shape if shape is None else shape
+        if shape is None:
+            raise ShapeError("[InputLayer] the shape is that of one sample; got None; write InputLayer(shape=(64,))")
         self.shape = tuple(shape)
         self.built = True
 

@@ -44,6 +44,16 @@ class SequentialStructure(Functional):
         self._append(layer)
         self._reconnect()
 
+    def pop(self) -> Layer:
+        """Take the last layer off, and return it."""
+        if not self._stack:
+            raise ArgumentError("[Sequential] it has no layers yet; got pop; add some first")
+        last = self._stack.pop()
+        if self._entry is not None:
+            self._enter(self._entry)
+        self._reconnect()
+        return last
+
     def build(self, input_shape: Any) -> None:
         """Connect the layers for an input of this shape."""
         if not self._stack:
@@ -63,7 +73,11 @@ class SequentialStructure(Functional):
     def _append(self, layer: Any) -> None:
         if isinstance(layer, Symbolic) and isinstance(layer.producer.layer, InputLayer) and not self._stack:
             self._enter(layer)
+        elif isinstance(layer, InputLayer) and not self._stack:
+            self._enter(Input(layer.shape, layer.name, layer.dtype))
         elif isinstance(layer, Layer):
+            if self._entry is None and not self._stack and layer.sample_shape is not None:
+                self._enter(Input(layer.sample_shape))
             if self._exit is not None:
                 self._exit = layer(self._exit)
             self._stack.append(layer)

@@ -17,7 +17,7 @@ from tinyres.engine.node import changes
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.nn import initializers
+from tinyres.nn import initializers, regularizers
 from tinyres.nn.naming import Candidate, checked_name, joined, snake_case, unique_paths
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LayerTree:
         self._trainable = bool(trainable)
         self._trained: dict[str, Parameter] = {}
         self._kept: dict[str, Parameter] = {}
+        self._penalties: dict[str, Any] = {}
         self.scope: str | None = None
         self.dtype = np.dtype(dtype)
         self.built = False
@@ -64,11 +65,13 @@ class LayerTree:
         shape: Sequence[int] = (),
         initializer: Any = "glorot_uniform",
         trainable: bool = True,
+        regularizer: Any = None,
     ) -> Parameter:
         """A new Parameter of this layer, known as `<layer>/<name>`.
 
         shape: sizes; initializer: a name, an Initializer, or a function of the shape. trainable=False: for state that
-        no optimizer touches, such as moving statistics. Raises ArgumentError for a name that is taken.
+        no optimizer touches, such as moving statistics. regularizer: what it adds to the loss.
+        Raises ArgumentError for a name that is taken.
         """
         owner = type(self).__name__
         leaf = checked_name(owner, name) or "weight"
@@ -87,6 +90,8 @@ class LayerTree:
         weight = Parameter(value, joined(self.path, leaf), trainable and self._trainable, self.dtype)
         initializers.note_drawn(weight, drawing)
         (self._trained if trainable else self._kept)[leaf] = weight
+        if regularizer is not None:
+            self._penalties[leaf] = regularizers.get(regularizer)
         return weight
 
     @property
@@ -127,7 +132,7 @@ class LayerTree:
 
     @property
     def weights(self) -> list[Parameter]:
-        """All weights in Keras' order: per layer the trainable ones, then the others."""
+        """All weights in Keras' order: layers from the deepest on, per layer the trainable ones, then the others."""
         return list(self.named_weights().values())
 
     def named_weights(self) -> dict[str, Parameter]:
@@ -231,7 +236,7 @@ class LayerTree:
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
-            if name not in ("_trained", "_kept"):
+            if name not in ("_trained", "_kept", "_penalties"):
                 yield from _leaves(name, value)
 
     def _walk(self, prefix: str, state_too: bool) -> Iterator[tuple[str, Parameter]]:
@@ -241,8 +246,12 @@ class LayerTree:
         if state_too:
             for leaf, parameter in kept.items():
                 yield prefix + leaf, parameter
-        for name, layer in self._children():
+        for name, layer in self._in_weight_order() if state_too else self._children():
             yield from layer._walk(f"{prefix}{name}/", state_too)
+
+    def _in_weight_order(self) -> list[tuple[str, Layer]]:
+        """The children as `weights` lists them."""
+        return self._children()
 
 
 def candidate(layer: Layer, scope: str) -> Candidate:

@@ -18,3 +18,7 @@ __all__ = [
     "get",
     "schedules",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,6 +14,21 @@ from typing import Any
 from tinyres.errors import ArgumentError
 from tinyres.store.definitions import Definitions, path_of
 
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "WarmupCosine",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 SCHEDULES: Definitions[type[LearningRateSchedule]] = Definitions("a schedule of class")
 
 

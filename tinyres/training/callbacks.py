@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class EarlyStopping(Monitor):
     """Stop when `monitor` has not improved for `patience` epochs.
 

@@ -93,6 +93,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
     """The mean absolute error, as a Tensor of one number without gradient. Never broadcasts.
 

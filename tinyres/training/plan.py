@@ -6,7 +6,7 @@ The total that is trained on is the sum over the outputs of weight · loss.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,7 @@ class LossPlan:
             if value is not None
         ]
         total = terms[0]
-        for term in terms[1:]:
+        for term in (*terms[1:], *penalties(model)):
             total = total + term
         return Measured(predictions, values, total)
 
@@ -193,6 +193,17 @@ class Meters:
         for meter in self._all:
             own, rest = rest[: len(meter.totals)], rest[len(meter.totals) :]
             meter.restore(own, count)
+
+
+def penalties(layer: Any) -> Iterator[Tensor]:
+    """What the regularised weights of a layer, and of those within it, add to the loss; a shared one adds it once."""
+    pending, seen = [layer], set()
+    while pending:
+        layer = pending.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            pending.extend(reversed(layer.layers))
+            yield from layer.penalties()
 
 
 def per_output(op: str, what: str, value: Any, names: Sequence[str]) -> list[Any]:

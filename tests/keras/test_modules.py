@@ -1,0 +1,107 @@
+"""Keras' module names are real modules, and TAB shows public names only."""
+
+from __future__ import annotations
+
+import importlib
+import types
+
+import numpy as np
+import pytest
+
+import tinyres as tr
+
+SUBMODULES = (
+    "activations backend callbacks datasets initializers layers losses metrics models optimizers regularizers utils"
+).split()
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_a_module_is_imported_by_its_name(name):
+    module = importlib.import_module(f"tinyres.keras.{name}")
+    assert module is getattr(tr.keras, name)
+    for each in module.__all__:
+        assert hasattr(module, each)
+
+
+def test_what_they_hold_is_the_library_s_own():
+    from tinyres.keras.layers import BatchNormalization, Dense
+    from tinyres.keras.models import Sequential, load_model
+
+    assert (Dense, BatchNormalization) == (tr.layers.Dense, tr.layers.BatchNorm)
+    assert (Sequential, load_model) == (tr.Sequential, tr.load)
+
+
+def public_modules():
+    """(name, module) of every public module that is reached by attributes that dir shows."""
+    pending, seen = [("tinyres", tr)], {}
+    while pending:
+        name, module = pending.pop()
+        if name not in seen:
+            seen[name] = module
+            found = ((attribute, getattr(module, attribute)) for attribute in dir(module))
+            pending += [(f"{name}.{a}", value) for a, value in found if isinstance(value, types.ModuleType)]
+    return seen
+
+
+def test_dir_shows_public_names_of_tinyres_only():
+    modules = public_modules()
+    assert {f"tinyres.keras.{name}" for name in SUBMODULES} <= set(modules)
+    assert {"tinyres.layers.blocks", "tinyres.optim.schedules", "tinyres.data", "tinyres.losses"} <= set(modules)
+    for name, module in modules.items():
+        assert dir(module) == sorted(module.__all__), name
+        for each in dir(module):
+            value = getattr(module, each)
+            owner = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", "tinyres")
+            assert not each.startswith("_") and owner.startswith("tinyres"), f"{name}.{each}"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        ("layers", "Conv9D", r"\[keras.layers\] tinyres has no keras.layers.Conv9D; got this name; it has ELU, "),
+        ("callbacks", "TensorBoard", r"tinyres has no keras.callbacks.TensorBoard; got this name; use CSVLogger"),
+        ("datasets", "mnist", r"no keras.datasets.mnist; got this name; use tinyres.data.load_digits\(\)"),
+        ("optimizers", "Ftrl", r"tinyres has no keras.optimizers.Ftrl; got this name; use SGD or Adam"),
+        ("utils", "plot_model", r"use model.graph\(x, y\).trace\(\).export"),
+        ("backend", "set_value", r"set the attribute: optimizer.lr = 0.001"),
+    ],
+)
+def test_a_name_that_is_not_there_is_refused_in_words(module, name, message):
+    with pytest.raises(tr.errors.UnknownNameError, match=message):
+        getattr(getattr(tr.keras, module), name)
+
+
+def test_losses_as_functions_take_y_true_first_and_give_one_value_per_sample():
+    losses = tr.keras.losses
+    y, p = np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]])
+    np.testing.assert_allclose(losses.sparse_categorical_crossentropy(y, p).numpy(), -np.log([0.5, 0.8]), rtol=1e-6)
+    np.testing.assert_allclose(losses.mse(p, p + 2).numpy(), [4.0, 4.0], rtol=1e-6)
+    model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(2, activation="softmax")])
+    values = []
+    for loss in (losses.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"):
+        model.compile("sgd", loss)
+        values.append(model.evaluate(p, y)[0])
+    assert values[0] == values[1]
+
+
+def test_optimizers_in_the_order_of_keras():
+    optimizers = tr.keras.optimizers
+    adam = optimizers.Adam(0.01, 0.8, 0.99, 1e-6)
+    assert (adam.lr, adam.betas, adam.epsilon) == (0.01, (0.8, 0.99), 1e-6)
+    assert optimizers.SGD(0.1, 0.9, True).momentum == 0.9
+    assert optimizers.SGD(lr=0.2, global_clipnorm=1.0).clip_norm == 1.0
+    assert optimizers.RMSprop(0.001, 0.8).rho == 0.8
+    with pytest.raises(tr.errors.ArgumentError, match=r"\[Adam\] tinyres has no option clipvalue; got 0.5; give"):
+        optimizers.Adam(clipvalue=0.5)
+    with pytest.raises(tr.errors.ArgumentError, match=r"\[SGD\] tinyres has no option decay; got 1e-06; give a sched"):
+        optimizers.SGD(0.1, decay=1e-6)
+
+
+def test_to_categorical():
+    to_categorical = tr.keras.utils.to_categorical
+    np.testing.assert_array_equal(to_categorical([[1], [0]], 3), [[0, 1, 0], [1, 0, 0]])
+    assert to_categorical(np.array([0, 2])).dtype == np.float32
+    with pytest.raises(tr.errors.ArgumentError, match=r"\[to_categorical\] labels lie in 0..1; got 0 to 2"):
+        to_categorical([0, 2], num_classes=2)
+    with pytest.raises(tr.errors.DTypeError, match=r"\[to_categorical\] labels are whole numbers; got float64"):
+        to_categorical([0.5])

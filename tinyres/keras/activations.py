@@ -1,0 +1,68 @@
+"""Keras' activations as functions of a Tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tinyres.errors import refuse_name
+from tinyres.layers.activation import ACTIVATIONS
+from tinyres.layers.activation import get as _get
+
+__all__ = [
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_sigmoid",
+    "hard_silu",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
+
+
+def get(identifier: Any) -> Any:
+    """The function of this name; None is linear, a function is itself. Raises ArgumentError for an unknown name."""
+    return _get("activations", identifier)
+
+
+elu = ACTIVATIONS["elu"]
+exponential = ACTIVATIONS["exponential"]
+gelu = ACTIVATIONS["gelu"]
+hard_sigmoid = ACTIVATIONS["hard_sigmoid"]
+hard_silu = ACTIVATIONS["hard_silu"]
+leaky_relu = ACTIVATIONS["leaky_relu"]
+linear = ACTIVATIONS["linear"]
+log_softmax = ACTIVATIONS["log_softmax"]
+mish = ACTIVATIONS["mish"]
+relu = ACTIVATIONS["relu"]
+relu6 = ACTIVATIONS["relu6"]
+selu = ACTIVATIONS["selu"]
+sigmoid = ACTIVATIONS["sigmoid"]
+silu = ACTIVATIONS["silu"]
+softmax = ACTIVATIONS["softmax"]
+softplus = ACTIVATIONS["softplus"]
+softsign = ACTIVATIONS["softsign"]
+swish = ACTIVATIONS["swish"]
+tanh = ACTIVATIONS["tanh"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__)

@@ -1,0 +1,30 @@
+"""Keras' callbacks: those of `tinyres.callbacks`, and History, which `fit` returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from tinyres.errors import refuse_name
+from tinyres.training.callbacks import *  # noqa: F403
+from tinyres.training.callbacks import __all__ as _NAMES
+from tinyres.training.history import History
+
+__all__ = [*(name for name in _NAMES if name != "CallbackList"), "History"]
+
+_INSTEAD = {
+    "BackupAndRestore": "use ModelCheckpoint, then tinyres.load and fit(initial_epoch=model.epoch)",
+    "ProgbarLogger": "fit shows its progress itself; choose with fit(verbose=0, 1 or 2)",
+    "RemoteMonitor": "write a Callback whose on_epoch_end sends the logs",
+    "TensorBoard": "use CSVLogger or JSONLines, and fit(watch=10) for the gradients",
+    "TerminateOnNaN": "fit stops by itself, before a loss that is not finite changes anything",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__, _INSTEAD)

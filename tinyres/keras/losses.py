@@ -1,0 +1,115 @@
+"""Keras' losses: classes, and functions of (y_true, y_pred) that give one value per sample.
+
+`tinyres.losses` has functions in the other order, (prediction, target), that give the mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import refuse_name
+from tinyres.layers.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from tinyres.layers.losses import get as get
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mae",
+    "mape",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "mse",
+    "msle",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+]
+
+
+class _PerSample:
+    """A loss class as a function; `compile` takes it for the class."""
+
+    def __init__(self, name: str, cls: type[Loss]) -> None:
+        self.__name__ = name
+        self._cls = cls
+        self.objective = cls().objective
+
+    def __call__(self, y_true: Any, y_pred: Any, **options: Any) -> Tensor:
+        return self._cls(reduction=None, **options)(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"<loss {self.__name__}(y_true, y_pred)>"
+
+
+binary_crossentropy = _PerSample("binary_crossentropy", BinaryCrossentropy)
+categorical_crossentropy = _PerSample("categorical_crossentropy", CategoricalCrossentropy)
+categorical_hinge = _PerSample("categorical_hinge", CategoricalHinge)
+cosine_similarity = _PerSample("cosine_similarity", CosineSimilarity)
+hinge = _PerSample("hinge", Hinge)
+huber = _PerSample("huber", Huber)
+kl_divergence = _PerSample("kl_divergence", KLDivergence)
+log_cosh = _PerSample("log_cosh", LogCosh)
+mean_absolute_error = _PerSample("mean_absolute_error", MeanAbsoluteError)
+mean_absolute_percentage_error = _PerSample("mean_absolute_percentage_error", MeanAbsolutePercentageError)
+mean_squared_error = _PerSample("mean_squared_error", MeanSquaredError)
+mean_squared_logarithmic_error = _PerSample("mean_squared_logarithmic_error", MeanSquaredLogarithmicError)
+poisson = _PerSample("poisson", Poisson)
+sparse_categorical_crossentropy = _PerSample("sparse_categorical_crossentropy", SparseCategoricalCrossentropy)
+squared_hinge = _PerSample("squared_hinge", SquaredHinge)
+mae = mean_absolute_error
+mape = mean_absolute_percentage_error
+mse = mean_squared_error
+msle = mean_squared_logarithmic_error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__)

@@ -1,0 +1,21 @@
+"""Keras' regularisers: those of `tinyres.regularizers`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from tinyres.errors import refuse_name
+from tinyres.nn.regularizers import *  # noqa: F403
+from tinyres.nn.regularizers import __all__ as _NAMES
+
+__all__ = [*_NAMES]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__)
