@@ -66,7 +66,8 @@ class Op:
     a bool, or a function of the attrs. normalises: over what ("batch", "layer"), "" if it does not.
     fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
     slope: the largest derivative of an op that squashes its input, else 0. drops(*attrs): the share that it sets to 0
-    at random. breaks: why its value may not be finite, and what helps.
+    at random. distributes: it shares out 1 over the last axis of its first input. breaks: why its value may not be
+    finite, and what helps.
 
     module: where it was defined; left out, that is where this is called.
 
@@ -95,6 +96,7 @@ class Op:
     fans: Callable[..., tuple[Fans | None, ...]] | None = None
     slope: float = 0.0
     drops: Callable[..., float] | None = None
+    distributes: bool = False
     breaks: tuple[str, str] | None = None
     module: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tinyres.engine.node import Node, ParameterLeaf
 from tinyres.measure.sheet import NOTHING
@@ -39,7 +39,7 @@ def assemble(
         _edge(tape.names[src], tape.names[dst], kind, tape.edges[src, dst], tape.units[src], dst, measured)
         for (src, dst), kind in zip(structure.shape.edges, structure.kinds)
     ]
-    forks = [_fork(f, nodes, edges) for f in structure.forks]
+    forks = [_fork(f, nodes, edges, carried) for f, carried in zip(structure.forks, measured.carried)]
     blocks = [_block(b, nodes, forks, structure.forks) for b in structure.blocks]
     edges += [
         _edge(tape.parameter_names[src], tape.names[dst], PARAMETER, count, tape.parameters[src], dst, measured)
@@ -94,11 +94,13 @@ def _edge(
     return TraceEdge(src, dst, kind, part.norm, share, cosine, count)
 
 
-def _fork(shape: ForkShape, nodes: list[TraceNode], edges: list[TraceEdge]) -> Fork:
+def _fork(
+    shape: ForkShape, nodes: list[TraceNode], edges: list[TraceEdge], carried: Mapping[int, float | None]
+) -> Fork:
     own = tuple([_of_kind(edges[e], kind, shape.inner) for e, kind in zip(shape.edges, shape.kinds)])
     join = nodes[shape.join]
     note = _note(own, shape.kinds, join, shape.join == len(nodes) - 1)
-    return Fork(nodes[shape.node].name, join.name, own, note)
+    return Fork(nodes[shape.node].name, join.name, own, note, {nodes[i].name: d for i, d in carried.items()})
 
 
 def _of_kind(edge: TraceEdge, kind: str, inner: bool) -> TraceEdge:

@@ -44,6 +44,7 @@ def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
         piecewise_linear=bool(ops) and all(_is_piecewise_linear(n, op) for n, op in ops),
         slope=float(unit.op.slope) if unit.op is not None else 0.0,
         drops=float(max([op.drops(*n.attrs) for n, op in ops if op.drops is not None], default=0.0)),
+        distributes=next((n.inputs[0].shape[-1] for n, op in ops if op.distributes and n.inputs[0].shape), 0),
         **_breaks(unit),
     )
 

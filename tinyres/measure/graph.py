@@ -136,8 +136,9 @@ class Graph:
     def lint(self) -> Findings:
         """Look for what a residual net hardly means to do: each finding has a node, a source line, and what to do.
 
-        Among them: a tensor that is added to itself or twice, BatchNorm, ReLU or a scale on a skip, a dead branch or
-        ReLU, an Add that broadcasts, parameters without a gradient, a branch that never rejoins.
+        Among them: a tensor that is added to itself or twice, anything on a skip that is not the identity, a skip that
+        is missing or detached, a dead branch or ReLU, sums and losses that broadcast, a softmax over one unit,
+        parameters without a gradient, a branch that never rejoins, inputs that were not scaled.
 
         >>> import tinyres as tr
         >>> x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
@@ -171,7 +172,8 @@ class Graph:
         with self._computed() as root:
             tape = self._tape if level == "layer" and self._run is None else _tape(root, level)
             ledger = Ledger(root, tape, full=audit == "full") if audit else None
-            measured = measure(root, tape, ledger, arrays)
+            structure = structure_of(shape_of(tape))
+            measured = measure(root, tape, structure, ledger, arrays)
             header = Header(
                 loss=float(root.buffer.array[0]),
                 batch=_batch(tape) if self._batch is None else self._batch,
@@ -181,7 +183,6 @@ class Graph:
                 level=level,
                 chance=self._chance,
             )
-            structure = structure_of(shape_of(tape))
             spectrum = path_spectrum(root, tape, structure, input_of(tape, structure.shape)) if paths else None
             return assemble(header, tape, structure, measured, spectrum), tape
 

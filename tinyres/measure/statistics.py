@@ -20,8 +20,10 @@ from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
 from tinyres.launch import launch
 from tinyres.measure.audit import Arrived, Ledger
+from tinyres.measure.carried import Carried
 from tinyres.measure.sheet import Sheet, Statistics
 from tinyres.measure.tape import Tape
+from tinyres.structure.structure import Structure
 from tinyres.trace.nodes import Audit
 
 
@@ -37,22 +39,25 @@ class Measurement:
     """By node: statistics of values and gradients; by (producer, consumer unit): of edges where a gradient splits.
 
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
-    several units read; an edge from one of them that is not in `splits` carried nothing.
+    several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
+    its skips, how far its value is from the fork's.
     """
 
     values: dict[Node, Statistics]
     gradients: dict[Node, Statistics]
     splits: dict[tuple[Node, int], EdgeNumbers]
     splitting: set[Node]
+    carried: list[dict[int, float | None]]
     arrays: dict[Node, tuple[np.ndarray, np.ndarray | None]]
     audit: Audit | None
 
 
-def measure(root: Node, tape: Tape, ledger: Ledger | None, arrays: bool) -> Measurement:
+def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None, arrays: bool) -> Measurement:
     """Values, then gradients, of all units and parameters of a tape. `ledger` audits every node on the way."""
     sheet = Sheet()
     watched = [*tape.units, *tape.parameters]
     values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
+    carried = Carried(tape, structure, sheet)
     observer = _Observer(tape, sheet, ledger, arrays)
     propagate(
         root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node
@@ -69,6 +74,7 @@ def measure(root: Node, tape: Tape, ledger: Ledger | None, arrays: bool) -> Meas
             key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()
         },
         splitting=observer.splitting,
+        carried=carried.read({i: statistics[values[node]] for i, node in enumerate(tape.units)}, dots),
         arrays=copies,
         audit=ledger.close(observer.left) if ledger is not None else None,
     )

@@ -54,7 +54,14 @@ def _softmax_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (weighted - y * sum(weighted, -1, keepdims=True),)
 
 
-SOFTMAX = Op("softmax", shape=same_shape, forward=_rowwise(kernels.softmax), vjp=_softmax_vjp, reads_output=True)
+SOFTMAX = Op(
+    "softmax",
+    shape=same_shape,
+    forward=_rowwise(kernels.softmax),
+    vjp=_softmax_vjp,
+    reads_output=True,
+    distributes=True,
+)
 
 
 def softmax(x: Operand, axis: int = -1) -> Tensor:
@@ -159,6 +166,7 @@ SOFTMAX_CROSS_ENTROPY = Op(
     fast_vjp=_cross_entropy_fast_vjp,
     saves=(0, 1),
     takes="fl",
+    distributes=True,
 )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from tinyres.trace.flow import Flow, block_nodes, normalises_batch, rms
+from tinyres.trace.flow import Flow, block_nodes, normalises_batch
 from tinyres.trace.lint import lint_trace
 from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.scale import rms
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
 

@@ -13,8 +13,8 @@ class Facts(NamedTuple):
     number, element by element. rectifies: how many times it cuts off one half of the values (ReLU); rectified: its
     value is what such a cut left. normalises: over what ("batch"), else "". piecewise_linear: nothing in it but sums,
     products with a weight, and cuts. slope: the largest derivative of what squashes its value, else 0. drops: the share
-    of its value that is set to 0 at random. breaks, helps: why its value may not be finite, and what helps, if the op
-    that made it knows.
+    of its value that is set to 0 at random. distributes: over how many units it shares out 1 (softmax), 0 if it does
+    not. breaks, helps: why its value may not be finite, and what helps, if the op that made it knows.
     """
 
     adds: bool = False
@@ -26,6 +26,7 @@ class Facts(NamedTuple):
     piecewise_linear: bool = False
     slope: float = 0.0
     drops: float = 0.0
+    distributes: int = 0
     breaks: str = ""
     helps: str = ""
 
@@ -45,6 +46,7 @@ def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans
     """What `encoded_facts` wrote. Raises what a damaged file makes Python raise; ValueError for a wrong type."""
     columns = data["facts"]
     kinds = {name: type(value) for name, value in Facts()._asdict().items()}
+    columns.setdefault("distributes", [0] * len(columns["adds"]))  # older files do not tell
     for name, kind in kinds.items():
         if any(type(value) is not kind for value in columns[name]):
             raise ValueError(f"{name} must be {kind.__name__} throughout")

@@ -143,6 +143,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
                 [edge_at[e.src, e.dst] for e in f.edges],
                 f.note,
                 [e.kind for e in f.edges],
+                None if f.carried is None else [[place[n], _plain(d)] for n, d in f.carried.items()],
             ]
             for f in trace.forks
         ],
@@ -200,16 +201,27 @@ def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
 
 
 def _fork(
-    node: Any, join: Any, own: Any, note: Any, kinds: Any = None, *, nodes: list[TraceNode], edges: list[TraceEdge]
+    node: Any,
+    join: Any,
+    own: Any,
+    note: Any,
+    kinds: Any = None,
+    carried: Any = None,
+    *,
+    nodes: list[TraceNode],
+    edges: list[TraceEdge],
 ) -> Fork:
-    """A fork; older files do not tell the kinds of its edges, which are those of the trace."""
+    """A fork; older files do not tell what its skips carry, nor kinds of its edges, which are those of the trace."""
     found = [_at(edges, e) for e in own]
     if kinds is not None:
         found = [
             e if e.kind == kind else dataclasses.replace(e, kind=_text(kind))
             for e, kind in zip(found, kinds, strict=True)
         ]
-    return Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(found), _text(note))
+    passed = None
+    if carried is not None:
+        passed = {_at(nodes, n).name: None if departs is None else _number(departs) for n, departs in carried}
+    return Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(found), _text(note), passed)
 
 
 def _block(

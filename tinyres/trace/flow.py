@@ -114,11 +114,6 @@ def flow_of(name: str, trace: Trace) -> Flow:
     )
 
 
-def first_not_finite(trace: Trace) -> TraceNode | None:
-    """The first node forward whose value has a NaN or an infinity."""
-    return next((n for n in trace.nodes if n.nans or n.infs), None)
-
-
 def block_nodes(trace: Trace) -> list[TraceNode]:
     """The nodes that lie in blocks; without any, all."""
     return [n for b in trace.blocks for n in b.nodes] or list(trace.nodes)
@@ -127,8 +122,3 @@ def block_nodes(trace: Trace) -> list[TraceNode]:
 def normalises_batch(nodes: Iterable[TraceNode]) -> bool:
     """Whether one of them normalises over the batch."""
     return any(n.facts.normalises == "batch" for n in nodes)
-
-
-def rms(node: TraceNode) -> float:
-    """The root mean square of a node's value."""
-    return node.value_norm / math.sqrt(node.size) if node.size else 0.0

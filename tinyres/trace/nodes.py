@@ -109,12 +109,15 @@ class Fork:
 
     node: its name. join: the first node that everything from here to the loss passes. edges: to its consumers in graph
     order, their shares sum to 1. note: what to keep in mind where skip and branch are not clear-cut, else "".
+    carried: by node that lies on its skips, |y - x| / |x| of what it made of the value x at the fork; None where that
+    cannot be compared, as behind a projection. None as a whole in traces of files that do not tell.
     """
 
     node: str
     join: str
     edges: tuple[TraceEdge, ...]
     note: str = ""
+    carried: Mapping[str, float | None] | None = None
 
     def share(self, kind: str) -> float | None:
         """The summed share of all edges of this kind, None if there is none or the gradient is exactly 0."""

@@ -11,9 +11,11 @@ import math
 from collections.abc import Iterable
 
 from tinyres.structure.kinds import PARAMETER
+from tinyres.trace.broken import not_finite
 from tinyres.trace.causes import SCALED_SKIP, why_exploding, why_polynomial, why_vanishing
 from tinyres.trace.course import Course
-from tinyres.trace.flow import Flow, block_nodes, first_not_finite, flow_of, normalises_batch, rms
+from tinyres.trace.flow import Flow, block_nodes, flow_of, normalises_batch
+from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
 from tinyres.trace.words import factor, number, place, share_over_skip, times, two_digits
@@ -24,12 +26,9 @@ STEEP_POWER = 1.5  # at 202 layers training errors stand in the order of these p
 _SINGLE = 10.0  # times, at one block
 _UNDERFLOW = 1e-30
 _FAR_FROM_CHANCE = 10.0  # times
-_UNSCALED = 30.0  # root mean square of an input
 _LONG = 30  # layers in a row
 _STEADY = 0.03
 _GROWN = 3.0  # times, of |x| from the first block to the last
-
-_OVERFLOW = "the values before it have grown too large", "normalise them (BatchNorm), or lower the learning rate"
 
 
 class Sentence(str):
@@ -87,9 +86,9 @@ def verdict_of(trace: Trace) -> Verdict:
     >>> print(tr.Graph(tr.log(x).sum()).trace().verdict()[0].told)
     values are not finite from log (line 1) on (1 NaN, 0 Inf): log of a number below 0 is NaN, of 0 infinite;
     """
-    broken = _values_not_finite(trace) or _gradient_not_finite(trace)
-    if broken:
-        return Verdict([broken])
+    broken = not_finite(trace)
+    if broken is not None:
+        return Verdict([Sentence(broken.rule, broken.told, broken.remedy)])
     flow = flow_of("", trace)
     silent = [*_idle(trace)] or [*filter(None, [_nothing_arrives(flow, trace)])]
     if silent:
@@ -102,8 +101,8 @@ Trace.verdict = verdict_of  # type: ignore[method-assign, assignment]
 
 def story_of(flow: Flow, trace: Trace) -> str:
     """What happened to the gradient in one net, as `compare` tells it: the verdict's words, or the course in short."""
-    broken = _values_not_finite(trace) or _gradient_not_finite(trace) or _nothing_arrives(flow, trace)
-    if broken:
+    broken = not_finite(trace) or _nothing_arrives(flow, trace)
+    if broken is not None:
         return broken.told
     found = course_sentences(flow, trace)
     told = found[0].told if found else _quiet_course(flow)
@@ -196,41 +195,6 @@ def _single(flow: Flow, course: Course, at: int, change: float) -> Sentence | No
     return Sentence("one-block", told, "Look at what this one does unlike the others.")
 
 
-def _values_not_finite(trace: Trace) -> Sentence | None:
-    node = first_not_finite(trace)
-    if node is None:
-        return None
-    spoiled = [name for name, p in node.params.items() if p.nans or p.infs]
-    if spoiled:
-        cause = f"its {' and '.join(spoiled)} {'is' if len(spoiled) == 1 else 'are'} not finite"
-        remedy = "an earlier step spoiled it; start again with a lower learning rate or clip_norm=1.0"
-    elif not node.primitive:
-        cause, remedy = "this is data", "look for missing values in it"
-    else:
-        cause, remedy = (node.facts.breaks, node.facts.helps) if node.facts.breaks else _OVERFLOW
-    told = f"values are not finite from {place(node)} on ({node.nans} NaN, {node.infs} Inf): {cause};"
-    return Sentence("not-finite", told, f"{remedy}.")
-
-
-def _gradient_not_finite(trace: Trace) -> Sentence | None:
-    """The node nearest to the loss whose gradient is not finite though all values are."""
-    rule = "gradient-not-finite"
-    node = next((n for n in reversed(trace.nodes) if n.grad_nans), None)
-    if node is None:
-        spoiled = next((p for p in trace.parameters if p.grad_nans), None)
-        if spoiled is None:
-            return None
-        told = f"the gradient of {spoiled.name} is not finite ({spoiled.grad_nans} elements), though every value is."
-        return Sentence(rule, told)
-    consumers = ", ".join(dict.fromkeys(e.dst for e in trace.edges if e.src == node.name))
-    through = f" behind {consumers}" if consumers else ""
-    told = (
-        f"the gradient is not finite from {place(node)} toward the input ({node.grad_nans} elements), though every "
-        f"value is: the derivative{through} is infinite there, or the gradient has grown too large;"
-    )
-    return Sentence(rule, told, "keep the input of a square root, log or division away from 0.")
-
-
 def _nothing_arrives(flow: Flow, trace: Trace) -> Sentence | None:
     """Where a gradient of exactly 0 begins, if the first block (or layer) receives none."""
     if len(flow.grad_norms) < 2 or flow.grad_norms[0] != 0:
@@ -268,15 +232,8 @@ def _idle(trace: Trace) -> Iterable[Sentence]:
 
 def _values(trace: Trace) -> Iterable[Sentence]:
     """Inputs that were not scaled, where nothing normalises them."""
-    nodes = {n.name: n for n in trace.nodes}
-    for node in trace.nodes:
-        readers = [nodes[e.dst] for e in trace.edges if e.src == node.name and e.dst in nodes]
-        if node.primitive or rms(node) < _UNSCALED or not readers or not any(r.params for r in readers):
-            continue
-        if all(r.facts.normalises for r in readers):
-            continue
-        told = f"the values of {node.name} are of size {two_digits(rms(node))} (root mean square)."
-        yield Sentence("unscaled-input", told, "Scale each feature to mean 0 and standard deviation 1.")
+    for _, told, remedy in unscaled_inputs(trace):
+        yield Sentence("unscaled-input", told, remedy)
 
 
 def _loss(trace: Trace) -> Iterable[Sentence]:

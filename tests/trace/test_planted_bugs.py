@@ -1,0 +1,127 @@
+"""lint finds each planted bug at its node, and is silent about nets that are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from planted_bugs import Own, Planted, graph_of, planted_bugs
+from small_nets import Weights
+
+import tinyres as tr
+from tinyres import layers
+from tinyres.layers import blocks as presets
+
+PLANTED = list(planted_bugs())
+
+
+def test_there_are_many() -> None:
+    assert len(PLANTED) >= 50
+    assert len({planted.name for planted in PLANTED}) == len(PLANTED)
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=[planted.name for planted in PLANTED])
+def test_what_is_found(planted: Planted) -> None:
+    findings = planted.graph().lint()
+    assert [f.rule for f in findings] == [planted.rule], str(findings)
+    assert planted.node in findings[0].node, str(findings)
+
+
+def bottleneck(x: Any, units: int, i: int = 0) -> Any:
+    h = x
+    for width in (max(1, units // 4), max(1, units // 4), units):
+        h = layers.ReLU()(layers.BatchNorm()(layers.Dense(width, kernel_initializer="he_normal")(h)))
+    return layers.ReLU()(layers.Add()([h, x]))
+
+
+def widening(x: Any, units: int, i: int) -> Any:
+    """Every third block has twice as many or half as many units, and a projection on its shortcut."""
+    width = (units, 2 * units, 4 * units)[i // 3 % 3]
+    shortcut = x if x.shape[-1] == width else layers.BatchNorm()(layers.Dense(width, use_bias=False)(x))
+    h = layers.ReLU()(layers.BatchNorm()(layers.Dense(width, kernel_initializer="he_normal")(x)))
+    h = layers.BatchNorm()(layers.Dense(width, kernel_initializer="he_normal")(h))
+    return layers.ReLU()(layers.Add()([h, shortcut]))
+
+
+RIGHT = {name: (lambda x, u, i, b=b: b(x, u)) for name, b in presets.PRESETS.items() if name != "skipinit"} | {
+    "skipinit": lambda x, u, i: presets.skipinit(x, u, 8),
+    "bottleneck": bottleneck,
+    "widening": widening,
+}
+
+
+SIZES = [(1, 1024, 256), (3, 16, 4), (8, 1, 16), (8, 2, 64), (64, 64, 16)]
+
+
+@pytest.mark.parametrize(("depth", "batch", "width"), SIZES)
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("scoped", [True, False])
+def test_what_is_right_is_left_alone(name: str, depth: int, batch: int, width: int, scoped: bool) -> None:
+    findings = graph_of(RIGHT[name], depth=depth, batch=batch, width=width, scoped=scoped)().lint()
+    assert findings == (), str(findings)
+
+
+def found_in(loss: tr.Tensor) -> list[tuple[str, str]]:
+    return [(f.rule, f.node) for f in tr.Graph(loss).lint()]
+
+
+def test_a_softmax_over_one_unit() -> None:
+    w = Weights()
+    prediction = layers.Dense(1, activation="softmax", name="one")(w.data(16, 4))
+    loss = tr.mean(tr.square(prediction - w.data(16, 1, name="target")))
+    assert ("one-unit", "one") in found_in(loss)
+
+
+@pytest.mark.parametrize("name", ["sub", "mul", "maximum", "minimum", "div"])
+def test_a_loss_that_broadcasts(name: str) -> None:
+    w = Weights()
+    prediction = tr.dense(w.data(16, 4), w("kernel", 4, 1))
+    target = tr.tensor(np.random.default_rng(1).uniform(1, 2, 16), name="target")
+    function = {"sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b}.get(name)
+    loss = tr.mean(tr.square((function or getattr(tr, name))(prediction, target)))
+    assert found_in(loss) == [("broadcast", name)]
+
+
+def test_pairwise_differences_on_purpose() -> None:
+    w = Weights()
+    x = tr.dense(w.data(16, 4), w("kernel", 4, 3))
+    assert found_in(tr.mean(tr.square(tr.reshape(x, (16, 1, 3)) - tr.reshape(x, (1, 16, 3))))) == []
+
+
+@pytest.mark.parametrize("depth", [3, 60])
+def test_a_dead_net_is_one_finding_at_its_root(depth: int) -> None:
+    w = Weights()
+    h = w.data(16, 8)
+    for i in range(depth):
+        bias = tr.Parameter(np.full(8, -100.0 if i == 1 else 0.0), f"bias{i}")
+        with tr.name_scope(f"layer{i}"):
+            h = tr.relu(tr.dense(h, w(f"kernel{i}", 8, 8), bias))
+    assert found_in(tr.mean(tr.square(tr.dense(h, w("head", 8, 1)) - 1.0))) == [("dead-relu", "layer1/relu")]
+
+
+def test_a_net_without_values_is_one_finding() -> None:
+    w = Weights()
+    h = w.data(16, 8)
+    for i in range(30):
+        h = tr.dense(h, w(f"kernel{i}", 8, 8))
+        h = tr.log(h) if i == 3 else h
+    (finding,) = tr.Graph(tr.mean(h)).lint()
+    assert (finding.rule, finding.node) == ("not-finite", "log")
+    assert "log of a number below 0 is NaN" in finding.problem
+
+
+def test_a_net_cut_off_from_its_loss_is_one_finding() -> None:
+    inputs = x = tr.Input(shape=(8,))
+    for i in range(20):
+        x = layers.Dense(8, activation="tanh")(x)
+        x = Own(lambda t: t.detach())(x) if i == 15 else x
+    model = tr.Model(inputs, layers.Dense(1)(x))
+    model.compile(loss="mse")
+    (finding,) = model.graph(w_data(8), w_data(1)).lint()
+    assert finding.rule == "no-gradient" and finding.node == "dense_15"
+    assert "the parameters of 16 layers, dense to dense_15" in finding.problem
+
+
+def w_data(columns: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(16, columns))

@@ -1,0 +1,98 @@
+"""What a skip makes of what it carries: per node on it, how far its value is from the fork's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from tinyres.measure.sheet import Sheet, Statistics
+from tinyres.measure.tape import Tape
+from tinyres.structure.kinds import SKIP, ForkShape
+from tinyres.structure.structure import Structure
+
+_LARGEST = 64  # nodes on the skips of one fork
+
+
+class Carrier(NamedTuple):
+    """A node that all that goes over one skip passes. base: what its value is to be compared with, None: nothing."""
+
+    node: int
+    base: int | None
+
+
+class Carried:
+    """Queues the inner products of a tape's skips, and reads off them how far each carrier departs."""
+
+    def __init__(self, tape: Tape, structure: Structure, sheet: Sheet) -> None:
+        self._tape = tape
+        self._carriers = [list(_carriers(fork, tape, structure)) for fork in structure.forks]
+        self._rows: dict[tuple[int, int], int] = {}
+        for node, base in (c for own in self._carriers for c in own):
+            if base is not None and (node, base) not in self._rows:
+                buffer = tape.units[node].buffer
+                self._rows[node, base] = sheet.dot(buffer, tape.units[base].buffer, buffer.size)
+
+    def read(self, values: Mapping[int, Statistics], dots: list[float]) -> list[dict[int, float | None]]:
+        """Per fork: |y - x| / |x| by carrier, None where there is nothing to compare it with."""
+        return [{c.node: self._departs(c, values, dots) for c in own} for own in self._carriers]
+
+    def _departs(self, carrier: Carrier, values: Mapping[int, Statistics], dots: list[float]) -> float | None:
+        node, base = carrier
+        if base is None:
+            return None
+        x, y = values[base].norm, values[node].norm
+        square = y * y + x * x - 2 * dots[self._rows[node, base]]
+        if not (0 < x < math.inf and math.isfinite(square)):
+            return None
+        return math.sqrt(max(0.0, square)) / x
+
+
+def _carriers(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[Carrier]:
+    """Per skip into the join, what lies on all of its ways; compared with the fork, or the last of another shape."""
+    if SKIP not in fork.kinds:
+        return
+    links = structure.links
+    starts = {links.edges[e][1] for e, kind in zip(fork.edges, fork.kinds) if kind == SKIP} - {fork.join}
+    region = links.ways(starts, fork.join) - {fork.join} if starts else set()
+    if not region or len(region) > _LARGEST:
+        return
+    whole = links.ways([links.edges[e][1] for e in fork.edges], fork.join)
+    seen: set[int] = set()
+    for end in (p for p in links.producers[fork.join] if p in region):
+        chain = [n for n in _passed_by_all(starts, end, region, structure) if n not in seen]
+        seen.update(chain)
+        projects = any(_projects(n, tape) for n in chain)
+        base = fork.node
+        for node in chain:
+            joins = any(p in whole and p not in region for p in links.producers[node])
+            if projects or joins or not _alike(tape, node, base):
+                yield Carrier(node, None)
+                base = node
+            else:
+                yield Carrier(node, base)
+
+
+def _passed_by_all(starts: set[int], end: int, region: set[int], structure: Structure) -> list[int]:
+    """The nodes of a region that every way from the fork over `starts` to `end` passes, in graph order."""
+    producers = structure.links.producers
+    order = sorted(n for n in region if n <= end)
+    before = dict.fromkeys(order, 0)
+    for n in order:
+        before[n] = (n in starts) + sum(before[p] for p in producers[n] if p in before)
+    after = dict.fromkeys(order, 0)
+    after[end] = 1
+    for n in reversed(order):
+        for p in producers[n]:
+            if p in after:
+                after[p] += after[n]
+    return [n for n in order if after[n] and before[n] * after[n] == before[end]]
+
+
+def _projects(unit: int, tape: Tape) -> bool:
+    return any(dst == unit and tape.parameters[src] in tape.fans for src, dst in tape.parameter_edges)
+
+
+def _alike(tape: Tape, a: int, b: int) -> bool:
+    first, second = tape.units[a], tape.units[b]
+    return first.buffer.size == second.buffer.size and first.dtype == second.dtype

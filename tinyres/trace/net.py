@@ -1,0 +1,89 @@
+"""A trace as its rules read it: who feeds whom, what is data and what a weight; and what a rule finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.structure.shape import Links
+from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
+from tinyres.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to look at.
+
+    rule: its short name. node: where. source: (file, line) of the user's code. problem: what is. remedy: what to do.
+    """
+
+    rule: str
+    node: str
+    source: tuple[str, int] | None
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = "" if self.source is None else f" ({os.path.basename(self.source[0])}:{self.source[1]})"
+        return f"[{self.rule}] {self.node}{place}: {self.problem}; {self.remedy}"
+
+
+class Findings(tuple[Finding, ...]):
+    """What lint found, in graph order; prints one finding per line."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) if self else "lint: nothing found"
+
+
+class Net:
+    """A trace with who feeds whom, and what rules have settled already."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.nodes = {n.name: n for n in trace.nodes}
+        self.place = {n.name: i for i, n in enumerate(trace.nodes)}
+        self.incoming: dict[str, list[TraceEdge]] = {n.name: [] for n in trace.nodes}
+        self.outgoing: dict[str, list[TraceEdge]] = {n.name: [] for n in trace.nodes}
+        for edge in trace.edges:
+            if edge.src in self.nodes:
+                self.incoming[edge.dst].append(edge)
+                self.outgoing[edge.src].append(edge)
+        pairs = [(self.place[e.src], self.place[e.dst]) for e in trace.edges if e.src in self.nodes]
+        self.links = Links(pairs, len(trace.nodes))
+        self.is_data: dict[str, bool] = {}  # False for what is computed from Parameters alone
+        for node in trace.nodes:
+            self.is_data[node.name] = not node.primitive or any(self.is_data[e.src] for e in self.incoming[node.name])
+        self.explained: set[str] = set()  # nodes whose missing gradient another finding tells about
+
+    def data_into(self, name: str) -> list[TraceEdge]:
+        """The edges that bring data, not weights, into a node."""
+        return [e for e in self.incoming[name] if self.is_data[e.src]]
+
+    def between(self, starts: Iterable[str], join: str) -> list[TraceNode]:
+        """The nodes on the ways from `starts` up to but not including `join`, in graph order."""
+        end = self.place[join]
+        ways = self.links.ways([self.place[s] for s in starts], end) - {end}
+        return [self.trace.nodes[i] for i in sorted(ways)]
+
+    def residual_forks(self) -> Iterator[tuple[Fork, list[TraceEdge], list[TraceEdge]]]:
+        """Every fork that has skips and branches, with both."""
+        for fork in self.trace.forks:
+            skips = [e for e in fork.edges if e.kind == SKIP]
+            if skips:
+                yield fork, skips, [e for e in fork.edges if e.kind == BRANCH]
+
+
+def is_sum(node: TraceNode) -> bool:
+    return node.facts.adds
+
+
+def has_kernel(nodes: Iterable[TraceNode]) -> bool:
+    return any(len(p.shape) >= 2 for n in nodes for p in n.params.values())
+
+
+def finding_at(rule: str, node: TraceNode, problem: str, remedy: str) -> Finding:
+    return Finding(rule, node.name, node.source, problem, remedy)

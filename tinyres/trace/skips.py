@@ -1,0 +1,197 @@
+"""Lint of skips: what changes the signal on its way over one, one that is cut off from its gradient, one left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinyres.trace.net import Finding, Net, finding_at, has_kernel
+from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
+
+_SAME = 1e-5  # |y - x| / |x| of what is the identity up to rounding
+_SAME_GRADIENT = 0.01
+
+Build = tuple[tuple[object, ...], ...]
+
+
+def changed_skips(net: Net) -> Iterator[Finding]:
+    """What changes the signal on its way over a skip: by what it is, or because it was measured to."""
+    told: set[str] = set()
+    for fork, skips, _ in net.residual_forks():
+        for edge in skips:
+            carried = _carried(net, fork, edge)
+            projected = has_kernel(carried)
+            departed = _departing(fork, carried)
+            for node in carried:
+                what = _changes(node, projected)
+                how = "" if what or projected else _measured(edge, node, departed.get(node.name))
+                if (what or how) and node.name not in told:
+                    told.add(node.name)
+                    named = what or _called(node)
+                    problem = f"{named} lies on the skip from {fork.node} to {fork.join}{how}{_passed(net, edge, fork)}"
+                    remedy = "let the skip be the identity and move it into the branch or behind the Add"
+                    yield finding_at("skip-path", node, problem, remedy)
+
+
+def _carried(net: Net, fork: Fork, edge: TraceEdge) -> list[TraceNode]:
+    """What all that goes over a skip passes; in files that do not tell, all that lies between."""
+    between = net.between([edge.dst], fork.join)
+    return between if fork.carried is None else [n for n in between if n.name in fork.carried]
+
+
+def _changes(node: TraceNode, projected: bool) -> str:
+    facts = node.facts
+    if facts.rectifies and not node.params:
+        return "a ReLU"
+    if facts.rectifies:
+        return "a layer with ReLU"
+    if facts.normalises and not projected:
+        return "a BatchNorm" if facts.normalises == "batch" else f"a normalisation ({facts.normalises})"
+    if facts.drops:
+        return "a Dropout"
+    if facts.slope and projected:
+        return _called(node)
+    return "a scale" if facts.scales else ""
+
+
+def _called(node: TraceNode) -> str:
+    return node.primitive if node.op == node.primitive else f"{node.op} ({node.primitive})"
+
+
+def _departing(fork: Fork, carried: list[TraceNode]) -> dict[str, float]:
+    """By how much nodes on a skip turn what it carries into something else; empty where it ends as it began."""
+    known = fork.carried or {}
+    found: dict[str, float] = {}
+    before = last = 0.0
+    for node in carried:
+        departs = known.get(node.name)
+        if departs is not None:
+            if departs > _SAME and abs(departs - before) > _SAME * departs:
+                found[node.name] = departs
+            before = last = departs
+    return found if last > _SAME else {}
+
+
+def _measured(edge: TraceEdge, node: TraceNode, departs: float | None) -> str:
+    """How a node on a skip was seen to be something else than the identity, "" if it was not."""
+    if departs is not None:
+        return f" and is not the identity: what it passes on is off by {departs:.2g} of its size"
+    if edge.dst != node.name or edge.count != 1 or node.grad_norm == 0 or node.facts.adds:
+        return ""
+    passed = edge.grad_norm / node.grad_norm
+    return f" and scales the gradient by {passed:.2f}" if abs(passed - 1) > _SAME_GRADIENT else ""
+
+
+def _passed(net: Net, edge: TraceEdge, fork: Fork) -> str:
+    """How much of the join's gradient came over the skip, as measured."""
+    whole = net.nodes[fork.join].grad_norm
+    return f", which lets {edge.grad_norm / whole:.0%} of |g| through" if whole > 0 else ""
+
+
+def detached_skips(net: Net) -> Iterator[Finding]:
+    """Sums that read a constant with the very values of what the other summand was computed from."""
+    by_numbers: dict[tuple[object, ...], list[TraceNode]] = {}
+    for node in net.trace.nodes:
+        by_numbers.setdefault(_numbers(node), []).append(node)
+    told: set[str] = set()
+    for leaf in net.trace.nodes:
+        twins = [n for n in by_numbers[_numbers(leaf)] if n is not leaf]
+        if leaf.primitive or not leaf.value_std > 0 or not twins:
+            continue
+        for join in _sums_of(net, leaf):
+            origins = [t for t in twins if t is not join and _leads_to(net, t.name, join.name)]
+            origin = next((t for t in origins if not _leads_to(net, leaf.name, t.name)), None)
+            if origin is not None and join.name not in told:
+                told.add(join.name)
+                yield finding_at(
+                    "detached-skip", join,
+                    f"adds the values of {origin.name} cut off from it, so no gradient flows over this skip",
+                    "look for a detach(), a no_grad() or a way through NumPy on the skip",
+                )  # fmt: skip
+
+
+def _numbers(node: TraceNode) -> tuple[object, ...]:
+    return node.shape, node.value_norm, node.value_mean, node.value_std, node.zeros
+
+
+def _sums_of(net: Net, leaf: TraceNode) -> Iterator[TraceNode]:
+    """The first sum that a leaf goes into on each of its ways without weights."""
+    stack, seen = [leaf.name], {leaf.name}
+    while stack:
+        for edge in net.outgoing[stack.pop()]:
+            node = net.nodes[edge.dst]
+            if node.facts.adds:
+                yield node
+            elif node.name not in seen and not node.params and node.shape == leaf.shape:
+                seen.add(node.name)
+                stack.append(node.name)
+
+
+def _leads_to(net: Net, start: str, end: str) -> bool:
+    if net.place[start] > net.place[end]:
+        return False
+    ways = net.links.ways([net.place[start]], net.place[end])
+    return net.place[start] in ways
+
+
+def missing_skips(net: Net) -> Iterator[Finding]:
+    """Layers of the build of residual blocks' branches that stand without a skip where most have one."""
+    builds: dict[Build, list[Fork]] = {}
+    within: set[str] = set()
+    for fork, _, branches in net.residual_forks():
+        branch = net.between([e.dst for e in branches], fork.join)
+        whole = net.between([e.dst for e in fork.edges], fork.join)
+        if net.nodes[fork.join].facts.adds and _is_chain(net, branch) and any(n.params for n in branch):
+            builds.setdefault(_build(branch), []).append(fork)
+        if len(whole) < len(net.trace.nodes) // 2:
+            within.update(n.name for n in whole)
+    stems = {stem(b.name) for b in net.trace.blocks if b.skip is not None}
+    for build, forks in builds.items():
+        runs = list(_runs(net, build, within))
+        runs = [r for r in runs if _among(net, r, forks) or (r[-1].block and stem(r[-1].block) in stems)]
+        if not 0 < len(runs) < len(forks):
+            continue
+        for run in runs:
+            name = run[-1].block or (run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}")
+            yield finding_at(
+                "missing-skip", run[-1],
+                f"{len(forks)} of {len(forks) + len(runs)} blocks of this build have a skip, {name} has none",
+                "add the input of the block to the output of its branch",
+            )  # fmt: skip
+
+
+def stem(name: str) -> str:
+    """A name without its number: "block3" and "block12" are of one kind."""
+    return name.rstrip("0123456789")
+
+
+def _build(nodes: list[TraceNode]) -> Build:
+    return tuple((n.op, n.primitive, n.shape, *sorted(p.shape for p in n.params.values())) for n in nodes)
+
+
+def _is_chain(net: Net, nodes: list[TraceNode]) -> bool:
+    """Whether each node feeds the next and nothing else."""
+    return all(
+        [e.dst for e in net.outgoing[a.name]] == [b.name] and [e.src for e in net.data_into(b.name)] == [a.name]
+        for a, b in zip(nodes, nodes[1:])
+    )
+
+
+def _runs(net: Net, build: Build, within: set[str]) -> Iterator[list[TraceNode]]:
+    """The chains of this build outside of all residual blocks, none twice."""
+    taken: set[str] = set()
+    for node in net.trace.nodes:
+        run = [node]
+        while len(run) < len(build) and len(net.outgoing[run[-1].name]) == 1:
+            run.append(net.nodes[net.outgoing[run[-1].name][0].dst])
+        names = {n.name for n in run}
+        if _build(run) == build and _is_chain(net, run) and not names & (within | taken):
+            taken |= names
+            yield run
+
+
+def _among(net: Net, run: list[TraceNode], forks: list[Fork]) -> bool:
+    """Whether a run stands behind one of these blocks and in front of another."""
+    first, last = net.place[run[0].name], net.place[run[-1].name]
+    return any(net.place[f.join] < first for f in forks) and any(net.place[f.node] >= last for f in forks)
+
+
