@@ -6,12 +6,12 @@ import argparse
 import codecs
 import contextlib
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
 from tinyres.errors import ArgumentError, FileError, MissingExtraError, TinyresError
+from tinyres.store import text
 from tinyres.store.replacing import replacing
 
 # What an encoding that has no such sign is given instead.
@@ -210,7 +210,7 @@ def _demo(options: argparse.Namespace) -> int:
         if file is not None:
             nets_ = [result.as_dict() for result in results.values()]
             written = {"options": vars(chosen), "data": data.said, "nets": nets_, "sentences": sentences}
-            file.write(json.dumps(written, indent=1).encode())
+            file.write(text.encoded(written, indent=1))
     if options.json is not None:
         print(f"\nwritten to {options.json}")
     return 0

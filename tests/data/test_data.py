@@ -123,7 +123,7 @@ def test_files_that_are_not_tables(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"must end in \.npz, \.csv, \.tsv or \.txt; got table\.xls; save it as"):
         load_table(tmp_path / "table.xls")
     for name in ("missing.csv", "missing.npz"):
-        with pytest.raises(FileError, match=r"cannot be read: .*missing.*: No such file or directory; check the path"):
+        with pytest.raises(FileError, match=r"a table is needed; .*missing.* is not there; check the path"):
             load_table(tmp_path / name)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FileError, match="Is a directory; check the path"):

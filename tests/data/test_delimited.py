@@ -116,5 +116,5 @@ def test_a_thousand_separator_is_not_a_decimal_comma(tmp_path: Path) -> None:
 
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(FileError, match="a table is an ordinary file; .*pipe.csv is a pipe or a device"):
+    with pytest.raises(FileError, match="a table is needed; .*pipe.csv' is a pipe or a device"):
         read_table(tmp_path / "pipe.csv")

@@ -82,3 +82,46 @@ def test_a_kill_leaves_nothing_visible(tmp_path):
 
 def _root():
     return Path(__file__).resolve().parents[2]
+
+
+def test_the_mode_of_a_file_that_is_there_is_kept(way, tmp_path):
+    path = tmp_path / "secret"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    with replacing(path) as file:
+        file.write(b"new")
+    assert path.stat().st_mode & 0o777 == 0o600 and path.read_bytes() == b"new"
+
+
+def test_long_names_work_and_longer_ones_are_told(way, tmp_path):
+    with replacing(tmp_path / ("n" * 250)) as file:
+        file.write(b"x")
+    assert (tmp_path / ("n" * 250)).read_bytes() == b"x"
+    with pytest.raises(FileError, match="cannot be written: File name too long; choose another place"):
+        with replacing(tmp_path / ("n" * 300)):
+            pass
+    with pytest.raises(FileError, match="cannot be written: a path holds no NUL"):
+        with replacing(f"{tmp_path}/a\0b"):
+            pass
+
+
+def test_a_pipe_or_device_is_written_to_and_stays(tmp_path):
+    os.symlink("/dev/null", tmp_path / "nothing")
+    with replacing(tmp_path / "nothing") as file:
+        file.write(b"gone")
+    assert not Path("/dev/null").is_file()
+    with pytest.raises(FileError, match="cannot be written: No space left on device; choose another place"):
+        with replacing("/dev/full") as file:
+            file.write(b"x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match="cannot be written"):  # nobody reads
+        with replacing(tmp_path / "pipe"):
+            pass
+
+
+def test_a_folder_is_not_replaced(way, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match="cannot be written: Is a directory; choose another place"):
+        with replacing(tmp_path / "folder"):
+            pass
+    assert os.listdir(tmp_path) == ["folder"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.errors import ArgumentError, FileError
+from tinyres.errors import FileError
 
 
 def recording():
@@ -36,7 +36,7 @@ def test_json_is_strict(tmp_path):
         raise AssertionError(constant)
 
     data = json.loads((tmp_path / "g.json").read_text(), parse_constant=refuse)
-    assert data["norms"] == [[0.5, "inf", 2.0], [0.25, None, 1.0]]
+    assert data["norms"] == [[0.5, {"$": "inf"}, 2.0], [0.25, {"$": "nan"}, 1.0]]
 
 
 def test_an_empty_recording(tmp_path):
@@ -57,16 +57,19 @@ def test_every_truncation_is_found(suffix, tmp_path):
 
 
 def test_what_is_no_recording(tmp_path):
-    with pytest.raises(FileError, match=r"\[load\] the file must exist; there is no '.*g\.npz'; check the path"):
+    with pytest.raises(FileError, match=r"\[load\] a recording of gradients is needed; '.*g\.npz' is not there; ch"):
         tr.GradientNorms.load(tmp_path / "g.npz")
-    with pytest.raises(ArgumentError, match=r"\[save\] gradients are kept in .npz or .json; got '.*g.csv'; change"):
+    with pytest.raises(FileError, match=r"\[save\] a recording of gradients ends in .npz or .json; got '.*g.csv'; "):
         recording().save(tmp_path / "g.csv")
     recording().save(tmp_path / "g.json")
     data = json.loads((tmp_path / "g.json").read_text())
     for change, message in (
-        ({"version": 2}, r"must be of version 1 or older; .* is of version 2; upgrade tinyres"),
+        ({"version": 3}, r"must be of version 2 or older; .* is of version 3; upgrade tinyres"),
         ({"format": "other"}, r"it has no tinyres gradients header"),
         ({"steps": [1]}, r"\(2, 3\) norms of 1 steps and 3 layers"),
+        ({"steps": [1, -2]}, "the steps are not counts"),
+        ({"steps": [1, 2.5]}, "the steps are not counts"),
+        ({"names": ["a", "a", "b"]}, "not a list of different texts"),
     ):
         (tmp_path / "g.json").write_text(json.dumps({**data, **change}))
         with pytest.raises(FileError, match=message):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyres.errors import FileError
+from tinyres.store.opening import opened
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-"))  # in lower case, as in tables from elsewhere
@@ -98,7 +99,8 @@ def _refuse_two_ways(cells: Sequence[str], path: Path) -> None:
 
 
 def _decoded(path: Path) -> str:
-    raw = path.read_bytes()
+    with opened("load_table", path, "a table") as file:
+        raw = file.read()
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return raw.decode(encoding)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import numpy.typing as npt
 
 from tinyres.data.delimited import TextTable, is_missing, read_text
 from tinyres.errors import FileError
+from tinyres.store.archive import read_arrays
+from tinyres.store.opening import opened
 
 LABEL_NAMES = ("label", "y", "target", "class")
 INDEX_NAMES = ("", "unnamed: 0", "index")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
-# What NumPy and zipfile raise for bytes that are not what they claim to be; RuntimeError if encrypted.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ArithmeticError, EOFError, MemoryError, RuntimeError, ValueError)
 _MANY = 20  # labels of so many rows and more can be told from numbers that merely count or measure
 
 
@@ -80,12 +79,7 @@ def read_table(path: str | os.PathLike[str], label: str | None = None, regressio
         raise FileError(
             f"[load_table] the file must end in .npz, .csv, .tsv or .txt; got {path.name}; save it as one of them"
         )
-    try:
-        _refuse_what_blocks(path)
-        parts = _from_npz(path, label) if suffix == ".npz" else _from_text(read_text(path), label, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"[load_table] the file cannot be read: {path}: {reason}; check the path") from error
+    parts = _from_npz(path, label) if suffix == ".npz" else _from_text(read_text(path), label, path)
     x = _checked_features(parts.x, path)
     if regression:
         return Table(x, _targets(parts, len(x), path), parts.features, parts.label, None, parts.notes)
@@ -104,32 +98,27 @@ class _Parts:
     notes: tuple[str, ...] = ()
 
 
-def _refuse_what_blocks(path: Path) -> None:
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise FileError(f"[load_table] a table is an ordinary file; {path} is a pipe or a device; copy it to a file")
-
-
 def _from_npz(path: Path, label: str | None) -> _Parts:
     wanted = "write it with np.savez(path, x=x, y=y)"
     if label is not None:
         raise FileError(f"[load_table] a .npz has its labels in y; got the label column {label!r}; leave it out")
-    with path.open("rb") as file:
+    with opened("load_table", path, "a table") as file:
         if not zipfile.is_zipfile(file):
             raise FileError(
                 f"[load_table] the file must be a complete .npz; {path.name} is not one, or is cut off; {wanted}"
             )
         file.seek(0)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                if "x" in arrays and "y" in arrays:
-                    x = arrays["x"]
-                    names = [f"column {i + 1}" for i in range(x[:1].size)] if x.ndim > 1 else []
-                    return _Parts(x, arrays["y"], tuple(names), "y")
-                came = ", ".join(arrays.files) or "nothing"
-        except _DAMAGE as error:
+            arrays = read_arrays(file)
+        except Exception as error:  # NumPy and zipfile raise nearly anything for bytes that are not what they claim
             raise FileError(
                 f"[load_table] the file must be a sound .npz without Python objects; {path.name}: {error}; {wanted}"
             ) from error
+    if "x" in arrays and "y" in arrays:
+        x = arrays["x"]
+        names = [f"column {i + 1}" for i in range(x[:1].size)] if x.ndim > 1 else []
+        return _Parts(x, arrays["y"], tuple(names), "y")
+    came = ", ".join(arrays) or "nothing"
     raise FileError(f"[load_table] a .npz must hold arrays x and y; {path.name} holds {came}; {wanted}")
 
 
@@ -152,9 +141,7 @@ def _from_text(table: TextTable, label: str | None, path: Path) -> _Parts:
         )
     numbers = [table.number(cell) for cell in labels]
     y = np.array(labels) if None in numbers else np.array(numbers, np.float64)
-    return _Parts(
-        np.array(columns).T, y, tuple(table.names[i] for i in features), table.names[at], tuple(notes)
-    )
+    return _Parts(np.array(columns).T, y, tuple(table.names[i] for i in features), table.names[at], tuple(notes))
 
 
 def _label_column(table: TextTable, label: str | None, path: Path) -> int:

@@ -21,7 +21,7 @@ from tinyres.nn.summary import summary
 from tinyres.nn.tree import LayerTree
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
-from tinyres.store.archive import PathLike
+from tinyres.store.opening import PathLike
 from tinyres.training import loop, steps
 from tinyres.training.batches import Position
 from tinyres.training.callback import Callback, CallbackList

@@ -22,6 +22,7 @@ from tinyres.ops.random import preserving_generator
 from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
+from tinyres.store.opening import PathLike
 from tinyres.training.batches import Position
 from tinyres.training.callback import states_of
 from tinyres.training.metrics import decode, encode
@@ -29,13 +30,16 @@ from tinyres.training.metrics import decode, encode
 if TYPE_CHECKING:
     from tinyres.model.model import Model
 
+MODEL = archive.Format("tinyres model", 2, "a model file", "model.save")
 WEIGHTS = "weights/"
+SUFFIXES = (".npz",)
 OPTIMIZER = "optimizer/"
 CALLBACKS = "callbacks/"
 
 
-def save(model: Model, path: archive.PathLike) -> None:
+def save(model: Model, path: PathLike) -> None:
     """See Model.save."""
+    archive.checked_suffix("save", path, MODEL, SUFFIXES)
     if not model.built:
         raise ArgumentError(f"[save] a model has weights once it is built; {model!r} is not; call it on data first")
     weights = model.named_weights()
@@ -63,10 +67,10 @@ def save(model: Model, path: archive.PathLike) -> None:
             if model.position.totals is None:  # else it was loaded, and not gone on from yet
                 totals, seen = model.plan("save").training.state()
                 header["position"].update(totals=totals, seen=seen)
-    archive.write(path, header, arrays)
+    archive.write(path, MODEL, header, arrays)
 
 
-def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Model:
+def load(path: PathLike, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The model that `model.save(path)` wrote, compiled as it was, with the library's generator as it was.
 
     Training goes on bit for bit: `model.fit(..., initial_epoch=model.epoch)`. A loss or metric of your own is not in
@@ -83,7 +87,7 @@ def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None
     ...     tr.load(path).count_params()
     3
     """
-    header, arrays = archive.read("load", path)
+    header, arrays = _read("load", path)
     if header.get("weights_only"):
         raise FileError(
             f"[load] a model file has the layers as well; {path} has weights only; build the model, then "
@@ -113,22 +117,28 @@ def load(path: archive.PathLike, custom_objects: Mapping[str, Any] | None = None
     return model
 
 
-def save_weights(model: Model, path: archive.PathLike) -> None:
+def save_weights(model: Model, path: PathLike) -> None:
     """See Model.save_weights."""
+    archive.checked_suffix("save_weights", path, MODEL, SUFFIXES)
     archive.write(
-        path, {"weights_only": True}, {WEIGHTS + name: w.numpy() for name, w in model.named_weights().items()}
+        path, MODEL, {"weights_only": True}, {WEIGHTS + name: w.numpy() for name, w in model.named_weights().items()}
     )
 
 
-def load_weights(model: Model, path: archive.PathLike) -> None:
+def load_weights(model: Model, path: PathLike) -> None:
     """See Model.load_weights."""
-    _, arrays = archive.read("load_weights", path)
+    _, arrays = _read("load_weights", path)
     if not model.built:
         raise ArgumentError(
             f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first"
         )
     for parameter, array in _fitting_weights("load_weights", path, model, arrays):
         parameter.assign(array)
+
+
+def _read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    archive.checked_suffix(op, path, MODEL, SUFFIXES)
+    return archive.read(op, path, MODEL)
 
 
 def _restore(
@@ -221,7 +231,7 @@ def _numbers(weights: Any) -> Any:
 
 
 def _fitting_weights(
-    op: str, path: archive.PathLike, model: Model, arrays: Mapping[str, np.ndarray]
+    op: str, path: PathLike, model: Model, arrays: Mapping[str, np.ndarray]
 ) -> list[tuple[Parameter, np.ndarray]]:
     """Each weight with its array, if all of them fit."""
     found = {key[len(WEIGHTS) :]: value for key, value in arrays.items() if key.startswith(WEIGHTS)}

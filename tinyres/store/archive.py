@@ -1,87 +1,193 @@
-"""Model files: one `.npz` with all arrays and a JSON header, written so that a kill leaves the old file or the new one.
+"""The one file format: an `.npz` with a JSON header and arrays, for models, traces and recordings.
 
-It is read whole, with no pickles, and every array passes its checksum, before anybody looks at what it says.
+It is written whole or not at all, and read with no pickles. Before memory is taken for anything, its size is checked
+against what stands in the file; every array passes its checksum before anybody looks at what it says. Whatever bytes
+a file holds, reading ends with its content or in a FileError of one wording.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Mapping
-from typing import Any
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, FileError
+from tinyres.errors import ArgumentError, FileError, TinyresError
 from tinyres.store import text
+from tinyres.store.opening import PathLike, checked_path, opened
 from tinyres.store.replacing import replacing
 
-FORMAT = "tinyres model"
-VERSION = 2
 HEADER = "header"
+SUFFIX = ".npy"
+FREE = 1 << 26  # bytes that a compressed file may always unpack to
+EXPANSION = 100  # beyond that, how many times its own size
+HEADER_BYTES = 1 << 24  # of a header that is compressed
+TEXT_BYTES = 1 << 28
+NAME_BYTES = 1 << 12
 
-PathLike = str | os.PathLike[str]
 
+class Format(NamedTuple):
+    """A kind of file. name, version: as its header says them. what: as errors say it. writer: what wrote it.
 
-def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a file of this format. Raises FileError if that cannot be done; the file of before is then still there.
-
-    header: what JSON takes. arrays: by name.
+    older: where files of older versions have their header.
     """
-    target = _target("save", path)
-    try:
-        encoded = text.encoded({"format": FORMAT, "version": VERSION, **header})
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"[save] what a layer's config() gives must fit into JSON; got {error}; return numbers, strings and lists"
-        ) from None
-    with replacing(target) as file:
-        entries: dict[str, Any] = {HEADER: np.frombuffer(encoded, np.uint8), **arrays}
-        np.savez(file, **entries)
+
+    name: str
+    version: int
+    what: str
+    writer: str
+    older: str = HEADER
+
+    def header(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The header with what it says of the file itself."""
+        return {"format": self.name, "version": self.version, **content}
 
 
-def read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(header, arrays) of a file of this format. Raises FileError if it is missing, damaged or something else."""
-    source = _target(op, path)
-    if not os.path.isfile(source):
-        what = "is a folder" if os.path.isdir(source) else "is not there"
-        raise FileError(f"[{op}] a model file is needed; {path} {what}; give the path that model.save was given")
+def write(path: PathLike, kind: Format, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a file. Raises FileError if that cannot be done; the file of before is then still there.
+
+    content: of the header, what JSON takes. arrays: by name.
+    """
+    encoded = np.frombuffer(_encoded(kind, content), np.uint8)
+    for name in arrays:
+        if name == HEADER or "\0" in name or not name.isprintable() or len(name.encode()) > NAME_BYTES:
+            raise ArgumentError(
+                f"[save] a file keeps arrays by names that can be printed, of up to {NAME_BYTES} bytes; "
+                f"got {name[:80]!r}; rename the layer"
+            )
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {HEADER: encoded, **arrays}.items():
+            with archive.open(zipfile.ZipInfo(name + SUFFIX), "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def read(op: str, path: PathLike, kind: Format) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(header, arrays) of a file. Raises FileError if it is missing, damaged or something else."""
+    with opened(op, path, kind.what) as file, explained(op, path, kind):
+        arrays = read_arrays(file)
+        encoded = arrays.pop(HEADER, None)
+        if encoded is None:
+            encoded = arrays.pop(kind.older, None)
+        if encoded is None or encoded.dtype != np.uint8 or encoded.ndim != 1:
+            raise ValueError(f"it has no {kind.name} header")
+        return _checked(op, path, kind, text.decoded(encoded.tobytes())), arrays
+
+
+def write_text(path: PathLike, kind: Format, content: Mapping[str, Any]) -> None:
+    """Write a header alone, as a JSON file."""
+    encoded = _encoded(kind, content)
+    with replacing(path) as file:
+        file.write(encoded)
+
+
+def read_text(op: str, path: PathLike, kind: Format) -> dict[str, Any]:
+    """The header in a JSON file. Raises FileError if it is missing, damaged or something else."""
+    with opened(op, path, kind.what) as file, explained(op, path, kind):
+        if os.fstat(file.fileno()).st_size > TEXT_BYTES:
+            raise ValueError(f"it has more than {TEXT_BYTES} bytes")
+        return _checked(op, path, kind, text.decoded(file.read()))
+
+
+@contextlib.contextmanager
+def explained(op: str, path: PathLike, kind: Format) -> Iterator[None]:
+    """Whatever reading a damaged or foreign file raises, in zipfile, zlib, json or NumPy, as one FileError."""
     try:
-        with open(source, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive fails in many ways, in zipfile, zlib, struct or NumPy
+        yield
+    except TinyresError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
         raise FileError(
-            f"[{op}] {path} is not a model file, or is truncated or damaged ({type(error).__name__}: {error}); "
-            "give a file that model.save wrote"
+            f"[{op}] {kind.what} must be complete; {os.fspath(path)!r} is damaged or something else "
+            f"({type(error).__name__}: {said if len(said) < 200 else said[:197] + '...'}); "
+            f"give a file that {kind.writer} wrote"
         ) from error
-    return _header(op, path, arrays.pop(HEADER, None)), arrays
 
 
-def _header(op: str, path: PathLike, encoded: np.ndarray | None) -> dict[str, Any]:
-    header = None
-    if encoded is not None and encoded.dtype == np.uint8 and encoded.ndim == 1:
-        with contextlib.suppress(ValueError, RecursionError):
-            header = text.decoded(encoded.tobytes())
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+def checked_suffix(op: str, path: PathLike, kind: Format, suffixes: tuple[str, ...]) -> str:
+    """The suffix of the path. Raises FileError unless it is one of these."""
+    name = checked_path(op, path)
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    if suffix not in suffixes:
         raise FileError(
-            f"[{op}] {path} is an .npz file, but not a model: it has no {FORMAT} header; "
-            "give a file that model.save wrote"
+            f"[{op}] {kind.what} ends in {' or '.join(suffixes)}; got {name!r}; name it {stem or 'name'}{suffixes[0]}"
         )
+    return suffix
+
+
+def read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+    """All arrays of an open .npz by name, "x" and "x.npy" apart. Raises one of many errors for damaged bytes.
+
+    What is compressed may unpack to some tens of megabytes, beyond that to 100 times the size of the file.
+    """
+    size = os.fstat(file.fileno()).st_size
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        needed = sum(entry.file_size for entry in entries)
+        if needed > max(size, FREE, EXPANSION * size):
+            raise ValueError(f"its {size} bytes would unpack to {needed}")
+        for entry in entries:
+            name = entry.filename.removesuffix(SUFFIX)
+            if name == entry.filename or name in arrays:
+                raise ValueError(f"{entry.filename!r} is no array, or stands there twice")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{entry.filename!r} is compressed in another way than NumPy does")
+            if entry.file_size > max(entry.compress_size, HEADER_BYTES) and name in (HEADER, "trace"):
+                raise ValueError(f"its header would unpack to {entry.file_size} bytes")
+            with archive.open(entry) as stream:
+                arrays[name] = _array(stream, entry.file_size)
+    return arrays
+
+
+def _array(stream: Any, size: int) -> np.ndarray:
+    """The array in an .npy of this many bytes, allocated only if the bytes are there."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version} of .npy")
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = reader(stream, max_header_size=10_000)
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or not dtype.itemsize:
+        raise ValueError(f"arrays of {dtype} are not read: numbers and text only")
+    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"an array of shape {shape} has {size - stream.tell()} bytes")
+    array = np.empty(shape, dtype, order="F" if fortran_order else "C")
+    if array.size:
+        flat = array.reshape(-1, order="A").view(np.uint8).data
+        at = 0
+        while at < len(flat):
+            count = stream.readinto(flat[at:])
+            if not count:
+                raise EOFError("an array is cut off")
+            at += count
+    if stream.read(1):
+        raise ValueError("an array is longer than it says")
+    return array
+
+
+def _encoded(kind: Format, content: Mapping[str, Any]) -> bytes:
+    try:
+        return text.encoded(kind.header(content))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(
+            f"[save] what a file holds must fit into JSON, as what a layer's config() gives; got {error}; "
+            "return numbers, strings and lists"
+        ) from None
+
+
+def _checked(op: str, path: PathLike, kind: Format, header: Any) -> dict[str, Any]:
+    if not isinstance(header, dict) or header.get("format") != kind.name:
+        raise ValueError(f"it has no {kind.name} header")
     version = header.get("version")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its version is {version!r}")
+    if version > kind.version:
         raise FileError(
-            f"[{op}] this tinyres reads model files of version 1 to {VERSION}; {path} has {version!r}; "
-            "install a newer one"
+            f"[{op}] {kind.what} must be of version {kind.version} or older; {os.fspath(path)!r} is of version "
+            f"{version}; upgrade tinyres"
         )
     return header
-
-
-def _target(op: str, path: PathLike) -> str:
-    try:
-        target = os.fsdecode(path)
-    except TypeError:
-        raise FileError(f'[{op}] a path is a string or a Path; got {type(path).__name__}; write "model.npz"') from None
-    stem, suffix = os.path.splitext(os.path.basename(target))
-    if suffix != ".npz":
-        raise FileError(f"[{op}] model files end in .npz; got {target!r}; name it {stem or 'model'}.npz")
-    return os.path.realpath(target)

@@ -7,7 +7,6 @@ theoretical number in a column of its own, the sentences that follow from them, 
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError
+from tinyres.store import text
 from tinyres.store.replacing import replacing
 from tinyres.view.numbers import number
 from tinyres.view.plots import require_matplotlib as require_matplotlib
@@ -96,7 +96,7 @@ class Result:
             raise ArgumentError(f"[experiment] a result is saved as .json, .png, .pdf or .svg; got {path!r}; rename it")
         if suffix == ".json":
             with replacing(path) as file:
-                file.write(json.dumps(self.as_dict(), indent=1).encode())
+                file.write(text.encoded(self.as_dict(), indent=1))
             return
         require_matplotlib()
         from matplotlib.figure import Figure

@@ -21,9 +21,7 @@ class Comparison:
         self.flows = [flow_of(name, trace) for name, trace in traces.items()]
         names = {name: {n.name for n in t.nodes} for name, t in traces.items()}
         common = set.intersection(*names.values())
-        self.unmatched = {
-            name: [n.name for n in t.nodes if n.name not in common] for name, t in traces.items()
-        }
+        self.unmatched = {name: [n.name for n in t.nodes if n.name not in common] for name, t in traces.items()}
 
     @property
     def sentences(self) -> list[str]:

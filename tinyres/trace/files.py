@@ -1,22 +1,20 @@
 """Trace files: .json and .npz hold a whole trace by columns, .csv its nodes as rows.
 
-A JSON file is strict JSON: a number that is not finite is written as {"number": "nan"}. An .npz file
-holds the same text as bytes and, where they were measured, the arrays. Both are read without pickle.
+A JSON file is the header of the .npz; that holds also the arrays, where they were measured. Both are read without
+pickle (see `store`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.errors import ArgumentError
+from tinyres.store import archive
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
 from tinyres.trace.facts import decoded_facts, encoded_facts, guessed_facts
@@ -24,8 +22,7 @@ from tinyres.trace.nodes import Audit, Failure, Fork, Measured, TraceEdge, Trace
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
 
-FORMAT = "tinyres trace"
-VERSION = 1
+TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="trace")
 
 _NUMBERS = (
     "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
@@ -42,23 +39,19 @@ def write_json(trace: Trace, path: str) -> None:
     """The trace without arrays; ArgumentError if it has any."""
     if any(n.arrays is not None for n in trace.nodes):
         raise ArgumentError(f"[save] arrays are kept by .npz files; got {path!r} and a trace with arrays; save as .npz")
-    text = json.dumps(_encoded(trace), separators=(",", ":"), allow_nan=False)
-    with replacing(path) as file:
-        file.write(text.encode())
+    archive.write_text(path, TRACE, _encoded(trace))
 
 
 def write_npz(trace: Trace, path: str) -> None:
     """The trace with its arrays, if it has any."""
-    text = json.dumps(_encoded(trace), separators=(",", ":"), allow_nan=False)
-    arrays: Arrays = {"trace": np.frombuffer(text.encode(), np.uint8)}
+    arrays: Arrays = {}
     for i, record in enumerate((*trace.nodes, *trace.parameters)):
         if record.arrays is not None:
             value, grad = record.arrays
             arrays[f"value{i}"] = value
             if grad is not None:
                 arrays[f"grad{i}"] = grad
-    with replacing(path) as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    archive.write(path, TRACE, _encoded(trace), arrays)
 
 
 def write_csv(trace: Trace, path: str) -> None:
@@ -76,15 +69,17 @@ def write_csv(trace: Trace, path: str) -> None:
 
 def read_json(path: str) -> Trace:
     """The trace in a .json file."""
-    with _explained(path), open(path, "rb") as file:
-        return _decoded(json.loads(file.read().decode()), {}, path)
+    return _read(path, archive.read_text("load", path, TRACE), {})
 
 
 def read_npz(path: str) -> Trace:
     """The trace in an .npz file."""
-    with _explained(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        arrays = dict(archive)
-        return _decoded(json.loads(arrays.pop("trace").tobytes().decode()), arrays, path)
+    return _read(path, *archive.read("load", path, TRACE))
+
+
+def _read(path: str, data: Any, arrays: Arrays) -> Trace:
+    with archive.explained("load", path, TRACE):
+        return _decoded(_of_version_1(data) if data["version"] == 1 else data, arrays)
 
 
 class _Lines:
@@ -92,27 +87,6 @@ class _Lines:
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Whatever reading a damaged or foreign file raises, as a FileError that says so."""
-    import zipfile
-    import zlib
-
-    try:
-        yield
-    except FileNotFoundError:
-        raise FileError(f"[load] the file must exist; there is no {path!r}; check the path") from None
-    except TinyresError:
-        raise
-    except (
-        ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
-        raise FileError(
-            f"[load] a trace file must be complete; {path!r} is damaged or not a trace "
-            f"({type(error).__name__}: {error}); save the trace again"
-        ) from None
 
 
 def _encoded(trace: Trace) -> dict[str, Any]:
@@ -127,11 +101,9 @@ def _encoded(trace: Trace) -> dict[str, Any]:
     edges["dst"] = [place[e.dst] for e in trace.edges]
     audit = None
     if trace.audited:
-        audit = _plain(asdict(trace.audit()))
+        audit = asdict(trace.audit())
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "header": _plain(asdict(trace.header)),
+        "header": asdict(trace.header),
         "files": files,
         "nodes": nodes,
         "parameters": _columns(trace.parameters, _PARAMETER),
@@ -159,18 +131,11 @@ def _encoded(trace: Trace) -> dict[str, Any]:
         ],
         **encoded_facts([n.facts for n in trace.nodes], [(p.fans, p.drawn) for p in trace.parameters]),
         "audit": audit,
-        "paths": _plain(asdict(trace.paths())) if trace.has_paths else None,
+        "paths": asdict(trace.paths()) if trace.has_paths else None,
     }
 
 
-def _decoded(data: Any, arrays: Arrays, path: str) -> Trace:
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FileError(f"[load] the file must be a trace; {path!r} is something else; save one with trace.save()")
-    if data["version"] > VERSION:
-        raise FileError(
-            f"[load] the file must be of version {VERSION} or older; {path!r} is of version {data['version']}; "
-            "upgrade tinyres"
-        )
+def _decoded(data: Any, arrays: Arrays) -> Trace:
     count = len(data["nodes"]["name"])
     facts, weights = decoded_facts(data) if "facts" in data else guessed_facts(data)
     parameters = [
@@ -273,7 +238,6 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    value = _unplain(value)
     if type(value) not in (int, float):
         raise TypeError(f"{value!r} is no number")
     return float(value)
@@ -313,7 +277,7 @@ def _arrays(arrays: Arrays, i: int) -> tuple[np.ndarray, np.ndarray | None] | No
 
 
 def _columns(records: Sequence[Any], names: Sequence[str]) -> dict[str, list[Any]]:
-    return {name: [_plain(getattr(r, name)) for r in records] for name in names}
+    return {name: [getattr(r, name) for r in records] for name in names}
 
 
 _WORDS = ("name", "op", "primitive", "block", "kind")
@@ -322,7 +286,7 @@ _COUNTS = ("zeros", "nans", "infs", "grad_nans", "count")
 
 def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """The rows of a table by columns; all columns must be equally long, and each of its type."""
-    rows = [dict(zip(columns, map(_unplain, values))) for values in zip(*columns.values(), strict=True)]
+    rows = [dict(zip(columns, values)) for values in zip(*columns.values(), strict=True)]
     for row in rows:
         for column, value in row.items():
             if not _is_valid(column, value):
@@ -345,28 +309,18 @@ def _is_valid(column: str, value: Any) -> bool:
 
 
 def _header(data: dict[str, Any]) -> Header:
-    header = Header(**_unplain(data))
+    header = Header(**data)
     types = {"loss": (int, float), "dtype": (str,), "backend": (str,), "level": (str,)}
     if not all(isinstance(getattr(header, k), t) for k, t in types.items()) or header.level not in ("layer", "op"):
         raise ValueError(f"the header is {header}")
     return header
 
 
-def _plain(value: Any) -> Any:
-    """A value as strict JSON takes it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"number": str(value)}
+def _of_version_1(value: Any) -> Any:
+    """In files of version 1 a number that is not finite was {"number": "nan"}."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _unplain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return float(value["number"]) if set(value) == {"number"} else {k: _unplain(v) for k, v in value.items()}
-    return value
+        return float(value["number"]) if set(value) == {"number"} else {k: _of_version_1(v) for k, v in value.items()}
+    return [_of_version_1(item) for item in value] if isinstance(value, list) else value
 
 
 _READERS: dict[str, Callable[[str], Trace]] = {".json": read_json, ".npz": read_npz}

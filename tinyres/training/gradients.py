@@ -1,12 +1,10 @@
 """GradientNorms: what `fit(watch=n)` recorded, layer by layer and step by step; it plots, saves and loads.
 
-A saved recording is an .npz (arrays, and a JSON header as bytes) or strict JSON, in which what is NaN is null and an
-infinity the text "inf".
+A saved recording is an .npz or strict JSON (see `store`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -14,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, FileError
-from tinyres.store.replacing import replacing
+from tinyres.store import archive
 from tinyres.view.plots import heat_map
 
-FORMAT = "tinyres gradients"
-VERSION = 1
+GRADIENTS = archive.Format("tinyres gradients", 2, "a recording of gradients", "history.gradients.save")
+SUFFIXES = (".npz", ".json")
 
 
 class Change(NamedTuple):
@@ -138,49 +135,28 @@ class GradientNorms:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to a .npz or a .json file, whole or not at all. Raises FileError if that fails."""
-        suffix = _suffix("save", path)
-        header = {"format": FORMAT, "version": VERSION, "names": self._names, "blocks": self.blocks}
-        norms = self.norms
+        suffix = archive.checked_suffix("save", path, GRADIENTS, SUFFIXES)
+        header = {"names": self._names, "blocks": self.blocks}
         if suffix == ".json":
-            rows = [[_written(x) for x in row] for row in norms.tolist()]
-            text = json.dumps({**header, "steps": self._steps, "norms": rows}, allow_nan=False)
-            with replacing(path) as file:
-                file.write(text.encode())
+            arrays = {"steps": self._steps, "norms": self.norms.tolist()}
+            archive.write_text(path, GRADIENTS, {**header, **arrays})
         else:
-            encoded = np.frombuffer(json.dumps(header).encode(), np.uint8)
-            with replacing(path) as file:
-                np.savez(file, header=encoded, steps=self.steps, norms=norms)
+            archive.write(path, GRADIENTS, header, {"steps": self.steps, "norms": self.norms})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GradientNorms:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, newer, or something else."""
-        suffix = _suffix("load", path)
-        shown = repr(os.fspath(path))
-        try:
-            header, steps, norms = _read_json(path) if suffix == ".json" else _read_npz(path)
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise ValueError(f"it has no {FORMAT} header")
-            if header["version"] > VERSION:
-                raise FileError(
-                    f"[load] the recording must be of version {VERSION} or older; {shown} is of version "
-                    f"{header['version']}; upgrade tinyres"
-                )
-            names = tuple(map(str, header["names"]))
-            blocks = {str(name): str(block) for name, block in header.get("blocks", {}).items()}
-            if norms.shape != (len(steps), len(names)):
-                raise ValueError(f"{norms.shape} norms of {len(steps)} steps and {len(names)} layers")
-        except FileNotFoundError:
-            raise FileError(f"[load] the file must exist; there is no {shown}; check the path") from None
-        except FileError:
-            raise
-        except Exception as error:  # a damaged archive fails in many ways, in zipfile, zlib, json or NumPy
-            raise FileError(
-                f"[load] a recording of gradients must be complete; {shown} is damaged or something else "
-                f"({type(error).__name__}: {error}); give a file that history.gradients.save wrote"
-            ) from None
+        if archive.checked_suffix("load", path, GRADIENTS, SUFFIXES) == ".json":
+            content = archive.read_text("load", path, GRADIENTS)
+        else:
+            header, arrays = archive.read("load", path, GRADIENTS)
+            content = {**arrays, **header}
+        with archive.explained("load", path, GRADIENTS):
+            names, steps, norms = _checked(content)
+            blocks = _checked_blocks(content.get("blocks", {}))
         loaded = cls(blocks)
         loaded._names = list(names)
-        loaded._steps = [int(step) for step in steps]
+        loaded._steps = steps
         loaded._rows = [_taking_part(names, row) for row in norms]
         return loaded
 
@@ -191,28 +167,28 @@ class GradientNorms:
         return f"GradientNorms({len(self._steps)} steps, {len(self._names)} layers)"
 
 
-def _suffix(op: str, path: str | os.PathLike[str]) -> str:
-    suffix = os.path.splitext(os.fspath(path))[1]
-    if suffix not in (".npz", ".json"):
-        raise ArgumentError(f"[{op}] gradients are kept in .npz or .json; got {os.fspath(path)!r}; change the suffix")
-    return suffix
+def _checked(content: dict[str, Any]) -> tuple[tuple[str, ...], list[int], np.ndarray]:
+    """(names, steps, norms) out of a file, if they fit each other."""
+    names, steps, norms = content["names"], np.array(content["steps"]), content["norms"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError("the names are not a list of different texts")
+    if isinstance(norms, list) and content["version"] == 1:  # NaN was null there, and an infinity a text
+        norms = [[math.nan if norm is None else float(norm) for norm in row] for row in norms]
+    table = np.array(norms, np.float64)
+    if table.size == 0:
+        table = table.reshape(steps.size, len(names))
+    if steps.ndim != 1 or table.shape != (len(steps), len(names)):
+        raise ValueError(f"{table.shape} norms of {steps.size} steps and {len(names)} layers")
+    if steps.size and (steps.dtype.kind != "i" or steps.min() < 0):
+        raise ValueError("the steps are not counts")
+    return tuple(names), steps.tolist(), table
 
 
-def _written(norm: float) -> float | str | None:
-    return norm if math.isfinite(norm) else None if math.isnan(norm) else "inf"
-
-
-def _read_json(path: str | os.PathLike[str]) -> tuple[Any, list[Any], np.ndarray]:
-    with open(path, "rb") as file:
-        data = json.loads(file.read().decode())
-    rows = [[math.nan if x is None else float(x) for x in row] for row in data["norms"]]
-    return data, data["steps"], np.array(rows, np.float64).reshape(len(rows), len(data["names"]))
-
-
-def _read_npz(path: str | os.PathLike[str]) -> tuple[Any, list[Any], np.ndarray]:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        header = json.loads(archive["header"].tobytes().decode())
-        return header, archive["steps"].tolist(), archive["norms"].astype(np.float64)
+def _checked_blocks(blocks: Any) -> dict[str, str]:
+    """Block by layer, out of a file."""
+    if not isinstance(blocks, dict) or not all(isinstance(block, str) for block in blocks.values()):
+        raise ValueError("the blocks are not texts by layer")
+    return blocks
 
 
 def _taking_part(names: tuple[str, ...], norms: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:

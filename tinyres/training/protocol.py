@@ -10,7 +10,7 @@ import numpy as np
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.ops.random import Generator
 from tinyres.optim import Optimizer
-from tinyres.store.archive import PathLike
+from tinyres.store.opening import PathLike
 
 # The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares.
 Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
