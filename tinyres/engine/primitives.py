@@ -14,6 +14,7 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Op, apply
 from tinyres.engine.tensor import FLOATS, Tensor, coerce, tensor
+from tinyres.errors import ShapeError
 from tinyres.kernels.record import FLUSH
 from tinyres.launch import launch
 
@@ -70,6 +71,8 @@ def add_in_place(total: Tensor, contribution: Tensor) -> None:
 
 
 def _sum_to_shape(x: Tensor, shape: Shape) -> Shape:
+    if broadcast_shapes("sum_to", x.shape, shape) != x.shape:
+        raise ShapeError(f"[sum_to] the shape must broadcast to the input's; got {shape} for {x.shape}; use tr.sum")
     return shape
 
 

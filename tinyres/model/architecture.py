@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyres import ops
+from tinyres.engine.attributes import judge
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError
 from tinyres.nn.functional import Functional
@@ -68,6 +69,7 @@ class _Writer:
             return {**kind, "input": list(layer.shape)}
         if isinstance(layer, OpLayer):
             constants = {str(i): self.constant(layer, t) for i, t in layer.constants.items()}
+            judge(layer.op, layer.attrs, "save")
             op = self.path(layer, f"{layer.op.path}()", layer.op).removesuffix("()")
             return {**kind, "op": op, "attrs": self.value(layer, layer.attrs), "constants": constants}
         config = {key: self.value(layer, value) for key, value in layer.config().items()}

@@ -6,6 +6,7 @@ are the weights and the optimizer's state. Loading checks all of it against the 
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tinyres.engine.tensor import FLOATS, Parameter
-from tinyres.errors import ArgumentError, FileError, TinyresError
+from tinyres.errors import ArgumentError, FileError
 from tinyres.layers import losses
 from tinyres.model.architecture import encode_layer, every_layer
 from tinyres.model.rebuilding import Reader
 from tinyres.nn.layer import LAYERS
+from tinyres.nn.tree import weights_of
 from tinyres.ops.random import preserving_generator
 from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
+from tinyres.optim.optimizer import CLIP_NORM
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
 from tinyres.store.opening import PathLike
@@ -94,16 +97,17 @@ def load(path: PathLike, custom_objects: Mapping[str, Any] | None = None) -> Mod
             "model.load_weights(path)"
         )
     try:
-        with preserving_generator():  # weights are initialised, then overwritten
-            layer = Reader(custom_objects).layer(header["model"])
+        elements = sum(array.size for name, array in arrays.items() if name.startswith(WEIGHTS))
+        with preserving_generator(), weights_of(elements):  # weights are initialised, then overwritten
+            layer = Reader(custom_objects, elements).layer(header["model"])
             if not isinstance(layer, LAYERS["tinyres.Model"]):
                 raise FileError(f"[load] {path} holds a {type(layer).__name__}, not a model; give a file of model.save")
             model = cast("Model", layer)
             writes = _fitting_weights("load", path, model, arrays)
             _restore(model, header, arrays, custom_objects)
             drawn = model.generators()
-            states = np.array(header["generators"], np.int64).reshape(len(drawn), 2)
-    except TinyresError:
+            states = np.array(_checked(header["generators"], list[list[int]]), np.int64).reshape(len(drawn), 2)
+    except FileError:
         raise
     except Exception as error:  # a header that is JSON, but says what no save has written
         raise FileError(
@@ -145,12 +149,12 @@ def _restore(
     model: Model, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], given: Mapping[str, Any] | None
 ) -> None:
     """Everything but the weights and generators."""
-    for layer, trainable in zip(every_layer(model), header["trainable"]):
+    for layer, trainable in zip(every_layer(model), _checked(header["trainable"], list[bool]), strict=True):
         layer.trainable = trainable
     weights = model.named_weights()
     for name, parameter in model.named_parameters().items():
-        parameter.trainable = name not in header["frozen"]
-    model.epoch = int(header["epoch"])
+        parameter.trainable = name not in _checked(header["frozen"], list[str])
+    model.epoch = _checked(header["epoch"], int)
     if "optimizer" in header:
         record = header["optimizer"]
         by_name = "name" in record  # in files of version 1
@@ -159,15 +163,37 @@ def _restore(
         optimizer.bind([weights[name] for name in header["moved"]])
         state = {key[len(OPTIMIZER) :]: value for key, value in arrays.items() if key.startswith(OPTIMIZER)}
         optimizer.restore(state, {id(w): name for name, w in weights.items()})
+        if not (optimizer.hyper.array >= 0).all() or not np.isfinite(optimizer.hyper.array[:CLIP_NORM]).all():
+            raise ValueError(f"the optimizer's numbers are {optimizer.hyper.array.tolist()}")
         if header["loss"] is not None:
             measured = _metrics(header["metrics"])
             model.compile(optimizer, losses.decode(header["loss"]), measured, header.get("loss_weights"))
         model.optimizer = optimizer
         model.callback_states = _joined(header.get("callbacks", []), arrays)
         if "position" in header:
-            position = Position(**header["position"])
-            position.order = tuple(position.order) if position.order is not None else None  # type: ignore[assignment]
-            model.position = position
+            model.position = _position(header["position"])
+
+
+def _position(record: Mapping[str, Any]) -> Position:
+    position = Position(**record)
+    for count in (position.epoch, position.step, position.batch_size, position.samples, position.seen):
+        _checked(count, int)
+    if position.order is not None:
+        seed, counter = _checked(list(position.order), list[int])
+        position.order = seed, counter
+    if position.totals is not None:
+        _checked(position.totals, list[float])
+    return position
+
+
+def _checked(value: Any, kind: Any) -> Any:
+    """The value, if it is of this type; an int is a count."""
+    items = typing.get_args(kind)
+    if items and isinstance(value, list):
+        return [_checked(item, items[0]) for item in value]
+    if type(value) is not kind or kind is int and not 0 <= value < 1 << 63:
+        raise ValueError(f"{value!r} stands where the header has {kind}")
+    return value
 
 
 def _written(config: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def snake_case(class_name: str) -> str:
 
 
 def checked_name(owner: str, name: str | None) -> str | None:
-    """The name as given. Raises ArgumentError unless it is None or a non-empty string without "/"."""
-    if name is not None and (not isinstance(name, str) or not name or "/" in name):
+    """The name as given. Raises ArgumentError unless it is None or printable text without "/"."""
+    if name is not None and (not isinstance(name, str) or not name or "/" in name or not name.isprintable()):
         raise ArgumentError(f'[{owner}] a name is a non-empty string without "/"; got {name!r}; use name_scope for "/"')
     return name
 

@@ -7,6 +7,9 @@ names what stands in it, and the weights follow (`block3/dense/kernel`).
 
 from __future__ import annotations
 
+import contextlib
+import math
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -16,12 +19,41 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinyres.engine.node import changes
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, tensor
-from tinyres.errors import ArgumentError, ShapeError
+from tinyres.errors import ArgumentError, FileError, ShapeError
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.naming import Candidate, checked_name, joined, snake_case, unique_paths
 
 if TYPE_CHECKING:
     from tinyres.nn.layer import Layer
+
+
+class _Allowed(threading.local):
+    """How many elements new weights may have in all; None: any number."""
+
+    elements: int | None = None
+
+
+_allowed = _Allowed()
+
+
+@contextlib.contextmanager
+def weights_of(elements: int) -> Iterator[None]:
+    """Within, a FileError stops weights of more elements in all: a file asks no memory for what it does not hold."""
+    outer, _allowed.elements = _allowed.elements, elements
+    try:
+        yield
+    finally:
+        _allowed.elements = outer
+
+
+def _take_allowance(owner: str, leaf: str, sizes: tuple[int, ...]) -> None:
+    if _allowed.elements is not None:
+        _allowed.elements -= math.prod(sizes)
+        if _allowed.elements < 0:
+            raise FileError(
+                f"[load] a file holds the weights of its layers; {owner} asks for {leaf} {sizes}, more than it has; "
+                "give a file that model.save wrote"
+            )
 
 
 class LayerTree:
@@ -82,6 +114,7 @@ class LayerTree:
             raise ArgumentError(f'[{owner}] weight names must be unique; got "{leaf}" twice; rename one of them')
         sizes = _checked_shape(owner, leaf, shape)
         drawing = initializers.get(initializer)
+        _take_allowance(owner, leaf, sizes)
         value = np.asarray(drawing(sizes))
         if value.shape != sizes:
             raise ShapeError(
@@ -289,5 +322,7 @@ def _checked_shape(owner: str, leaf: str, shape: Any) -> tuple[int, ...]:
     except TypeError:
         sizes = (-1,)
     if any(n < 0 for n in sizes):
-        raise ShapeError(f"[{owner}] a weight needs known sizes; got {shape} for {leaf}; leave out the batch axis")
+        raise ShapeError(
+            f"[{owner}] a weight needs known sizes; got {shape} for {leaf}; give the Input a known size on that axis"
+        )
     return sizes

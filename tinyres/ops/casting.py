@@ -10,15 +10,22 @@ from numpy.typing import DTypeLike
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor, known_dtype
+from tinyres.errors import DTypeError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import ITEM_TYPES, TARGET_SHIFT
 from tinyres.launch import launch
-from tinyres.ops.rules import same_shape
 
 _CODES = {np.dtype(name): code for code, name in enumerate(ITEM_TYPES)}
+
+
+def _cast_shape(x: Tensor, source: np.dtype) -> Shape:
+    if source != x.dtype:
+        raise DTypeError(f"[astype] a cast is from the dtype of its input; got {source} for {x.dtype}; use tr.astype")
+    return x.shape
 
 
 def _cast_forward(out: Buffer, x: Tensor, source: np.dtype) -> None:
@@ -34,7 +41,7 @@ def _cast_vjp(g: Tensor, ctx: Context) -> Gradients:
 _CASTS = {
     target: Op(
         f"cast_{target}",
-        shape=same_shape,
+        shape=_cast_shape,
         forward=_cast_forward,
         vjp=_cast_vjp if target in FLOATS else None,
         dtype=target,

@@ -5,10 +5,13 @@ At a tie maximum and minimum give half of the gradient to each input, so that it
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.attributes import OneOf
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
@@ -18,7 +21,14 @@ from tinyres.kernels.record import RELATION_SHIFT, RELATIONS
 from tinyres.ops.casting import astype
 from tinyres.ops.rules import binary, broadcast
 
-COMPARE = Op("compare", shape=broadcast("compare"), forward=binary(kernels.compare), dtype=BOOL)
+_Relation = Annotated[int, OneOf(tuple(i << RELATION_SHIFT for i in range(len(RELATIONS))))]
+
+
+def _compare_shape(a: Tensor, b: Tensor, relation: _Relation) -> Shape:
+    return broadcast_shapes("compare", a.shape, b.shape)
+
+
+COMPARE = Op("compare", shape=_compare_shape, forward=binary(kernels.compare), dtype=BOOL)
 
 
 def _compare(relation: str, a: Operand, b: Operand) -> Tensor:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from tinyres import kernels
+from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.ops.rules import pairwise, same_shape, unary
+from tinyres.ops.rules import equal_shapes, pairwise, same_shape, same_shapes, unary
 
 
 def _exp_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -162,7 +163,9 @@ def _relu_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return relu_grad(c, ctx.inputs[1]) if ctx.needs[0] else None, None
 
 
-RELU_GRAD = Op("relu_grad", shape=same_shape, forward=pairwise(kernels.relu_grad), vjp=_relu_grad_vjp, saves=(1,))
+RELU_GRAD = Op(
+    "relu_grad", shape=same_shapes("relu_grad"), forward=pairwise(kernels.relu_grad), vjp=_relu_grad_vjp, saves=(1,)
+)
 
 
 def relu_grad(g: Tensor, y: Tensor) -> Tensor:
@@ -193,7 +196,9 @@ def _tanh_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return tanh_grad(c, y) if ctx.needs[0] else None, to_y
 
 
-TANH_GRAD = Op("tanh_grad", shape=same_shape, forward=pairwise(kernels.tanh_grad), vjp=_tanh_grad_vjp, saves=(0, 1))
+TANH_GRAD = Op(
+    "tanh_grad", shape=same_shapes("tanh_grad"), forward=pairwise(kernels.tanh_grad), vjp=_tanh_grad_vjp, saves=(0, 1)
+)
 
 
 def tanh_grad(g: Tensor, y: Tensor) -> Tensor:
@@ -225,7 +230,11 @@ def _sigmoid_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
 
 
 SIGMOID_GRAD = Op(
-    "sigmoid_grad", shape=same_shape, forward=pairwise(kernels.sigmoid_grad), vjp=_sigmoid_grad_vjp, saves=(0, 1)
+    "sigmoid_grad",
+    shape=same_shapes("sigmoid_grad"),
+    forward=pairwise(kernels.sigmoid_grad),
+    vjp=_sigmoid_grad_vjp,
+    saves=(0, 1),
 )
 
 
@@ -270,16 +279,24 @@ def softplus(x: Operand) -> Tensor:
     return apply(SOFTPLUS, (x,) if isinstance(x, Tensor) else as_operands(x))
 
 
+def _clip_grad_shape(g: Tensor, x: Tensor, lo: float, hi: float) -> Shape:
+    return equal_shapes("clip_grad", g, x)
+
+
 def _clip_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return clip_grad(c, ctx.inputs[1], *ctx.attrs) if ctx.needs[0] else None, None
 
 
-CLIP_GRAD = Op("clip_grad", shape=same_shape, forward=pairwise(kernels.clip_grad), vjp=_clip_grad_vjp, saves=(1,))
+CLIP_GRAD = Op("clip_grad", shape=_clip_grad_shape, forward=pairwise(kernels.clip_grad), vjp=_clip_grad_vjp, saves=(1,))
 
 
 def clip_grad(g: Tensor, x: Tensor, lo: float, hi: float) -> Tensor:
     """g where lo <= x <= hi (or x is NaN), else 0: the gradient of clip(x, lo, hi)."""
     return apply(CLIP_GRAD, (g, x), lo, hi)
+
+
+def _clip_shape(x: Tensor, lo: float, hi: float) -> Shape:
+    return x.shape
 
 
 def _clip_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -291,7 +308,7 @@ def _cuts_at_zero(lo: float, hi: float) -> bool:
 
 
 CLIP = Op(
-    "clip", shape=same_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,), rectifies=_cuts_at_zero
+    "clip", shape=_clip_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,), rectifies=_cuts_at_zero
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Window(NamedTuple):
 
 
 # One entry of a basic index, hashable: an int, None, Ellipsis, or a slice as (start, stop, step).
-Entry = Any
+Entry = int | EllipsisType | tuple[int | None, int | None, int | None] | None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -56,7 +57,7 @@ def window(shape: Shape, index: tuple[Entry, ...]) -> Window:
                     else f"[index] axis {axis} of shape {shape} is empty; got {entry}"
                 )
             offset += entry % shape[axis] * strides[axis]
-        else:
+        elif isinstance(entry, tuple):
             start, stop, step = slice(*entry).indices(shape[axis])
             size = len(range(start, stop, step))
             offset += start * strides[axis] if size else 0
@@ -119,6 +120,10 @@ def _bound(value: Any) -> int | None:
 
 
 def _place_shape(g: Tensor, shape: Shape, index: tuple[Entry, ...]) -> Shape:
+    if min(shape, default=0) < 0 or window(shape, index).shape != g.shape:
+        raise ShapeError(
+            f"[place] the index must point at as much as there is; got {g.shape} for {shape}; see x[index]"
+        )
     return shape
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer, Window
+from tinyres.engine.attributes import OneOf
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
@@ -25,6 +26,8 @@ from tinyres.ops.elementwise import relu_grad
 from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import sum
 
+_Turned = Annotated[int, OneOf((0, TRANSPOSE_A, TRANSPOSE_B, TRANSPOSE_A | TRANSPOSE_B))]
+_Activated = Annotated[int, OneOf((0, RELU))]
 
 class _Product(NamedTuple):
     """A product of Tensors as products of matrices (m, k) @ (k, n).
@@ -77,7 +80,7 @@ def _starts(own: Shape, lead: Shape, size: int) -> list[int]:
     return np.broadcast_to(np.arange(math.prod(own)).reshape(own) * size, lead).reshape(-1).tolist()
 
 
-def _matmul_shape(a: Tensor, b: Tensor, flags: int) -> Shape:
+def _matmul_shape(a: Tensor, b: Tensor, flags: _Turned) -> Shape:
     if len(a.shape) != 2 or len(b.shape) != 2:
         return _product(a.shape, b.shape, flags).shape
     m, k = a.shape if not flags & TRANSPOSE_A else (a.shape[1], a.shape[0])
@@ -205,7 +208,7 @@ def dot(a: Operand, b: Operand) -> Tensor:
     return matmul(a, b)
 
 
-def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> Shape:
+def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: _Activated) -> Shape:
     shape = _dense_without_bias_shape(x, kernel, flags)
     if bias.shape != (shape[-1],):
         raise ShapeError(
@@ -215,7 +218,7 @@ def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: int) -> Shape:
     return shape
 
 
-def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: int) -> Shape:
+def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: _Activated) -> Shape:
     if len(kernel.shape) != 2 or len(x.shape) < 2:
         raise ShapeError(
             "[dense] the input must have shape (..., features) with at least 2 axes, the kernel (features, units); "

@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.attributes import Behind
 from tinyres.engine.layout import Shape, broadcast_shapes, contiguous_strides, spread, strided_copy
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
@@ -201,7 +202,7 @@ def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     return x if shape == x.shape else apply(BROADCAST_TO, (x,), shape)
 
 
-def _concatenate_shape(*inputs: Any) -> Shape:
+def _concatenate_shape(*inputs: Annotated[Any, Behind((int,))]) -> Shape:
     *tensors, axis = inputs
     first = tensors[0].shape
     at = axis + len(first) if axis < 0 else axis
@@ -309,6 +310,8 @@ def _pad_shape(x: Tensor, widths: Widths, value: float) -> Shape:
         raise ShapeError(
             f"[pad] needs one (before, after) per axis; got {len(widths)} for shape {x.shape}; write ((0, 0), (1, 1))"
         )
+    if min(map(min, widths), default=0) < 0:
+        raise ShapeError(f"[pad] the widths must be counts from 0 on; got {widths}; use slices to cut off")
     return tuple([before + size + after for size, (before, after) in zip(x.shape, widths)])
 
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, from_array
+from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import INT64
 from tinyres.launch import launch, refuse_while_recording
-from tinyres.ops.rules import same_shape
 
 
 class _Preserved(threading.local):
@@ -142,6 +142,10 @@ def preserving_generator() -> Iterator[None]:
         _preserved.states = outer
 
 
+def _dropout_shape(x: Tensor, rate: float, key: Buffer) -> Shape:
+    return x.shape
+
+
 def _dropout_forward(out: Buffer, x: Tensor, rate: float, key: Buffer) -> None:
     launch(kernels.dropout, (out,), (x.buffer, key), (out.size,), (rate,))
 
@@ -154,7 +158,7 @@ def _dropped(rate: float, key: Buffer) -> float:
     return rate
 
 
-DROPOUT = Op("dropout", shape=same_shape, forward=_dropout_forward, vjp=_dropout_vjp, drops=_dropped)
+DROPOUT = Op("dropout", shape=_dropout_shape, forward=_dropout_forward, vjp=_dropout_vjp, drops=_dropped)
 
 
 def dropout(x: Operand, rate: float, generator: Generator | None = None) -> Tensor:

@@ -7,13 +7,30 @@ from collections.abc import Callable
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
 from tinyres.engine.tensor import Tensor
+from tinyres.errors import ShapeError
 from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
 
 
-def same_shape(x: Tensor, *attrs: object) -> Shape:
-    """The output has the shape of the first input."""
+def same_shape(x: Tensor) -> Shape:
+    """The output has the shape of the input."""
     return x.shape
+
+
+def same_shapes(name: str) -> Callable[..., Shape]:
+    """The shape rule of an op `name` whose two inputs have one shape, which is the output's."""
+
+    def shape(a: Tensor, b: Tensor) -> Shape:
+        return equal_shapes(name, a, b)
+
+    return shape
+
+
+def equal_shapes(name: str, a: Tensor, b: Tensor) -> Shape:
+    """The shape of both. Raises ShapeError, which names the op, if they differ."""
+    if a.shape != b.shape:
+        raise ShapeError(f"[{name}] the inputs must have one shape; got {a.shape} and {b.shape}; reshape one of them")
+    return a.shape
 
 
 def unary(kernel: Kernel) -> Callable[..., None]:
@@ -37,7 +54,7 @@ def pairwise(kernel: Kernel) -> Callable[..., None]:
 def broadcast(name: str) -> Callable[..., Shape]:
     """The shape rule of an op `name` whose two inputs broadcast against each other."""
 
-    def shape(a: Tensor, b: Tensor, *attrs: object) -> Shape:
+    def shape(a: Tensor, b: Tensor) -> Shape:
         return broadcast_shapes(name, a.shape, b.shape)
 
     return shape

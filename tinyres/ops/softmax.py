@@ -216,7 +216,9 @@ def as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
     )
 
 
-def _one_hot_shape(labels: Tensor, classes: int, *_: object) -> Shape:
+def _one_hot_shape(labels: Tensor, classes: int) -> Shape:
+    if classes < 0:
+        raise ShapeError(f"[one_hot] the number of classes is at least 0; got {classes}; count the labels")
     return (*labels.shape, classes)
 
 
