@@ -226,7 +226,7 @@ CASES = {
     "weight_of_batch": (
         lambda: OfBatch()(inputs(3)),
         ShapeError,
-        "[OfBatch] a weight needs known sizes; got (None, 3) for w; leave out the batch axis",
+        "[OfBatch] a weight needs known sizes; got (None, 3) for w; leave out the batch axis, or size the Input",
     ),
     "input_shape": (
         lambda: layers.Input(shape=64),
@@ -234,9 +234,9 @@ CASES = {
         "[Input] the shape is that of one sample, without batch; got 64; write shape=(64,)",
     ),
     "input_with_batch": (
-        lambda: layers.Input(shape=(None, 64)),
+        lambda: layers.Input(shape=(-1, 64)),
         ShapeError,
-        "[Input] the shape is that of one sample, without batch; got (None, 64); write shape=(64,)",
+        "[Input] the shape is that of one sample, without batch; got (-1, 64); write shape=(64,)",
     ),
     "symbolic_truth": (
         lambda: bool(inputs(3)),

@@ -23,7 +23,7 @@ from tinyres.nn.depth import by_depth
 from tinyres.nn.layer import Layer, context
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
-from tinyres.nn.symbolic import Call, Symbolic, substituted, symbolics
+from tinyres.nn.symbolic import Call, Symbolic, agrees, substituted, symbolics
 from tinyres.nn.tree import candidate
 
 
@@ -214,7 +214,7 @@ class Functional(Layer):
         )
         new = Call(layer, args, kwargs, call.scope, call.source, call.multiplies)
         for symbolic in symbolics(call.outputs):
-            mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new)
+            mapped[symbolic] = Symbolic(symbolic.shape, symbolic.dtype, new, symbolic.trials)
         new.outputs = substituted(call.outputs, mapped.__getitem__)
 
     def from_mapped(self, mapped: Mapping[Symbolic, Symbolic]) -> Functional:
@@ -375,7 +375,7 @@ def _checked_input(owner: str, value: Any, symbolic: Symbolic) -> Tensor:
     """The value as a Tensor that fits the Input and has a node, so that a trace can show it."""
     name = symbolic.producer.layer.name
     t = value if isinstance(value, Tensor) else tensor(value, dtype=symbolic.dtype)
-    if len(t.shape) != len(symbolic.shape) or t.shape[1:] != symbolic.shape[1:]:
+    if not agrees((None, *symbolic.shape[1:]), t.shape):
         raise ShapeError(
             f'[{owner}] the input "{name}" takes shape {symbolic.shape}; got {t.shape}; '
             "the first axis is the batch; reshape the data or build the model for it"

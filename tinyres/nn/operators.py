@@ -23,10 +23,10 @@ class InputLayer(Layer):
 
     def __init__(
         self,
-        shape: Sequence[int] | None = None,
+        shape: Sequence[int | None] | None = None,
         dtype: DTypeLike = "float32",
         name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        input_shape: Sequence[int | None] | None = None,
     ) -> None:
         super().__init__(name, dtype=dtype)
         shape = input_shape if shape is None else shape
@@ -44,26 +44,33 @@ class InputLayer(Layer):
         return x
 
 
-def Input(shape: Sequence[int], name: str | None = None, dtype: DTypeLike = "float32") -> Symbolic:
+def Input(shape: Sequence[int | None], name: str | None = None, dtype: DTypeLike = "float32") -> Symbolic:
     """A symbolic tensor to build a model on.
 
-    shape: the sizes of one sample, without the batch. dtype: float32, float64 or int64; data is cast to it.
-    Raises ShapeError unless shape is a sequence of positive sizes.
+    shape: the sizes of one sample, without the batch; None for a size that may be another in each batch, such as the
+    length of a text or the height of a picture. dtype: float32, float64 or int64; data is cast to it.
+    Raises ShapeError unless shape is a sequence of positive sizes and None.
 
     >>> import tinyres as tr
     >>> x = tr.Input(shape=(64,))
     >>> tr.layers.Dense(10)(x).shape
     (None, 10)
+    >>> tr.layers.Dense(10)(tr.Input(shape=(None, 3))).shape
+    (None, None, 10)
     """
-    if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(map(_is_size, shape)):
         hint = f"({shape},)" if isinstance(shape, int) else "(64,)"
         raise ShapeError(f"[Input] the shape is that of one sample, without batch; got {shape!r}; write shape={hint}")
     kind = tensor(0, dtype=dtype).dtype
-    layer = InputLayer([int(n) for n in shape], kind, name)
+    layer = InputLayer([None if n is None else int(n) for n in shape], kind, name)
     layer.scope = current_block()
     call = Call(layer, (), {}, layer.scope, user_source())
     call.outputs = Symbolic((None, *layer.shape), kind, call)
     return call.outputs
+
+
+def _is_size(n: Any) -> bool:
+    return n is None or isinstance(n, (int, np.integer)) and int(n) > 0
 
 
 class OpLayer(Layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tinyres.nn.functional import Functional
-from tinyres.nn.symbolic import BATCH, Call, symbolics
+from tinyres.nn.symbolic import Call, symbolics
 from tinyres.structure.blocks import block_of_nodes
 from tinyres.structure.shape import Shape
 from tinyres.structure.structure import Structure, structure_of
@@ -63,4 +63,4 @@ def blocks_of_layers(model: Functional) -> dict[str, str]:
 
 def _size(call: Call) -> int:
     """Elements of what a call gives for a batch of two."""
-    return sum(math.prod(BATCH if n is None else n for n in s.shape) for s in symbolics(call.outputs))
+    return sum(math.prod(s.trials[0]) for s in symbolics(call.outputs))

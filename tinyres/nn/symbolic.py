@@ -1,14 +1,17 @@
 """Symbolic: a tensor of which only shape and dtype are known; what `tr.Input` gives and layers pass on.
 
-Calling a layer on Symbolics records a Call. Its output shape is found by running the layer once on placeholders of
-batch 2 while the door records and runs nothing, so a mistake in a shape is an error where the net is built, in the
-words of the op that found it. No shape rule of an op is written twice.
+Calling a layer on Symbolics records a Call. Its output shape is found by running the layer on placeholders while the
+door records and runs nothing, so a mistake in a shape is an error where the net is built, in the words of the op that
+found it. No shape rule of an op is written twice. What is not known before there is data, the batch and any axis of an
+Input that is None, has one size in a first trial and another in a second: the sizes of an output that differ are not
+known.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,7 +30,8 @@ from tinyres.ops.methods import OPERATORS
 if TYPE_CHECKING:
     from tinyres.nn.layer import Layer
 
-BATCH = 2
+# Per trial, the batch and every other size that is not known; many layers divide by powers of 2, or by 3.
+TRIALS = ((2, 192), (3, 384))
 
 SymbolicShape = tuple["int | None", ...]
 
@@ -35,18 +39,23 @@ _creation = itertools.count()
 
 
 class Symbolic:
-    """A tensor that will be there when the model runs: a shape whose batch axis is None, and what computes it.
+    """A tensor that will be there when the model runs: a shape, None where sizes are not known, and what computes it.
+
+    trials: its shape in each trial.
 
     Python's operators and all tr functions of ops take it and record a layer; `+` of two equal shapes is an Add.
     """
 
-    __slots__ = ("shape", "dtype", "producer", "__weakref__")
+    __slots__ = ("shape", "dtype", "producer", "trials", "__weakref__")
 
     requires_grad = True
     __array_ufunc__ = None  # np_array + symbolic: NumPy leaves the operation to us
 
-    def __init__(self, shape: SymbolicShape, dtype: np.dtype, producer: Call) -> None:
+    def __init__(
+        self, shape: SymbolicShape, dtype: np.dtype, producer: Call, trials: Sequence[tuple[int, ...]] | None = None
+    ) -> None:
         self.shape = shape
+        self.trials = trials or [_tried(shape, *sizes) for sizes in TRIALS]
         self.dtype = dtype
         self.producer = producer
 
@@ -172,9 +181,13 @@ def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call = Call(layer, args, kwargs, current_block(), user_source())
     layer.build_for(args)
     joins = len(call.inputs()) > 1
-    with recording(_DRY), preserving(), enable_grad() if joins else no_grad():
-        outputs = layer(*substituted(args, placeholder), **substituted(kwargs, placeholder))
-    call.outputs = _as_symbolic(outputs, call)
+    found = []
+    for trial in range(len(TRIALS)):
+        held = [substituted(part, functools.partial(placeholder, trial=trial)) for part in (args, kwargs)]
+        with recording(_DRY), preserving(), enable_grad() if joins else no_grad():
+            found.append(layer(*held[0], **held[1]))
+    outputs = found[0]
+    call.outputs = _as_symbolic(found, call)
     if joins and isinstance(outputs, Tensor) and outputs.node is not None:
         call.multiplies = multiplies_its_inputs(outputs.node)
     return call.outputs
@@ -185,13 +198,23 @@ def current_block() -> str:
     return state.scope.block if state.scope is not None else ""
 
 
-def placeholder(symbolic: Symbolic) -> Tensor:
-    """A Tensor of batch 2 without values, for a dry run."""
-    shape = tuple([BATCH if size is None else size for size in symbolic.shape])
-    size = 1
-    for n in shape:
-        size *= n
-    buffer = Buffer(size, symbolic.dtype)
+def agrees(known: SymbolicShape, shape: Sequence[int | None]) -> bool:
+    """Whether data of this shape is what is known of it: as many axes, and each size that is known.
+
+    >>> agrees((None, None, 3), (32, 100, 3)), agrees((None, None, 3), (32, 100, 4))
+    (True, False)
+    """
+    return len(known) == len(shape) and all(size is None or size == n for size, n in zip(known, shape))
+
+
+def _tried(shape: SymbolicShape, batch: int, other: int) -> tuple[int, ...]:
+    return tuple([n if n is not None else other if axis else batch for axis, n in enumerate(shape)])
+
+
+def placeholder(symbolic: Symbolic, trial: int = 0) -> Tensor:
+    """A Tensor without values of the shape that it has in a trial, for a dry run."""
+    shape = symbolic.trials[trial]
+    buffer = Buffer(math.prod(shape), symbolic.dtype)
     return Tensor(buffer, shape, symbolic.dtype, leaf(buffer, shape, symbolic.dtype, False, None))
 
 
@@ -217,15 +240,27 @@ def substituted(structure: Any, replace: Callable[[Symbolic], Any]) -> Any:
     return structure
 
 
-def _as_symbolic(output: Any, call: Call) -> Any:
+def _as_symbolic(found: Sequence[Any], call: Call) -> Any:
+    """The output of a call, from what it was in each trial."""
+    output = found[0]
     if isinstance(output, Tensor):
-        shape: SymbolicShape = output.shape
-        if shape and shape[0] == BATCH:
-            shape = (None, *shape[1:])
-        return Symbolic(shape, output.dtype, call)
+        trials = [each.shape for each in found]
+        if len({len(shape) for shape in trials}) > 1:
+            _refuse_dependence(call, " and ".join(map(str, trials)))
+        shape = tuple([sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*trials)])
+        return Symbolic(shape, output.dtype, call, trials)
     if isinstance(output, (list, tuple)):
-        return type(output)([_as_symbolic(item, call) for item in output])
+        if len({len(each) for each in found}) > 1:
+            _refuse_dependence(call, " and ".join(f"{len(each)} outputs" for each in found))
+        return type(output)([_as_symbolic(items, call) for items in zip(*found)])
     raise ArgumentError(
         f"[{type(call.layer).__name__}] a layer's call must return a Tensor, or a list or tuple of them; "
         f"got {type(output).__name__}; return what the ops gave"
+    )
+
+
+def _refuse_dependence(call: Call, found: str) -> NoReturn:
+    raise ShapeError(
+        f"[{type(call.layer).__name__}] axes and number of outputs must not depend on sizes that are not known; got "
+        f"{found} for two batches; give tr.Input known sizes, or make the layer independent of them"
     )

@@ -323,6 +323,6 @@ def _checked_shape(owner: str, leaf: str, shape: Any) -> tuple[int, ...]:
         sizes = (-1,)
     if any(n < 0 for n in sizes):
         raise ShapeError(
-            f"[{owner}] a weight needs known sizes; got {shape} for {leaf}; give the Input a known size on that axis"
+            f"[{owner}] a weight needs known sizes; got {shape} for {leaf}; leave out the batch axis, or size the Input"
         )
     return sizes

@@ -15,6 +15,7 @@ import numpy as np
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.kernels.dtypes import INT64
+from tinyres.nn.symbolic import agrees
 
 UNIQUE_HINT = "number them with classes, y = np.unique(y, return_inverse=True)"
 
@@ -64,7 +65,7 @@ def _one_per_port(op: str, x: Any, ports: Sequence[Port]) -> list[Any]:
 def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
     array = read_numbers(op, "x", x, "encode them as numbers first")
     rest = port.shape[1:]
-    if array.ndim != len(port.shape) or array.shape[1:] != rest:
+    if not agrees((None, *rest), array.shape):
         wanted = f"(samples, {', '.join(map(str, rest))})" if rest else "(samples,)"
         hint = "give one row per sample"
         if array.shape == rest:
@@ -140,7 +141,7 @@ def read_targets(
     if kind == "any":
         integer = array.dtype.kind in "iub"
         return np.ascontiguousarray(array, INT64 if integer else dtype)
-    if array.shape[1:] != output[1:]:
+    if not agrees((None, *output[1:]), array.shape):
         raise ShapeError(_shape_rule(op, array, kind, output, what))
     if array.dtype.kind == "f":
         _refuse_non_finite(op, array, what)
@@ -172,10 +173,14 @@ def _size(output: tuple[int | None, ...]) -> int:
 
 def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: str) -> np.ndarray:
     classes, shape = output[-1], output[1:-1]
-    assert classes is not None  # only the batch is unknown
-    if y.shape[1:] == (*shape, 1):
+    if classes is None:
+        raise ShapeError(
+            f"[{op}] labels need a known number of classes; the output has shape {output}; end in a layer that has it, "
+            "such as layers.Dense"
+        )
+    if agrees((None, *shape, 1), y.shape):
         y = y.reshape(y.shape[:-1])
-    if y.shape[1:] != shape:
+    if not agrees((None, *shape), y.shape):
         hint = "give one integer per sample"
         if y.shape[1:] == output[1:]:
             hint = 'for one-hot targets use loss="categorical_crossentropy", or y.argmax(axis=-1)'
