@@ -307,9 +307,7 @@ def _cuts_at_zero(lo: float, hi: float) -> bool:
     return (lo, hi) in ((0.0, np.inf), (-np.inf, 0.0))
 
 
-CLIP = Op(
-    "clip", shape=_clip_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,), rectifies=_cuts_at_zero
-)
+CLIP = Op("clip", shape=_clip_shape, forward=unary(kernels.clip), vjp=_clip_vjp, saves=(0,), rectifies=_cuts_at_zero)
 
 
 def clip(x: Operand, lo: float | None = None, hi: float | None = None) -> Tensor:
