@@ -237,7 +237,8 @@ def fuzz(saved, path, seeds):
 
 
 def test_headers_changed_at_random_end_in_file_error_or_run(saved, tmp_path):
-    assert fuzz(saved, tmp_path / "m.npz", range(60)) > 0  # some changes do no harm
+    assert judged(written(tmp_path / "m.npz", *saved))
+    assert fuzz(saved, tmp_path / "m.npz", range(60)) < 30
 
 
 @pytest.mark.slow
