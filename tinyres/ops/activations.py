@@ -6,10 +6,12 @@ The slope's kernel is an op too, so that a gradient can be differentiated again.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.attributes import OneOf
+from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
@@ -18,7 +20,7 @@ from tinyres.kernels.record import TANH_FORM
 from tinyres.launch import launch
 from tinyres.ops.comparison import greater, where
 from tinyres.ops.elementwise import exp, sigmoid, square, tanh
-from tinyres.ops.rules import pairwise, same_shape, unary
+from tinyres.ops.rules import equal_shapes, pairwise, same_shape, same_shapes, unary
 
 
 def _operand(x: Operand) -> tuple[Tensor, ...]:
@@ -61,8 +63,19 @@ def _tanh_curvature(x: Tensor) -> Tensor:
     return (1.0 - square(t)) * (slope + x * (3 * a * k * x - t * square(slope)))
 
 
-GELU = Op("gelu", shape=same_shape, forward=_gelu_forward, vjp=_gelu_vjp, saves=(0,))
-GELU_GRAD = Op("gelu_grad", shape=same_shape, forward=_gelu_grad_forward, vjp=_gelu_grad_vjp, saves=(0, 1))
+_Form = Annotated[int, OneOf((0, TANH_FORM))]
+
+
+def _gelu_shape(x: Tensor, flags: _Form) -> Shape:
+    return x.shape
+
+
+def _gelu_grad_shape(g: Tensor, x: Tensor, flags: _Form) -> Shape:
+    return equal_shapes("gelu_grad", g, x)
+
+
+GELU = Op("gelu", shape=_gelu_shape, forward=_gelu_forward, vjp=_gelu_vjp, saves=(0,))
+GELU_GRAD = Op("gelu_grad", shape=_gelu_grad_shape, forward=_gelu_grad_forward, vjp=_gelu_grad_vjp, saves=(0, 1))
 
 
 def gelu(x: Operand, approximate: bool | str = False) -> Tensor:
@@ -96,7 +109,9 @@ def _silu_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
 
 
 SILU = Op("silu", shape=same_shape, forward=unary(kernels.silu), vjp=_silu_vjp, saves=(0,))
-SILU_GRAD = Op("silu_grad", shape=same_shape, forward=pairwise(kernels.silu_grad), vjp=_silu_grad_vjp, saves=(0, 1))
+SILU_GRAD = Op(
+    "silu_grad", shape=same_shapes("silu_grad"), forward=pairwise(kernels.silu_grad), vjp=_silu_grad_vjp, saves=(0, 1)
+)
 
 
 def silu(x: Operand) -> Tensor:
@@ -119,10 +134,20 @@ def _leaky_relu_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return apply(LEAKY_RELU_GRAD, (c, ctx.inputs[1]), *ctx.attrs) if ctx.needs[0] else None, None
 
 
-LEAKY_RELU = Op("leaky_relu", shape=same_shape, forward=unary(kernels.leaky_relu), vjp=_leaky_relu_vjp, saves=(0,))
+def _leaky_relu_shape(x: Tensor, negative_slope: float) -> Shape:
+    return x.shape
+
+
+def _leaky_relu_grad_shape(g: Tensor, x: Tensor, negative_slope: float) -> Shape:
+    return equal_shapes("leaky_relu_grad", g, x)
+
+
+LEAKY_RELU = Op(
+    "leaky_relu", shape=_leaky_relu_shape, forward=unary(kernels.leaky_relu), vjp=_leaky_relu_vjp, saves=(0,)
+)
 LEAKY_RELU_GRAD = Op(
     "leaky_relu_grad",
-    shape=same_shape,
+    shape=_leaky_relu_grad_shape,
     forward=pairwise(kernels.leaky_relu_grad),
     vjp=_leaky_relu_grad_vjp,
     saves=(1,),
@@ -153,8 +178,16 @@ def _elu_grad_vjp(c: Tensor, ctx: Context) -> Gradients:
     return apply(ELU_GRAD, (c, x), *ctx.attrs) if ctx.needs[0] else None, to_x
 
 
-ELU = Op("elu", shape=same_shape, forward=unary(kernels.elu), vjp=_elu_vjp, saves=(0,))
-ELU_GRAD = Op("elu_grad", shape=same_shape, forward=pairwise(kernels.elu_grad), vjp=_elu_grad_vjp, saves=(0, 1))
+def _elu_shape(x: Tensor, alpha: float) -> Shape:
+    return x.shape
+
+
+def _elu_grad_shape(g: Tensor, x: Tensor, alpha: float) -> Shape:
+    return equal_shapes("elu_grad", g, x)
+
+
+ELU = Op("elu", shape=_elu_shape, forward=unary(kernels.elu), vjp=_elu_vjp, saves=(0,))
+ELU_GRAD = Op("elu_grad", shape=_elu_grad_shape, forward=pairwise(kernels.elu_grad), vjp=_elu_grad_vjp, saves=(0, 1))
 
 
 def elu(x: Operand, alpha: float = 1.0) -> Tensor:

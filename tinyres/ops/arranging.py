@@ -138,6 +138,8 @@ def _tiled_shapes(shape: Shape, reps: tuple[int, ...]) -> tuple[Shape, tuple[int
 
 
 def _tile_shape(x: Tensor, reps: tuple[int, ...]) -> Shape:
+    if min(reps, default=0) < 0:
+        raise ShapeError(f"[tile] reps are counts from 0 on; got {reps}; leave out what is not repeated")
     return tuple([size * count for size, count in zip(*_tiled_shapes(x.shape, reps))])
 
 
@@ -178,6 +180,8 @@ def _counts(op: str, what: str, given: Any) -> tuple[int, ...]:
 
 
 def _repeat_shape(x: Tensor, count: int, axis: int) -> Shape:
+    if count < 0:
+        raise ShapeError(f"[repeat] repeats are counts from 0 on; got {count}; leave out what is not repeated")
     at = one_axis("repeat", x.shape, axis)
     return (*x.shape[:at], x.shape[at] * count, *x.shape[at + 1 :])
 

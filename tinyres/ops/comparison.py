@@ -21,10 +21,10 @@ from tinyres.kernels.record import RELATION_SHIFT, RELATIONS
 from tinyres.ops.casting import astype
 from tinyres.ops.rules import binary, broadcast
 
-_Relation = Annotated[int, OneOf(tuple(i << RELATION_SHIFT for i in range(len(RELATIONS))))]
+Relation = Annotated[int, OneOf(tuple(i << RELATION_SHIFT for i in range(len(RELATIONS))))]
 
 
-def _compare_shape(a: Tensor, b: Tensor, relation: _Relation) -> Shape:
+def _compare_shape(a: Tensor, b: Tensor, relation: Relation) -> Shape:
     return broadcast_shapes("compare", a.shape, b.shape)
 
 

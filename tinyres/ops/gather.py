@@ -33,6 +33,10 @@ def _sizes(shape: Shape, axis: int, count: int) -> tuple[int, int, int]:
 
 
 def _gather_shape(x: Tensor, ids: Tensor, axis: int, count: int) -> Shape:
+    if not 0 <= axis <= axis + count <= len(x.shape):
+        raise ShapeError(
+            f"[index] the axes must be among those of shape {x.shape}; got {count} from {axis} on; see tr.take"
+        )
     return (*x.shape[:axis], *ids.shape, *x.shape[axis + count :])
 
 
@@ -60,6 +64,11 @@ GATHER_ROWS = Op("gather_rows", shape=_gather_shape, forward=_gather_forward, vj
 
 
 def _scatter_shape(g: Tensor, ids: Tensor, shape: Shape, axis: int, count: int) -> Shape:
+    fits = 0 <= axis <= axis + count <= len(shape) and min(shape, default=0) >= 0
+    if not fits or g.shape != (*shape[:axis], *ids.shape, *shape[axis + count :]):
+        raise ShapeError(
+            f"[scatter_rows] there must be as much as rows are chosen; got {g.shape} for {shape}; see tr.take"
+        )
     return shape
 
 
@@ -157,6 +166,8 @@ def _wrap_forward(out: Buffer, ids: Tensor, size: int) -> None:
 
 
 def _wrap_shape(ids: Tensor, size: int) -> Shape:
+    if size < 0:
+        raise ShapeError(f"[index] an axis has a size of at least 0; got {size}; see tr.take")
     return ids.shape
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.layout import Shape
+from tinyres.engine.attributes import OneOf
+from tinyres.engine.layout import Shape, broadcast_shapes
 from tinyres.engine.op import MIXED, Op, apply
 from tinyres.engine.primitives import ADD, Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor
@@ -25,18 +26,34 @@ from tinyres.ops import arithmetic, comparison, division, elementwise, power, re
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal, greater
 from tinyres.ops.reduction import Axis, axis_numbers, nonempty
-from tinyres.ops.rules import binary, broadcast
+from tinyres.ops.rules import binary
 
 
 def _flags(operation: str) -> int:
     return OPERATIONS.index(operation) << RELATION_SHIFT
 
 
-INTEGERS = Op("integers", shape=broadcast("integers"), forward=binary(kernels.integers), takes="l")
-LOGIC = Op("logic", shape=broadcast("logic"), forward=binary(kernels.logic), takes="b", dtype=BOOL)
+_Operation = Annotated[int, OneOf(tuple(map(_flags, OPERATIONS)))]
+_Logic = Annotated[int, OneOf(tuple(map(_flags, ("and", "or", "xor"))))]
+
+
+def _integers_shape(a: Tensor, b: Tensor, operation: _Operation) -> Shape:
+    return broadcast_shapes("integers", a.shape, b.shape)
+
+
+def _logic_shape(a: Tensor, b: Tensor, operation: _Logic) -> Shape:
+    return broadcast_shapes("logic", a.shape, b.shape)
+
+
+def _compare_shape(a: Tensor, b: Tensor, relation: comparison.Relation) -> Shape:
+    return broadcast_shapes("compare_integers", a.shape, b.shape)
+
+
+INTEGERS = Op("integers", shape=_integers_shape, forward=binary(kernels.integers), takes="l")
+LOGIC = Op("logic", shape=_logic_shape, forward=binary(kernels.logic), takes="b", dtype=BOOL)
 COMPARE_INTEGERS = Op(
     "compare_integers",
-    shape=broadcast("compare_integers"),
+    shape=_compare_shape,
     forward=binary(kernels.compare_integers),
     takes="l",
     dtype=BOOL,

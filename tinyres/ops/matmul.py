@@ -29,6 +29,7 @@ from tinyres.ops.reduction import sum
 _Turned = Annotated[int, OneOf((0, TRANSPOSE_A, TRANSPOSE_B, TRANSPOSE_A | TRANSPOSE_B))]
 _Activated = Annotated[int, OneOf((0, RELU))]
 
+
 class _Product(NamedTuple):
     """A product of Tensors as products of matrices (m, k) @ (k, n).
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.engine.layout import Shape
 from tinyres.engine.op import Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor, tensor
@@ -20,7 +21,10 @@ from tinyres.ops.composed import composed
 from tinyres.ops.gather import GATHER_ROWS
 from tinyres.ops.movement import flatten, reshape, transpose
 from tinyres.ops.reduction import argmax, one_axis
-from tinyres.ops.rules import same_shape
+
+
+def _argsort_shape(x: Tensor, descending: bool) -> Shape:
+    return x.shape
 
 
 def _argsort_forward(out: Buffer, x: Tensor, descending: bool) -> None:
@@ -30,7 +34,7 @@ def _argsort_forward(out: Buffer, x: Tensor, descending: bool) -> None:
     launch(kernels.argsort, (out, scratch), (x.buffer,), (rows, columns), (), REVERSE if descending else 0)
 
 
-ARGSORT = Op("argsort", shape=same_shape, forward=_argsort_forward, dtype=INT64)
+ARGSORT = Op("argsort", shape=_argsort_shape, forward=_argsort_forward, dtype=INT64)
 
 
 @composed
