@@ -181,8 +181,10 @@ def _position(record: Mapping[str, Any]) -> Position:
     if position.order is not None:
         seed, counter = _checked(list(position.order), list[int])
         position.order = seed, counter
-    if position.totals is not None:
-        _checked(position.totals, list[float])
+    for total in position.totals or ():
+        _checked(total if isinstance(total, list) else [total], list[float])  # one number in files of version 1
+    for count in (position.loader or {}).values():
+        _checked(count, int)
     return position
 
 
