@@ -126,7 +126,7 @@ def test_files_that_are_not_tables(tmp_path: Path) -> None:
         with pytest.raises(FileError, match=r"a table is needed; .*missing.* is not there; check the path"):
             load_table(tmp_path / name)
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(FileError, match="Is a directory; check the path"):
+    with pytest.raises(FileError, match="is a folder; check the path"):
         load_table(tmp_path / "folder.csv")
     (tmp_path / "latin.csv").write_bytes("größe,label\n1,0\n".encode("latin-1"))
     with pytest.raises(FileError, match=r"a \.csv must be UTF-8 text; latin\.csv"):
