@@ -115,7 +115,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
                 [edge_at[e.src, e.dst] for e in f.edges],
                 f.note,
                 [e.kind for e in f.edges],
-                None if f.carried is None else [[place[n], _plain(d)] for n, d in f.carried.items()],
+                None if f.carried is None else [[place[n], d] for n, d in f.carried.items()],
             ]
             for f in trace.forks
         ],
