@@ -15,6 +15,7 @@ from tinyres.errors import ArgumentError
 from tinyres.measure.graph import Graph
 from tinyres.model import pickling, rewiring, saving
 from tinyres.model.architecture import every_layer
+from tinyres.model.ownership import refuse_foreign, refuse_unknown
 from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
 from tinyres.nn.summary import summary
@@ -126,7 +127,7 @@ class Model(Functional):
         if known:
             LossPlan(self, loss, loss_weights, metrics)
         if self.built:
-            self._refuse_foreign(chosen)
+            refuse_foreign(self, chosen)
         self.optimizer, self.loss, self.metrics, self.loss_weights = chosen, loss, metrics or [], loss_weights
         self._plan, self._runners, self._bound = None, Runners(), False
         if known:
@@ -356,7 +357,7 @@ class Model(Functional):
             assert self.optimizer is not None
             self._plan = Plan(self.optimizer, self.loss_of(self.loss), self.float_dtype)
         if self._bound and self._parts_seen != changes.parts and op in ("fit", "train_step", "train_on_batch"):
-            self._refuse_unknown(op, self._plan.optimizer)
+            refuse_unknown(self, op, self._plan.optimizer)
             self._parts_seen = changes.parts
         return self._plan
 
@@ -395,25 +396,7 @@ class Model(Functional):
 
     def _bind(self) -> None:
         assert self.optimizer is not None
-        self._refuse_foreign(self.optimizer)
+        refuse_foreign(self, self.optimizer)
         if not self.optimizer.params:
             self.optimizer.bind(self.parameters())
             self._bound = True
-
-    def _refuse_unknown(self, op: str, optimizer: Optimizer) -> None:
-        known, own = {id(p) for p in optimizer.params}, self.named_parameters()
-        unknown = [name for name, p in own.items() if id(p) not in known]
-        if unknown or len(known) > len(own):
-            raise ArgumentError(
-                f"[{op}] training moves the weights that the model had when it was compiled; got one of which "
-                f"{unknown[0] if unknown else 'a layer'} was added, replaced or taken away since; call compile again"
-            )
-
-    def _refuse_foreign(self, optimizer: Optimizer) -> None:
-        own = {id(p) for p in self.parameters()}
-        foreign = [p for p in optimizer.params if id(p) not in own]
-        if foreign:
-            raise ArgumentError(
-                f"[compile] an optimizer belongs to one model; got one that moves {len(foreign)} parameter(s) of "
-                f"another, such as {foreign[0].name or 'an unnamed one'}; make a new optimizer for each model"
-            )

@@ -60,6 +60,24 @@ def custom_vjp(
             "bind everything else with functools.partial"
         )
 
+    module = sys._getframe(1).f_globals.get("__name__", "__main__")
+    op = _own_op(forward, vjp, name, len(parameters), module)
+
+    def function(*inputs: Operand) -> Tensor:
+        if len(inputs) != len(parameters):
+            raise ArgumentError(f"[{name}] takes {len(parameters)} inputs; got {len(inputs)}")
+        return apply(op, as_operands(*inputs))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = forward.__doc__
+    return function
+
+
+def _own_op(
+    forward: Callable[..., Tensor], vjp: Callable[[Tensor, Context], Gradients], name: str, count: int, module: str
+) -> CustomOp:
+    """The record of an op whose forward is a function of `count` Tensors."""
+
     def run(*inputs: Tensor) -> Tensor:
         with no_grad():
             output = forward(*[t.detach() for t in inputs])
@@ -81,25 +99,16 @@ def custom_vjp(
         strides = contiguous_strides(output.shape)
         strided_copy(out, output.buffer, output.shape, strides, strides)
 
-    op = CustomOp(
+    return CustomOp(
         name,
         shape=shape,
         forward=fill,
         vjp=vjp,
-        saves=tuple(range(len(parameters))),
+        saves=tuple(range(count)),
         reads_output=True,
         takes="x",
-        module=sys._getframe(1).f_globals.get("__name__", "__main__"),
+        module=module,
     )
-
-    def function(*inputs: Operand) -> Tensor:
-        if len(inputs) != len(parameters):
-            raise ArgumentError(f"[{name}] takes {len(parameters)} inputs; got {len(inputs)}")
-        return apply(op, as_operands(*inputs))
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = forward.__doc__
-    return function
 
 
 __all__ = ["CustomOp", "custom_vjp"]
