@@ -33,6 +33,8 @@ def silent_parts(net: Net) -> Iterator[Finding]:
     for node, names in idle:
         fresh = [k for k in names if node.params[k].name not in told]
         told.update(node.params[k].name for k in fresh)
+        if fresh and _is_narrow(net, node) and _elsewhere_alive(net):
+            continue
         if fresh and not any(net.nodes[e.src].name in seen for e in net.data_into(node.name)):
             found.append(finding_at("no-gradient", node, f"no gradient reaches {', '.join(fresh)}", _REMEDY))
     yield from _gathered(found)
@@ -69,6 +71,8 @@ def _finding(net: Net, part: list[TraceNode]) -> Iterator[Finding]:
         yield branch
     elif idle and not any(_opens_later(net, n) for n, _ in idle):
         where = root or idle[0][0]
+        if where is net.trace.nodes[-1] or (root is None and _is_narrow(net, where) and _elsewhere_alive(net)):
+            return  # a loss of 0 asks for nothing; few units may be silent by chance
         names = list(dict.fromkeys(n.params[k].name for n, k in idle))
         short = ", ".join(dict.fromkeys(k for _, k in idle))
         listed = short if len(names) <= _LISTED else f"{len(names)} parameters, from {names[0]} to {names[-1]}"
@@ -90,8 +94,12 @@ def _by_chance(net: Net, node: TraceNode) -> bool:
     as_drawn = all(p.drawn or p.fans is None for p in parameters) and all(
         p.value_norm == 0 for p in parameters if p.fans is None and len(p.shape) == 1 and p.value_mean <= 0
     )
-    few = node.size if net.trace.header.batch == 1 else node.shape[-1] if node.shape else 1
-    return bool(parameters) and as_drawn and few < _BY_CHANCE
+    return as_drawn and _is_narrow(net, node)
+
+
+def _is_narrow(net: Net, node: TraceNode) -> bool:
+    """Whether a node has so few units that all may be silent by chance."""
+    return (node.size if net.trace.header.batch == 1 else node.shape[-1] if node.shape else 1) < _BY_CHANCE
 
 
 def _elsewhere_alive(net: Net) -> bool:
