@@ -82,9 +82,9 @@ def test_bad_data_is_told_before_anything_changes(call, case):
 
 
 TARGET_ERRORS = [
-    ("mse", 1, None, Y, "y must have the shape of the output, 1 per sample; got y of shape (12,); use y.reshape"),
+    ("mse", 2, None, X[:, :2, None], "the shape of the output, 2 per sample; got y of shape (12, 2, 1); use"),
     ("mse", 2, None, X, "y must have the shape of the output, 2 per sample; got y of shape (12, 4); give one"),
-    (tr.losses.mse, 1, None, Y, "y must have the shape of the output, 1 per sample; got y of shape (12,); use"),
+    (tr.losses.mse, 1, None, X[:, :1, None], "the shape of the output, 1 per sample; got y of shape (12, 1, 1); use"),
     ("mse", 4, None, np.where(X > 0, np.inf, X), "y must be finite; got"),
     ("binary_crossentropy", 1, "sigmoid", 2 * Y.reshape(-1, 1), "targets of a cross-entropy lie between 0 and 1; got"),
     ("categorical_crossentropy", 3, "softmax", Y, 'for integer labels use loss="sparse_categorical_crossentropy"'),

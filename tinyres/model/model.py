@@ -246,16 +246,15 @@ class Model(Functional):
     def recalibrate_batchnorm(self, x: Any, batch_size: int = 256) -> None:
         """Set every BatchNormalization's moving statistics to those of these samples at the present weights.
 
-        x: as for `fit`; run in training mode in batches of `batch_size`, Dropout included. Afterwards the moving mean
-        and variance are those over all samples. Frozen layers, weights, generators and gradients stay as they are.
-        Raises ShapeError for no samples.
+        x: as for `fit`, run in training mode, Dropout included; mean and variance are then those over all samples.
+        Frozen layers, weights, generators and gradients stay as they are. Raises ShapeError for no samples.
 
         >>> import numpy as np
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.Input(shape=(1,)), tr.layers.BatchNorm()])
         >>> model.recalibrate_batchnorm(np.array([[1.0], [3.0]]))
-        >>> model.layers[0].moving_mean.numpy(), model.layers[0].moving_variance.numpy()
-        (array([2.], dtype=float32), array([1.], dtype=float32))
+        >>> model.layers[0].moving_mean.numpy()
+        array([2.], dtype=float32)
         """
         recalibrate_batchnorm(self, x, read_count("recalibrate_batchnorm", "batch_size", batch_size, 1))
 

@@ -17,7 +17,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -140,6 +140,18 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
     def non_trainable_variables(self) -> list[Parameter]:
         """Keras' other name of `non_trainable_weights`."""
         return self.non_trainable_weights
+
+    def train(self, mode: bool = True) -> NoReturn:
+        """Not here: a call says whether it trains."""
+        raise ArgumentError(
+            f"[{type(self).__name__}] a call says whether it trains; got .train({mode}); write model(x, training=True)"
+        )
+
+    def eval(self) -> NoReturn:
+        """Not here: a call is inference unless it says otherwise."""
+        raise ArgumentError(
+            f"[{type(self).__name__}] a call is inference unless told otherwise; got .eval(); write model(x)"
+        )
 
     def penalties(self) -> Iterator[Tensor]:
         """What this layer's own regularised weights add to the loss."""

@@ -5,8 +5,8 @@ Which inputs of a joining layer are skips, `structure` tells, as it does for a t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from tinyres.nn.functional import Functional
 from tinyres.nn.layer import Layer
@@ -48,9 +48,13 @@ def summary(model: Functional) -> str:
     return "\n".join(lines)
 
 
-def print_summary(self: Functional) -> None:
-    """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips."""
-    print(summary(self))
+def print_summary(self: Functional, line_length: int | None = None, print_fn: Callable[[str], Any] = print) -> None:
+    """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips.
+
+    line_length: taken as Keras takes it; the table has 80 columns. print_fn: what is called on each line.
+    """
+    for line in summary(self).splitlines():
+        print_fn(line)
 
 
 Functional.summary = print_summary  # type: ignore[method-assign]

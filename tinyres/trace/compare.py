@@ -61,8 +61,8 @@ class Comparison:
         def _repr_html_(self) -> str: ...
 
 
-def compare(**traces: Trace) -> Comparison:
-    """Traces of nets side by side, each under the name it is given.
+def compare(*unnamed: Trace, **traces: Trace) -> Comparison:
+    """Traces of nets side by side, each under the name it is given; those without are a, b, and so on.
 
     Raises ArgumentError unless every argument is a Trace.
 
@@ -72,6 +72,7 @@ def compare(**traces: Trace) -> Comparison:
     >>> tr.compare(one=trace, other=trace).unmatched
     {'one': [], 'other': []}
     """
+    traces = {**{chr(ord("a") + i): trace for i, trace in enumerate(unnamed)}, **traces}
     if not traces:
         raise ArgumentError(
             "[compare] there must be traces to compare; got none; write tr.compare(plain=a, residual=b)"

@@ -141,6 +141,8 @@ def read_targets(
     if kind == "any":
         integer = array.dtype.kind in "iub"
         return np.ascontiguousarray(array, INT64 if integer else dtype)
+    if array.ndim == 1 and output[1:] == (1,):
+        array = array.reshape(-1, 1)  # as Keras takes them
     if not agrees((None, *output[1:]), array.shape):
         raise ShapeError(_shape_rule(op, array, kind, output, what))
     if array.dtype.kind == "f":
