@@ -133,6 +133,18 @@ def test_fresh_leaves_as_arguments_share_one_program() -> None:
     assert len(slope.programs) == 1
 
 
+def test_an_old_gradient_of_a_fresh_leaf_is_accumulated_onto() -> None:
+    slope = tr.capture(lambda x: (x * x).sum().backward())
+    for old in (None, 5.0, 7.0, None):
+        x = tr.tensor([3.0], requires_grad=True)
+        x.grad = None if old is None else tr.tensor([old])
+        held = x.grad
+        slope(x)
+        slope(x)
+        assert x.grad.item() == 12.0 + (old or 0.0)
+        assert held is None or held.item() == old
+
+
 def test_a_gradient_that_would_flow_on_from_an_argument_is_an_error() -> None:
     w = tr.tensor([1.0], requires_grad=True)
     step = tr.capture(lambda x: x.sum().backward())

@@ -273,7 +273,10 @@ def token_of(part: Any) -> Any:
 
 def _placeholder(leaf: Any) -> Tensor:
     if isinstance(leaf, Tensor):
-        return tensor(leaf, dtype=leaf.dtype, requires_grad=leaf.requires_grad)
+        made = tensor(leaf, dtype=leaf.dtype, requires_grad=leaf.requires_grad)
+        if made.node is not None and leaf.node is not None and leaf.is_leaf:
+            made.node.grad = leaf.node.grad  # what the recording finds there; each replay looks at its own argument
+        return made
     return _as_tensor(leaf)
 
 
