@@ -153,3 +153,28 @@ print(trace)
     ).stdout.partition("\n")
     assert rooms == "errors store structure trace view"
     assert text.strip() == str(trace).strip()
+
+
+ROOT = PACKAGE.parent
+SOURCES = sorted(
+    path
+    for folder in ("tinyres", "csrc", "tests", "bench")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".c", ".h", ".def", ".sh")
+)
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    found = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > 60:
+                    found[f"{path.relative_to(ROOT)}: {node.name}"] = length
+    assert found == {}

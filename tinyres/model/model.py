@@ -249,10 +249,9 @@ class Model(Functional):
         x: as for `fit`, run in training mode, Dropout included; mean and variance are then those over all samples.
         Frozen layers, weights, generators and gradients stay as they are. Raises ShapeError for no samples.
 
-        >>> import numpy as np
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.Input(shape=(1,)), tr.layers.BatchNorm()])
-        >>> model.recalibrate_batchnorm(np.array([[1.0], [3.0]]))
+        >>> model.recalibrate_batchnorm([[1.0], [3.0]])
         >>> model.layers[0].moving_mean.numpy()
         array([2.], dtype=float32)
         """
