@@ -16,7 +16,9 @@ from tinyres.backends import native
 from tinyres.errors import ArgumentError
 
 PACKAGE = Path(tr.__file__).parent
-SAY = "import warnings; warnings.simplefilter('error'); import tinyres"
+# An editable install would lend its core to any tinyres that is imported.
+ALONE = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
+SAY = ALONE + "import warnings; warnings.simplefilter('error'); import tinyres"
 COUNT = "import tinyres.backends.native as n; print(n.threads())"
 
 

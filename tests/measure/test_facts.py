@@ -365,5 +365,5 @@ def test_damaged_facts_are_an_error(key: str, value: object, tmp_path: pathlib.P
     else:
         data[key] = value
     path.write_text(json.dumps(data))
-    with pytest.raises(tr.errors.FileError, match="is damaged or not a trace"):
+    with pytest.raises(tr.errors.FileError, match="is damaged or something else"):
         tr.Trace.load(str(path))
