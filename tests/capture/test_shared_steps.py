@@ -100,6 +100,7 @@ def planned(step: tr.CapturedStep, count: int = 3) -> list[tuple[PlacedCall, Sha
 RACES = [(70, 64, 10, 9), (33, 96, 32, 5), (20, 50, 7, 8), (144, 128, 10, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("features", "units", "classes", "rows"), RACES)
 @pytest.mark.parametrize(("optimizer", "dropout"), KINDS)
 @pytest.mark.parametrize("count", [2, 3, 5])

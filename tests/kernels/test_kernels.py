@@ -156,6 +156,7 @@ def test_native_agrees_with_reference(name: str, isa: str) -> None:
             assert_same_bits(case, run_native(case, in_place=True)[0], got, "running in place")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", [name for name in NAMES if large_case(name)])
 def test_threads_do_not_change_a_bit(name: str, isa: str) -> None:

@@ -79,6 +79,7 @@ def loss_of(case, shapes):
     return tr.sum(tr.reshape(out * weights, (-1,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda c: c.op)
 def test_right_vjps_pass(case):
     for shapes in case.shapes:
@@ -86,6 +87,7 @@ def test_right_vjps_pass(case):
         assert audit.ok and audit.level == "full", [str(f) for f in audit.failures]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [zeroed, doubled, masked, turned])
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda c: c.op)
 def test_wrong_vjps_are_named(case, spoil):
@@ -150,6 +152,7 @@ def test_the_edge_of_a_wrong_vjp_is_named():
     assert failure.edge == ("matmul/kernel", "matmul")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("blocks", [1, 16, 200])
 def test_no_false_alarms(blocks, scale):

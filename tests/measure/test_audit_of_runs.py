@@ -103,6 +103,7 @@ def test_sums_of_subnormal_gradients() -> None:
     assert tr.Graph(loss).trace().audit().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["residual", "preact", "he2015", "preact_plain"])
 @pytest.mark.parametrize("batch", [2, 64])
 def test_right_nets_of_32_blocks(name: str, batch: int) -> None:

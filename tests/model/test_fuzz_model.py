@@ -85,6 +85,7 @@ def shared():
     return classifier(metrics=["accuracy"])
 
 
+@pytest.mark.slow
 @fuzz
 @given(x=inputs, y=targets, call=st.sampled_from(["fit", "evaluate"]), capture=st.booleans())
 def test_fuzz_data(shared, x, y, call, capture):
@@ -125,6 +126,7 @@ anything = st.one_of(
 )
 
 
+@pytest.mark.slow
 @fuzz
 @given(
     name=st.sampled_from(
@@ -153,6 +155,7 @@ def test_fuzz_options(shared, name, value):
         assert all(np.isfinite(v) for values in history.history.values() for v in values)
 
 
+@pytest.mark.slow
 @fuzz
 @given(st.data())
 def test_fuzz_set_weights(shared, data):

@@ -61,6 +61,7 @@ def biased(running_variance, step):
     return start + (running_variance - start) * (BATCH - 1) / BATCH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-4), ("float64", 1e-10)])
 def test_residual_block_trains_as_in_pytorch(dtype, tolerance):
     tr.manual_seed(0)

@@ -76,11 +76,13 @@ def test_gradient_of_first_order(case: Case, shapes: tuple[Shape, ...]) -> None:
     assert tr.gradcheck(case.run, case.inputs(shapes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "shapes"), DIFFERENTIABLE)
 def test_gradient_of_second_order(case: Case, shapes: tuple[Shape, ...]) -> None:
     assert tr.gradcheck(case.run, case.inputs(shapes), directional=True, second_order=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "shapes"), DIFFERENTIABLE)
 def test_recorded_gradient_is_the_fused_one(case: Case, shapes: tuple[Shape, ...]) -> None:
     inputs = [tr.tensor(a, requires_grad=True, dtype="float64") for a in case.inputs(shapes)]

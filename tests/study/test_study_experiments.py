@@ -29,6 +29,7 @@ def test_all_experiments_are_there() -> None:
         assert experiment.__doc__ and experiment.source and experiment.title
 
 
+@pytest.mark.slow
 def test_gradients_at_initialisation_follow_their_laws() -> None:
     result = experiments.init_laws(depths=(8, 16), seeds=2)
     rows = by(result, "net", "blocks")
@@ -142,6 +143,7 @@ def quick(name: str) -> Result:
     return experiments.EXPERIMENTS[name](**options[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_prints_saves_and_draws(name: str, tmp_path: Path) -> None:
     result = quick(name)

@@ -14,6 +14,7 @@ def test_there_are_many() -> None:
     assert sum(not known.rules for known in NETS) >= 40  # silence is judged too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", NETS, ids=[known.name for known in NETS])
 def test_what_is_said(known: Known) -> None:
     verdict = known.trace().verdict()

@@ -54,6 +54,7 @@ RIGHT = {name: (lambda x, u, i, b=b: b(x, u)) for name, b in presets.PRESETS.ite
 SIZES = [(1, 1024, 256), (3, 16, 4), (8, 1, 16), (8, 2, 64), (16, 1, 4), (64, 1, 64), (64, 4, 8), (64, 64, 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "batch", "width"), SIZES)
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("scoped", [True, False])
