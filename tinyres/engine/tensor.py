@@ -116,7 +116,8 @@ class Tensor(Attached):
         return self._view("tolist").tolist()
 
     def detach(self) -> Tensor:
-        """The same values, cut off from the graph."""
+        """The same values, cut off from the graph; of a Parameter the same memory, as in PyTorch: it follows `assign`
+        and optimizer steps. `t.copy()` does not."""
         return Tensor(self.buffer, self.shape, self.dtype)
 
     def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: bool = False) -> None:
@@ -171,6 +172,19 @@ class Tensor(Attached):
     def __iter__(self) -> Iterator[Tensor]:
         for i in range(len(self)):
             yield self[i]
+
+    def __contains__(self, item: Any) -> bool:
+        """Whether any element equals the item, which broadcasts as in NumPy."""
+        return bool(np.any(self._view("in") == (item.numpy() if isinstance(item, Tensor) else item)))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A copy of the values for `torch.from_dlpack` and others; gradients do not follow."""
+        if options.pop("copy", None) is False:
+            raise ArgumentError("[dlpack] a Tensor's memory is not shared; got copy=False; ask for a copy")
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._view("dlpack").__dlpack_device__()
 
     def __setitem__(self, index: object, value: object) -> None:
         raise DTypeError(
@@ -343,9 +357,21 @@ def known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
     raise DTypeError(f"[{op}] dtypes are float32, float64, int64 and bool; got {dtype!r}; choose one of them")
 
 
+def refuse_masked(op: str, value: Any) -> None:
+    """Raise DTypeError for an array some of whose values are masked, or a list of such: a Tensor has no mask."""
+    for array in value if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+            raise DTypeError(
+                f"[{op}] a Tensor has no mask; got a masked array of shape {array.shape}, "
+                f"{np.ma.getmaskarray(array).sum()} values masked; fill them (a.filled(0)), or give its values and "
+                "tr.where with the mask"
+            )
+
+
 def _readable_array(op: str, value: Any) -> np.ndarray:
     if isinstance(value, Tensor):
         return value.numpy()
+    refuse_masked(op, value)
     try:
         array = np.asarray(value)
     except ValueError:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyres import ops
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Tensor, refuse_masked, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import INT64
 from tinyres.layers.objective import Chance, LossFunction, Objective, along, like_prediction
@@ -250,6 +250,7 @@ class Huber(Loss):
 
 
 def _target(y_true: Any, dtype: np.dtype) -> Tensor:
+    refuse_masked("loss", y_true)
     array = np.asarray(y_true)
     return tensor(array, dtype=INT64 if array.dtype.kind in "iub" else dtype)
 

@@ -17,7 +17,7 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Tensor, refuse_masked, tensor
 from tinyres.errors import ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import BOOL, INT64
 from tinyres.kernels.record import OPERATIONS, RELATION_SHIFT
@@ -112,6 +112,7 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
 
 def as_ids(op: str, indices: Any) -> Tensor | np.ndarray:
     """Indices as an int64 Tensor or array."""
+    refuse_masked(op, indices)
     if isinstance(indices, Tensor):
         if indices.dtype is INT64:
             return indices
@@ -248,6 +249,7 @@ def _axes_of(entry: Any) -> int:
 
 
 def _is_mask(entry: Any) -> bool:
+    refuse_masked("index", entry)
     if isinstance(entry, Tensor):
         return entry.dtype is BOOL
     if isinstance(entry, list):

@@ -56,7 +56,8 @@ RESHAPE = Op("reshape", shape=_reshape_shape, forward=share_buffer, vjp=to_own_s
 
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
-    """The same elements, in C order, under another shape; one size may be -1. No copy.
+    """The same elements, in C order, under another shape; one size may be -1. No copy: of a Parameter it is the same
+    memory, as in PyTorch, and follows `assign` and optimizer steps.
 
     Raises ShapeError if the number of elements differs.
 

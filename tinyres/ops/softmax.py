@@ -15,7 +15,7 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Tensor, refuse_masked, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import Kernel
@@ -197,6 +197,7 @@ def as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
     """The labels as a Tensor of integers. Raises DTypeError, with a remedy, for anything else."""
     if hasattr(labels, "__tinyres_apply__"):
         return labels  # type: ignore[return-value]
+    refuse_masked("labels", labels)
     array = np.asarray(labels)
     if array.dtype.kind in "iu":
         return tensor(array, dtype=INT64)

@@ -17,7 +17,7 @@ import numpy as np
 from tinyres import kernels, ops
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.state import no_grad
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Tensor, refuse_masked, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import FLOAT32, INT64
 from tinyres.kernels.record import ACCUMULATE
@@ -74,6 +74,7 @@ class Metric:
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add one batch to this object's own sums."""
         prediction = y_pred if isinstance(y_pred, Tensor) else tensor(y_pred)
+        refuse_masked("update_state", y_true)
         array = np.asarray(y_true)
         target = tensor(array, dtype=INT64 if array.dtype.kind in "iub" else prediction.dtype)
         weight = None if sample_weight is None else tensor(sample_weight, dtype=prediction.dtype)

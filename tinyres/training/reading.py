@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Tensor, refuse_masked
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.kernels.dtypes import INT64
 from tinyres.nn.symbolic import agrees
@@ -89,6 +89,7 @@ def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray
     else:
         if hasattr(value, "columns") and hasattr(value, "dtypes"):
             value = _numbers_of_frame(op, what, value)
+        refuse_masked(op, value)
         try:
             array = np.asarray(value)
         except (ValueError, TypeError, OverflowError):

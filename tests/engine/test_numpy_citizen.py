@@ -1,0 +1,84 @@
+"""Tensors beside NumPy's masked arrays, `in`, DLPack, and what shares a Parameter's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinyres as tr
+from tinyres.errors import ArgumentError, DTypeError
+
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
+ROWS = np.ma.masked_array(np.ones((4, 3)), np.eye(4, 3))
+
+
+def _x() -> tr.Tensor:
+    return tr.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+
+def _model() -> tr.Model:
+    model = tr.Sequential([tr.Input(shape=(3,)), tr.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tr.tensor(MASKED),
+        lambda: tr.tensor([MASKED, MASKED]),
+        lambda: tr.Parameter(MASKED, "p"),
+        lambda: tr.Parameter([1.0, 2.0, 3.0], "p").assign(MASKED),
+        lambda: _x() + MASKED,
+        lambda: np.add(MASKED, _x()),
+        lambda: tr.relu(MASKED),
+        lambda: tr.concatenate([_x(), MASKED]),
+        lambda: tr.where(np.ma.masked_array([True, False, True], [0, 1, 0]), _x(), 0.0),
+        lambda: _x()[np.ma.masked_array([0, 1], [0, 1])],
+        lambda: tr.take(_x(), np.ma.masked_array([0, 1], [0, 1])),
+        lambda: tr.losses.softmax_cross_entropy(tr.tensor(np.ones((2, 3))), np.ma.masked_array([0, 1], [0, 1])),
+        lambda: (_x() * 2.0).backward(MASKED),
+        lambda: tr.capture(lambda a: a * 2.0)(MASKED),
+        lambda: tr.layers.Dense(2)(ROWS),
+        lambda: _model().fit(ROWS, np.ones((4, 1)), verbose=0),
+        lambda: _model().fit(np.ones((4, 3)), ROWS[:, :1], verbose=0),
+        lambda: _model().predict(ROWS),
+    ],
+)
+def test_masked_values_are_refused_everywhere(use: Callable[[], Any]) -> None:
+    told = r"a Tensor has no mask; got a masked array of shape .*, \d+ values masked; fill them \(a\.filled\(0\)\)"
+    with pytest.raises(DTypeError, match=told):
+        use()
+
+
+def test_a_masked_array_without_masked_values_is_an_array() -> None:
+    assert tr.tensor(np.ma.masked_array([1.0, 2.0], [0, 0])).tolist() == [1.0, 2.0]
+
+
+def test_in_asks_for_an_equal_element_as_numpy_does() -> None:
+    x = tr.tensor([[1.0, 2.0], [3.0, 4.0]])
+    items: list[Any] = [2.0, 5.0, [1.0, 2.0], [1.0, 9.0], [8.0, 9.0], None, "a"]
+    assert [item in x for item in items] == [item in x.numpy() for item in items]
+    assert tr.tensor(3.0) in x
+
+
+def test_dlpack_gives_a_copy() -> None:
+    x = tr.Parameter([1.0, 2.0], "p")
+    copy = np.from_dlpack(x)
+    x.assign([5.0, 6.0])
+    assert copy.tolist() == [1.0, 2.0]
+    with pytest.raises(ArgumentError, match=r"\[dlpack\] a Tensor's memory is not shared; got copy=False"):
+        x.__dlpack__(copy=False)
+
+
+def test_detach_and_reshape_share_a_parameters_memory_and_copy_does_not() -> None:
+    p = tr.Parameter([1.0, 2.0], "p")
+    with tr.no_grad():
+        shared, turned, copied = p.detach(), p.reshape(2, 1), p.copy()
+    p.assign([5.0, 6.0])
+    assert shared.tolist() == [5.0, 6.0]
+    assert turned.tolist() == [[5.0], [6.0]]
+    assert copied.tolist() == [1.0, 2.0]
