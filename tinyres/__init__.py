@@ -7,7 +7,7 @@ import warnings as _warnings
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from tinyres import errors, keras, layers, optim
+from tinyres import errors, layers, optim
 from tinyres import ops as _ops
 from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
@@ -31,7 +31,7 @@ from tinyres.training.gradients import GradientNorms
 from tinyres.training.history import History
 
 if TYPE_CHECKING:
-    from tinyres import data
+    from tinyres import data, keras
     from tinyres.study.lesion import lesion
     from tinyres.study.shattering import gradient_agreement, shattering
 
@@ -41,6 +41,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "data": "tinyres.data",
     "gradient_agreement": "tinyres.study.shattering",
+    "keras": "tinyres.keras",
     "lesion": "tinyres.study.lesion",
     "shattering": "tinyres.study.shattering",
 }

@@ -232,3 +232,11 @@ def test_batchnorm_takes_its_axis_first():
     assert layers.BatchNormalization(-1, 0.9).momentum == 0.9
     with pytest.raises(tr.errors.ArgumentError, match=r"takes the features in the last axis; got axis=1 for shape"):
         layers.BatchNormalization(1)(np.zeros((2, 3, 4)))
+
+
+def test_batchnorm_by_position_begins_with_the_momentum_or_with_the_axis() -> None:
+    same = layers.BatchNorm(0.9, 1e-5), layers.BatchNormalization(-1, 0.9, 1e-5), layers.BatchNorm(0.9, epsilon=1e-5)
+    for layer in same:
+        assert (layer.axis, layer.momentum, layer.epsilon) == (-1, 0.9, 1e-5)
+    assert (layers.BatchNorm(0.9).momentum, layers.BatchNorm(0.9).epsilon) == (0.9, 1e-3)
+    assert layers.BatchNormalization(1).axis == 1

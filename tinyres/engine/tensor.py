@@ -360,11 +360,13 @@ def known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
 def refuse_masked(op: str, value: Any) -> None:
     """Raise DTypeError for an array some of whose values are masked, or a list of such: a Tensor has no mask."""
     for array in value if isinstance(value, (list, tuple)) else (value,):
-        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        # Asked by the attribute: naming the class would import numpy.ma with tinyres.
+        mask = getattr(array, "mask", False) if isinstance(array, np.ndarray) else False
+        if np.any(mask):
             raise DTypeError(
                 f"[{op}] a Tensor has no mask; got a masked array of shape {array.shape}, "
-                f"{np.ma.getmaskarray(array).sum()} values masked; fill them (a.filled(0)), or give its values and "
-                "tr.where with the mask"
+                f"{np.sum(np.broadcast_to(mask, array.shape))} values masked; fill them (a.filled(0)), or give its "
+                "values and tr.where with the mask"
             )
 
 

@@ -15,7 +15,8 @@ from tinyres.nn.layer import SingleInput
 class BatchNormalization(SingleInput):
     """gamma · (x - mean) / √(variance + epsilon) + beta, per feature of the last axis. (..., features) keeps its shape.
 
-    axis: of the features, the last one: -1 or its number.
+    axis: of the features, the last one: -1 or its number. Positionally (axis, momentum, epsilon, …), as in Keras, or
+    (momentum, epsilon, …).
 
     In training mean and variance (biased, as in Keras) are those of the batch, and the moving ones move towards them:
     moving = momentum · moving + (1 - momentum) · batch. In inference, and when the layer is frozen, the moving ones are
@@ -49,6 +50,8 @@ class BatchNormalization(SingleInput):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
+        if isinstance(axis, float):  # tinyres' own order begins with the momentum, Keras' with the axis, a whole number
+            axis, momentum, epsilon = -1, axis, epsilon if momentum == 0.99 else momentum
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise ArgumentError(f"[BatchNormalization] axis is that of the features, -1; got {axis!r}; leave it out")
         if not 0.0 <= momentum <= 1.0:
