@@ -231,8 +231,23 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     return Tensor(buffer, shape, dtype)
 
 
+def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor, ...]:
+    """As `apply` of an op with several outputs, but only the first takes part in the graph.
+
+    The others are plain values: they cost no Node where nobody asks for a gradient through them. Only for Tensors.
+    """
+    recording = state.record_all or True in [t.requires_grad for t in inputs]
+    check_dtypes(op, inputs)
+    return _apply_to_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording, only_first=True)
+
+
 def _apply_to_several(
-    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], recording: bool
+    op: Op,
+    inputs: tuple[Tensor, ...],
+    attrs: tuple[Any, ...],
+    shapes: Sequence[tuple[int, ...]],
+    recording: bool,
+    only_first: bool = False,
 ) -> tuple[Tensor, ...]:
     dtypes = output_dtypes(op, inputs, attrs)
     if not len(shapes) == len(dtypes) == len(op.outputs):
@@ -252,6 +267,8 @@ def _apply_to_several(
     first = record(op, attrs, inputs, buffers[0], shapes[0], dtypes[0], saved, FirstOutput)
     assert type(first.node) is FirstOutput
     first.node.further = tuple(zip(buffers[1:], shapes[1:], dtypes[1:]))
+    if only_first:
+        return first, *[Tensor(*output) for output in first.node.further]
     return first, *[_further_output(first.node, k) for k in range(1, len(buffers))]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
-from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.op import Context, Gradients, Op, apply, apply_first
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import DTypeError, ShapeError
@@ -127,11 +127,23 @@ def batchnorm(
     >>> y.tolist(), mean.item(), variance.item()
     ([[-1.0], [1.0]], 2.0, 1.0)
     """
-    x, gamma, beta = _operands(x, gamma, beta)
-    if not isinstance(x, Tensor):
-        raise DTypeError(f"[batchnorm] takes Tensors; got {type(x).__name__}; use layers.BatchNorm")
-    y, average, variance = apply(BATCHNORM, (x, gamma, beta), float(epsilon))
+    y, average, variance = apply(BATCHNORM, _tensors(x, gamma, beta), float(epsilon))
     return y, average, variance
+
+
+def batchnorm_and_values(
+    x: Operand, gamma: Operand | None, beta: Operand | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`batchnorm` for a layer, which only reads the values of mean and variance."""
+    y, average, variance = apply_first(BATCHNORM, _tensors(x, gamma, beta), float(epsilon))
+    return y, average, variance
+
+
+def _tensors(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:
+    operands = _operands(x, gamma, beta)
+    if not isinstance(operands[0], Tensor):
+        raise DTypeError(f"[batchnorm] takes Tensors; got {type(operands[0]).__name__}; use layers.BatchNorm")
+    return operands
 
 
 def _operands(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:
