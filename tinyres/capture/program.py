@@ -221,18 +221,10 @@ class _ClosedBuffer(Buffer):
         raise CaptureError(_CLOSED)
 
 
-class _ClosedWindow(Window):
+class _ClosedWindow(_ClosedBuffer, Window):
     """A window of one."""
 
     __slots__ = ()
-
-    @property
-    def array(self) -> np.ndarray:
-        raise CaptureError(_CLOSED)
-
-    @property
-    def address(self) -> int:  # type: ignore[override]
-        raise CaptureError(_CLOSED)
 
 
 _CLOSED = (
