@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -308,17 +309,8 @@ DENSE = Op(
     rectifies=_is_fused_with_relu,
     fans=_dense_fans,
 )
-DENSE_WITHOUT_BIAS = Op(
-    "dense_without_bias",
-    shape=_dense_without_bias_shape,
-    forward=_dense_without_bias_forward,
-    vjp=_dense_vjp,
-    fast_vjp=_dense_fast_vjp,
-    saves=(0, 1),
-    reads_output=True,
-    multiplies=True,
-    rectifies=_is_fused_with_relu,
-    fans=_dense_fans,
+DENSE_WITHOUT_BIAS = replace(
+    DENSE, name="dense_without_bias", shape=_dense_without_bias_shape, forward=_dense_without_bias_forward
 )
 
 
