@@ -13,6 +13,12 @@ TR_INLINE double tr_walked(const int64_t *n) {
     return items;
 }
 
+/* What a convolution costs: its products, and windows that are put together. */
+TR_INLINE double tr_conv_cost(const int64_t *n) {
+    double pixels = (double)n[0] * n[7] * n[8], steps = (double)n[4] * n[5] * n[3];
+    return pixels * steps * (0.02 * n[6] / n[15] + 0.15) + 0.05 * pixels * n[6];
+}
+
 /* Cost in ns on one fast core, right within a factor of about two for data in the second level cache. */
 TR_INLINE double tr_cost(const tr_call *c) {
     const int64_t *n = c->arg;

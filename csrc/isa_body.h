@@ -15,6 +15,8 @@
 #include "norm.inc.h"
 #include "norm_grad.inc.h"
 #include "gemm.inc.h"
+#include "conv_window.inc.h"
+#include "conv.inc.h"
 #include "random.inc.h"
 #include "optim.inc.h"
 #include "inspect.inc.h"

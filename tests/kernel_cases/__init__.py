@@ -12,13 +12,14 @@ from zlib import crc32
 
 import numpy as np
 
-from . import elementwise, functions, integers, movement, reduce, training
+from . import elementwise, functions, images, integers, movement, reduce, training
 from .operands import SPECIAL, Array, Case
 
 __all__ = ["SPECIAL", "Array", "Case", "cases", "large_case"]
 
-_CASES = {**elementwise.CASES, **functions.CASES, **integers.CASES, **movement.CASES, **reduce.CASES, **training.CASES}
-_LARGE = {**elementwise.LARGE, **functions.LARGE, **integers.LARGE, **movement.LARGE, **reduce.LARGE, **training.LARGE}
+_FAMILIES = (elementwise, functions, integers, movement, reduce, training, images)
+_CASES = {name: make for family in _FAMILIES for name, make in family.CASES.items()}
+_LARGE = {name: make for family in _FAMILIES for name, make in family.LARGE.items()}
 
 
 def cases(name: str) -> Iterator[Case]:

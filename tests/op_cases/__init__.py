@@ -5,7 +5,7 @@ A new op is one record in tinyres/ops and one row here, in the file of its famil
 
 from __future__ import annotations
 
-from . import choice, elementwise, functions, losses, movement, products, reduction
+from . import choice, elementwise, functions, images, losses, movement, products, reduction
 from .case import Case, Shape
 
 __all__ = ["CASES", "Case", "Shape"]
@@ -17,5 +17,6 @@ CASES: list[Case] = [
     *reduction.CASES,
     *products.CASES,
     *movement.CASES,
+    *images.CASES,
     *losses.CASES,
 ]

@@ -2,7 +2,8 @@
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, matmul,
 softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather, sorting,
-arranging, moments, running, einsum, creation; methods attaches them to Tensor. `__all__` is what `tinyres` exports too.
+arranging, moments, running, einsum, creation; of images geometry and conv; methods attaches them to Tensor. `__all__`
+is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add
@@ -22,6 +23,7 @@ from tinyres.ops.comparison import (
     not_equal,
     where,
 )
+from tinyres.ops.conv import conv2d, conv2d_transpose
 from tinyres.ops.creation import arange, eye, full, ones, ones_like, zeros, zeros_like
 from tinyres.ops.custom import custom_vjp
 from tinyres.ops.division import floor_divide, mod
@@ -91,6 +93,8 @@ __all__ = [
     "ceil",
     "clip",
     "concatenate",
+    "conv2d",
+    "conv2d_transpose",
     "cos",
     "cumsum",
     "custom_vjp",
