@@ -42,7 +42,14 @@ class Recorder(Protocol):
         ...
 
     def depends_on(self, part: Any) -> None:
-        """Note a buffer, or an object with a `token`, by whose present regime the step is recorded."""
+        """Note a buffer, or an object with a `token`, by whose present regime the step is recorded.
+
+        The object's `held()` gives its attributes that may be changed in place.
+        """
+        ...
+
+    def reads(self, array: np.ndarray, buffer: Buffer) -> None:
+        """Note that the values of a NumPy array went into a buffer: it may have others at the next run."""
         ...
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
@@ -79,6 +86,9 @@ class DryRecorder:
         return leaf.grad
 
     def depends_on(self, part: Any) -> None:
+        """Nothing will run."""
+
+    def reads(self, array: np.ndarray, buffer: Buffer) -> None:
         """Nothing will run."""
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:

@@ -196,7 +196,7 @@ def test_a_step_makes_old_graphs_an_error_not_a_number():
 def test_binding_twice_keeps_the_state():
     p, q = (tr.tensor([1.0], requires_grad=True) for _ in range(2))
     opt = SGD(lr=0.1, momentum=0.9)
-    assert opt.params == []
+    assert opt.params == ()
     opt.bind([p])
     p.grad = tr.tensor([1.0])
     opt.step()

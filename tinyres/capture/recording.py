@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, births
+from tinyres.capture.following import Followed
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD, add_in_place
@@ -62,6 +65,7 @@ class Recording:
         self.calls: list[RecordedCall] = []
         self.uses: dict[Node, GradUse] = {}
         self.parts: dict[int, Any] = {}  # by identity: the buffers and layers whose regime it was recorded under
+        self.followed = Followed()
         self.preparations: list[Callable[[], None]] = []
 
     def record(self, call: Launch) -> None:
@@ -109,7 +113,13 @@ class Recording:
         return use
 
     def depends_on(self, part: Any) -> None:
-        self.parts[id(part)] = part
+        if id(part) not in self.parts:
+            self.parts[id(part)] = part
+            if not isinstance(part, Buffer):
+                self.followed.note_holdings(part.held())
+
+    def reads(self, array: np.ndarray, buffer: Buffer) -> None:
+        self.followed.note_array(array, buffer)
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
         if action in self.preparations:

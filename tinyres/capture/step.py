@@ -8,7 +8,8 @@
 
 The first call with new shapes, dtypes or constants runs the Python once while the door records; then it plans, and
 runs like every later call. Python side effects and branches on data are frozen at that moment, as in every tracing
-system: what must change between calls lives in a tensor argument or in library state (`opt.lr`, generators).
+system: what must change between calls lives in a tensor argument, in a NumPy array that the step reads, or in library
+state (`opt.lr`, generators, `requires_grad`, attributes of layers, lists and dicts among them).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writer
 from tinyres.capture.explain import compare_with_eager, explain_failure
+from tinyres.capture.following import unchanged
 from tinyres.capture.gradients import Gradients
 from tinyres.capture.listing import listing
 from tinyres.capture.passes import exposed_state, optimize
@@ -95,7 +97,7 @@ class CapturedStep:
         if door.recorder is not None:
             door.recorder.refuse("capture", "another step cannot be called")
         leaves, tree = flatten((args, kwargs), self._fixed)
-        key = backend(), state.grad_enabled, tree
+        key = backend(), state.grad_enabled, state.record_all, state.preserving, state.training, tree
         with self._lock:
             if self._running:
                 raise CaptureError(
@@ -105,7 +107,7 @@ class CapturedStep:
             try:
                 self._running = True
                 last = self._last
-                if last is not None and key == self._last_key and (last.seen == changes.count or last.fits(leaves)):
+                if last is not None and key == self._last_key and last.follows(leaves):
                     return last(leaves)
                 return self._recorded(key, leaves, tree)(leaves)
             except _Known:
@@ -193,6 +195,7 @@ class Replay:
         self._inputs = [t.buffer.array.reshape(t.shape) for t in inputs]
         buffers = [t.buffer for t in inputs], [t.buffer for t in outputs]
         del args, kwargs, result, outputs, inputs
+        self._holdings, self._arrays = recorder.followed.holdings(), recorder.followed.arrays()
         self.recorded: Program = from_recording(recorder, *buffers)
         self.program: Program = optimize(self.recorded)
         self.executable = Executable(self.program)
@@ -211,14 +214,21 @@ class Replay:
                 lambda: self._run_python(leaves), self.recorded, self._written, Executable(self.recorded).run_one
             )
 
+    def follows(self, leaves: Sequence[Any]) -> bool:
+        """`fits`, of the one that ran last: it need not look where nothing has changed."""
+        return unchanged(self._holdings) if self.seen == changes.count else self.fits(leaves)
+
     def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether eager would do what was recorded: of the state by which it was recorded, all is as it was."""
         self._refuse_known(leaves, *self._known)
-        return self._gradients.fit(leaves) and all(token_of(part) == token for part, token in self._regimes)
+        same = unchanged(self._holdings) and all(token_of(part) == token for part, token in self._regimes)
+        return same and self._gradients.fit(leaves)
 
     def may_fit_again(self) -> bool:
         """Whether no layer was changed for good."""
-        return all(isinstance(part, Buffer) or token_of(part)[0] == token[0] for part, token in self._regimes)
+        return unchanged(self._holdings) and all(
+            isinstance(part, Buffer) or token_of(part)[0] == token[0] for part, token in self._regimes
+        )
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         changed = self.seen != changes.count
@@ -256,6 +266,8 @@ class Replay:
     def _fill(self, leaves: Sequence[Any]) -> None:
         for view, leaf in zip(self._inputs, leaves):
             view[...] = leaf.buffer.array.reshape(view.shape) if isinstance(leaf, Tensor) else leaf
+        for array, buffer in self._arrays:
+            buffer.array.reshape(array.shape)[...] = array
         for prepare in self._preparations:
             prepare()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,17 +33,20 @@ class _Changes:
 
 
 changes = _Changes()
-_regimes: weakref.WeakKeyDictionary[Buffer, Hashable] = weakref.WeakKeyDictionary()
+_regimes: weakref.WeakKeyDictionary[Buffer, dict[Hashable, Hashable]] = weakref.WeakKeyDictionary()
 
 
-def regime_of(buffer: Buffer) -> Hashable:
+def regime_of(buffer: Buffer) -> Mapping[Hashable, Hashable]:
     """How what lives in this buffer is treated, where that was ever changed: a captured step depends on it."""
-    return _regimes.get(buffer)
+    return _regimes.get(buffer, {})
 
 
-def set_regime(buffer: Buffer, regime: Hashable) -> None:
-    """Let captured steps that use this buffer know that they were recorded under another rule: a frozen weight."""
-    _regimes[buffer] = regime
+def set_regime(buffer: Buffer, by: Hashable, rule: Hashable) -> None:
+    """Let captured steps that use this buffer know that they were recorded under another rule: a frozen weight.
+
+    by: what treats it so, such as one of the leaves that share it.
+    """
+    _regimes[buffer] = {**regime_of(buffer), by: rule}
     changes.count += 1
 
 

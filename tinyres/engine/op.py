@@ -192,7 +192,7 @@ class Context:
 
     def _tensor(self, node: Node) -> Tensor:
         if self._connected:
-            return Tensor(node.buffer, node.shape, node.dtype, node, node.requires_grad)
+            return Tensor(node.buffer, node.shape, node.dtype, node)
         return Tensor(node.buffer, node.shape, node.dtype)
 
 
@@ -204,7 +204,8 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     recording = state.record_all
     plain = True
     for t in inputs:
-        if t.requires_grad:
+        node = t.node
+        if node is not None and node.requires_grad:
             recording = True
         if t.dtype is not FLOAT32:
             plain = False
@@ -281,7 +282,7 @@ def _further_output(first: FirstOutput, position: int) -> Tensor:
     op = _output_of(first.op, position)
     node = FurtherOutput(op, (), (first,), buffer, shape, dtype, (), first.requires_grad)
     node.position = position
-    return Tensor(buffer, shape, dtype, node, first.requires_grad)
+    return Tensor(buffer, shape, dtype, node)
 
 
 def outputs_of(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -335,8 +336,9 @@ def record(
     requires_grad = False
     nodes = []
     for t in inputs:
-        nodes.append(t.node or node_of(t))
-        if t.requires_grad:
+        producer = t.node or node_of(t)
+        nodes.append(producer)
+        if producer.requires_grad:
             requires_grad = True
     node = kind(op, attrs, tuple(nodes), buffer, shape, dtype, saved, requires_grad)
-    return Tensor(buffer, shape, dtype, node, requires_grad)
+    return Tensor(buffer, shape, dtype, node)

@@ -43,10 +43,13 @@ class Scope:
 
 
 class _State(threading.local):
+    """training: what the layer call around this one was told; None outside of any."""
+
     grad_enabled: bool = True
     scope: Scope | None = None
     record_all: bool = False
     preserving: bool = False
+    training: bool | None = None
 
 
 state = _State()

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinyres.backends.buffers import Buffer, from_array
+from tinyres.engine.accepting import FLOATS as FLOATS
+from tinyres.engine.accepting import known_dtype, refuse_masked
 from tinyres.engine.attached import Attached
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf, set_regime
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
-from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
+from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.launch import door, refuse_while_recording
-
-FLOATS = (FLOAT32, FLOAT64)
 
 
 class Tensor(Attached):
@@ -38,7 +38,7 @@ class Tensor(Attached):
     Tensor([6.], shape=(1,), dtype=float32)
     """
 
-    __slots__ = ("buffer", "shape", "dtype", "node", "requires_grad", "__weakref__")
+    __slots__ = ("buffer", "shape", "dtype", "node", "__weakref__")
 
     def __init__(
         self,
@@ -46,13 +46,11 @@ class Tensor(Attached):
         shape: tuple[int, ...],
         dtype: np.dtype,
         node: Node | None = None,
-        requires_grad: bool = False,
     ) -> None:
         self.buffer = buffer
         self.shape = shape
         self.dtype = dtype
         self.node = node
-        self.requires_grad = requires_grad
 
     @property
     def ndim(self) -> int:
@@ -68,6 +66,28 @@ class Tensor(Attached):
     def name(self) -> str | None:
         """The name given at creation, if any."""
         return self.node.name if self.node is not None else None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward reaches it; of a leaf it may be set at any time, and captured steps follow."""
+        return self.node is not None and self.node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        wanted = bool(value)
+        if door.recorder is not None:
+            door.recorder.refuse("requires_grad", "it cannot be changed")
+        if not self.is_leaf:
+            raise GradientError(
+                f"[requires_grad] it is set on leaves; this Tensor of shape {self.shape} was computed; "
+                "use t.detach() for its values alone"
+            )
+        if wanted and self.dtype not in FLOATS:
+            raise DTypeError(f"[requires_grad] only float Tensors have gradients; got {self.dtype}; use a float dtype")
+        if wanted is not self.requires_grad:
+            node = node_of(self)
+            node.requires_grad = wanted
+            set_regime(self.buffer, node.index, wanted)
 
     @property
     def is_leaf(self) -> bool:
@@ -244,7 +264,7 @@ class Parameter(Tensor):
         array = _readable_array("parameter", value)
         buffer = from_array(array, kind)
         node = leaf(buffer, array.shape, kind, trainable, name, ParameterLeaf)
-        super().__init__(buffer, array.shape, kind, node, requires_grad=trainable)
+        super().__init__(buffer, array.shape, kind, node)
 
     @property
     def trainable(self) -> bool:
@@ -253,9 +273,7 @@ class Parameter(Tensor):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if bool(value) is not self.requires_grad:
-            self.requires_grad = node_of(self).requires_grad = bool(value)
-            set_regime(self.buffer, self.requires_grad)
+        self.requires_grad = value
 
     def rename(self, name: str) -> None:
         """Change the name by which errors, traces and files know it."""
@@ -303,14 +321,16 @@ def tensor(
         )
     values = _readable_array("tensor", array)
     buffer = from_array(values, kind)
+    if door.recorder is not None and isinstance(array, np.ndarray):
+        door.recorder.reads(values, buffer)
     node = leaf(buffer, values.shape, kind, requires_grad, name) if requires_grad or name else None
-    return Tensor(buffer, values.shape, kind, node, requires_grad)
+    return Tensor(buffer, values.shape, kind, node)
 
 
 def node_of(t: Tensor) -> Node:
     """The Tensor's node; a Tensor that stood outside the graph becomes a leaf of it."""
     if t.node is None:
-        t.node = leaf(t.buffer, t.shape, t.dtype, t.requires_grad, None)
+        t.node = leaf(t.buffer, t.shape, t.dtype, False, None)
     return t.node
 
 
@@ -341,33 +361,6 @@ def _constant(number: float | str, dtype: np.dtype) -> Tensor:
     constant = tensor(float(number), dtype=dtype)
     constant.node = leaf(constant.buffer, (), dtype, False, None, ConstantLeaf)
     return constant
-
-
-def known_dtype(op: str, dtype: DTypeLike) -> np.dtype:
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is not None and kind in FLOATS:  # None first: NumPy holds np.dtype("float64") == None for true
-        return FLOAT32 if kind == FLOAT32 else FLOAT64
-    if kind is not None and kind.kind in "iu":
-        return INT64
-    if kind == BOOL:
-        return BOOL
-    raise DTypeError(f"[{op}] dtypes are float32, float64, int64 and bool; got {dtype!r}; choose one of them")
-
-
-def refuse_masked(op: str, value: Any) -> None:
-    """Raise DTypeError for an array some of whose values are masked, or a list of such: a Tensor has no mask."""
-    for array in value if isinstance(value, (list, tuple)) else (value,):
-        # Asked by the attribute: naming the class would import numpy.ma with tinyres.
-        mask = getattr(array, "mask", False) if isinstance(array, np.ndarray) else False
-        if np.any(mask):
-            raise DTypeError(
-                f"[{op}] a Tensor has no mask; got a masked array of shape {array.shape}, "
-                f"{np.sum(np.broadcast_to(mask, array.shape))} values masked; fill them (a.filled(0)), or give its "
-                "values and tr.where with the mask"
-            )
 
 
 def _readable_array(op: str, value: Any) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyres import ops
-from tinyres.engine.tensor import Tensor, refuse_masked, tensor
+from tinyres.engine.accepting import refuse_masked
+from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import INT64
 from tinyres.layers.objective import Chance, LossFunction, Objective, along, like_prediction

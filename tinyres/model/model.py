@@ -72,7 +72,7 @@ class Model(Functional):
         self._output_count = 0
         self._runners = Runners()
 
-    _passing = LayerTree._passing | {"stop_training", "epoch", "position"}
+    _passing = LayerTree._passing | {"stop_training", "epoch", "position", "callback_states"}
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -354,7 +354,7 @@ class Model(Functional):
             self._bind()
             assert self.optimizer is not None
             self._plan = Plan(self.optimizer, self.loss_of(self.loss), self.float_dtype)
-        if self._bound and self._parts_seen != changes.parts and op in ("fit", "train_step", "train_on_batch"):
+        if self._bound and (op == "fit" or (self._parts_seen != changes.parts and op.startswith("train_"))):
             refuse_unknown(self, op, self._plan.optimizer)
             self._parts_seen = changes.parts
         return self._plan

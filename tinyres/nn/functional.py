@@ -20,7 +20,7 @@ from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import door
 from tinyres.nn.depth import by_depth
-from tinyres.nn.layer import Layer, context
+from tinyres.nn.layer import Layer
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
 from tinyres.nn.symbolic import Call, Symbolic, agrees, substituted, symbolics
@@ -262,7 +262,7 @@ class Functional(Layer):
         return f"<{type(self).__name__} {name}, {len(self.layers)} layers{'' if self.built else ', not built'}>"
 
     def _scope(self, outer: Scope | None) -> Scope | None:
-        if context.training is None or outer is None:
+        if state.training is None or outer is None:
             return outer
         return Scope(joined(outer.path, self._name or self.default_name), outer.block, None, outer, outer.source)
 

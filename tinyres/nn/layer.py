@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,15 +32,6 @@ from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions
 
 LAYERS: Definitions[type[Layer]] = Definitions("a layer of class")
-
-
-class _Context(threading.local):
-    """training: what the layer call around this one was told; None outside of any."""
-
-    training: bool | None = None
-
-
-context = _Context()
 
 
 class Layer(LayerTree, metaclass=OptionsOfKeras):
@@ -85,7 +75,7 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
         for _ in symbolics((args, kwargs)):
             return record(self, args, kwargs)
         args = self._as_tensors(args)
-        outer, outer_training = state.scope, context.training
+        outer, outer_training = state.scope, state.training
         state.scope = self._scope(outer)
         try:
             if not self.built:
@@ -98,17 +88,17 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
         """`call` in the scope that is entered already; `training` holds unless kwargs say otherwise."""
         if door.recorder is not None:
             door.recorder.depends_on(self)
-        outer_training = context.training
+        outer_training = state.training
         told = kwargs.get("training")
-        context.training = training if told is None else bool(told)
+        state.training = training if told is None else bool(told)
         try:
             if self._takes_training:
-                return self.call(*args, **{**kwargs, "training": context.training})
+                return self.call(*args, **{**kwargs, "training": state.training})
             if "training" in kwargs:
                 kwargs = {key: value for key, value in kwargs.items() if key != "training"}
             return self.call(*args, **kwargs)
         finally:
-            context.training = outer_training
+            state.training = outer_training
 
     def build_for(self, args: Sequence[Any]) -> None:
         """Build for these arguments, once; a build that fails leaves no weights behind."""

@@ -38,6 +38,12 @@ SymbolicShape = tuple["int | None", ...]
 _creation = itertools.count()
 
 
+class _Awaited:
+    """Stands where a Tensor has its Node: what a symbolic tensor will be may need a gradient."""
+
+    requires_grad = True
+
+
 class Symbolic:
     """A tensor that will be there when the model runs: a shape, None where sizes are not known, and what computes it.
 
@@ -49,6 +55,7 @@ class Symbolic:
     __slots__ = ("shape", "dtype", "producer", "trials", "__weakref__")
 
     requires_grad = True
+    node = _Awaited
     __array_ufunc__ = None  # np_array + symbolic: NumPy leaves the operation to us
 
     def __init__(

@@ -84,12 +84,25 @@ class LayerTree:
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        self._note_change(name)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._note_change(name)
+
+    def _note_change(self, name: str) -> None:
         own = vars(self)
         if own.get("built") and name not in self._passing and (state.scope is None or not state.scope.layer):
             changes.count += 1
             if not name.startswith("_") and name != "trainable":
                 own["_version"] += 1
                 changes.parts += 1
+
+    def held(self) -> list[Any]:
+        """The attributes that code of the user's own goes by, if it is what a call runs."""
+        if self.call.__module__.startswith("tinyres."):  # type: ignore[attr-defined]
+            return []
+        return [value for name, value in vars(self).items() if name not in self._passing]
 
     def add_weight(
         self,

@@ -10,10 +10,11 @@ from numpy.typing import DTypeLike
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.accepting import known_dtype
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import FLOATS, Tensor, known_dtype
+from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import DTypeError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import ITEM_TYPES, TARGET_SHIFT

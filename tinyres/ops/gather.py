@@ -14,10 +14,11 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor, refuse_masked, tensor
+from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import BOOL, INT64
 from tinyres.kernels.record import OPERATIONS, RELATION_SHIFT

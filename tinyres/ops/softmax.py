@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor, refuse_masked, tensor
+from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import Kernel

@@ -85,7 +85,7 @@ class Optimizer(metaclass=_Sealing):
         rate = lr if learning_rate is None else learning_rate
         rate = schedules.decode(rate) if isinstance(rate, Mapping) else rate
         self._schedule = rate if isinstance(rate, LearningRateSchedule) else None
-        self.params: list[Tensor] = []
+        self._params: list[Tensor] = []
         self.hyper = Buffer(8, FLOAT64)
         self.hyper.array[:] = (
             non_negative(op, "lr", rate(0) if isinstance(rate, LearningRateSchedule) else rate),
@@ -101,10 +101,15 @@ class Optimizer(metaclass=_Sealing):
         self._state: dict[int, tuple[Buffer, ...]] = {}
         if params is not None:
             self.bind(params)
-            if not self.params:
+            if not self._params:
                 raise ArgumentError(
                     f"[{op}] there must be parameters to move; got an empty list; pass model.parameters()"
                 )
+
+    @property
+    def params(self) -> tuple[Tensor, ...]:
+        """What it moves; `bind` adds to it."""
+        return tuple(self._params)
 
     @property
     def lr(self) -> float:
@@ -176,9 +181,9 @@ class Optimizer(metaclass=_Sealing):
         for p in added:
             if id(p) not in self._state:
                 self._state[id(p)] = tuple([_zeros(p) for _ in self._kept_slots()])
-                self.params.append(p)
+                self._params.append(p)
         if added:
-            set_regime(self.hyper, len(self.params))
+            set_regime(self.hyper, "params", len(self._params))
 
     def step(self) -> None:
         """Move every parameter that requires a gradient and has one. Gradients stay; see `zero_grad`.
@@ -193,7 +198,8 @@ class Optimizer(metaclass=_Sealing):
         0.0
         """
         if door.recorder is None:
-            due = [(p, p.node.grad) for p in self.params if p.requires_grad]  # type: ignore[union-attr]
+            nodes = [(p, p.node) for p in self._params]
+            due = [(p, node.grad) for p, node in nodes if node.requires_grad]  # type: ignore[union-attr]
         else:
             due = self._recorded(door.recorder)
         moving = [(p, g) for p, g in due if g is not None]
@@ -211,13 +217,13 @@ class Optimizer(metaclass=_Sealing):
     def _recorded(self, recorder: Recorder) -> list[tuple[Tensor, Any]]:
         """What `step` finds while it is recorded: what it did not find is noted too."""
         recorder.depends_on(self.hyper)
-        for p in self.params:
+        for p in self._params:
             recorder.depends_on(p.buffer)
-        return [(p, recorder.grad_of(p.node)) for p in self.params if p.requires_grad]
+        return [(p, recorder.grad_of(p.node)) for p in self._params if p.requires_grad]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
-        for p in self.params:
+        for p in self._params:
             if p.node.grad is not None or door.recorder is not None:  # type: ignore[union-attr]
                 p.grad = None
 
@@ -243,7 +249,7 @@ class Optimizer(metaclass=_Sealing):
     def state(self, names: Mapping[int, str]) -> dict[str, np.ndarray]:
         """Copies of all state for a file: "hyper", and "slot/name" per parameter; names: id(parameter) -> name."""
         arrays = {"hyper": self.hyper.array.copy()}
-        for p in self.params:
+        for p in self._params:
             for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
                 arrays[f"{slot}/{names[id(p)]}"] = buffer.array.reshape(p.shape).copy()
         return arrays
@@ -251,7 +257,7 @@ class Optimizer(metaclass=_Sealing):
     def restore(self, arrays: Mapping[str, np.ndarray], names: Mapping[int, str]) -> None:
         """Take over what `state` gave. Raises ArgumentError, before anything changes, if an array does not fit."""
         writes: list[tuple[str, Buffer, tuple[int, ...]]] = [("hyper", self.hyper, (8,))]
-        for p in self.params:
+        for p in self._params:
             for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
                 writes.append((f"{slot}/{names[id(p)]}", buffer, p.shape))
         for key, buffer, shape in writes:
@@ -304,18 +310,19 @@ class Optimizer(metaclass=_Sealing):
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: they have parameters and buffers of their own, or those that are copied with it."""
         refuse_while_recording("copy")
-        return {**vars(self), "_state": [self._state[id(p)] for p in self.params]}
+        return {**vars(self), "_state": [self._state[id(p)] for p in self._params]}
 
     def __setstate__(self, held: dict[str, Any]) -> None:
         vars(self).update(held)
         self._state = {id(p): slots for p, slots in zip(self.params, held["_state"])}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
-        if not known and "_made" in vars(self):
-            settable = [n for n in dir(type(self)) if getattr(getattr(type(self), n), "fset", None) is not None]
+        own = getattr(type(self), name, None)
+        settable = own is not None and getattr(own, "fset", own) is not None
+        if not (settable or name.startswith("_") or name in vars(self)) and "_made" in vars(self):
+            names = [n for n in dir(type(self)) if getattr(getattr(type(self), n), "fset", None) is not None]
             raise ArgumentError(
-                f"[{self.name}] what can be set is {', '.join(settable)}; got {name} = {value!r}; give it when the "
+                f"[{self.name}] what can be set is {', '.join(names)}; got {name} = {value!r}; give it when the "
                 "optimizer is made, if it takes it"
             )
         super().__setattr__(name, value)

@@ -16,8 +16,9 @@ import numpy as np
 
 from tinyres import kernels, ops
 from tinyres.backends.buffers import Buffer
+from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.state import no_grad
-from tinyres.engine.tensor import Tensor, refuse_masked, tensor
+from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import FLOAT32, INT64
 from tinyres.kernels.record import ACCUMULATE

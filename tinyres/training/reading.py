@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.engine.tensor import Tensor, refuse_masked
+from tinyres.engine.accepting import refuse_masked
+from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.kernels.dtypes import INT64
 from tinyres.nn.symbolic import agrees
