@@ -195,7 +195,7 @@ class ParameterLeaf(Node):
 
 
 class ConstantLeaf(Node):
-    """The leaf of a number written in the program, `x * 0.5`: a trace leaves it out."""
+    """The leaf of what is written in the program, as 0.5 in `x * 0.5`: a trace leaves it out."""
 
     __slots__ = ()
 

@@ -358,9 +358,14 @@ def _constant(number: float | str, dtype: np.dtype) -> Tensor:
 
     A zero comes as text, for 0.0 and -0.0 are equal and would share a place in the cache.
     """
-    constant = tensor(float(number), dtype=dtype)
-    constant.node = leaf(constant.buffer, (), dtype, False, None, ConstantLeaf)
-    return constant
+    return constant(float(number), dtype)
+
+
+def constant(value: Any, dtype: np.dtype) -> Tensor:
+    """A Tensor that the program wrote, no data: it may be kept for good, and a trace leaves it out."""
+    made = tensor(value, dtype=dtype)
+    made.node = leaf(made.buffer, made.shape, dtype, False, None, ConstantLeaf)
+    return made
 
 
 def _readable_array(op: str, value: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from tinyres.engine.backward import reachable
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf
+from tinyres.engine.tensor import FLOATS
 
 Way = frozenset[Node]
 
@@ -17,7 +18,8 @@ Way = frozenset[Node]
 class Ways:
     """Per op the nodes outside of its part of the graph that each of its inputs was computed from.
 
-    forward: nodes, oldest first; those that are not among them count as numbers. part: which part a node belongs to.
+    forward: nodes, oldest first; those that are not among them count as numbers, but what is looked up by integers is
+    data. part: which part a node belongs to.
     """
 
     def __init__(self, forward: Sequence[Node], part: Mapping[Node, int]) -> None:
@@ -28,7 +30,7 @@ class Ways:
             if node.op is None:
                 self._is_data[node] = not isinstance(node, (ParameterLeaf, ConstantLeaf))
             else:
-                self._is_data[node] = any(self._is_data.get(n, False) for n in node.inputs)
+                self._is_data[node] = any(self._is_data.get(n, n.dtype not in FLOATS) for n in node.inputs)
                 self._of[node] = frozenset().union(*self.into(node))
 
     def into(self, node: Node) -> list[Way]:

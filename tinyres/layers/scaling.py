@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyres import ops
-from tinyres.engine.tensor import Parameter, Tensor, tensor
+from tinyres.engine.tensor import Parameter, Tensor, constant
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn.layer import SingleInput
 
@@ -31,7 +31,7 @@ class Rescaling(SingleInput):
 
     def call(self, x: Tensor) -> Tensor:
         """x rescaled."""
-        return x * tensor(self.scale, dtype=x.dtype) + tensor(self.offset, dtype=x.dtype)
+        return x * constant(self.scale, x.dtype) + constant(self.offset, x.dtype)
 
 
 class Normalization(SingleInput):
@@ -114,7 +114,7 @@ class Normalization(SingleInput):
     def call(self, x: Tensor) -> Tensor:
         """x normalised, or with invert brought back."""
         if self.mean is not None and self.variance is not None:
-            mean, variance = tensor(self.mean, dtype=x.dtype), tensor(self.variance, dtype=x.dtype)
+            mean, variance = constant(self.mean, x.dtype), constant(self.variance, x.dtype)
         else:
             mean, variance = self.mean_weight, self.variance_weight
         deviation = ops.maximum(ops.sqrt(variance), _EPSILON)

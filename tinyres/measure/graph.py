@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import html
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tinyres.backends import native
@@ -22,6 +22,7 @@ from tinyres.launch import backend, door, recording
 from tinyres.measure.assemble import assemble
 from tinyres.measure.audit import Ledger
 from tinyres.measure.paths import path_spectrum
+from tinyres.measure.roles import LEAF, SAMPLE_WEIGHT, TARGET
 from tinyres.measure.shape import input_of, shape_of
 from tinyres.measure.statistics import measure
 from tinyres.measure.tape import Tape, read_tape
@@ -55,6 +56,7 @@ class Graph:
         self._parameters: Callable[[], Mapping[str, Parameter]] | None = None
         self._pinned: list[Node] = []
         self._chance: float | None = None
+        self._given: Mapping[Node, str] | None = None
         if door.recorder is not None:
             raise CaptureError(
                 "[graph] a step is being recorded, its values are not there yet; got a loss of this step; "
@@ -80,13 +82,15 @@ class Graph:
         training: bool | None = None,
         parameters: Callable[[], Mapping[str, Parameter]] | None = None,
         chance: float | None = None,
+        data: Sequence[Any] | None = None,
     ) -> Graph:
         """A Graph whose every trace calls `run()` for the loss, at the parameters' values of that moment.
 
         run is called with all float leaves recorded and moving statistics held; generators are its own care.
         batch, training: rows of the data, and whether layers run in training mode; for the header of the trace.
         parameters: gives all Parameters by full name, so that `lint` finds those that the loss does not depend on.
-        chance: the loss of the best answer that ignores the input.
+        chance: the loss of the best answer that ignores the input. data: the Tensors that run reads: inputs, targets
+        and weights of samples, each a Tensor or a list; other leaves are then constants.
         """
         graph = cls.__new__(cls)
         graph._run = run
@@ -94,6 +98,7 @@ class Graph:
         graph._training = training
         graph._parameters = parameters
         graph._chance = chance
+        graph._given = None if data is None else _roles(data)
         graph._pinned = []
         return graph
 
@@ -126,7 +131,7 @@ class Graph:
         (0.4444444444444444, 0.4444444444444444, 0.1111111111111111)
         """
         with self._computed() as root:
-            tape = self._tape if self._run is None else _tape(root, "layer")
+            tape = self._tape if self._run is None else _tape(root, "layer", self._given)
             structure = structure_of(shape_of(tape))
             if at is not None and at not in tape.names:
                 raise TraceError(unknown_name("the node of a path spectrum", at, tape.names))
@@ -170,7 +175,7 @@ class Graph:
 
     def _traced(self, level: str, arrays: bool, audit: bool | str, paths: bool) -> tuple[Trace, Tape]:
         with self._computed() as root:
-            tape = self._tape if level == "layer" and self._run is None else _tape(root, level)
+            tape = self._tape if level == "layer" and self._run is None else _tape(root, level, self._given)
             ledger = Ledger(root, tape, full=audit == "full") if audit else None
             structure = structure_of(shape_of(tape))
             measured = measure(root, tape, structure, ledger, arrays)
@@ -231,9 +236,19 @@ def _recorded(op: str, loss: Tensor) -> Node:
     return loss.node
 
 
-def _tape(root: Node, level: str) -> Tape:
+def _roles(data: Sequence[Any]) -> dict[Node, str]:
+    """By leaf what a model was given it as."""
+    found = {}
+    for role, given in zip((LEAF, TARGET, SAMPLE_WEIGHT), data):
+        for t in given if isinstance(given, list) else [given]:
+            if t is not None:
+                found[node_of(t)] = role
+    return found
+
+
+def _tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -> Tape:
     try:
-        return read_tape(root, level)
+        return read_tape(root, level, given)
     except GradientError:
         raise TraceError(
             "[graph] the tape must still be there; an earlier backward() freed it; make tr.Graph(loss) before "
@@ -243,7 +258,7 @@ def _tape(root: Node, level: str) -> Tape:
 
 def _batch(tape: Tape) -> int | None:
     """The rows of the first input."""
-    inputs = (n for n in tape.units if n.op is None and not n.requires_grad and n.shape)
+    inputs = (n for n, role in zip(tape.units, tape.roles) if role == LEAF and not n.requires_grad and n.shape)
     return next((n.shape[0] for n in inputs), None)
 
 

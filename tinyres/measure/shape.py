@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tinyres.measure.roles import LEAF
 from tinyres.measure.tape import Tape
 from tinyres.structure.shape import Shape
 
@@ -24,7 +25,7 @@ def shape_of(tape: Tape) -> Shape:
         producers[dst].append(src)
     computed = [False] * len(tape.units)
     for i, node in enumerate(tape.units):
-        computed[i] = node.op is not None and all(computed[p] for p in producers[i])
+        computed[i] = node.op is not None and i not in tape.looking_up and all(computed[p] for p in producers[i])
     readers = Counter(src for src, _ in pairs)
     is_weight = [
         computed[i] or (n.op is None and n.requires_grad and readers[i] == 1) for i, n in enumerate(tape.units)
@@ -40,5 +41,7 @@ def shape_of(tape: Tape) -> Shape:
 
 
 def input_of(tape: Tape, shape: Shape) -> int:
-    """The unit of the input, where the paths of a gradient end."""
-    return next((i for i, n in enumerate(tape.units) if n.op is None and not shape.is_weight[i]), 0)
+    """The unit of the input, where the paths of a gradient end; without one, the first that is computed from data."""
+    leaves = [i for i, role in enumerate(tape.roles) if role == LEAF]
+    computed = (i for i, role in enumerate(tape.roles) if not role and not shape.is_weight[i])
+    return next((i for i in leaves if not shape.is_weight[i]), leaves[0] if leaves else next(computed, 0))

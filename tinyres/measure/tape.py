@@ -7,7 +7,7 @@ program are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tinyres.engine.backward import reachable
@@ -15,6 +15,7 @@ from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf
 from tinyres.engine.op import Fans
 from tinyres.engine.state import Scope
 from tinyres.measure.facts import facts_of, fans_of
+from tinyres.measure.roles import LEAF, looks_up, roles_of
 from tinyres.trace.facts import Facts
 
 
@@ -25,6 +26,7 @@ class Tape:
     order: the op nodes and leaves through which gradients flow, newest first, as backward wants them.
     units: per unit the node that holds its output; parameters: the leaves of Parameters. owner: the unit of each node.
     names, parameter_names, kinds: per unit what users call it and its op. scopes: path of the innermost name_scope.
+    roles: per unit what kind of leaf it is, "" if it was computed. looking_up: the units that read data as integers.
     edges: (producer, consumer) units -> how many op inputs; parameter_edges: (parameter, consumer) likewise.
     facts: per unit what it is. fans: (fan_in, fan_out) of the Parameters that are weights of an op.
     """
@@ -36,6 +38,8 @@ class Tape:
     names: list[str]
     parameter_names: list[str]
     kinds: list[str]
+    roles: list[str]
+    looking_up: set[int]
     scopes: list[str]
     edges: dict[tuple[int, int], int]
     parameter_edges: dict[tuple[int, int], int]
@@ -43,8 +47,8 @@ class Tape:
     fans: dict[Node, Fans]
 
 
-def read_tape(root: Node, level: str) -> Tape:
-    """The tape below `root`, by layer calls ("layer") or with every op a unit ("op")."""
+def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -> Tape:
+    """The tape below `root`, by layer calls ("layer") or with every op a unit ("op"). given: known roles of leaves."""
     order = [n for n in reachable(root, all_floats=True) if type(n) is not ConstantLeaf]
     forward = order[::-1]
     included = set(forward)
@@ -73,7 +77,8 @@ def read_tape(root: Node, level: str) -> Tape:
     for node in owner:
         owner[node] = last - owner[node]
     edges, parameter_edges = _edges(forward, owner, parameters)
-    names = _names(units, layers)
+    roles = roles_of(units, edges, {dst for _, dst in parameter_edges}, given)
+    names = _names(units, layers, roles)
     return Tape(
         order=order,
         units=units,
@@ -81,7 +86,9 @@ def read_tape(root: Node, level: str) -> Tape:
         owner=owner,
         names=names,
         parameter_names=_parameter_names(parameters, parameter_edges, names),
-        kinds=[_kind(node, layer) for node, layer in zip(units, layers)],
+        kinds=[role or _kind(node, layer) for node, layer, role in zip(units, layers, roles)],
+        roles=roles,
+        looking_up={owner[n] for n in forward if n.op is not None and looks_up(n, given)},
         scopes=[node.scope.block if node.scope is not None and node.op is not None else "" for node in units],
         edges=edges,
         parameter_edges=parameter_edges,
@@ -149,17 +156,18 @@ def _edges(
 def _kind(node: Node, layer: Scope | None) -> str:
     if layer is not None and layer.layer is not None:
         return layer.layer
-    return node.op.name if node.op is not None else "leaf"
+    return node.op.name if node.op is not None else ""
 
 
-def _names(units: list[Node], layers: list[Scope | None]) -> list[str]:
+def _names(units: list[Node], layers: list[Scope | None], roles: list[str]) -> list[str]:
     taken: dict[str, int] = {}
     names = []
-    for node, layer in zip(units, layers):
+    for node, layer, role in zip(units, layers, roles):
         if layer is not None:
             names.append(_unused(layer.path, "@", taken))
         elif node.op is None:
-            names.append(_unused(node.name or ("tensor" if node.requires_grad else "input"), "_", taken))
+            unnamed = role if role != LEAF else "tensor" if node.requires_grad else "input"
+            names.append(_unused(node.name or unnamed, "_", taken))
         else:
             prefix = f"{node.scope.path}/" if node.scope is not None else ""
             names.append(_unused(prefix + node.op.name, "_", taken))

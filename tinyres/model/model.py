@@ -285,7 +285,7 @@ class Model(Functional):
                 '[graph] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
             )
         samples = read(self, "graph", x, y, compiled, sample_weight)
-        inputs, target, *weight = samples.whole()
+        data = inputs, target, *weight = samples.whole()
         measure = self.loss_of(compiled)
 
         def forward() -> Tensor:
@@ -294,9 +294,7 @@ class Model(Functional):
 
         known = self.steps and sample_weight is None  # how many outputs there are, and that each sample counts alike
         chance = measure.chance(target, [output.shape[-1] or 1 for output in self.outputs]) if known else None
-        return Graph.of(
-            forward, batch=samples.count, training=training, parameters=self.named_parameters, chance=chance
-        )
+        return Graph.of(forward, samples.count, training, self.named_parameters, chance, data)
 
     def without_skips(self) -> Functional:
         """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.

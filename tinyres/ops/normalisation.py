@@ -15,7 +15,7 @@ from tinyres.backends.buffers import ABSENT, Buffer
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Gradients, Op, apply, apply_first
 from tinyres.engine.primitives import Operand, as_operands
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import Tensor, constant
 from tinyres.errors import DTypeError, ShapeError
 from tinyres.launch import launch
 from tinyres.ops.elementwise import sqrt
@@ -159,7 +159,7 @@ def _operands(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[
 
 @functools.lru_cache(maxsize=64)
 def _constant_row(value: float, features: int, dtype: np.dtype) -> Tensor:
-    return tensor(np.full(features, value), dtype=dtype)
+    return constant(np.full(features, value), dtype)
 
 
 def _inference_shape(
