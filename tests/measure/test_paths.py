@@ -119,3 +119,21 @@ def test_paths_leave_no_mark():
     first, second = graph.paths(), graph.paths()
     assert first == second
     assert [p.grad.numpy().tobytes() for p in w.made.values()] == before
+
+
+def test_the_gate_of_a_highway_is_a_way_through_its_block():
+    rng = np.random.default_rng(0)
+    weights = [tr.Parameter(0.5 * rng.normal(size=(6, 6)), f"w{i}") for i in range(4)]
+    x = h = tr.tensor(rng.normal(size=(4, 6)), name="x")
+    carried = []
+    for w, g in (weights[:2], weights[2:]):
+        t = tr.sigmoid(h @ g)
+        h = tr.tanh(h @ w) * t + h * (1.0 - t)
+        carried.append(1.0 - t.numpy())
+    trace = tr.Graph(tr.mean(tr.square(h))).trace(paths=True)
+    block, shares = trace.blocks[0], trace.paths().shares
+    assert len(shares) == 3 and sum(shares) == pytest.approx(1, abs=1e-5)
+    assert block.skip + block.branch == pytest.approx(1, abs=1e-5)
+    straight = 2 * h.numpy() / h.size * carried[0] * carried[1]  # what both carry gates let through
+    assert trace.paths().norms[0] == pytest.approx(np.linalg.norm(straight), rel=1e-5)
+    assert trace["x"].op == "leaf" and x.shape == (4, 6)

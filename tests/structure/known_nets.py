@@ -111,6 +111,17 @@ def scope_in_scope(x: Any) -> Any:
     return x
 
 
+def two_scopes_in_scope(x: Any) -> Any:
+    for i in range(2):
+        with tr.name_scope(f"block{i}"):
+            with tr.name_scope("first"):
+                f = dense(x)
+            with tr.name_scope("second"):
+                f = dense(f)
+        x = Add(name=f"add{i}")([f, x])
+    return x
+
+
 def skip_around_scopes(x: Any) -> Any:
     h = x
     for i in range(3):
@@ -177,6 +188,48 @@ def two_outputs() -> tr.Model:
     return tr.Model(x, [dense(Add(name="add")([f, x]), "head"), f])
 
 
+def conditioned(block: Callable[[Any, Any], Any], count: int = 3, scoped: bool = True) -> Callable[[], tr.Model]:
+    """block(x, e) of each block; e is computed from the input beside the stream."""
+
+    def build() -> tr.Model:
+        x = Input(shape=(WIDTH,), name="x")
+        e = ReLU(name="e")(dense(x, "embed"))
+        h = dense(x, "stem")
+        for i in range(count):
+            if scoped:
+                with tr.name_scope(f"block{i}"):
+                    h = block(h, e)
+            else:
+                h = block(h, e)
+        return tr.Model(x, dense(h, "head", 2))
+
+    return build
+
+
+def injected(x: Any, e: Any) -> Any:
+    return Add(name="add")([dense(Add(name="inject")([dense(x, "a"), dense(e, "t")])), x])
+
+
+def injected_as_is(x: Any, e: Any) -> Any:
+    return Add(name="add")([dense(Add(name="inject")([dense(x, "a"), e])), x])
+
+
+def scaled_and_shifted(x: Any, e: Any) -> Any:
+    return Add(name="add")([dense(dense(x, "a") * dense(e, "scale") + dense(e, "shift")), x])
+
+
+def concatenated(x: Any, e: Any) -> Any:
+    return Add(name="add")([dense(Concatenate(name="both")([x, e])), x])
+
+
+def injected_without_skip(x: Any, e: Any) -> Any:
+    return ReLU()(Add(name="inject")([dense(x, "a"), dense(e, "t")]))
+
+
+def unscoped_conditions(x: Any, e: Any) -> Any:
+    return Add()([dense(Add()([dense(x), dense(e)])), x])
+
+
 def auxiliary_head() -> tr.Model:
     x = Input(shape=(WIDTH,), name="x")
     h = dense(x, "stem")
@@ -184,7 +237,7 @@ def auxiliary_head() -> tr.Model:
 
 
 NETS = {
-    "plain": Net(stacked(lambda x, n: ReLU()(dense(x)))  , blocks="block0 block1"),
+    "plain": Net(stacked(lambda x, n: ReLU()(dense(x))), blocks="block0 block1"),
     "plain without scopes": Net(net(lambda x: dense(ReLU()(dense(x))))),
     "residual": Net(
         stacked(he2015),
@@ -232,7 +285,45 @@ NETS = {
     "gate by operators": Net(net(operator_gate), "", {"stem>sigmoid": "gate", "stem>multiply": "gate"}),
     "gate in an own layer": Net(net(own_gate), "", {"stem>mul": "gate", "stem>a": "gate"}),
     "gated residual": Net(net(gated_residual), "add<stem", {"a>mul": "gate", "stem>add": "skip"}, "block0"),
-    "highway": Net(net(highway), "add<carry", {"stem>carry": "skip", "stem>h": "branch"}, "block0"),
+    "highway": Net(
+        net(highway),
+        "add<carry",
+        {"stem>carry": "skip", "stem>h": "branch", "stem>gate": "gate", "t>transform": "gate"},
+        "block0",
+    ),
+    **{
+        name: Net(
+            conditioned(block),
+            "block0/add<stem block1/add<block0/add block2/add<block1/add",
+            {f"e>block{i}/{into}": "condition" for i in range(3)} | {"stem>block0/add": "skip"},
+            "block0 block1 block2",
+        )
+        for name, block, into in (
+            ("condition", injected, "t"),
+            ("condition as it is", injected_as_is, "inject"),
+            ("condition that scales and shifts", scaled_and_shifted, "shift"),
+            ("condition by Concatenate", concatenated, "both"),
+        )
+    },
+    "two conditioned blocks": Net(
+        conditioned(injected, 2),
+        "block0/add<stem block1/add<block0/add",
+        {"e>block0/t": "condition", "stem>block0/a": "branch"},
+        "block0 block1",
+    ),
+    "one conditioned block": Net(
+        conditioned(scaled_and_shifted, 1), "block0/add<stem", {"stem>block0/add": "skip"}, "block0"
+    ),
+    "condition without scopes": Net(
+        conditioned(unscoped_conditions, scoped=False),
+        "add_1<stem add_3<add_1 add_5<add_3",
+        {"e>dense_1": "condition"},
+        "block0 block1 block2",
+    ),
+    "condition without skips": Net(
+        conditioned(injected_without_skip), "", {"e>block1/t": "condition"}, "block0 block1 block2"
+    ),
+    "two scopes in a scope": Net(net(two_scopes_in_scope), "add0<stem add1<add0", {}, "block0 block1"),
     "U-shaped": Net(net(u_shaped), "u1<e1 u2<e2", {"e1>u1": "skip", "e2>u2": "skip"}, "block0 block1"),
     "branch is an output": Net(two_outputs, "add<x", {"x>add": "skip", "x>a": "branch"}, "block0"),
     "auxiliary head": Net(

@@ -9,7 +9,7 @@ import pytest
 from tinyres.structure.kinds import Shape, classify, immediate_post_dominators
 
 
-def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str = ""):
+def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str = "", gating: str = ""):
     """ "x>a b; a>b" with nodes in order of first mention, last the loss -> {(src, dst): kind}, {fork: join}."""
     pairs = []
     for part in text.split(";"):
@@ -23,6 +23,7 @@ def graph(text: str, parametric: str = "", multiplicative: str = "", scalar: str
         is_weight=[False] * len(names),
         sizes=[1 if n in scalar.split() else 8 for n in names],
         multiplicative=[n in multiplicative.split() for n in names],
+        gating=frozenset(at[n] for n in gating.split()),
     )
     kinds, forks = classify(shape)
     return dict(zip(pairs, kinds)), {names[f.node]: names[f.join] for f in forks}
@@ -85,6 +86,37 @@ def test_gate_closes_in_a_product():
     kinds, forks = graph("x>g mul; g>mul; mul>out; out>loss", parametric="g", multiplicative="mul")
     assert forks == {"x": "mul"}
     assert kinds["x", "g"] == kinds["x", "mul"] == "gate"
+
+
+def test_the_gate_of_a_highway():
+    net = "x>h g carry; h>mul; g>t; t>mul u; u>carry; mul>add; carry>add; add>out; out>loss"
+    words = {"parametric": "h g out", "multiplicative": "mul carry"}
+    kinds, forks = graph(net, **words, gating="t")
+    assert [kinds["x", n] for n in ("h", "g", "carry")] == ["branch", "gate", "skip"]
+    assert kinds["t", "mul"] == kinds["t", "u"] == "gate" and forks["x"] == "add"
+    kinds, _ = graph(net, **words)  # nothing squashes: two branches that are multiplied
+    assert kinds["x", "g"] == "branch"
+
+
+def test_a_branch_that_is_all_gate_is_a_branch():
+    kinds, _ = graph("x>g add; g>mul; z>mul; mul>add; add>loss2; loss2>loss", "g", "mul", gating="g")
+    assert (kinds["x", "g"], kinds["x", "add"]) == ("branch", "skip")
+
+
+def test_a_condition_of_three_places_is_no_residual_fork():
+    stream = "x>a; a>i1; i1>b; b>i2; i2>c; c>i3; i3>loss2; loss2>loss"
+    kinds, _ = graph(f"t>e; e>p1 p2 p3; p1>i1; p2>i2; p3>i3; {stream}", "e a b c p1 p2 p3 loss2")
+    assert {kinds["e", p] for p in ("p1", "p2", "p3")} == {"condition"}
+    kinds, _ = graph(f"e>p1 p2; p1>i1; p2>i2; {stream.replace(' c>i3; i3>', ' c>')}", "a b c p1 p2 loss2")
+    assert "condition" not in kinds.values()  # two places outside of scopes may be a skip
+
+
+def test_dense_nets_and_attention_have_no_conditions():
+    kinds, _ = graph("x>d1 c1 c2 c3; d1>c1; c1>d2; d2>c2; c2>d3; d3>c3; c3>out; out>loss", "d1 d2 d3 out")
+    assert "condition" not in kinds.values()
+    attention = "x>q k v add; q>qk; k>qk; qk>m; mask>m; m>av; v>av; av>o; o>add; add>out; out>loss"
+    kinds, _ = graph(attention, "q k v o out", "qk av")
+    assert (kinds["x", "add"], kinds["x", "q"]) == ("skip", "branch")
 
 
 def test_equal_costs_are_parallel():

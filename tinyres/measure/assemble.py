@@ -10,7 +10,7 @@ from tinyres.measure.sheet import NOTHING
 from tinyres.measure.statistics import EdgeNumbers, Measurement
 from tinyres.measure.tape import Tape
 from tinyres.structure.blocks import BlockShape, block_of_nodes
-from tinyres.structure.kinds import GATE, PARALLEL, PARAMETER, SKIP, ForkShape
+from tinyres.structure.kinds import CONDITION, GATE, PARALLEL, PARAMETER, SKIP, ForkShape
 from tinyres.structure.structure import Structure
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Fork, TraceEdge, TraceNode, TraceParameter
@@ -113,11 +113,18 @@ def _note(edges: Sequence[TraceEdge], kinds: Sequence[str], join: TraceNode, at_
     skips = [e.dst for e, kind in zip(edges, kinds) if kind == SKIP]
     if len(skips) > 1:
         return f"{len(skips)} edges are equally short, all count as skip: {', '.join(skips)}"
-    if kinds[0] == GATE:
-        return f"the ways meet in a product, {join.name}: each scales the gradient of the other"
-    if kinds[0] == PARALLEL:
+    if set(kinds) == {CONDITION}:
+        return f"no residual fork: a condition, which enters the net at {len(edges)} places from the side"
+    if PARALLEL in kinds:
         where = "only at the loss" if at_loss or join.size == 1 else f"at {join.name} and are equally long"
         return f"no edge is the skip: the ways meet {where}"
+    gates = [e.dst for e, kind in zip(edges, kinds) if kind == GATE]
+    if gates and SKIP in kinds:
+        return f"{', '.join(gates)}: a gate, which only scales what takes the other ways"
+    if gates:
+        if join.facts.multiplies:
+            return f"the ways meet in a product, {join.name}: each scales the gradient of the other"
+        return "each way enters a product: it scales the gradient of what it meets there"
     return ""
 
 

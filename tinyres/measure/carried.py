@@ -57,7 +57,7 @@ def _carriers(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[Car
     region = links.ways(starts, fork.join) - {fork.join} if starts else set()
     if not region or len(region) > _LARGEST:
         return
-    whole = links.ways([links.edges[e][1] for e in fork.edges], fork.join)
+    whole = links.ways([links.edges[e][1] for e in fork.stream], fork.join)
     seen: set[int] = set()
     for end in (p for p in links.producers[fork.join] if p in region):
         chain = [n for n in _passed_by_all(starts, end, region, structure) if n not in seen]

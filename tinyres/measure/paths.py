@@ -20,7 +20,6 @@ from tinyres.engine.tensor import Tensor
 from tinyres.launch import launch
 from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
-from tinyres.structure.kinds import BRANCH
 from tinyres.structure.structure import Structure
 from tinyres.trace.spectrum import Spectrum
 
@@ -45,7 +44,7 @@ class _Branches:
 
     def __init__(self, tape: Tape, structure: Structure) -> None:
         self._owner = tape.owner
-        self._branches = {edge for edge, kind in zip(structure.shape.edges, structure.kinds) if kind == BRANCH}
+        self._branches = structure.branch_edges()
 
     def added(self, producer: Node, consumer: Node) -> int:
         return int((self._owner.get(producer), self._owner[consumer]) in self._branches)

@@ -37,6 +37,8 @@ def shape_of(tape: Tape) -> Shape:
         sizes=[n.buffer.size for n in tape.units],
         multiplicative=[facts.multiplies for facts in tape.facts],
         scopes=tape.scopes,
+        asides=frozenset(i for i, role in enumerate(tape.roles) if role not in ("", LEAF)),
+        gating=frozenset(i for i, facts in enumerate(tape.facts) if 0 < facts.slope < 1 or facts.distributes),
     )
 
 

@@ -8,9 +8,11 @@ A scope that lies inside of a region and has no skip of its own belongs to it, a
 from __future__ import annotations
 
 import itertools
+import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tinyres.structure.conditions import Conditions
 from tinyres.structure.kinds import BRANCH, SKIP, ForkShape
 from tinyres.structure.shape import Links, Shape
 
@@ -61,9 +63,9 @@ class _Draft(NamedTuple):
     region: set[int]
 
 
-def find_blocks(shape: Shape, forks: Forks, links: Links) -> list[BlockShape]:
+def find_blocks(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[BlockShape]:
     """All blocks in graph order."""
-    blocks = _absorbed([*_scoped(shape, forks, links), *_regions(shape, forks, links)])
+    blocks = _absorbed([*_scoped(shape, forks, links, conditions), *_regions(shape, forks, links)])
     blocks.sort(key=lambda b: (b.members[0], -len(b.members)))
     taken = {b.name for b in blocks}
     unused = (name for name in (f"block{i}" for i in itertools.count()) if name not in taken)
@@ -75,7 +77,7 @@ def find_blocks(shape: Shape, forks: Forks, links: Links) -> list[BlockShape]:
     ]
 
 
-def _scoped(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
+def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[_Draft]:
     """The blocks that are scopes."""
     members: dict[str, list[int]] = {}
     for node, producers in enumerate(links.producers):
@@ -93,7 +95,7 @@ def _scoped(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
         if len(splits) > 1:
             found += _one_per_join(name, own, within[name], [(i, forks[i]) for i in splits], links)
         else:
-            block = _whole_scope(name, own, within[name], shape, forks, links)
+            block = _whole_scope(name, own, within[name], shape, forks, links, conditions)
             found.append(_Draft(block, name, _region(forks[splits[0]], links) if splits else set()))
     return found
 
@@ -111,10 +113,19 @@ def _all_within(members: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 def _whole_scope(
-    name: str, inside: list[int], within: list[int], shape: Shape, forks: Forks, links: Links
+    name: str,
+    inside: list[int],
+    within: list[int],
+    shape: Shape,
+    forks: Forks,
+    links: Links,
+    conditions: Conditions,
 ) -> BlockShape:
-    first = next((n for n in inside if not shape.is_weight[n]), inside[0])
-    entry = max(links.producers[first], key=lambda p: (not shape.is_weight[p], p))  # the newest that is no weight
+    def is_stream(node: int) -> bool:
+        return not (shape.is_weight[node] or node in shape.asides or node in conditions)
+
+    first = next(filter(is_stream, inside), inside[0])
+    entry = max(links.producers[first], key=lambda p: (is_stream(p), p))  # the newest
     split = _fork_of(entry, inside, forks, links)
     start = entry if split is None else forks[split].node
     return BlockShape(name, tuple(inside), tuple(sorted(within)), start, split, None)
@@ -123,12 +134,12 @@ def _whole_scope(
 def _fork_of(entry: int, inside: list[int], forks: Forks, links: Links) -> int | None:
     """The fork at the block's input if it splits into this block, else the first inside, else one joined here."""
     members = set(inside)
-    joined = sorted(i for n in inside for i in forks.closed_at(n))
+    joined = sorted(i for n in inside for i in forks.closed_at(n) if len(forks[i].stream) > 1)
     closed = [i for i in joined if forks[i].node == entry or forks[i].node in members]
     if closed and forks[closed[0]].node == entry:
         return max(i for i in closed if forks[i].node == entry)
     for i in forks.at(entry):
-        if sum(links.edges[e][1] in members for e in forks[i].edges) > 1:
+        if sum(links.edges[e][1] in members for e in forks[i].stream) > 1:
             return i
     return next(iter(closed), max(joined, default=None))
 
@@ -164,7 +175,7 @@ def _regions(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
 
 
 def _region(fork: ForkShape, links: Links) -> set[int]:
-    return links.ways([links.edges[e][1] for e in fork.edges], fork.join)
+    return links.ways([links.edges[e][1] for e in fork.stream], fork.join)
 
 
 def _absorbed(drafts: list[_Draft]) -> list[BlockShape]:
@@ -183,7 +194,7 @@ def _absorbed(drafts: list[_Draft]) -> list[BlockShape]:
     for k in [k for k in taken if not drafts[k].scope]:
         outermost = {drafts[i].scope.split("/")[0] for i in taken[k]}
         if len(outermost) == 1:
-            names[k] = min((drafts[i].scope for i in taken[k]), key=len)
+            names[k] = posixpath.commonpath([drafts[i].scope for i in taken[k]])
         elif all(drafts[k].region & drafts[other].region for other in hosts):
             del taken[k]
     gone = {i for scopes in taken.values() for i in scopes}

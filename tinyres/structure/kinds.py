@@ -7,21 +7,28 @@ parametric layers on a path through it to that join. The cheapest edges are the 
 Some of a node's edges may meet before all of them do: x in `a = x + f(x); b = x + g(a)` is closed at b, and two of its
 three edges meet in a. Each such earlier join with a skip and a branch is an *inner* fork of the same node. So is one
 whose branch is also read from elsewhere, as by a second output of the model.
+
+No residual fork is a condition, which enters each of many blocks from the side. A way that only scales the others is a
+gate.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tinyres.structure.conditions import Conditions, find_conditions
 from tinyres.structure.dominators import PostDominators, immediate_dominators, immediate_post_dominators
+from tinyres.structure.gates import gate_edges, scales_only
 from tinyres.structure.shape import Links, Shape
 
 __all__ = ["ForkShape", "Shape", "classify", "find_forks", "immediate_post_dominators"]
 
-SKIP, BRANCH, PARALLEL, GATE, CHAIN, PARAMETER = "skip", "branch", "parallel", "gate", "chain", "parameter"
+SKIP, BRANCH, PARALLEL, GATE, CONDITION = "skip", "branch", "parallel", "gate", "condition"
+CHAIN, PARAMETER = "chain", "parameter"
 
 _LARGEST_LEAK = 256  # nodes: a branch that is read from elsewhere is followed back so far
 
@@ -38,10 +45,15 @@ class ForkShape(NamedTuple):
     kinds: tuple[str, ...]
     inner: bool = False
 
+    @property
+    def stream(self) -> tuple[int, ...]:
+        """The positions of the edges that are no conditions."""
+        return tuple([e for e, kind in zip(self.edges, self.kinds) if kind != CONDITION])
+
 
 def classify(shape: Shape) -> tuple[list[str], list[ForkShape]]:
     """The kind of every edge, and every fork in topological order, a node's inner ones before its own."""
-    forks = find_forks(shape, Links(shape.edges, len(shape.sizes)))
+    forks = find_forks(shape, Links(shape.edges, len(shape.sizes)))[0]
     return edge_kinds(shape, forks), forks
 
 
@@ -55,24 +67,32 @@ def edge_kinds(shape: Shape, forks: Sequence[ForkShape]) -> list[str]:
     return kinds
 
 
-def find_forks(shape: Shape, links: Links) -> list[ForkShape]:
-    """Every fork in topological order, a node's inner ones before its own."""
+def find_forks(shape: Shape, links: Links) -> tuple[list[ForkShape], Conditions]:
+    """Every fork in topological order, a node's inner ones before its own; and what are conditions."""
     tree = PostDominators(links.successors)
     to_loss = _fewest_parametric_layers(links.successors, shape.weights)
     costs = [min(1, shape.weights[c]) + to_loss[c] for _, c in shape.edges]
-    leaking = _leaking(shape, links, tree)
+    conditions = find_conditions(shape, links, tree)
+    leaking = _leaking(shape, links, tree, conditions)
     ranks = tree.ranks()
     forks = []
     for node, positions in enumerate(links.outgoing):
-        if len(positions) < 2:
+        if len(positions) < 2 or node in shape.asides:
+            continue
+        stream = _stream_of(node, positions, links, conditions)
+        if len(stream) < 2:
+            forks.append(_of_conditions(ForkShape(node, tree.parent[node], tuple(positions), ()), set(stream)))
             continue
         # Every path to the loss passes the join, so the rest of the way costs each edge the same and cancels.
-        join = tree.parent[node]
-        kinds = _kinds_of_fork(shape, node, join, [costs[e] for e in positions])
-        whole = ForkShape(node, join, tuple(positions), kinds)
+        join = functools.reduce(tree.common, [shape.edges[e][1] for e in stream])
+        kinds = _kinds_of_fork(shape, node, join, [costs[e] for e in stream])
+        kinds = _with_gates(shape, links, node, join, stream, kinds)
+        whole = ForkShape(node, join, tuple(stream), kinds)
         inner = [*_inner(shape, whole, costs, tree, ranks), *leaking.get(node, ())]
+        if len(stream) < len(positions):
+            whole = _of_conditions(whole._replace(edges=tuple(positions)), set(stream))
         forks += [*sorted(inner, key=lambda fork: fork.join), whole]
-    return forks
+    return forks, conditions
 
 
 def _kinds_of_fork(shape: Shape, node: int, join: int, costs: Sequence[int]) -> tuple[str, ...]:
@@ -83,6 +103,32 @@ def _kinds_of_fork(shape: Shape, node: int, join: int, costs: Sequence[int]) -> 
     if at_loss or max(costs) == cheapest:
         return (PARALLEL,) * len(costs)
     return tuple([SKIP if cost == cheapest else BRANCH for cost in costs])
+
+
+def _stream_of(node: int, edges: Sequence[int], links: Links, conditions: Conditions) -> list[int]:
+    """The edges of a fork that do not go into conditions only; none if it is a condition itself."""
+    if node in conditions.nodes:
+        return []
+    return [e for e in edges if not conditions.entered_by(links.edges[e][1])]
+
+
+def _of_conditions(fork: ForkShape, stream: set[int]) -> ForkShape:
+    """The fork with the kinds of all its edges: conditions beside those of the stream, which has none if it is one."""
+    known = iter(fork.kinds or (CHAIN,))
+    return fork._replace(kinds=tuple([next(known) if e in stream else CONDITION for e in fork.edges]))
+
+
+def _with_gates(
+    shape: Shape, links: Links, node: int, join: int, edges: Sequence[int], kinds: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The kinds with those branches that are gates told, if another branch is left; and those of what a gate feeds."""
+    if set(kinds) == {PARALLEL}:
+        return (GATE,) * len(kinds) if scales_only(shape, links, node, join) else kinds
+    if BRANCH not in kinds:
+        return kinds
+    gates = gate_edges(shape, links, join, edges)
+    found = tuple([GATE if gate and kind == BRANCH else kind for kind, gate in zip(kinds, gates)])
+    return found if BRANCH in found else kinds
 
 
 def _fewest_parametric_layers(successors: Sequence[Sequence[int]], weights: Sequence[int]) -> list[int]:
@@ -118,12 +164,14 @@ def _inner(
             yield ForkShape(fork.node, join, edges, kinds, inner=True)
 
 
-def _leaking(shape: Shape, links: Links, tree: PostDominators) -> dict[int, list[ForkShape]]:
+def _leaking(
+    shape: Shape, links: Links, tree: PostDominators, conditions: Conditions
+) -> dict[int, list[ForkShape]]:
     """By node, the forks whose join all that enters it comes from, though some of it is also read from elsewhere."""
-    data = [[p for p in producers if not shape.is_weight[p]] for producers in links.producers]
+    data = [[p for p in producers if not (shape.is_weight[p] or p in conditions)] for producers in links.producers]
     found: dict[int, list[ForkShape]] = {}
     for join, node in enumerate(immediate_dominators(data)):
-        if node < 0 or len(data[join]) < 2 or tree.parent[node] == join:
+        if node < 0 or node in conditions or len(data[join]) < 2 or tree.parent[node] == join:
             continue
         region = _leaking_region(node, join, data, tree)
         if region:

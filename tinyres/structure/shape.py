@@ -16,7 +16,8 @@ class Shape(NamedTuple):
     edges: (producer, consumer), each pair once. weights: per node how many weights it reads directly.
     is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
     whether a node multiplies its inputs with each other. scopes: per node the path of its innermost name_scope, ""
-    outside of any; empty where nothing stands in one.
+    outside of any; empty where nothing stands in one. asides: leaves that are no input: constants and targets.
+    gating: the nodes that squash what comes in to a share of 1, as a sigmoid does.
     """
 
     edges: Sequence[tuple[int, int]]
@@ -25,6 +26,8 @@ class Shape(NamedTuple):
     sizes: Sequence[int]
     multiplicative: Sequence[bool]
     scopes: Sequence[str] = ()
+    asides: frozenset[int] = frozenset()
+    gating: frozenset[int] = frozenset()
 
     @property
     def last(self) -> int:

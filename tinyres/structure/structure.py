@@ -31,7 +31,7 @@ class Structure:
         """
         found = dict.fromkeys(self.links.producers[join], PARALLEL)
         for fork in (self.forks[i] for i in self.forks.closed_at(join)):
-            if GATE in fork.kinds:
+            if fork.kinds[0] == GATE and SKIP not in fork.kinds:
                 found = {p: GATE if kind == PARALLEL else kind for p, kind in found.items()}
             if SKIP not in fork.kinds:
                 continue
@@ -46,13 +46,22 @@ class Structure:
             found = {p: PARALLEL if kind == SKIP else kind for p, kind in found.items()}
         return found
 
+    def branch_edges(self) -> set[tuple[int, int]]:
+        """The edges through the branch of a residual fork, the ways of its gates among them."""
+        return {
+            self.shape.edges[e]
+            for fork in self.forks
+            for e, kind in zip(fork.edges, fork.kinds)
+            if self.kinds[e] == BRANCH or (self.kinds[e] == kind == GATE and SKIP in fork.kinds)
+        }
+
     def skips_into(self, join: int) -> frozenset[int]:
         """The producers of a join that are skips."""
         return frozenset(p for p, kind in self.inputs_of(join).items() if kind == SKIP)
 
     def _costs(self, fork: ForkShape) -> dict[int, int]:
         """Per producer of the join, the fewest parametric layers on a way to it from the fork."""
-        starts = {self.shape.edges[e][1] for e in fork.edges}
+        starts = {self.shape.edges[e][1] for e in fork.stream}
         fewest = {fork.node: 0}
         for node in sorted(self.links.ways(starts, fork.join)):
             before = {p: fewest[p] for p in self._from(fork.node, starts, node) if p in fewest}
@@ -69,6 +78,7 @@ class Structure:
 def structure_of(shape: Shape) -> Structure:
     """The structure of a net of this shape."""
     links = Links(shape.edges, len(shape.sizes))
-    forks = Forks(find_forks(shape, links))
+    found, conditions = find_forks(shape, links)
+    forks = Forks(found)
     kinds = edge_kinds(shape, forks)
-    return Structure(shape, links, tuple(kinds), forks, tuple(find_blocks(shape, forks, links)))
+    return Structure(shape, links, tuple(kinds), forks, tuple(find_blocks(shape, forks, links, conditions)))

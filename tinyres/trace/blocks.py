@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.structure.kinds import BRANCH, GATE, SKIP
 from tinyres.trace.nodes import Fork, TraceNode
 
 
@@ -42,8 +42,11 @@ class Block:
 
     @property
     def branch(self) -> float | None:
-        """The signed share of the input's gradient that came through the branch."""
-        return self.fork.share(BRANCH) if self.fork is not None else None
+        """The signed share of the input's gradient that came through the branch, and through what gates it."""
+        if self.fork is None or self.skip is None:
+            return None if self.fork is None else self.fork.share(BRANCH)
+        shares = [s for s in (self.fork.share(BRANCH), self.fork.share(GATE)) if s is not None]
+        return sum(shares) if shares else None
 
     @property
     def strength(self) -> float | None:

@@ -71,7 +71,8 @@ class TraceParameter(Measured):
 class TraceNode(Measured):
     """One call of a layer, one op outside of layers, or one leaf.
 
-    op: class name of the layer, name of the op, or "leaf". primitive: the op that computed the output. block: the name
+    op: class name of the layer, name of the op, or of a leaf what it is: "leaf" (an input, or made with
+    requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the name
     of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
     facts: what its ops make it.
     """
@@ -88,7 +89,8 @@ class TraceNode(Measured):
 class TraceEdge:
     """The gradient that one consumer sent back to what it read.
 
-    src: the producer, a node or a parameter. dst: the consumer. kind: skip, branch, parallel, gate, chain or parameter.
+    src: the producer, a node or a parameter. dst: the consumer. kind: skip, branch, parallel, gate, condition, chain or
+    parameter.
     grad_norm: L2 norm of the cotangent g_e that came back over it. share: ⟨g_e, g⟩ / ⟨g, g⟩ of the producer's whole
     gradient g, signed; cosine: ⟨g_e, g⟩ / (|g_e| |g|). Both None where g (or g_e) is exactly 0.
     count: how many times the consumer read the producer.
