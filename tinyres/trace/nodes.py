@@ -72,8 +72,8 @@ class TraceNode(Measured):
     """One call of a layer, one op outside of layers, or one leaf.
 
     op: class name of the layer, name of the op, or of a leaf what it is: "leaf" (an input, or made with
-    requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the name
-    of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
+    requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the
+    name of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
     facts: what its ops make it.
     """
 
