@@ -19,6 +19,9 @@ TR_INLINE double tr_conv_cost(const int64_t *n) {
     return pixels * steps * (0.02 * n[6] / n[15] + 0.15) + 0.05 * pixels * n[6];
 }
 
+/* How many items pooling reads. */
+TR_INLINE double tr_pooled(const int64_t *n) { return (double)n[0] * n[6] * n[7] * n[3] * n[4] * n[5]; }
+
 /* Cost in ns on one fast core, right within a factor of about two for data in the second level cache. */
 TR_INLINE double tr_cost(const tr_call *c) {
     const int64_t *n = c->arg;

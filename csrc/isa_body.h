@@ -17,6 +17,7 @@
 #include "gemm.inc.h"
 #include "conv_window.inc.h"
 #include "conv.inc.h"
+#include "pooling.inc.h"
 #include "random.inc.h"
 #include "optim.inc.h"
 #include "inspect.inc.h"

@@ -1,4 +1,4 @@
-"""Cases of the kernels of images: convolutions and their gradients at edges of every kind."""
+"""Cases of the kernels of images: convolutions, pooling and their gradients at edges of every kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyres.kernels.record import ACCUMULATE, RELU
+from tinyres.kernels.record import ACCUMULATE, MEAN, RELU
 
 from .operands import ULP, Array, Case, floats, poison
 
@@ -109,6 +109,70 @@ def _conv_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
             yield _conv_case(name, rng, image, ACCUMULATE | RELU, with_bias=True, with_mask=True)
 
 
+class Pooled(NamedTuple):
+    """Pooling: sizes of the images, windows, strides, and rows and columns before the image."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    kh: int
+    kw: int
+    oh: int
+    ow: int
+    sh: int
+    sw: int
+    top: int = 0
+    left: int = 0
+
+
+POOLED = (
+    Pooled(1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    Pooled(2, 4, 6, 3, 2, 2, 2, 3, 2, 2),
+    Pooled(2, 5, 5, 17, 3, 3, 3, 3, 2, 2, 1, 1),  # windows that overlap, cut at all borders
+    Pooled(1, 7, 5, 1, 2, 3, 2, 1, 3, 4),  # stride over size
+    Pooled(1, 2, 2, 4, 5, 5, 2, 2, 1, 1, 2, 2),  # windows larger than the image
+    Pooled(2, 5, 4, 33, 3, 2, 5, 4, 1, 1, 1, 0),
+    Pooled(1, 2, 2, 3, 2, 2, 3, 3, 3, 3, 2, 2),  # windows without a pixel
+    Pooled(3, 4, 4, 48, 2, 2, 2, 2, 2, 2),
+    Pooled(1, 6, 6, 32, 3, 3, 3, 3, 2, 2),
+    Pooled(0, 4, 4, 3, 2, 2, 2, 2, 2, 2),
+)
+LARGE_POOLED = Pooled(9, 33, 32, 40, 3, 3, 17, 16, 2, 2, 1, 1)
+
+
+def _pooled_case(name: str, rng: np.random.Generator, sizes: Pooled, flags: int = 0, special: bool = False) -> Case:
+    n, h, w, c, kh, kw, oh, ow, *_ = sizes
+    x = np.round(floats(rng, n * h * w * c)).astype(np.float32)  # with ties
+    if special:
+        x = rng.choice(np.array([np.nan, -np.inf, np.inf, 0.0, 1.0], np.float32), x.size)
+    y = np.empty(n * oh * ow * c, np.float32)
+    g, values = floats(rng, y.size), floats(rng, x.size)
+    out, ins = {
+        "pool_max": (y, [x]),
+        "pool_max_grad": (x, [g, x]),
+        "pool_max_pick": (y, [values, x]),
+        "pool_sum": (y, [values]),
+        "pool_spread": (x, [g]),
+    }[name]
+    # Sums of up to all taps, each below 3.
+    atol = 0.0 if name in ("pool_max", "pool_max_pick") else 3 * kh * kw * (kh * kw + 1) * ULP / 2
+    return Case(name, [poison(out.size)], [*ins], tuple(sizes), (), flags, 2 * ULP, atol)
+
+
+def _pooled_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for sizes in POOLED:
+        yield _pooled_case(name, rng, sizes)
+        if name in ("pool_sum", "pool_spread"):
+            yield _pooled_case(name, rng, sizes, MEAN)
+        else:
+            yield _pooled_case(name, rng, sizes, special=True)
+
+
+_POOLS = ("pool_max", "pool_max_grad", "pool_max_pick", "pool_sum", "pool_spread")
 _CONVOLUTIONS = ("conv2d", "conv2d_to_input", "conv2d_to_kernel")
-CASES: dict[str, Any] = dict.fromkeys(_CONVOLUTIONS, _conv_cases)
-LARGE: dict[str, Any] = dict.fromkeys(_CONVOLUTIONS, lambda name, rng: _conv_case(name, rng, LARGE_IMAGE))
+CASES: dict[str, Any] = {**dict.fromkeys(_CONVOLUTIONS, _conv_cases), **dict.fromkeys(_POOLS, _pooled_cases)}
+LARGE: dict[str, Any] = {
+    **dict.fromkeys(_CONVOLUTIONS, lambda name, rng: _conv_case(name, rng, LARGE_IMAGE)),
+    **dict.fromkeys(_POOLS, lambda name, rng: _pooled_case(name, rng, LARGE_POOLED)),
+}

@@ -53,7 +53,7 @@ def cut_of(case: Case, way: str) -> Cut | None:
     sharing = KERNELS[case.kernel].sharing
     rule = sharing.by_columns if way == "columns" else sharing.by_rows
     cut = rule(KERNELS[case.kernel], case.args, case.flags)
-    if cut is None or 0 in case.args:
+    if cut is None or 0 in KERNELS[case.kernel].sizes_of_work(case.args):
         return None
     if cut.flat:
         fitting = [count for count in range(2 * SHARE_UNIT, cut.count + 1, SHARE_UNIT) if cut.count % count == 0]

@@ -10,7 +10,7 @@ import numpy as np
 
 import tinyres as tr
 from tinyres.engine.op import apply
-from tinyres.ops import conv
+from tinyres.ops import conv, pooling
 from tinyres.ops.geometry import Geometry
 
 from .case import Case
@@ -65,6 +65,32 @@ def gradient(op: Any, oracle: Callable[..., np.ndarray], g: Geometry) -> tuple[C
     return (lambda *inputs: apply(op, inputs, g)), (lambda *arrays: oracle(*arrays, g))
 
 
+def pooled(
+    run: Callable[..., tr.Tensor], reduce: Callable[..., np.ndarray], fill: float, **options: Any
+) -> tuple[Callable[..., tr.Tensor], Callable[..., np.ndarray]]:
+    """A pooling with these options, and what it is; where there is no pixel stands `fill`."""
+
+    def oracle(x: np.ndarray) -> np.ndarray:
+        g = pooling._geometry("pool", x.shape, options["pool_size"], options.get("strides"), options["padding"])
+        return reduce(windows(x, g, fill), axis=(3, 4))
+
+    return functools.partial(run, **options), oracle
+
+
+def picked(values: np.ndarray, x: np.ndarray, g: Geometry) -> np.ndarray:
+    """What stands in `values` where windows of x have their maximum."""
+    n, h, w, _, _, c = windows(x, g).shape
+    seen = windows(values, g).reshape(n, h, w, -1, c), windows(x, g, -np.inf).reshape(n, h, w, -1, c)
+    return np.take_along_axis(seen[0], seen[1].argmax(3)[:, :, :, None], 3)[:, :, :, 0]
+
+
+def np_pool_grad(y: np.ndarray, x: np.ndarray, g: Geometry) -> np.ndarray:
+    units = np.eye(x[0].size).reshape(-1, *x.shape[1:])
+    own = [picked(units, np.broadcast_to(image, units.shape), g) for image in x]
+    return np.array([np.einsum("uyxc,yxc->u", *pair) for pair in zip(own, y)]).reshape(x.shape)
+
+
+_POOLED = pooling._geometry("pool", (2, 4, 5, 3), (2, 3), (2, 1), ((1, 0), (1, 1)))
 _PLAIN = geometry((2, 5, 4, 3), (3, 2, 3, 4), padding="same")
 _STRIDED = geometry((1, 6, 5, 2), (3, 3, 1, 4), strides=(2, 3), padding=((1, 0), (2, 1)), groups=2)
 _SPREAD = geometry((1, 7, 7, 2), (3, 3, 2, 2), strides=2, padding=2, dilation=2)
@@ -114,9 +140,9 @@ CASES = [
     ),
     Case(
         "conv2d_without_bias",
-        *convolved(groups=32, padding="same"),
-        (),
-        bench=((4, 16, 16, 32), (3, 3, 1, 32)),
+        *convolved(groups=5, padding="same"),
+        (((1, 3, 3, 5), (2, 3, 1, 5)),),
+        bench=((4, 16, 16, 5), (3, 3, 1, 5)),
     ),
     Case(
         "conv2d_to_input",
@@ -128,4 +154,36 @@ CASES = [
     Case("conv2d_to_kernel", *gradient(conv.CONV2D_TO_KERNEL, np_to_kernel, _PLAIN), (((2, 5, 4, 3), (2, 5, 4, 4)),)),
     Case("conv2d_to_kernel", *gradient(conv.CONV2D_TO_KERNEL, np_to_kernel, _STRIDED), (((1, 6, 5, 2), (1, 3, 2, 4)),)),
     Case("conv2d_to_kernel", *gradient(conv.CONV2D_TO_KERNEL, np_to_kernel, _SPREAD), (((1, 7, 7, 2), (1, 4, 4, 2)),)),
+    Case(
+        "max_pool2d",
+        *pooled(tr.max_pool2d, np.max, -np.inf, pool_size=2, padding="valid"),
+        (((2, 4, 5, 3),), ((1, 2, 2, 1),), ((0, 2, 2, 1),)),
+        bench=((8, 32, 32, 32),),
+    ),
+    Case(
+        "max_pool2d",
+        *pooled(tr.max_pool2d, np.max, -np.inf, pool_size=3, strides=2, padding="same"),
+        (((2, 5, 6, 3),), ((1, 1, 1, 2),)),
+        bench=((8, 32, 32, 32),),
+    ),
+    Case("max_pool2d_grad", *gradient(pooling.MAX_POOL2D_GRAD, np_pool_grad, _POOLED), (((2, 2, 5, 3), (2, 4, 5, 3)),)),
+    Case("max_pool2d_pick", *gradient(pooling.MAX_POOL2D_PICK, picked, _POOLED), (((2, 4, 5, 3), (2, 4, 5, 3)),)),
+    Case(
+        "sum_pool2d",
+        *pooled(tr.average_pool2d, np.nanmean, np.nan, pool_size=(2, 3), padding="same"),
+        (((2, 5, 4, 3),), ((1, 1, 1, 1),)),
+        bench=((8, 32, 32, 32),),
+    ),
+    Case(
+        "sum_pool2d",
+        *pooled(tr.average_pool2d, np.mean, 0.0, pool_size=3, strides=1, padding="valid"),
+        (((1, 4, 5, 2),),),
+    ),
+    Case(
+        "spread2d",
+        lambda x: tr.upsample2d(x, (2, 3)),
+        lambda x: x.repeat(2, 1).repeat(3, 2),
+        (((2, 3, 2, 3),), ((1, 1, 1, 1),)),
+        bench=((8, 16, 16, 32),),
+    ),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import tinyres as tr
 from tinyres.engine.op import apply
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, TinyresError
-from tinyres.ops import conv
+from tinyres.ops import conv, pooling
 
 
 def z(*shape: int, dtype: str = "float32") -> tr.Tensor:
@@ -121,5 +121,33 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         lambda: apply(conv.CONV2D_WITHOUT_BIAS, (z(*IMAGE), z(3, 3, 3, 2)), (5, 5, 3, 3), 0),
         ShapeError,
         "[conv2d] a geometry is h, w, kh, kw, sh, sw, top, bottom, left, right, dh, dw, groups; got 4 numbers; give 13",
+    ),
+    (
+        lambda: tr.max_pool2d(z(5, 5, 3)),
+        ShapeError,
+        "[max_pool2d] images have shape (n, height, width, channels); got (5, 5, 3); add the missing axes, as in "
+        "x.reshape(-1, 28, 28, 1)",
+    ),
+    (
+        lambda: tr.average_pool2d(z(*IMAGE), 7),
+        ShapeError,
+        "[average_pool2d] an image must be at least as large as the window: got images of 5 x 5 for windows of 7 x 7; "
+        'give larger images, a smaller window or padding="same"',
+    ),
+    (
+        lambda: tr.max_pool2d(z(*IMAGE), 2, padding=2),
+        ArgumentError,
+        "[max_pool2d] padding is below the window, else one has no pixel; got 2 for pool_size (2, 2); give less",
+    ),
+    (
+        lambda: tr.upsample2d(z(*IMAGE), 0),
+        ArgumentError,
+        "[upsample2d] size is a count from 1 on, or one for rows and one for columns; got 0; write 2 or (2, 2)",
+    ),
+    (
+        lambda: apply(pooling.SUM_POOL2D, (z(*IMAGE),), (5, 5, 2, 2, 2, 2, 0, 0, 0, 0, 2, 1, 1), True),
+        ShapeError,
+        "[sum_pool2d] windows of pooling have neighbouring pixels and no groups; got Geometry(h=5, w=5, kh=2, kw=2, "
+        "sh=2, sw=2, top=0, bottom=0, left=0, right=0, dh=2, dw=1, groups=1); leave both at 1",
     ),
 ]

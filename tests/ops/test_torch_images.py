@@ -84,6 +84,25 @@ PAIRS: list[Pair] = [
         lambda *a: torch_transpose(*a, stride=2, padding=1, output_padding=1, dilation=2),
         (X, (3, 3, 5, 4)),
     ),
+    ("max", tr.max_pool2d, lambda x: channels_last(F.max_pool2d(channels_first(x), 2)), (X,)),
+    (
+        "max over windows that overlap",
+        lambda x: tr.max_pool2d(x, 3, 2, padding=1),
+        lambda x: channels_last(F.max_pool2d(channels_first(x), 3, 2, 1)),
+        (X,),
+    ),
+    (
+        "mean",
+        lambda x: tr.average_pool2d(x, 3, 2, padding=1),
+        lambda x: channels_last(F.avg_pool2d(channels_first(x), 3, 2, 1, count_include_pad=False)),
+        (X,),
+    ),
+    (
+        "upsampling",
+        lambda x: tr.upsample2d(x, (2, 3)),
+        lambda x: channels_last(F.interpolate(channels_first(x), scale_factor=(2, 3))),
+        (X,),
+    ),
     (
         "relu within a chain",
         lambda x, k, b: tr.conv2d(tr.conv2d(x, k, b, padding=1, activation="relu"), k, b, padding=1),

@@ -274,7 +274,7 @@ def _by_columns(placed: PlacedCall, regions: dict[int, int], columns_at: dict[in
     """How a call can be shared by columns; None: it cannot."""
     call = placed.call
     cut = call.kernel.sharing.by_columns(call.kernel, call.args, call.flags)
-    if cut is None or 0 in call.args:
+    if cut is None or 0 in call.kernel.sizes_of_work(call.args):
         return None
     columns = _columns_of_flat(placed, cut.count, regions, columns_at) if cut.flat else cut.count
     return Cut(columns, cut.reads) if can_be_cut(columns) else None

@@ -19,6 +19,7 @@ from tinyres.kernels.integers import *
 from tinyres.kernels.movement import *
 from tinyres.kernels.norm import *
 from tinyres.kernels.optim import *
+from tinyres.kernels.pooling import *
 from tinyres.kernels.random import *
 from tinyres.kernels.reduce import *
 from tinyres.kernels.softmax import *

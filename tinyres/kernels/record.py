@@ -35,6 +35,7 @@ CALL_BYTES = 320
 
 TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
 TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
+MEAN = 1 << 0  # pool_sum, pool_spread: over the number of pixels of a window
 NESTEROV = 1 << 0  # sgd
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it

@@ -2,8 +2,8 @@
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, matmul,
 softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather, sorting,
-arranging, moments, running, einsum, creation; of images geometry and conv; methods attaches them to Tensor. `__all__`
-is what `tinyres` exports too.
+arranging, moments, running, einsum, creation; of images geometry, conv, pooling; methods attaches them to Tensor.
+`__all__` is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add
@@ -60,6 +60,7 @@ from tinyres.ops.movement import (
     transpose,
 )
 from tinyres.ops.normalisation import batchnorm, batchnorm_inference
+from tinyres.ops.pooling import average_pool2d, max_pool2d, upsample2d
 from tinyres.ops.power import pow
 from tinyres.ops.random import Generator, dropout, manual_seed
 from tinyres.ops.random import default_generator as default_generator
@@ -83,6 +84,7 @@ __all__ = [
     "argmin",
     "argsort",
     "astype",
+    "average_pool2d",
     "batchnorm",
     "batchnorm_inference",
     "bitwise_and",
@@ -130,6 +132,7 @@ __all__ = [
     "manual_seed",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -171,6 +174,7 @@ __all__ = [
     "tanh",
     "tile",
     "transpose",
+    "upsample2d",
     "var",
     "where",
     "zeros",
