@@ -150,9 +150,9 @@ def launch_list(calls: Sequence[Launch]) -> None:
             launch(*arguments)
         return
     failed = native.run(packed, len(calls))
-    for kernel, outs, *_ in calls:
-        if kernel.mutates:
-            for buffer in outs:
+    for call in calls:
+        if call[0].mutates:
+            for buffer in call[1]:
                 buffer.version += 1
     if failed >= 0:
         raise ValueCheckFailed(f"[{calls[failed][0].name}] the value check failed")

@@ -119,13 +119,13 @@ class Native:
 
     def pack(self, calls: Sequence[Launch]) -> bytes | None:
         """The calls as C structs, one behind the other; None where one of them is not for this backend."""
-        packed = []
-        for kernel, outs, ins, args, scalars, flags in calls:
-            call = kernel.pack_buffers(outs, ins, args, scalars, flags)
-            if call is None:
-                return None
-            packed.append(call)
-        return b"".join(packed)
+        packed = [
+            kernel.pack_buffers(outs, ins, args, scalars, flags) for kernel, outs, ins, args, scalars, flags in calls
+        ]
+        try:
+            return b"".join(packed)  # type: ignore[arg-type]
+        except TypeError:  # one of them is None
+            return None
 
 
 NATIVE = Native()

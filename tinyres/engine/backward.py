@@ -51,12 +51,13 @@ def backward(
     """
     root = scalar_root("backward", loss, gradient is not None)
     seed = None if gradient is None else _seed(gradient, loss)
-    if door.recorder is not None:
-        door.recorder.starts_backward(loss)
+    recorder = door.recorder
+    if recorder is not None:
+        recorder.starts_backward(loss)
     order = reachable(root)
     gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node, seed=seed)
     for node, gradient in gradients.items():
-        if node.grad is None and door.recorder is None:
+        if node.grad is None and recorder is None:
             node.set_grad(gradient)
         else:
             accumulate(node, gradient)
@@ -198,9 +199,9 @@ def propagate(
             needs = tuple([n in included for n in node.inputs])
             if True in needs:
                 cotangents = pull_back(node, total, needs, further, create_graph)
-                for i, (producer, cotangent) in enumerate(zip(node.inputs, cotangents)):
+                for i, producer in enumerate(node.inputs):
                     if needs[i]:
-                        _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
+                        _deliver(node, i, producer, cotangents[i], totals, owned, create_graph, on_edge)
             if not retain_graph and not node.pins:
                 node.free()
     finally:
@@ -221,7 +222,8 @@ def pull_back(
         assert total is not None
         _hand_over(node, total, further)
         return (None,)
-    _check_versions(node)
+    if node.versions:
+        _check_versions(node)
     rule = op.vjp if create_graph else op.fast_vjp or op.vjp
     assert rule is not None
     g = total if not op.outputs else (total, *(further.pop(node, None) or (None,) * (len(op.outputs) - 1)))
@@ -282,8 +284,6 @@ def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> T
 
 
 def _check_versions(node: Node) -> None:
-    if not node.versions:
-        return
     if pending_writes:
         settle_writes()
     for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]

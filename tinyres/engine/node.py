@@ -157,12 +157,12 @@ class Node:
 class FirstOutput(Node):
     """The Node of an op with several outputs: it stands for the op and holds the first output.
 
-    further: buffer, shape and dtype of the others. It holds no other Node, so a further output lives no longer than
-    what was computed from it.
+    further: the values of the others, Tensors without a Node. It holds no other Node, so a further output lives no
+    longer than what was computed from it.
     """
 
     __slots__ = ("further",)
-    further: tuple[tuple[Buffer, tuple[int, ...], np.dtype], ...]
+    further: tuple[Tensor, ...]
 
     def free(self) -> None:
         """Drop what only a second backward would need."""

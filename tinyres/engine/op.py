@@ -172,7 +172,7 @@ class Context:
         further = self._node.further
         if self._connected:
             return first, *[_further_output(self._node, k) for k in range(1, 1 + len(further))]
-        return first, *[Tensor(*output) for output in further]
+        return first, *further
 
     @property
     def attrs(self) -> tuple[Any, ...]:
@@ -237,7 +237,10 @@ def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor
 
     The others are plain values: they cost no Node where nobody asks for a gradient through them. Only for Tensors.
     """
-    recording = state.record_all or True in [t.requires_grad for t in inputs]
+    recording = state.record_all
+    for t in inputs:
+        if t.requires_grad:
+            recording = True
     check_dtypes(op, inputs)
     return _apply_to_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording, only_first=True)
 
@@ -250,16 +253,16 @@ def _apply_to_several(
     recording: bool,
     only_first: bool = False,
 ) -> tuple[Tensor, ...]:
-    dtypes = output_dtypes(op, inputs, attrs)
+    dtypes = (inputs[0].dtype,) * len(op.outputs) if op.dtype is None else output_dtypes(op, inputs, attrs)
     if not len(shapes) == len(dtypes) == len(op.outputs):
         raise GradientError(
             f"[{op.name}] its shape and dtype rules must give one for each of its outputs {op.outputs}; "
             f"got {len(shapes)} shapes and {len(dtypes)} dtypes; correct them"
         )
-    buffers = tuple([Buffer(math.prod(shape), dtype) for shape, dtype in zip(shapes, dtypes)])
+    buffers = tuple(map(Buffer, map(math.prod, shapes), dtypes))
     saved = op.forward(buffers, *inputs, *attrs) or ()
     if not (recording and state.grad_enabled and op.vjp is not None):
-        return tuple([Tensor(*output) for output in zip(buffers, shapes, dtypes)])
+        return tuple(map(Tensor, buffers, shapes, dtypes))
     if dtypes[0] not in FLOATS:
         raise DTypeError(
             f"[{op.name}] the first output of an op with a gradient must be a float; got {dtypes[0]}; "
@@ -267,17 +270,18 @@ def _apply_to_several(
         )
     first = record(op, attrs, inputs, buffers[0], shapes[0], dtypes[0], saved, FirstOutput)
     assert type(first.node) is FirstOutput
-    first.node.further = tuple(zip(buffers[1:], shapes[1:], dtypes[1:]))
+    first.node.further = further = tuple(map(Tensor, buffers[1:], shapes[1:], dtypes[1:]))
     if only_first:
-        return first, *[Tensor(*output) for output in first.node.further]
+        return first, *further
     return first, *[_further_output(first.node, k) for k in range(1, len(buffers))]
 
 
 def _further_output(first: FirstOutput, position: int) -> Tensor:
     """The output at `position` as a Tensor with a Node of its own; integers and bools have none."""
-    buffer, shape, dtype = first.further[position - 1]
+    plain = first.further[position - 1]
+    buffer, shape, dtype = plain.buffer, plain.shape, plain.dtype
     if dtype not in FLOATS:
-        return Tensor(buffer, shape, dtype)
+        return plain
     assert first.op is not None
     op = _output_of(first.op, position)
     node = FurtherOutput(op, (), (first,), buffer, shape, dtype, (), first.requires_grad)

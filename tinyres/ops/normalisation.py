@@ -135,7 +135,7 @@ def batchnorm_and_values(
     x: Operand, gamma: Operand | None, beta: Operand | None, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`batchnorm` for a layer, which only reads the values of mean and variance."""
-    y, average, variance = apply_first(BATCHNORM, _tensors(x, gamma, beta), float(epsilon))
+    y, average, variance = apply_first(BATCHNORM, _tensors(x, gamma, beta), epsilon)
     return y, average, variance
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinyres import kernels
-from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.record import DECOUPLED
 from tinyres.launch import Launch
-from tinyres.optim.optimizer import EPSILON, A, B, Optimizer, decay_rate, positive
+from tinyres.optim.optimizer import EPSILON, A, B, Moving, Optimizer, decay_rate, positive
 from tinyres.optim.schedules import LearningRateSchedule
 
 
@@ -62,8 +61,9 @@ class Adam(Optimizer):
             clip_norm=clip_norm,
         )
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
-        return ((kernels.adam, (param, *slots), (gradient, self.hyper), (param.size,), (), self._flags),)
+    def updates(self, moving: Sequence[Moving]) -> list[Launch]:
+        adam, hyper, flags = kernels.adam, self.hyper, self._flags
+        return [(adam, (p, *slots), (g, hyper), (p.size,), (), flags) for p, g, slots in moving]
 
     @property
     def betas(self) -> tuple[float, float]:

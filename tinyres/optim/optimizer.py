@@ -24,6 +24,8 @@ from tinyres.optim import schedules
 from tinyres.optim.schedules import LearningRateSchedule
 from tinyres.store.definitions import Definitions, claim
 
+Moving = tuple[Buffer, Buffer, tuple[Buffer, ...]]  # a parameter, its gradient, and the state kept for it
+
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
 LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
 
@@ -211,8 +213,8 @@ class Optimizer(metaclass=_Sealing):
         launch(kernels.optimizer_tick, (self.hyper,), ())
         if self._norm_squared is not None:
             self._measure_norm(self._norm_squared, [g for _, g in moving])
-        update, state = self.update, self._state
-        launch_list([call for p, g in moving for call in update(p.buffer, g.buffer, *state[id(p)])])
+        state = self._state
+        launch_list(self.updates([(p.buffer, g.buffer, state[id(p)]) for p, g in moving]))
 
     def _recorded(self, recorder: Recorder) -> list[tuple[Tensor, Any]]:
         """What `step` finds while it is recorded: what it did not find is noted too."""
@@ -227,8 +229,8 @@ class Optimizer(metaclass=_Sealing):
             if p.node.grad is not None or door.recorder is not None:  # type: ignore[union-attr]
                 p.grad = None
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
-        """The kernel calls that move one parameter."""
+    def updates(self, moving: Sequence[Moving]) -> list[Launch]:
+        """The kernel calls that move these parameters."""
         raise NotImplementedError
 
     def prepare(self) -> None:

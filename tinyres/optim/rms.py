@@ -23,6 +23,7 @@ from tinyres.optim.optimizer import (
     WEIGHT_DECAY,
     A,
     B,
+    Moving,
     Optimizer,
     decay_rate,
     non_negative,
@@ -45,6 +46,12 @@ class _Composed(Optimizer):
         """The numbers that the next step goes by."""
         super().prepare()
         self._reading.array[[WEIGHT_DECAY, CLIP_NORM]] = self.hyper.array[[WEIGHT_DECAY, CLIP_NORM]]
+
+    def updates(self, moving: Sequence[Moving]) -> list[Launch]:
+        return [call for p, g, slots in moving for call in self._update(p, g, *slots)]
+
+    def _update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
+        raise NotImplementedError
 
     def _clipped(self) -> Buffer:
         return self._reading
@@ -119,7 +126,7 @@ class RMSprop(_Composed):
         super().prepare()
         self._moving.array[[LR, A]] = self.hyper.array[[LR, A]]
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
+    def _update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
         v, velocity = (*slots, ABSENT)[:2]
         decayed, reading = self._read(param, gradient)
         direction, mean = (Buffer(param.size, param.dtype) for _ in range(2))
@@ -217,7 +224,7 @@ class Nadam(_Composed):
         for buffer, lr, a in ((self._present, present, 0.0), (self._running, running, hyper[A])):
             buffer.array[:] = lr, a, hyper[B], hyper[EPSILON], 0.0, 1.0, step, np.inf
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
+    def _update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
         m, v = slots
         decayed, reading = self._read(param, gradient)
         mean, ahead = (Buffer(param.size, param.dtype) for _ in range(2))

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinyres import kernels
-from tinyres.backends.buffers import ABSENT, Buffer
+from tinyres.backends.buffers import ABSENT
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.record import NESTEROV
 from tinyres.launch import Launch
-from tinyres.optim.optimizer import A, Optimizer, decay_rate
+from tinyres.optim.optimizer import A, Moving, Optimizer, decay_rate
 from tinyres.optim.schedules import LearningRateSchedule
 
 
@@ -56,9 +56,10 @@ class SGD(Optimizer):
             clip_norm=clip_norm,
         )
 
-    def update(self, param: Buffer, gradient: Buffer, *slots: Buffer) -> Sequence[Launch]:
-        velocity = slots[0] if slots else ABSENT
-        return ((kernels.sgd, (param, velocity), (gradient, self.hyper), (param.size,), (), self._flags),)
+    def updates(self, moving: Sequence[Moving]) -> list[Launch]:
+        sgd, hyper, flags = kernels.sgd, self.hyper, self._flags
+        without_velocity = () if self._momentum else (ABSENT,)
+        return [(sgd, (p, *slots, *without_velocity), (g, hyper), (p.size,), (), flags) for p, g, slots in moving]
 
     @property
     def momentum(self) -> float:
