@@ -180,6 +180,7 @@ def propagate(
     further: Further = {}
     owned: set[Node] = set()
     found: dict[Node, Tensor] = {}
+    unobserved = on_edge is None
     recording, state.grad_enabled = state.grad_enabled, create_graph
     try:
         for node in order:
@@ -200,8 +201,13 @@ def propagate(
             if True in needs:
                 cotangents = pull_back(node, total, needs, further, create_graph)
                 for i, producer in enumerate(node.inputs):
-                    if needs[i]:
-                        _deliver(node, i, producer, cotangents[i], totals, owned, create_graph, on_edge)
+                    if not needs[i]:
+                        continue
+                    cotangent = cotangents[i]
+                    if unobserved and producer not in totals and cotangent is not None and cotangent.shape == producer.shape:
+                        totals[producer] = cotangent  # what `_deliver` does with nearly every edge, without the call
+                    else:
+                        _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
             if not retain_graph and not node.pins:
                 node.free()
     finally:

@@ -239,7 +239,7 @@ def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor
     """
     recording = state.record_all
     for t in inputs:
-        if t.requires_grad:
+        if t.node is not None and t.node.requires_grad:
             recording = True
     check_dtypes(op, inputs)
     return _apply_to_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording, only_first=True)

@@ -20,7 +20,7 @@ from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B, Kernel
+from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B
 from tinyres.launch import Launch, launch, launch_list
 from tinyres.ops.arithmetic import mul
 from tinyres.ops.elementwise import relu_grad
@@ -264,28 +264,30 @@ def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
 
 def _dense_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     x, kernel, *_ = ctx.inputs
-    units, features = kernel.shape[1], kernel.shape[0]
-    rows, dtype = g.buffer.size // max(units, 1), x.dtype
+    needs, dtype = ctx.needs, x.dtype
+    features, units = kernel.shape
+    rows = g.buffer.size // max(units, 1)
+    dy, to_x, to_kernel, to_bias = g.buffer, None, None, None
     calls: list[Launch] = []
-
-    def result(wanted: Kernel, ins: tuple[Buffer, ...], shape: Shape, sizes: tuple[int, ...], flags: int = 0) -> Tensor:
-        out = Buffer(math.prod(shape), dtype)
-        calls.append((wanted, (out,), ins, sizes, _SUM_SCALE if wanted is kernels.sum else (), flags))
-        return Tensor(out, shape, dtype)
-
-    dy, to_x, to_kernel, to_bias = g, None, None, None
     if ctx.attrs[0] & RELU:
-        dy = result(kernels.relu_grad, (g.buffer, ctx.output.buffer), g.shape, (g.buffer.size,))
-    if ctx.needs[0]:
-        operands = dy.buffer, kernel.buffer, ABSENT, ABSENT
-        to_x = result(kernels.matmul, operands, x.shape, (rows, features, units), TRANSPOSE_B)
-    if ctx.needs[1]:
-        operands = x.buffer, dy.buffer, ABSENT, ABSENT
-        to_kernel = result(kernels.matmul, operands, kernel.shape, (features, units, rows), TRANSPOSE_A)
-    if len(ctx.needs) == 3 and ctx.needs[2]:
-        to_bias = result(kernels.sum, (dy.buffer,), (units,), (1, rows, units))
+        dy = Buffer(g.buffer.size, dtype)
+        calls.append((kernels.relu_grad, (dy,), (g.buffer, ctx.output.buffer), (dy.size,), (), 0))
+    if needs[0]:
+        to_x = Tensor(Buffer(x.buffer.size, dtype), x.shape, dtype)
+        operands = dy, kernel.buffer, ABSENT, ABSENT
+        calls.append((kernels.matmul, (to_x.buffer,), operands, (rows, features, units), (), TRANSPOSE_B))
+    if needs[1]:
+        to_kernel = Tensor(Buffer(kernel.buffer.size, dtype), kernel.shape, dtype)
+        operands = x.buffer, dy, ABSENT, ABSENT
+        calls.append((kernels.matmul, (to_kernel.buffer,), operands, (features, units, rows), (), TRANSPOSE_A))
+    if len(needs) == 2:
+        launch_list(calls)
+        return to_x, to_kernel
+    if needs[2]:
+        to_bias = Tensor(Buffer(units, dtype), (units,), dtype)
+        calls.append((kernels.sum, (to_bias.buffer,), (dy,), (1, rows, units), _SUM_SCALE, 0))
     launch_list(calls)
-    return (to_x, to_kernel, to_bias)[: len(ctx.needs)]
+    return to_x, to_kernel, to_bias
 
 
 def _dense_fans(x: Shape, kernel: Shape, *rest: object) -> tuple[Fans | None, ...]:
