@@ -204,7 +204,8 @@ def propagate(
                     if not needs[i]:
                         continue
                     cotangent = cotangents[i]
-                    if unobserved and producer not in totals and cotangent is not None and cotangent.shape == producer.shape:
+                    alone = unobserved and producer not in totals
+                    if alone and cotangent is not None and cotangent.shape == producer.shape:
                         totals[producer] = cotangent  # what `_deliver` does with nearly every edge, without the call
                     else:
                         _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
