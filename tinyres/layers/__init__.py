@@ -8,7 +8,9 @@ from tinyres.errors import refuse_name
 from tinyres.layers import blocks
 from tinyres.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from tinyres.layers.blocks import Scale
+from tinyres.layers.conv import Conv1D, Conv2D, Conv2DTranspose
 from tinyres.layers.dense import Dense
+from tinyres.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinyres.layers.dropout import Dropout
 from tinyres.layers.function import Lambda
 from tinyres.layers.merge import (
@@ -30,6 +32,19 @@ from tinyres.layers.merge import (
     subtract,
 )
 from tinyres.layers.norm import BatchNorm, BatchNormalization
+from tinyres.layers.pooling import (
+    AveragePooling2D,
+    AvgPool2D,
+    Cropping2D,
+    GlobalAveragePooling2D,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GlobalMaxPooling2D,
+    MaxPool2D,
+    MaxPooling2D,
+    UpSampling2D,
+    ZeroPadding2D,
+)
 from tinyres.layers.scaling import Normalization, Rescaling
 from tinyres.layers.shape import Flatten, Permute, RepeatVector, Reshape
 from tinyres.nn.layer import Layer
@@ -40,18 +55,31 @@ __all__ = [
     "Activation",
     "Add",
     "Average",
+    "AveragePooling2D",
+    "AvgPool2D",
     "BatchNorm",
     "BatchNormalization",
     "Concatenate",
+    "Conv1D",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Cropping2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dot",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling2D",
     "Input",
     "InputLayer",
     "Lambda",
     "Layer",
     "LeakyReLU",
+    "MaxPool2D",
+    "MaxPooling2D",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -63,8 +91,11 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Scale",
+    "SeparableConv2D",
     "Softmax",
     "Subtract",
+    "UpSampling2D",
+    "ZeroPadding2D",
     "add",
     "average",
     "blocks",

@@ -224,9 +224,7 @@ class PReLU(SingleInput):
                     "choose others"
                 )
             sizes[axis - 1] = 1
-        self.alpha = self.add_weight(
-            "alpha", tuple(sizes), self.alpha_initializer, regularizer=self.alpha_regularizer
-        )
+        self.alpha = self.add_weight("alpha", tuple(sizes), self.alpha_initializer, regularizer=self.alpha_regularizer)
 
     def call(self, x: Tensor) -> Tensor:
         """x, with negative elements times alpha."""

@@ -79,9 +79,7 @@ class Dense(SingleInput):
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(
-                "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
-            )
+            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer)
 
     def call(self, x: Tensor) -> Tensor:
         """activation(x · kernel + bias)."""

@@ -79,7 +79,7 @@ class BatchNormalization(SingleInput):
         if self.axis not in (-1, len(input_shape) - 1):
             raise ArgumentError(
                 f"[BatchNormalization] {self.path} takes the features in the last axis; got axis={self.axis} for shape "
-                f"{input_shape}; use axis=-1, with layers.Permute before it"
+                f"{input_shape}; transpose once, by layers.Permute before it, and leave axis out"
             )
         self._features = features = input_shape[-1]
         shape: tuple[int, ...] = (features,)  # type: ignore[assignment]

@@ -92,6 +92,21 @@ def window_geometry(
     columns on each side, or ((top, bottom), (left, right)).
     Raises ArgumentError for what cannot be read, ShapeError for images smaller than the window.
     """
+    hashable = _hashable(strides), _hashable(padding), _hashable(dilation)
+    return _window_geometry(op, image, tuple(window), *hashable, groups)
+
+
+def _hashable(given: Any) -> Any:
+    """Lists and arrays as tuples, so that what has been read once is found again."""
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    return tuple(map(_hashable, given)) if isinstance(given, (list, tuple)) else given
+
+
+@functools.lru_cache(maxsize=1024)
+def _window_geometry(
+    op: str, image: Shape, window: tuple[int, int], strides: Any, padding: Any, dilation: Any, groups: int
+) -> Geometry:
     if len(image) != 4:
         raise ShapeError(
             f"[{op}] images have shape (n, height, width, channels); got {image}; add the missing axes, as in "
