@@ -148,3 +148,33 @@ def test_without_matplotlib(net, monkeypatch, draw):
     assert str(error.value) == (
         "[plot] charts are drawn by matplotlib; it is not installed; run: python3 -m pip install 'tinyres[plot]'"
     )
+
+
+def test_the_swatch_of_the_paths_chart_is_not_that_of_a_negative_first_share():
+    x = tr.tensor(np.ones((2, 3)), name="input")
+    with tr.name_scope("block0"):
+        y = x + tr.matmul(x, tr.Parameter(-3.0 * np.eye(3), "kernel"))
+    ax = tr.Graph(tr.mean(y * y)).trace(paths=True).plot("paths")
+    assert [bar.get_hatch() for bar in ax.patches] == ["////", None]
+    swatches = dict(zip([t.get_text() for t in ax.get_legend().get_texts()], ax.get_legend().legend_handles))
+    assert swatches["share of the gradient"].get_hatch() is None and swatches["negative"].get_hatch() == "////"
+
+
+def test_blanks_of_a_heat_map_are_hatched_and_no_colour_is_grey():
+    from tinyres.view.plots import heat_map
+
+    ax = heat_map(np.arange(3), ["a", "b"], np.array([[1.0, 0.0], [10.0, np.nan], [100.0, 1e-3]]))
+    (image,) = ax.collections
+    (blank,) = ax.patches
+    assert blank.get_hatch() == "////" and blank.get_zorder() < image.get_zorder()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["0, not finite or not measured"]
+    colours = image.get_cmap()(np.linspace(0, 1, 64))[:, :3]
+    assert np.ptp(colours, axis=1).min() > 0.3
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_pictures_of_nets_compared(net, plain, tmp_path, suffix, magic):
+    tr.compare(plain=plain, residual=net).export(tmp_path / f"x.{suffix}")
+    assert (tmp_path / f"x.{suffix}").read_bytes().startswith(magic)
+    with pytest.raises(tr.errors.ArgumentError, match=r"\[export\] a comparison is exported as one of .svg, .html, "):
+        tr.compare(plain, net).export(tmp_path / "x.gif")

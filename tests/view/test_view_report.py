@@ -192,3 +192,22 @@ def test_axes():
     assert log_limits([None, 0.0]) is None
     assert share_limits([0.2, 0.8, None]) == (0.0, 1.0)
     assert share_limits([-0.4, 1.4]) == pytest.approx((-0.42, 1.47))
+
+
+def test_nets_compared_are_a_page_with_both_on_one_scale(tmp_path):
+    plain, skip = of_preset("plain", 4), of_preset("residual", 5)
+    compared = tr.compare(plain=plain, residual=skip)
+    compared.export(tmp_path / "both.html")
+    text = (tmp_path / "both.html").read_text(encoding="utf-8")
+    page, data = Page(text), data_of(text)
+    assert not re.search(r"https?:|//[a-z]+\.", text)
+    assert [a["data-net"] for _, a in page.elements if "data-net" in a] == ["plain", "residual"]
+    assert [page.with_block(tag).count(3) for tag in ("g", "tr")] == [2, 2]
+    gradient, values = data["charts"]
+    a, b = (s["values"] for s in gradient["series"])
+    np.testing.assert_allclose(a[:4], [block.grad_norm for block in plain.blocks], rtol=1e-4)
+    np.testing.assert_allclose(b, [block.grad_norm for block in skip.blocks], rtol=1e-4)
+    assert a[4] is None and values["id"] == "chart-values"
+    assert data["told"][4].startswith("residual block4: ") and "plain block0: |g| " in data["told"][0]
+    shown = html.unescape(text)
+    assert all(s.partition(": ")[2] in shown for s in compared.sentences)

@@ -18,7 +18,8 @@ from tinyres.layers import losses
 from tinyres.model import Model
 from tinyres.ops.random import Generator
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
-from tinyres.view.numbers import listed, number
+from tinyres.view.names import listed
+from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
 
 MOST_ROWS = 20

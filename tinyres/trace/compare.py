@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError
@@ -57,6 +58,7 @@ class Comparison:
         # What the view room attaches, for type checkers.
         @property
         def table(self) -> str: ...
+        def export(self, path: str | os.PathLike[str]) -> None: ...
         def plot(self, ax: Any = None) -> Any: ...
         def _repr_html_(self) -> str: ...
 

@@ -1,16 +1,16 @@
 """What a ribbon shows, before it is drawn: cells along the chain, and the skips as arcs over them.
 
 A cell is a block, or a run of nodes between blocks. An arc spans the cells from a fork to where its skip meets the
-other ways from there; arcs that overlap lie on different levels. A long net keeps its ends, and one cell stands for
-what is left out.
+other ways from there, or to where an edge of another kind leads that leaves cells out; arcs that overlap lie on
+different levels. A long net keeps its ends, and one cell stands for what is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.structure.kinds import BRANCH, CHAIN, PARAMETER, SKIP
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Fork, TraceNode
 from tinyres.trace.trace import Trace
@@ -23,13 +23,15 @@ class Cell:
     """A block, a run of nodes outside of blocks (block is None), or what was left out (folded > 0).
 
     index: its row in `trace.rows()`, if it has one. grad_norm: |g| at the block's input, or at the node that names a
-    run; None for what was left out. splits: whether the gradient splits into skip and branch at the cell's entry; of a
-    block that encloses others, the cell is only where their ways join, and grad_norm is |g| there.
+    run; None for what was left out. entering: |g| on the way into the cell from the one before. splits: whether the
+    gradient splits into skip and branch at the cell's entry; of a block that encloses others, the cell is only where
+    their ways join, and grad_norm is |g| there.
     """
 
     name: str
     nodes: tuple[TraceNode, ...]
     grad_norm: float | None
+    entering: float | None
     block: Block | None = None
     index: int | None = None
     splits: bool = False
@@ -38,34 +40,36 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """One skip edge: over the cells first..last, with its signed share (None if not defined), 0 the lowest level.
+    """One edge that goes over the cells first..last, with its signed share (None if not defined), 0 the lowest level.
 
-    fork: the node where it begins; landing: the node where it meets another way from there.
+    kind: that of the edge. fork: the node where it begins, with |g| there; landing: the node where a skip meets another
+    way from there, or where an edge of another kind leads.
     """
 
+    kind: str
     fork: str
     landing: str
     first: int
     last: int
     share: float | None
-    level: int
+    grad_norm: float
+    level: int = 0
 
 
 def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
     """The cells in graph order, and the arcs, shortest first."""
     cells, cell_of = _cells(trace)
-    spans = []
-    for fork, landing, share in _skips(trace):
-        spans.append((fork.node, landing, _entry(fork, cell_of), cell_of[landing], share))
+    arcs = [*_skips(trace, cell_of), *_leaps(trace, cell_of)]
     if len(cells) > MOST_CELLS:
         cells, place = _folded(cells)
-        spans = [(f, to, place[a], place[b], s) for f, to, a, b, s in spans if place[a] != place[b] or a == b]
-        spans = [s for s in spans if not (s[2] == s[3] and cells[s[2]].folded)]
-    return cells, _levelled(spans)
+        moved = [(arc, place[arc.first], place[arc.last]) for arc in arcs]
+        arcs = [replace(arc, first=a, last=b) for arc, a, b in moved if a != b or arc.first == arc.last]
+        arcs = [arc for arc in arcs if not (arc.first == arc.last and cells[arc.first].folded)]
+    return cells, _levelled(arcs)
 
 
-def _skips(trace: Trace) -> Iterator[tuple[Fork, str, float | None]]:
-    """Every skip edge: its fork, where it lands, and its share."""
+def _skips(trace: Trace, cell_of: dict[str, int]) -> Iterator[Arc]:
+    """Every skip edge, to where it lands."""
     order = {n.name: i for i, n in enumerate(trace.nodes)}
     consumers: dict[str, list[str]] = {n.name: [] for n in trace.nodes}
     for edge in trace.edges:
@@ -80,7 +84,23 @@ def _skips(trace: Trace) -> Iterator[tuple[Fork, str, float | None]]:
             if edge.kind == SKIP and (edge.src, edge.dst) not in drawn:
                 drawn.add((edge.src, edge.dst))
                 others = set().union(*reached[:i], *reached[i + 1 :])
-                yield fork, min(reached[i] & others, key=order.__getitem__), edge.share
+                landing = min(reached[i] & others, key=order.__getitem__)
+                ends = _entry(fork, cell_of), cell_of[landing]
+                yield Arc(SKIP, fork.node, landing, *ends, edge.share, trace[fork.node].grad_norm)
+
+
+def _leaps(trace: Trace, cell_of: dict[str, int]) -> Iterator[Arc]:
+    """Of each fork and kind, the edges that are neither skip nor branch and leave cells out, as one arc."""
+    for fork in trace.forks:
+        entry = _entry(fork, cell_of)
+        leaping = [e for e in fork.edges if e.kind not in (SKIP, BRANCH, CHAIN, PARAMETER) and cell_of[e.dst] > entry]
+        for kind in dict.fromkeys(e.kind for e in leaping):
+            edges = [e for e in leaping if e.kind == kind]
+            last = max(edges, key=lambda e: cell_of[e.dst])
+            landing = last.dst if len(edges) == 1 else f"{last.dst} and {len(edges) - 1} more"
+            shares = [e.share for e in edges]
+            share = None if None in shares else sum(s for s in shares if s is not None)
+            yield Arc(kind, fork.node, landing, entry, cell_of[last.dst] - 1, share, trace[fork.node].grad_norm)
 
 
 def _reached(start: str, join: str, consumers: dict[str, list[str]]) -> set[str]:
@@ -114,6 +134,8 @@ def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
                 group_of_block[name] = known
         groups[known][1].append(node)
         cell_of[node.name] = known
+    across = [e for e in trace.edges if e.src in cell_of and cell_of[e.src] != cell_of[e.dst]]
+    fed = {cell_of[e.dst]: trace[e.src].grad_norm for e in across}
     cells: list[Cell] = []
     for name, nodes in groups:
         index, block = blocks.get(name, (None, None))
@@ -123,7 +145,8 @@ def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
         at = _speaker(nodes) if block is None else nodes[0] if encloses else block.input
         splits = fork is not None and not encloses and any(e.kind in (SKIP, BRANCH) for e in fork.edges)
         row = index if trace.blocks else own
-        cells.append(Cell(name or at.name, tuple(nodes), at.grad_norm, block, row, splits))
+        entering = fed.get(own, at.grad_norm) if block is None or encloses else block.input.grad_norm
+        cells.append(Cell(name or at.name, tuple(nodes), at.grad_norm, entering, block, row, splits))
     return cells, cell_of
 
 
@@ -143,14 +166,14 @@ def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
     tail = len(cells) - (MOST_CELLS - 1 - head)
     left_out = cells[head:tail]
     nodes = tuple(n for c in left_out for n in c.nodes)
-    middle = Cell(f"{len(left_out)} more", nodes, None, folded=len(left_out))
+    middle = Cell(f"{len(left_out)} more", nodes, None, left_out[0].entering, folded=len(left_out))
     place = [i if i < head else head if i < tail else i - len(left_out) + 1 for i in range(len(cells))]
     return [*cells[:head], middle, *cells[tail:]], place
 
 
-def _levelled(spans: list[tuple[str, str, int, int, float | None]]) -> list[Arc]:
-    arcs: list[Arc] = []
-    for fork, landing, first, last, share in sorted(spans, key=lambda s: (s[3] - s[2], s[2])):
-        level = 1 + max((a.level for a in arcs if a.first <= last and first <= a.last), default=-1)
-        arcs.append(Arc(fork, landing, first, last, share, level))
-    return arcs
+def _levelled(arcs: Sequence[Arc]) -> list[Arc]:
+    levelled: list[Arc] = []
+    for arc in sorted(arcs, key=lambda a: (a.last - a.first, a.first)):
+        below = [a.level for a in levelled if a.first <= arc.last and arc.first <= a.last]
+        levelled.append(replace(arc, level=1 + max(below, default=-1)))
+    return levelled

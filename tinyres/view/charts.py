@@ -5,23 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from tinyres.trace.compare import Comparison
 from tinyres.trace.trace import Trace
-from tinyres.view.curves import Curves, binomial_of, curves_of, log_limits, share_limits
+from tinyres.view.curves import Curves, binomial_of, curves_of, log_limits, positive, share_limits
 
 SKIP, BRANCH, TEXT, SOFT = "--skip", "--branch", "--text", "--soft"
+NETS = 7  # colours --net0 … --net6
 
 Values = Sequence[float | None]
 
 
+class Key(NamedTuple):
+    """What a colour (a CSS variable) stands for; shape: how it is drawn, as a "line", a "dash" or "bars"."""
+
+    colour: str
+    words: str
+    shape: str = "line"
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart. key: colours (CSS variables) with what they stand for. data: for report.js, plain JSON."""
+    """One chart with its key. data: for report.js, plain JSON."""
 
     title: str
     caption: str
-    key: list[tuple[str, str]]
+    key: list[Key]
     data: dict[str, Any]
 
 
@@ -34,21 +44,50 @@ def charts_of(trace: Trace) -> list[Chart]:
     charts.append(_values(curves))
     if any(s is not None for s in curves.strengths):
         charts.append(_strength(curves))
-    if trace.has_paths and None not in trace.paths().shares:
+    if trace.has_paths and len(trace.paths().shares) > 1 and None not in trace.paths().shares:
         charts.append(_paths(trace))
     return charts
+
+
+def charts_of_nets(comparison: Comparison) -> list[Chart]:
+    """|g| and the values by depth, one line per net, on one scale."""
+    unit = comparison.flows[0].unit
+    where = f"input of the {unit}"
+    return [
+        _lines(comparison, "gradient", f"|g| at the {where}", "|g|", [f.grad_norms for f in comparison.flows]),
+        _lines(comparison, "values", f"|x| at the {where}", "|x|", [f.value_norms for f in comparison.flows]),
+    ]
+
+
+def _lines(comparison: Comparison, name: str, title: str, ylabel: str, norms: Sequence[Sequence[float]]) -> Chart:
+    longest = max(comparison.flows, key=lambda f: len(f.names))
+    count = len(longest.names)
+    series = [
+        _series([*positive(values), *[None] * (count - len(values))], f"--net{i % NETS}")
+        for i, values in enumerate(norms)
+    ]
+    data = {
+        **_frame(name, "line", ylabel, series, log_limits(_all(series)) or (0.1, 10.0)),
+        "x": list(range(count)),
+        "names": list(longest.names),
+        "xlabel": f"{longest.unit}, from input to loss",
+        "perBlock": True,
+        "log": True,
+    }
+    key = [Key(f"--net{i % NETS}", flow.name) for i, flow in enumerate(comparison.flows)]
+    return Chart(title, "Logarithmic; a gap where it is 0 or not finite.", key, data)
 
 
 def _gradient(c: Curves) -> Chart:
     series = [_series(c.grad_norms, TEXT)]
     caption = "Logarithmic; a gap where |g| is 0 or not finite."
-    key = [(TEXT, "measured")]
+    key = [Key(TEXT, "measured")]
     if c.fit is not None:
         series.append(_series(c.fit, SOFT, dash=True))
-        key.append((SOFT, c.fit_words))
+        key.append(Key(SOFT, c.fit_words, "dash"))
     if c.theory is not None:
         series.append(_series(c.theory, BRANCH, dash=True))
-        key.append((BRANCH, c.theory_words))
+        key.append(Key(BRANCH, c.theory_words, "dash"))
     where = "input of the block" if c.unit == "block" else "node"
     data = _data("gradient", c, "line", "|g|", series, log_limits(_all(series)), log=True)
     return Chart(f"|g| at the {where}", caption, key, data)
@@ -62,7 +101,8 @@ def _shares(c: Curves) -> Chart:
         drawn["negative"] = [s is not None and s < 0 for s in shares]
     data = _data("share", c, "bars", "share of the gradient", series, share_limits(_all(series)))
     caption = "Stacked; they sum to 1. Negative shares hatched."
-    return Chart("What came over skip and branch", caption, [(SKIP, "skip"), (BRANCH, "branch")], data)
+    key = [Key(SKIP, "skip", "bars"), Key(BRANCH, "branch", "bars")]
+    return Chart("What came over skip and branch", caption, key, data)
 
 
 def _values(c: Curves) -> Chart:
@@ -91,7 +131,7 @@ def _paths(trace: Trace) -> Chart:
         "perBlock": False,
         "log": False,
     }
-    key = [(SKIP, "share of the gradient"), (BRANCH, "share of all paths (binomial)")]
+    key = [Key(SKIP, "share of the gradient", "bars"), Key(BRANCH, "share of all paths (binomial)", "dash")]
     return Chart(f"The gradient at {spectrum.at} by path length", "Negative shares hatched.", key, data)
 
 

@@ -6,7 +6,8 @@ import html
 import textwrap
 
 from tinyres.trace.compare import Comparison
-from tinyres.view.numbers import fitted, listed, number
+from tinyres.view.names import fitted, listed
+from tinyres.view.numbers import number
 from tinyres.view.table import WIDTH, Column, lines_of
 
 

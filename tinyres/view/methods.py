@@ -37,9 +37,10 @@ def trace_html(self: Trace) -> str:
 def trace_export(self: Trace, path: str | os.PathLike[str]) -> None:
     """Write a picture or a report; the suffix tells which.
 
-    .svg: the ribbon, every skip an arc as wide as its share. .html: one page that works offline, with the ribbon,
-    charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written atomically. Raises
-    ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+    .svg: the ribbon, its width by log |g|, every skip an arc with its share of it. .html: one page that works offline,
+    with the ribbon, charts and tables, linked block by block. .png, .pdf: the charts through matplotlib. Written
+    atomically. Raises ArgumentError for a suffix that is not known, MissingExtraError where matplotlib is needed and
+    not installed.
 
     >>> import os, tempfile
     >>> import tinyres as tr
@@ -53,13 +54,8 @@ def trace_export(self: Trace, path: str | os.PathLike[str]) -> None:
     """
     from tinyres.view import plots, report, ribbon
 
-    exporters = {".svg": ribbon.export, ".html": report.export, ".png": plots.export, ".pdf": plots.export}
-    path = os.fspath(path)
-    exporter = exporters.get(os.path.splitext(path)[1].lower())
-    if exporter is None:
-        known = ", ".join(exporters)
-        raise ArgumentError(f"[export] a trace is exported as one of {known}; got {path!r}; change the suffix")
-    exporter(self, path)
+    picture = plots.export
+    _export("trace", self, path, {".svg": ribbon.export, ".html": report.export, ".png": picture, ".pdf": picture})
 
 
 def trace_plot(self: Trace, kind: str = "gradient", ax: Any = None) -> Any:
@@ -84,6 +80,39 @@ def trace_plot(self: Trace, kind: str = "gradient", ax: Any = None) -> Any:
         known = ", ".join(plotters)
         raise ArgumentError(f"[plot] the kind of a chart is one of {known}; got {kind!r}; choose one of them")
     return plotters[kind](self, ax)
+
+
+def comparison_export(self: Comparison, path: str | os.PathLike[str]) -> None:
+    """Write the nets one above the other, on one scale of |g|; the suffix tells what.
+
+    .svg: their ribbons. .html: one page that works offline, with ribbons, charts and tables, linked block by block.
+    .png, .pdf: |g| by depth, one line per net, through matplotlib. Written atomically. Raises ArgumentError for a
+    suffix that is not known, MissingExtraError where matplotlib is needed and not installed.
+
+    >>> import os, tempfile
+    >>> import tinyres as tr
+    >>> x = tr.tensor([1.0], requires_grad=True, name="x")
+    >>> trace = tr.Graph((x * x).sum()).trace()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tr.compare(plain=trace, residual=trace).export(os.path.join(folder, "both.svg"))
+    ...     os.listdir(folder)
+    ['both.svg']
+    """
+    from tinyres.view import compared, plots, ribbon
+
+    picture = plots.export_comparison
+    exporters = {".svg": ribbon.export, ".html": compared.export, ".png": picture, ".pdf": picture}
+    _export("comparison", self, path, exporters)
+
+
+def _export(what: str, shown: Any, path: str | os.PathLike[str], exporters: dict[str, Any]) -> None:
+    """Write by suffix."""
+    path = os.fspath(path)
+    exporter = exporters.get(os.path.splitext(path)[1].lower())
+    if exporter is None:
+        known = ", ".join(exporters)
+        raise ArgumentError(f"[export] a {what} is exported as one of {known}; got {path!r}; change the suffix")
+    exporter(shown, path)
 
 
 def comparison_text(self: Comparison) -> str:
@@ -126,6 +155,7 @@ METHODS: dict[type, dict[str, Any]] = {
         "__str__": comparison_text,
         "_repr_html_": comparison_html,
         "table": property(comparison_table),
+        "export": comparison_export,
         "plot": comparison_plot,
     },
 }

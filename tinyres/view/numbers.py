@@ -29,17 +29,3 @@ def ratio(x: float | None) -> str:
 def strength(x: float | None) -> str:
     """A ratio that is read at a glance: 0.74."""
     return f"{x:.2f}" if x is not None and (x == 0 or 0.005 <= abs(x) < 999.5) else number(x)
-
-
-def fitted(name: str, width: int) -> str:
-    """The name, its middle left out if it is longer than `width`: the ends of paths tell most."""
-    if len(name) <= width:
-        return name
-    tail = (width - 1) * 2 // 3
-    return f"{name[: width - 1 - tail]}…{name[-tail:]}"
-
-
-def listed(names: list[str], most: int = 5) -> str:
-    """"a, b and 3 more"."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

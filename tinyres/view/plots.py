@@ -15,15 +15,18 @@ import numpy as np
 
 from tinyres.errors import MissingExtraError
 from tinyres.store.replacing import replacing
+from tinyres.structure.kinds import BRANCH, SKIP
 from tinyres.trace.compare import Comparison
 from tinyres.trace.trace import Trace
 from tinyres.view.curves import binomial_of, curves_of, log_limits, positive, share_limits
-from tinyres.view.ribbon import BRANCH_COLOURS, SKIP_COLOURS, heading
+from tinyres.view.names import fitted, shortened
+from tinyres.view.palette import LOOKS
+from tinyres.view.told import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SKIP, _BRANCH, _TEXT, _SOFT = SKIP_COLOURS[0], BRANCH_COLOURS[0], "#333940", "#8a919b"
+_SKIP, _BRANCH, _TEXT, _SOFT = LOOKS[SKIP].light, LOOKS[BRANCH].light, "#333940", "#8a919b"
 _NETS = ["#333940", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe & Ito
 _MOST_TICKS = 12
 
@@ -51,9 +54,9 @@ def share(trace: Trace, ax: Axes | None = None) -> Axes:
     c = curves_of(trace)
     ax = _axes(ax)
     feet = [0.0 if s is None else max(0.0, s) for s in c.skips]
-    for label, shares, colour in (("skip", c.skips, _SKIP), ("branch", c.branches, _BRANCH)):
+    for label, shares, colour in ((SKIP, c.skips, _SKIP), (BRANCH, c.branches, _BRANCH)):
         heights = [math.nan if s is None else s for s in shares]
-        bottoms = [foot if label == "branch" and h > 0 else 0.0 for h, foot in zip(heights, feet)]
+        bottoms = [foot if label == BRANCH and h > 0 else 0.0 for h, foot in zip(heights, feet)]
         bars = ax.bar(range(len(heights)), heights, bottom=bottoms, color=colour, width=0.85, label=label)
         _hatch_negative(bars, colour)
     tops = [max(s or 0.0, 0.0) + max(b or 0.0, 0.0) for s, b in zip(c.skips, c.branches)]
@@ -63,7 +66,8 @@ def share(trace: Trace, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("share of the gradient at the block's input")
     ax.set_title("What came over skip and branch")
     if any(s is not None for s in (*c.skips, *c.branches)):
-        ax.legend(handles=_share_key([*c.skips, *c.branches]), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        key = _key({"branch": _BRANCH, "skip": _SKIP}, [*c.skips, *c.branches])
+        ax.legend(*zip(*key), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     else:
         ax.text(0.5, 0.5, "no block has a skip with a gradient", transform=ax.transAxes, ha="center")
     return ax
@@ -77,15 +81,16 @@ def paths(trace: Trace, ax: Axes | None = None) -> Axes:
 
     lengths = range(len(spectrum.shares))
     heights = [math.nan if s is None else s for s in spectrum.shares]
-    bars = ax.bar(lengths, heights, color=_SKIP, width=0.85, label="share of the gradient")
+    bars = ax.bar(lengths, heights, color=_SKIP, width=0.85)
     _hatch_negative(bars, _SKIP)
-    ax.plot(lengths, binomial_of(spectrum), color=_BRANCH, linestyle="--", label="share of all paths (binomial)")
+    (line,) = ax.plot(lengths, binomial_of(spectrum), color=_BRANCH, linestyle="--")
     ax.axhline(0, color=_TEXT, linewidth=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("branches passed")
     ax.set_ylabel("share")
-    ax.set_title(f"The gradient at {spectrum.at} by path length")
-    ax.legend(frameon=False)
+    ax.set_title(f"The gradient at {fitted(spectrum.at, 40)} by path length")
+    key = [*_key({"share of the gradient": _SKIP}, spectrum.shares), (line, "share of all paths (binomial)")]
+    ax.legend(*zip(*key), frameon=False)
     return ax
 
 
@@ -112,23 +117,29 @@ def comparison(compared: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def heat_map(steps: np.ndarray, names: Sequence[str], norms: np.ndarray, ax: Axes | None = None) -> Axes:
-    """|g| by layer and step of a training, colours logarithmic. norms: (steps, names); 0 and NaN are left blank."""
+    """|g| by layer and step of a training, colours logarithmic. norms: (steps, names); 0 and NaN are hatched."""
     ax = _axes(ax)
     from matplotlib.colors import LogNorm
+    from matplotlib.patches import Rectangle
 
     shown = np.ma.masked_where(~(np.isfinite(norms) & (norms > 0)), norms).T
     limits = log_limits(shown.compressed().tolist()) or (0.1, 10.0)
     edges = _edges(np.asarray(steps, np.float64))
     rows = np.arange(len(names) + 1) - 0.5
-    ax.set_facecolor("#d9d9d9")
-    image = ax.pcolormesh(edges, rows, shown, norm=LogNorm(*limits), cmap="cividis")
-    ax.figure.colorbar(image, ax=ax, label="|g|, L2 norm over the batch (grey: 0 or not measured)")
+    if shown.mask is not np.ma.nomask and shown.mask.any():
+        blank = Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="white", edgecolor=_SOFT, zorder=0)
+        blank.set_hatch("////")
+        ax.add_patch(blank)
+        ax.legend([blank], ["0, not finite or not measured"], frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+    image = ax.pcolormesh(edges, rows, shown, norm=LogNorm(*limits), cmap="plasma", zorder=1)
+    ax.figure.colorbar(image, ax=ax, label="|g|, L2 norm over the batch")
     ax.invert_yaxis()
     at = _spread(len(names), 2 * _MOST_TICKS)
-    ax.set_yticks(at, [names[i] for i in at])
+    short = shortened(names, 32)
+    ax.set_yticks(at, [short[i] for i in at])
     ax.set_xlabel("step")
     ax.set_ylabel("layer, from input to loss")
-    ax.set_title("|g| while training")
+    ax.set_title("|g| while training", loc="left")
     return ax
 
 
@@ -146,6 +157,20 @@ def export(trace: Trace, path: str) -> None:
     figure.suptitle(heading(trace), fontweight="bold")
     for draw, ax in zip(kinds, np.atleast_1d(figure.subplots(len(kinds)))):
         draw(trace, ax)
+    _save(figure, path)
+
+
+def export_comparison(compared: Comparison, path: str) -> None:
+    """Write |g| by depth of every net as one picture, .png or .pdf."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    comparison(compared, figure.add_subplot())
+    _save(figure, path)
+
+
+def _save(figure: Any, path: str) -> None:
     with replacing(path) as file:
         figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
 
@@ -175,12 +200,13 @@ def _hatch_negative(bars: Any, colour: str) -> None:
             bar.set(facecolor="none", edgecolor=colour, hatch="////")
 
 
-def _share_key(shares: Sequence[float | None]) -> list[Any]:
+def _key(colours: dict[str, str], shares: Sequence[float | None]) -> list[tuple[Any, str]]:
+    """Swatches in full colour whatever the first bar looks like, and a hatched one where a share is negative."""
     from matplotlib.patches import Patch
 
-    key = [Patch(color=_BRANCH, label="branch"), Patch(color=_SKIP, label="skip")]
+    key = [(Patch(color=colour), words) for words, colour in colours.items()]
     if any(s is not None and s < 0 for s in shares):
-        key.append(Patch(facecolor="none", edgecolor=_TEXT, hatch="////", label="negative"))
+        key.append((Patch(facecolor="none", edgecolor=_TEXT, hatch="////"), "negative"))
     return key
 
 
@@ -200,6 +226,7 @@ def _logarithmic(ax: Axes, values: Sequence[float | None]) -> None:
 
 def _depth(ax: Axes, names: Sequence[str], unit: str) -> None:
     at = _spread(len(names), _MOST_TICKS)
+    names = shortened(names, 18)
     crowded = sum(len(names[i]) for i in at) > 60
     ax.set_xticks(at, [names[i] for i in at], rotation=30 if crowded else 0, ha="right" if crowded else "center")
     ax.set_xlim(-0.6, len(names) - 0.4)

@@ -40,9 +40,10 @@ cells.forEach((cell, i) => {
 });
 
 function showNodes(block) {
-  const row = document.querySelector(`#nodes tr[data-block="${block}"]`);
+  const row = document.querySelector(`#nodes tr[data-block="${block}"]`) ?? document.querySelector(`#tables tr[data-block="${block}"]`);
   if (!row) return;
-  row.closest("details").open = true;
+  const folded = row.closest("details");
+  if (folded) folded.open = true;
   row.scrollIntoView({ block: "center" });
   row.tabIndex = -1;
   row.focus({ preventScroll: true });

@@ -14,7 +14,8 @@ from typing import Any
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
-from tinyres.view.numbers import fitted, number, ratio, strength
+from tinyres.view.names import shortened
+from tinyres.view.numbers import number, ratio, strength
 
 WIDTH = 80
 MOST_ROWS = 20
@@ -32,11 +33,14 @@ class Column:
     text: Callable[[Any], str]
     words: bool = False
 
-    def cell(self, text: str) -> str:
-        """The text in its place, a space kept free to the column before."""
-        if self.words:
-            return " " + fitted(text, self.width - 1).ljust(self.width - 1)
-        return text.rjust(self.width)
+    def cells(self, records: Sequence[Any]) -> list[str]:
+        """The text of each record, in its place: words with a space kept free to the column before."""
+        texts = [self.text(record) for record in records]
+        return [self.placed(t) for t in (shortened(texts, self.width - 1) if self.words else texts)]
+
+    def placed(self, text: str) -> str:
+        """The text where it stands in a line."""
+        return " " + text.ljust(self.width - 1) if self.words else text.rjust(self.width)
 
 
 def text(trace: Trace) -> str:
@@ -80,7 +84,7 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
 def _block_lines(blocks: Sequence[Block], most: int | None) -> list[str]:
     last = blocks[-1].grad_norm if blocks else 0.0
     bars, scale = _bars([b.grad_norm for b in blocks])
-    name_width = min(max([5, *(len(b.name) for b in blocks)]), 16)
+    name_width = min(max([5, *(len(b.name) for b in blocks)]), 14)
     columns = [
         Column("block", name_width + 1, lambda b: b.name, words=True),
         Column("|x|", 9, lambda b: number(b.x_norm)),
@@ -103,18 +107,19 @@ def lines_of(
     """A title line and one line per record; the middle is folded if there are more than `most`."""
 
     def line(cells: Sequence[str], bar: str) -> str:
-        return ("".join(column.cell(c) for column, c in zip(columns, cells))[1:] + f"  {bar}").rstrip()
+        return ("".join(cells)[1:] + f"  {bar}").rstrip()
 
-    lines = [line([c.title for c in columns], scale)]
+    lines = [line([c.placed(c.title) for c in columns], scale)]
+    rows = list(zip(*(c.cells(records) for c in columns)))
     head, tail = len(records), 0
     if most is not None and len(records) > most:
         head, tail = most // 2, (most - 1) // 2
-    for i, record in enumerate(records):
+    for i in range(len(records)):
         if head <= i < len(records) - tail:
             if i == head:
                 lines.append(_fold(records[head : len(records) - tail]))
             continue
-        lines.append(line([c.text(record) for c in columns], bars[i] if bars is not None else ""))
+        lines.append(line(rows[i], bars[i] if bars is not None else ""))
     return lines
 
 
