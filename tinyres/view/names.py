@@ -18,7 +18,7 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
     of their beginning; else around the letters in which they differ; else the last letters are numbers.
 
     >>> shortened(["encoder/block1/attention", "encoder/block2/attention"], 20)
-    ['enco…ock1/attention', 'enco…ock2/attention']
+    ['encoder…k1/attention', 'encoder…k2/attention']
     """
     usual = (width - 1) * 2 // 3
     cuts: list[Callable[[str], str]] = [
