@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     experiment = commands.add_parser(
         "experiment",
-        help="reproduce a published finding on gradients in residual nets, in under two minutes",
+        help="reproduce a published finding on gradients in residual nets, in a minute or two",
         description="Reproduce a published finding; prints a table beside the published or theoretical numbers and "
         "saves it as NAME.json and NAME.png. Without NAME: list all experiments.",
     )
@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="change an option; lists like depths=8,16"
     )
+    experiment.add_argument("--seeds", type=int, default=None, metavar="N", help="how many seeds, for the ±")
+    experiment.add_argument("--quick", action="store_true", help="a first look in seconds: smaller nets, fewer seeds")
     experiment.add_argument("--out", default=".", metavar="DIR", help="where to save (default: here)")
     experiment.add_argument("--no-picture", action="store_true", help="do not draw; then matplotlib is not needed")
     experiment.set_defaults(command=_experiment)
@@ -139,6 +141,7 @@ def _info(options: argparse.Namespace) -> int:
 def _experiment(options: argparse.Namespace) -> int:
     from tinyres.study.experiment import require_matplotlib
     from tinyres.study.experiments import EXPERIMENTS
+    from tinyres.study.progress import watched
 
     if options.name is None:
         for name, experiment in EXPERIMENTS.items():
@@ -148,7 +151,9 @@ def _experiment(options: argparse.Namespace) -> int:
         known = ", ".join(EXPERIMENTS)
         raise ArgumentError(f"[experiment] the experiments are {known}; got {options.name!r}; choose one of them")
     experiment = EXPERIMENTS[options.name]
-    settings = experiment.parsed(options.set)
+    settings = {**(experiment.quick if options.quick else {}), **experiment.parsed(options.set)}
+    if options.seeds is not None:
+        settings["seeds"] = options.seeds
     if not os.path.isdir(options.out):
         raise FileError(f"[experiment] --out must be a directory; got {options.out}; make it first")
     if not options.no_picture:
@@ -156,9 +161,7 @@ def _experiment(options: argparse.Namespace) -> int:
             require_matplotlib()
         except MissingExtraError as error:
             raise MissingExtraError(f"{error}, or do without the picture: --no-picture") from None
-    if sys.stderr.isatty():
-        print(f"{experiment.name} runs for up to two minutes ...", file=sys.stderr)
-    result = experiment(**settings)
+    result = watched(experiment, settings)
     print(result)
     suffixes = [".json"] if options.no_picture else [".json", ".png"]
     paths = [os.path.join(options.out, experiment.name + suffix) for suffix in suffixes]

@@ -110,7 +110,7 @@ def test_a_net_that_diverges_is_said_and_the_others_go_on(capsys: pytest.Capture
     command = ["demo", "--width", "16", "--epochs", "1", "--seeds", "1", "--nets", "residual,tutorial"]
     assert main([*command, "--optimizer", "sgd", "--lr", "1e20"]) == 0
     text = capsys.readouterr().out
-    assert "1 of 1 diverged" in text and "tutorial" in text
+    assert "1/1 diverged" in text and "tutorial" in text
 
 
 def test_fresh_results_never_empty_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tinyres import layers
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.blocks import PRESETS
 from tinyres.study.nets import stack
-from tinyres.study.shattering import autocorrelation, calibrated
+from tinyres.study.shattering import autocorrelation, calibrated, pair_correlations
 
 X = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
 Y = np.arange(12) % 4
@@ -178,3 +178,34 @@ def test_wrong_arguments_are_refused() -> None:
     model.trainable = False
     with pytest.raises(tr.errors.TinyresError, match="gradient_agreement"):
         tr.gradient_agreement(model, X, Y, loss=SPARSE)
+
+
+def plain_he(blocks: int) -> tr.Model:
+    tr.manual_seed(0)
+    return stack(lambda x, units: PRESETS["plain"](x, units, kernel_initializer="he_normal"), blocks, 64, 32, 10)
+
+
+def test_the_default_line_leads_past_the_origin() -> None:
+    shallow, deep = (tr.shattering(plain_he(blocks), readouts=2)[-1] for blocks in (2, 20))
+    assert shallow.lag1 > 0.95 > deep.lag1 + 0.03  # on a line through the origin both read 0.99
+    line = np.linspace(-2, 2, 256)[:, None] * np.random.default_rng(0).normal(size=32)
+    assert tr.shattering(plain_he(20), line, readouts=2)[-1].lag1 > 0.98
+
+
+def test_half_is_a_distance_in_x_whatever_the_grid() -> None:
+    coarse, fine = (tr.shattering(line_net(PRESETS["preact"], 4), points=n, readouts=2)[-1] for n in (256, 1024))
+    assert fine.lag1 > coarse.lag1 + 0.02
+    assert coarse.half is not None and fine.half == pytest.approx(coarse.half, rel=0.25)
+    assert "points, 0.0157 apart in x" in str(tr.shattering(line_net(PRESETS["preact"], 1), readouts=1))
+
+
+def test_pairs_are_correlated_as_their_gradients_are() -> None:
+    x = tr.Input(shape=(6,))
+    model = tr.Model(x, layers.Dense(1, use_bias=False)(layers.Dense(8, activation="relu")(x)))
+    found = pair_correlations(model, X, readouts=1, statistics="moving")
+    (first, head), mask = model.get_weights()[::2], X @ model.get_weights()[0] > 0
+    gradients = (mask * head[:, 0]) @ first.T  # of the last layer, whose readout is one number times it
+    gram = gradients @ gradients.T
+    pairs = (gram.sum() - np.trace(gram)) / (np.trace(gram) * (len(X) - 1))
+    assert list(found) == ["dense", "dense_1"]
+    assert found["dense_1"] == pytest.approx(pairs, abs=1e-5)

@@ -21,6 +21,7 @@ from tinyres.model import Model
 from tinyres.ops.random import manual_seed
 from tinyres.optim import OPTIMIZERS, Optimizer
 from tinyres.study.nets import DIFFER_IN_ONE, NETS, stack
+from tinyres.study.spread import Spread
 from tinyres.trace import Trace, compare
 from tinyres.training import callbacks
 
@@ -240,16 +241,8 @@ def chosen_rows(trace: Trace) -> list[dict[str, Any]]:
 
 
 def mean_error(errors: list[float | None]) -> str:
-    """Mean ± standard deviation over the seeds, or how many of them diverged.
-
-    >>> mean_error([0.25, 0.75]), mean_error([0.5]), mean_error([0.5, None])
-    ('50.0% ± 35.4', '50.0%', '1 of 2 diverged')
-    """
-    known = [e for e in errors if e is not None]
-    if len(known) < len(errors):
-        return f"{len(errors) - len(known)} of {len(errors)} diverged"
-    spread = f" ± {100 * statistics.stdev(known):.1f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.1%}{spread}"
+    """Mean ± standard deviation over the seeds, or how many of them diverged."""
+    return Spread.of(errors).percent
 
 
 def sentences(results: dict[str, NetResult]) -> list[str]:

@@ -1,7 +1,8 @@
 """Experiment and Result: one mechanism for every published finding that tinyres reproduces.
 
-An experiment is a function with defaults for every option. What it returns is rows of plain data with the published or
-theoretical number in a column of its own, the sentences that follow from them, and a way to draw them.
+An experiment is a plan and what is told of its outcome. The plan is a list of jobs, each of which gives rows of plain
+data; the sentences, the table, the lines of the README and the picture are functions of these rows alone. So a sentence
+can be tested with made-up rows: each is a claim, and stands only where the numbers bear it out beyond their spread.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinyres.errors import ArgumentError
 from tinyres.store import text
 from tinyres.store.replacing import replacing
+from tinyres.study.spread import Spread
 from tinyres.view.numbers import number
 from tinyres.view.plots import require_matplotlib as require_matplotlib
 from tinyres.view.table import WIDTH, Column, lines_of
@@ -29,6 +31,24 @@ Row = Mapping[str, Any]
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6761D", "#777777", "#B2ABD2"]
 SIZE = (7, 4.2)  # inches
 MARKERS = ["o", "s", "^", "v", "D", "P", "X", "<", ">", "*"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One part of an experiment. label: what runs. seconds: about how long. run: gives its rows."""
+
+    label: str
+    seconds: float
+    run: Callable[[], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the README's table: what it shows, what is published or follows from theory, and what came out here."""
+
+    shows: str
+    published: str
+    here: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +71,9 @@ class Field:
 class Result:
     """What an experiment found.
 
-    records: flat dicts of plain data. sentences: what follows from them. options: what it ran with. fields: the columns
-    of its table. draw: draws it into Axes.
+    records: dicts of plain data, numbers over seeds as a Spread. sentences: the claims that hold, then how to read the
+    numbers. findings: its lines in the README. options: what it ran with. fields: the columns of its table. draw: draws
+    it into Axes.
     """
 
     name: str
@@ -62,11 +83,12 @@ class Result:
     fields: Sequence[Field]
     records: Sequence[Row]
     sentences: Sequence[str]
+    findings: Sequence[Finding]
     draw: Callable[[Any], None] = field(repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Flat dicts, ready for a DataFrame."""
-        return [dict(record) for record in self.records]
+        """Flat dicts, ready for a DataFrame: of a Spread the mean, `NAME_sd` and `NAME_values`, one per seed."""
+        return [dict(item for key, value in record.items() for item in _flat(key, value)) for record in self.records]
 
     def table(self) -> str:
         """The rows beside the published or theoretical numbers, in 80 columns."""
@@ -115,6 +137,7 @@ class Result:
             "options": dict(self.options),
             "rows": self.rows(),
             "sentences": list(self.sentences),
+            "findings": [vars(finding) for finding in self.findings],
         }
 
     def __str__(self) -> str:
@@ -127,35 +150,66 @@ class Result:
         return f"<Result of {self.name}: {len(self.records)} rows; print it>"
 
 
+@dataclass(frozen=True)
 class Experiment:
     """One experiment: call it, with options by keyword, for a Result.
 
-    name: as on the command line. title: what it shows, in a line. source: where it was published. run: a function whose
-    keyword arguments all have defaults; gives (fields, records, sentences, draw).
+    name: as on the command line. title: what it shows, in a line. source: where it was published. plan: its jobs, a
+    function whose keyword arguments all have defaults. fields: the columns for these rows. claims: the sentences that
+    these rows bear out. findings: lines for the README. draw: draws rows into Axes. quick: options for a first look in
+    seconds.
     """
 
-    def __init__(self, name: str, title: str, source: str, run: Callable[..., Any]) -> None:
-        self.name = name
-        self.title = title
-        self.source = source
-        self.run = run
-        self.__doc__ = run.__doc__
+    name: str
+    title: str
+    source: str
+    plan: Callable[..., list[Job]]
+    fields: Callable[[Sequence[Row]], Sequence[Field]]
+    claims: Callable[[Sequence[Row]], list[str]]
+    findings: Callable[[Sequence[Row]], list[Finding]]
+    draw: Callable[[Sequence[Row], Any], None]
+    quick: Mapping[str, Any]
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Every option and its default."""
-        return {name: p.default for name, p in inspect.signature(self.run).parameters.items()}
+        return {name: p.default for name, p in inspect.signature(self.plan).parameters.items()}
 
-    def __call__(self, **options: Any) -> Result:
+    def jobs(self, **options: Any) -> list[Job]:
+        """What would run with these options. Raises ArgumentError for options that it has not or cannot take."""
         unknown = set(options) - set(self.defaults)
         if unknown:
             known = ", ".join(self.defaults)
             raise ArgumentError(
                 f"[experiment] {self.name} has the options {known}; got {', '.join(sorted(unknown))}; use one of them"
             )
-        chosen = {**self.defaults, **options}
-        fields, records, sentences, draw = self.run(**chosen)
-        return Result(self.name, self.title, self.source, chosen, fields, records, sentences, draw)
+        for name, value in options.items():
+            for entry in value if isinstance(value, tuple) else (value,):
+                if name not in ("seed", "noise") and not entry > 0:
+                    raise ArgumentError(f"[experiment] {name} must be positive; got {entry}; give a larger one")
+        return self.plan(**options)
+
+    def __call__(self, on_job: Callable[[Job], None] = lambda job: None, **options: Any) -> Result:
+        """Run it. on_job: called before each job."""
+        records: list[Row] = []
+        for job in self.jobs(**options):
+            on_job(job)
+            records += job.run()
+        return self.result(records, {**self.defaults, **options})
+
+    def result(self, records: Sequence[Row], options: Mapping[str, Any]) -> Result:
+        """What is told of these rows."""
+        return Result(
+            self.name,
+            self.title,
+            self.source,
+            options,
+            self.fields(records),
+            records,
+            self.claims(records),
+            self.findings(records),
+            lambda ax: self.draw(records, ax),
+        )
 
     def parsed(self, settings: Sequence[str]) -> dict[str, Any]:
         """Options from texts like "depths=8,16", read as their defaults are. Raises ArgumentError for what is not."""
@@ -183,14 +237,25 @@ class Experiment:
         return f"<Experiment {self.name}: {self.title}>"
 
 
-def percent(value: float) -> str:
-    """A share as a table shows it: 6.1%."""
-    return f"{value:.1%}"
+def error_bars(ax: Any, places: Sequence[float], spreads: Sequence[Spread], label: str, **options: Any) -> Any:
+    """A line through the means with bars of one sd; what diverged is left out."""
+    there = [(place, s.mean, s.sd or 0.0) for place, s in zip(places, spreads) if s.mean is not None]
+    style: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8, "markersize": 4, **options}
+    x, y, sd = zip(*there) if there else ((), (), ())
+    return ax.errorbar(x, y, sd, label=label, **style)
 
 
-def percent_or_diverged(value: float | None) -> str:
-    """A share, or what became of a training that gave none."""
-    return "diverged" if value is None else percent(value)
+def seeds_note(spread: Spread) -> str:
+    """How a ± reads."""
+    count = len(spread.values)
+    return "1 seed, so that no spread is known and nothing is compared." if count == 1 else f"±: sd over {count} seeds."
+
+
+def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Spread):
+        complete = None if value.diverged else value.mean
+        return [(key, complete), (f"{key}_sd", value.sd), (f"{key}_values", list(value.values))]
+    return [(key, value)]
 
 
 def _written(value: Any) -> str:

@@ -35,11 +35,16 @@ MOST_SAMPLES = 4096
 
 @dataclass(frozen=True)
 class Correlation:
-    """At one depth: name of the block, how many blocks deep, lag1: the correlation of dy/dx at neighbouring inputs."""
+    """At one depth: name of the block, how many blocks deep, and how alike dy/dx is along the line.
+
+    lag1: the correlation at neighbouring inputs, which depends on how far apart they are. half: the distance in x at
+    which the correlation has fallen to a half, which does not; None where the line is too short for that.
+    """
 
     name: str
     depth: int
     lag1: float
+    half: float | None
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,14 @@ class Agreement(_Rows[LayerAgreement]):
 def shattering(
     model: Model, x: Any = None, *, points: int = 256, readouts: int = 8, seed: int = 0, statistics: str = "batch"
 ) -> Shattering:
-    """The lag-1 autocorrelation of dy/dx along a line of inputs, after each block.
+    """How alike dy/dx is at inputs along a line, after each block: its autocorrelation.
 
-    x: (points, features), neighbours side by side; default: `points` of them from -2 to 2, along a random direction
-    if there are several features. y: a random readout of the block's output; `readouts` of them are averaged, drawn
-    with `seed`. statistics: BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the
-    gradient is smooth, near 0 it is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2.
+    x: (points, features), at equal distances; default: `points` of them on the segment between two random points with
+    standard-normal features, off the origin, where all kinks of a net without biases lie; from -2 to 2 for a single
+    feature. y: a random readout of the block's output; `readouts` of them are averaged, drawn with `seed`. statistics:
+    BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the gradient is smooth, near 0 it
+    is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2; `pair_correlations` is the
+    quantity of their theorems.
 
     >>> import tinyres as tr
     >>> h = inputs = tr.Input(shape=(1,))
@@ -131,34 +138,81 @@ def shattering(
     values = _line(model.inputs[0].shape[-1], points, rng) if x is None else np.asarray(x)
     if values.ndim != 2 or len(values) < 3:
         raise ShapeError(f"[shattering] x is (points, features), 3 points or more; got {values.shape}; give a line")
-    frozen = calibrated(model, values) if statistics == "batch" else copy.deepcopy(model)
-    depths = _depths(frozen)
-    probe = frozen.from_graph(frozen.inputs[0], list(depths.values()), None)
-    line = tensor(values, requires_grad=True, dtype=frozen.float_dtype)
-    found = []
-    with enable_grad():
-        results = probe(line, training=False)
-        for i, (name, h) in enumerate(zip(depths, results if isinstance(results, list) else [results])):
-            weights = rng.standard_normal((readouts, *h.shape[1:]))
-            gradients = [grad((h * v).sum(), [line], retain_graph=True)[0].numpy() for v in weights]
-            found.append(Correlation(name, i + 1, autocorrelation(np.stack(gradients))))
+    apart = float(np.linalg.norm(values[-1] - values[0])) / (len(values) - 1)
+    found = [
+        Correlation(name, i + 1, autocorrelation(gradients), _half(gradients, apart))
+        for i, (name, gradients) in enumerate(_input_gradients(model, values, readouts, rng, statistics))
+    ]
     columns = [
         Column("block", 40, lambda r: r.name, words=True),
         Column("depth", 8, lambda r: str(r.depth)),
         Column("lag-1", 12, lambda r: f"{r.lag1:.3f}"),
+        Column("half at", 12, lambda r: number(r.half)),
     ]
-    return Shattering(found, f"Shattering: correlation of dy/dx at neighbours, {len(values)} points", columns)
+    head = f"Shattering: correlation of dy/dx at neighbours, {len(values)} points, {number(apart)} apart in x"
+    return Shattering(found, head, columns)
 
 
-def autocorrelation(gradients: np.ndarray) -> float:
-    """Σ⟨gₜ - ḡ, gₜ₊₁ - ḡ⟩ / Σ⟨gₜ - ḡ, gₜ - ḡ⟩ along axis 1 of (readouts, points, features); 1 where g is constant."""
+def pair_correlations(
+    model: Model, x: Any, *, readouts: int = 8, seed: int = 0, statistics: str = "batch"
+) -> dict[str, float]:
+    """The correlation of dy/dx at two different inputs, over all pairs of them, after each block, by its name.
+
+    x: (n, features). The rest as in `shattering`. Σ⟨gᵢ, gⱼ⟩ over pairs, over what it would be if all were alike.
+    Source: Balduzzi et al. 2017, theorems 1 to 3, where x are inputs that activate units independently of each other.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.Input(shape=(3,)), tr.layers.Dense(2)])
+    >>> round(pair_correlations(model, np.eye(3))["dense"], 3)
+    1.0
+    """
+    _check(model, "pair_correlations", statistics)
+    values = np.asarray(x)
+    rng = Generator(seed).numpy()
+    found = {}
+    for name, gradients in _input_gradients(model, values, readouts, rng, statistics):
+        g = gradients.astype(np.float64)
+        squares = np.sum(g**2)
+        pairs = np.sum(np.sum(g, axis=1) ** 2) - squares
+        found[name] = float(pairs / (squares * (g.shape[1] - 1))) if squares > 0 else 1.0
+    return found
+
+
+def _input_gradients(
+    model: Model, values: np.ndarray, readouts: int, rng: np.random.Generator, statistics: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Per block its name and dy/dx at each input, (readouts, n, features), for random readouts y of its output."""
+    frozen = calibrated(model, values) if statistics == "batch" else copy.deepcopy(model)
+    depths = _depths(frozen)
+    probe = frozen.from_graph(frozen.inputs[0], list(depths.values()), None)
+    points = tensor(values, requires_grad=True, dtype=frozen.float_dtype)
+    with enable_grad():
+        results = probe(points, training=False)
+        for name, h in zip(depths, results if isinstance(results, list) else [results]):
+            weights = rng.standard_normal((readouts, *h.shape[1:]))
+            yield name, np.stack([grad((h * v).sum(), [points], retain_graph=True)[0].numpy() for v in weights])
+
+
+def autocorrelation(gradients: np.ndarray, lag: int = 1) -> float:
+    """Σ⟨gₜ - ḡ, gₜ₊ₗ - ḡ⟩ / Σ⟨gₜ - ḡ, gₜ - ḡ⟩ along axis 1 of (readouts, points, features); 1 where g is constant."""
     centred = gradients.astype(np.float64)
     centred = centred - centred.mean(axis=1, keepdims=True)
     n = centred.shape[1]
     variance = np.sum(centred**2) / n
     if variance <= 1e-12 * np.mean(gradients.astype(np.float64) ** 2):
         return 1.0
-    return float(np.sum(centred[:, 1:] * centred[:, :-1]) / (n - 1) / variance)
+    return float(np.sum(centred[:, lag:] * centred[:, : n - lag]) / (n - lag) / variance)
+
+
+def _half(gradients: np.ndarray, apart: float) -> float | None:
+    """The distance at which the autocorrelation comes down to a half, on a straight line between two lags."""
+    before = 1.0
+    for lag in range(1, gradients.shape[1] // 2):
+        here = autocorrelation(gradients, lag)
+        if here < 0.5:
+            return apart * (lag - 1 + (before - 0.5) / (before - here))
+        before = here
+    return None
 
 
 def gradient_agreement(model: Model, x: Any, y: Any, *, loss: Any = None, statistics: str = "batch") -> Agreement:
@@ -274,8 +328,10 @@ def _agreement(gram: np.ndarray) -> tuple[float | None, float | None]:
 
 def _line(features: int | None, points: int, rng: np.random.Generator) -> np.ndarray:
     assert features is not None
-    direction = np.ones(1) if features == 1 else rng.standard_normal(features)
-    return np.linspace(-2.0, 2.0, points)[:, None] * direction
+    if features == 1:
+        return np.linspace(-2.0, 2.0, points)[:, None]
+    start, end = rng.standard_normal((2, features))
+    return np.linspace(start, end, points)
 
 
 def _depths(model: Model) -> dict[str, Symbolic]:

@@ -1,33 +1,33 @@
-"""What the experiments train on: the bundled digits with noise, so that there is something to learn for deep nets."""
+"""What the experiments train on, the bundled digits with noise, and how their errors read.
+
+The noise is there so that there is something to learn for deep nets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from tinyres.data import load_digits
-from tinyres.errors import NonFiniteError
-from tinyres.model import Model
-from tinyres.ops.random import Generator, manual_seed
+from tinyres.ops.random import Generator
 from tinyres.optim import SGD
+from tinyres.study.experiment import Field, Row, seeds_note
+from tinyres.study.spread import Spread
+from tinyres.study.sweep import Examples, Task, held_back
 
 LOSS = "sparse_categorical_crossentropy"
+CLASSES = 10
+CHANCE = 0.9  # the error of guessing
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Standardised digits with Gaussian noise: float32 (n, 64) and labels, to train and to test on."""
+def noisy_digits(epochs: int, noise: float = 1.0, seed: int = 0) -> Task:
+    """Classify the bundled digits, features of mean 0 and variance 1, plus noise of this standard deviation.
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-
-def noisy_digits(noise: float = 1.0, seed: int = 0) -> Digits:
-    """The bundled digits, features of mean 0 and variance 1, plus noise of this standard deviation."""
+    SGD with momentum 0.9 and batches of 50, as in the papers; a fifth of the training digits is for validation.
+    """
     (x_train, y_train), (x_test, y_test) = load_digits()
     mean, std = x_train.mean(axis=0), x_train.std(axis=0)
     scale = np.where(std > 0, std, 1)
@@ -36,43 +36,37 @@ def noisy_digits(noise: float = 1.0, seed: int = 0) -> Digits:
     def prepared(x: np.ndarray) -> np.ndarray:
         return ((x - mean) / scale + noise * rng.standard_normal(x.shape)).astype(np.float32)
 
-    return Digits(prepared(x_train), y_train, prepared(x_test), y_test)
+    training, validation = held_back(prepared(x_train), y_train)
+    return Task(training, validation, Examples(prepared(x_test), y_test), LOSS, partial(_sgd, momentum=0.9), epochs)
 
 
-@dataclass(frozen=True)
-class Errors:
-    """1 - accuracy in training and test; both None if the loss diverged."""
-
-    train: float | None
-    test: float | None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss became NaN or infinite."""
-        return self.train is None
+def _sgd(rate: float, momentum: float) -> SGD:
+    return SGD(lr=rate, momentum=momentum)
 
 
-def trained(model: Model, data: Digits, epochs: int, lr: float = 0.02, batch_size: int = 50) -> Errors:
-    """Train a classifier with SGD and momentum 0.9, then measure it in inference."""
-    model.compile(SGD(lr=lr, momentum=0.9), loss=LOSS, metrics=["accuracy"])
-    try:
-        model.fit(data.x_train, data.y_train, batch_size=batch_size, epochs=epochs, verbose=0)
-    except NonFiniteError:
-        return Errors(None, None)
-    return Errors(
-        1 - model.evaluate(data.x_train, data.y_train)[1],
-        1 - model.evaluate(data.x_test, data.y_test)[1],
-    )
+def percent_or_none(spread: Spread | None) -> str:
+    """An error as a table shows it, "-" where it is not measured."""
+    return "-" if spread is None else spread.percent
 
 
-def mean_errors(make: Callable[[], Model], data: Digits, epochs: int, seeds: int, lr: float = 0.02) -> Errors:
-    """The mean over `seeds` nets with weights and order of their own; diverged if one of them did."""
-    runs = []
-    for seed in range(seeds):
-        manual_seed(seed)
-        runs.append(trained(make(), data, epochs, lr))
-    train = [run.train for run in runs if run.train is not None]
-    test = [run.test for run in runs if run.test is not None]
-    if len(train) < seeds:
-        return Errors(None, None)
-    return Errors(float(np.mean(train)), float(np.mean(test)))
+RATE = Field("rate", "rate_text", 8, str)
+ERRORS = [
+    Field("train error", "train", 14, percent_or_none),
+    Field("by moving", "train_moving", 14, percent_or_none),
+    Field("test error", "test", 14, percent_or_none),
+]
+
+
+def errors_note(records: Sequence[Row]) -> list[str]:
+    """How these columns read."""
+    trained = [r for r in records if "rate_text" in r]
+    notes = [
+        f"{seeds_note(trained[0]['train'])} Errors are with BatchNorm's statistics settled on the training part; by "
+        "moving: training error by the moving ones instead."
+    ]
+    rates = sorted({float(rate) for r in trained for rate in r["validation"]})
+    if len(rates) > 1:
+        notes[0] += f" Rates: of {', '.join(f'{r:g}' for r in rates)}, the best on a validation part."
+        if any(r["rate_text"].endswith("*") for r in trained):
+            notes[0] += " *: at the end of these; a rate beyond might do better."
+    return notes

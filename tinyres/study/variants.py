@@ -35,6 +35,21 @@ def plain_he2015(x: Any, units: int) -> Any:
     return ReLU()(_branch(x, units))
 
 
+def single_plain(x: Any, units: int) -> Any:
+    """Dense → BN → ReLU: one layer of a plain net."""
+    return ReLU()(BatchNorm()(_dense(x, units)))
+
+
+def single_residual(x: Any, units: int) -> Any:
+    """ReLU → Dense → Add: one layer in the branch, without BatchNorm."""
+    return Add()([_dense(ReLU()(x), units), x])
+
+
+def single_preact(x: Any, units: int) -> Any:
+    """BN → ReLU → Dense → Add: one layer in the branch."""
+    return Add()([_dense(ReLU()(BatchNorm()(x)), units), x])
+
+
 def halved_preact(x: Any, units: int) -> Any:
     """preact whose skip is halved: the gradient over k skips is 2^-k of itself."""
     shortcut = x * 0.5

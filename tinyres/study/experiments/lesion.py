@@ -2,93 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tinyres.layers import blocks as presets
-from tinyres.ops.random import manual_seed
 from tinyres.study import lesion as lesions
 from tinyres.study import variants
-from tinyres.study.experiment import Experiment, Field, percent
+from tinyres.study.experiment import Experiment, Field, Finding, Job, Row, error_bars, seeds_note
 from tinyres.study.nets import stack
-from tinyres.study.training import noisy_digits, trained
+from tinyres.study.spread import Spread, percent
+from tinyres.study.sweep import seconds, sweep
+from tinyres.study.training import CHANCE, CLASSES, RATES, noisy_digits, percent_or_none
 
-# net -> (block, what is published for one deletion)
-NETS: dict[str, tuple[Callable[..., Any], str]] = {
-    "preact": (presets.preact, "hardly any change"),
-    "he2015": (presets.he2015, "hardly any change"),
-    "plain + BN": (variants.plain_he2015, "chance (90%)"),
+NETS: dict[str, Callable[..., Any]] = {
+    "preact": presets.preact,
+    "he2015": presets.he2015,
+    "plain + BN": variants.plain_he2015,
 }
+PLAIN = "plain + BN"
+COUNTS = (1, 2, 3, 4, 6, 8, 10)
+SECONDS_PER_CUT = 1.5e-3  # and block
+HARDLY = 0.05  # of damage by one deletion
+NEAR_CHANCE = 0.1
 
 
-def run(
-    blocks: int = 12, width: int = 32, epochs: int = 20, noise: float = 1.0, repeats: int = 8, seed: int = 0
-) -> tuple[Any, ...]:
+def plan(
+    blocks: int = 12,
+    width: int = 32,
+    epochs: int = 20,
+    noise: float = 1.0,
+    repeats: int = 8,
+    seeds: int = 5,
+    rates: tuple[float, ...] = RATES,
+) -> list[Job]:
     """Test error after deleting 1, 2, 3, ... blocks at random.
 
-    blocks: of two Dense; a plain net gets a third of them, so that it can be trained at all. epochs, noise: as in
-    `degradation`. repeats: random choices per count. seed: of weights and choices.
+    blocks: of two Dense; a plain net gets a third of them, so that it can be trained at all. epochs, noise, rates: as
+    in `degradation`. repeats: random choices per count and seed. seeds: nets per row.
     """
-    data = noisy_digits(noise)
-    records = []
-    for net, (block, published) in NETS.items():
-        depth = blocks if net != "plain + BN" else max(3, blocks // 3)
-        manual_seed(seed)
-        model = stack(block, depth, width, 64, 10)
-        trained(model, data, epochs)
-        single = lesions.lesion(model, data.x_test, data.y_test)
-        counts = [count for count in (1, 2, 3, 4, 6, 8, 10) if count < depth]
-        several = lesions.lesion(model, data.x_test, data.y_test, random=counts[1:], repeats=repeats, seed=seed)
-        assert single.error is not None
-        records.append(_row(net, depth, 0, single.error, single.error, ""))
-        records.append(_row(net, depth, 1, single.error, single.error + single.median_damage, published))
-        for count in counts[1:]:
-            mean = several.mean_error(count)
-            assert mean is not None
-            records.append(_row(net, depth, count, single.error, mean, "smooth growth" if net != "plain + BN" else ""))
-    return FIELDS, records, _sentences(records), _draw(records)
+    task = noisy_digits(epochs, noise)
+
+    def run(net: str, depth: int) -> list[dict[str, Any]]:
+        found = sweep(partial(stack, NETS[net], depth, width, 64, CLASSES), task, rates, seeds)
+        counts = [count for count in COUNTS if count < depth]
+        per_seed: dict[int, list[float]] = {count: [] for count in (0, *counts)}
+        for seed, model in enumerate(m for m in found.models if m is not None):
+            one = lesions.lesion(model, task.test.x, task.test.y)
+            assert one.error is not None
+            per_seed[0].append(one.error)
+            per_seed[1].append(one.error + one.median_damage)
+            for count in counts[1:]:
+                several = lesions.lesion(model, task.test.x, task.test.y, random=count, repeats=repeats, seed=seed)
+                error = several.mean_error(count)
+                assert error is not None
+                per_seed[count].append(error)
+        return [
+            {
+                "net": net,
+                "blocks": depth,
+                "deleted": count,
+                "rate_text": found.rate_text,
+                "error": Spread.of(errors),
+                "damage": Spread.of(e - intact for e, intact in zip(errors, per_seed[0])) if count else None,
+                "moving": found.record()["test_moving"],
+            }
+            for count, errors in per_seed.items()
+            if errors
+        ]
+
+    jobs = []
+    for net in NETS:
+        depth = max(3, blocks // 3) if net == PLAIN else blocks
+        cuts = depth + repeats * len(COUNTS)
+        cost = seconds(2 * depth + 2, task, len(rates), seeds) + SECONDS_PER_CUT * seeds * depth * cuts
+        jobs.append(Job(f"{net}, {depth} blocks", cost, partial(run, net, depth)))
+    return jobs
 
 
-def _row(net: str, depth: int, deleted: int, intact: float, error: float, published: str) -> dict[str, Any]:
-    return {
-        "net": net, "blocks": depth, "deleted": deleted, "error": error, "damage": error - intact,
-        "published": published,
-    }  # fmt: skip
-
-
-FIELDS = [
-    Field("net", "net", 14, str, words=True),
-    Field("blocks", "blocks", 8, str),
-    Field("deleted", "deleted", 9, str),
-    Field("test error", "error", 11, percent),
-    Field("damage", "damage", 14, lambda d: f"{100 * d:+.1f} points"),
-    Field("  published", "published", 22, lambda text: f"  {text}", words=True),
-]
-
-
-def _sentences(records: list[dict[str, Any]]) -> list[str]:
-    one = {r["net"]: r for r in records if r["deleted"] == 1}
-    parts = [f"{net} {percent(r['error'] - r['damage'])} -> {percent(r['error'])}" for net, r in one.items()]
+def fields(records: Sequence[Row]) -> list[Field]:
+    """The table: one row per net and number of deletions."""
     return [
-        f"Median test error after deleting one block: {', '.join(parts)}.",
-        "One deletion: the median over all blocks; several: the mean over random choices. BatchNorm keeps the moving "
-        "statistics of the whole net.",
+        Field("net", "net", 13, str, words=True),
+        Field("blocks", "blocks", 8, str),
+        Field("rate", "rate_text", 8, str),
+        Field("deleted", "deleted", 9, str),
+        Field("test error", "error", 16, percent_or_none),
+        Field("damage, points", "damage", 16, lambda s: "-" if s is None else s.text(_points)),
     ]
 
 
-def _draw(records: list[dict[str, Any]]) -> Callable[[Any], None]:
-    def draw(ax: Any) -> None:
-        for net in NETS:
-            rows = [r for r in records if r["net"] == net]
-            ax.plot([r["deleted"] for r in rows], [r["error"] for r in rows], label=net)
-        ax.axhline(0.9, color="0.6", linestyle=":", label="chance")
-        ax.set(xlabel="blocks deleted", ylabel="test error", ylim=(0, 1))
-        ax.yaxis.set_major_formatter(lambda value, _: percent(value))
-        ax.legend(fontsize=8)
+def claims(records: Sequence[Row]) -> list[str]:
+    """What one deletion costs, and how more of them add up."""
+    by = {(r["net"], r["deleted"]): r for r in records}
+    nets = [net for net in NETS if (net, 1) in by]
+    said = []
+    unhurt = [net for net in nets if net != PLAIN and _hardly(by[net, 1]["damage"])]
+    if unhurt:
+        told = [f"{net} {_change(by, net)}" for net in unhurt]
+        said.append(f"Without one block, in the median, a residual net errs hardly more in test: {', '.join(told)}.")
+    if PLAIN in nets:
+        ruined = by[PLAIN, 1]["error"]
+        if ruined.mean is not None and ruined.mean > CHANCE - NEAR_CHANCE:
+            said.append(f"A plain net falls to guessing, which errs in {percent(CHANCE)}: {_change(by, PLAIN)}.")
+        elif all(by[net, 1]["damage"].below(by[PLAIN, 1]["damage"]) for net in unhurt) and unhurt:
+            said.append(f"A plain net loses more: {_change(by, PLAIN)}.")
+    smooth = [net for net in unhurt if _grows([r["error"] for r in records if r["net"] == net])]
+    if smooth:
+        grown = ", ".join(smooth)
+        said.append(f"The error grows with every further deletion, step by step: {grown} (published: smoothly).")
+    moving = [f"{net} {percent_or_none(by[net, 1]['moving'])}" for net in nets]
+    return [
+        *said,
+        f"{seeds_note(records[0]['error'])} One deletion: the median over all blocks; several: the mean over random "
+        "choices. BatchNorm keeps the statistics of the whole net, settled on the training part; intact nets by the "
+        f"moving ones: {', '.join(moving)}. Rates: the best on a validation part; *: at the end of those tried.",
+    ]
 
-    return draw
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _hardly(damage: Spread) -> bool:
+    return damage.mean is not None and damage.sd is not None and damage.mean + damage.sd < HARDLY
+
+
+def _grows(errors: Sequence[Spread]) -> bool:
+    """Whether the mean rises at each step and no step makes up half of the whole rise."""
+    means = [e.mean for e in errors if e.mean is not None]
+    steps = [after - before for before, after in zip(means, means[1:])]
+    return len(steps) > 2 and min(steps) > 0 and max(steps) < sum(steps) / 2
+
+
+def _change(by: dict[tuple[str, int], Row], net: str) -> str:
+    return f"{by[net, 0]['error'].percent} -> {by[net, 1]['error'].percent}"
+
+
+def findings(records: Sequence[Row]) -> list[Finding]:
+    """One deletion in each net."""
+    by = {(r["net"], r["deleted"]): r for r in records}
+    shows = "test error after deleting one block (median over the blocks)"
+    told = {"preact": "residual (preact): hardly any change", "he2015": "residual (he2015): hardly any change"}
+    told[PLAIN] = "plain: chance, 90%"
+    return [Finding(shows, told[net], _change(by, net).replace("->", "→")) for net in NETS if (net, 1) in by]
+
+
+def draw(records: Sequence[Row], ax: Any) -> None:
+    """Test error over the number of deleted blocks."""
+    for net in NETS:
+        rows = [r for r in records if r["net"] == net]
+        if rows:
+            label = f"{net}, {rows[0]['blocks']} blocks"
+            error_bars(ax, [r["deleted"] for r in rows], [r["error"] for r in rows], label)
+    ax.axhline(CHANCE, color="0.6", linestyle=":", label="guessing")
+    ax.set(xlabel="blocks deleted", ylabel="test error", ylim=(0, 1))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(fontsize=8)
 
 
 lesion = Experiment(
-    "lesion", "Deleting blocks of trained nets", "Veit et al. 2016 (arXiv:1605.06431), figures 3 and 5", run
+    "lesion",
+    "Deleting blocks of trained nets",
+    "Veit et al. 2016 (arXiv:1605.06431), figures 3 and 5",
+    plan,
+    fields,
+    claims,
+    findings,
+    draw,
+    quick={"blocks": 6, "epochs": 5, "repeats": 2, "seeds": 2, "rates": (0.03,)},
 )
