@@ -224,7 +224,7 @@ class Tensor(Attached):
     def _repr_html_(self) -> str:
         import html
 
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return f'<pre style="font-family: monospace; white-space: pre">{html.escape(repr(self))}</pre>'
 
     def __copy__(self) -> Tensor:
         return self

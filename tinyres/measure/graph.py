@@ -7,7 +7,6 @@ A trace leaves no mark: no `.grad`, moving statistic, generator or open capture 
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from tinyres.measure.shape import input_of, shape_of
 from tinyres.measure.statistics import measure
 from tinyres.measure.tape import Tape, read_tape
 from tinyres.structure.structure import structure_of
+from tinyres.trace.html import preformatted
 from tinyres.trace.lint import Findings, lint_trace
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, unknown_name
@@ -171,7 +171,7 @@ class Graph:
         return f"<Graph of {kind}; graph.trace() measures it>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return preformatted(repr(self), wrap=True)
 
     def _traced(self, level: str, arrays: bool, audit: bool | str, paths: bool) -> tuple[Trace, Tape]:
         with self._computed() as root:

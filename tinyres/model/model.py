@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from tinyres.nn.tree import LayerTree
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
 from tinyres.store.opening import PathLike
+from tinyres.trace.html import preformatted
 from tinyres.training import loop, steps
 from tinyres.training.batches import Position
 from tinyres.training.callback import Callback, CallbackList
@@ -378,7 +378,7 @@ class Model(Functional):
         return next((w.dtype for w in self.weights), self.dtype)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(summary(self))}</pre>"
+        return preformatted(summary(self))
 
     __reduce_ex__ = pickling.reduced  # type: ignore[assignment]
 

@@ -18,6 +18,7 @@ from tinyres.layers import losses
 from tinyres.model import Model
 from tinyres.ops.random import Generator
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
+from tinyres.trace.html import preformatted
 from tinyres.view.names import listed
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
@@ -110,6 +111,9 @@ class Lesions:
 
     def __repr__(self) -> str:
         return f"<Lesions: {len(self.cuts)} cuts, median damage {self._points(self.median_damage)}; print it>"
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def _head(self) -> str:
         what = {"block": "blocks deleted", "skip": "skips deleted"}[self.what]

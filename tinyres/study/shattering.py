@@ -26,6 +26,7 @@ from tinyres.model.architecture import every_layer
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import Generator, preserving_generator
 from tinyres.study.cuts import blocks_of, outputs_of
+from tinyres.trace.html import preformatted
 from tinyres.training.rehearsal import read
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
@@ -92,6 +93,12 @@ class _Rows(Generic[R]):
 
     def __str__(self) -> str:
         return "\n".join([self._head, *lines_of(self.records, self._columns)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 class Shattering(_Rows[Correlation]):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from tinyres.structure.kinds import BRANCH, SKIP
 from tinyres.structure.shape import Links
+from tinyres.trace.html import preformatted
 from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
 from tinyres.trace.trace import Trace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """One thing to look at.
 
@@ -24,6 +25,9 @@ class Finding:
     source: tuple[str, int] | None
     problem: str
     remedy: str
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         place = "" if self.source is None else f" ({os.path.basename(self.source[0])}:{self.source[1]})"
@@ -37,6 +41,12 @@ class Findings(tuple[Finding, ...]):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self)) if self else "lint: nothing found"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self), wrap=True)
 
 
 class Net:

@@ -129,7 +129,7 @@ class Fork:
         return float(sum(s for s in shares if s is not None))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Failure:
     """One thing that does not add up: at which node, on which edge (src, dst), what, and by how much."""
 
@@ -137,6 +137,9 @@ class Failure:
     edge: tuple[str, str] | None
     problem: str
     error: float
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         where = self.node if self.edge is None else f"{self.node} (edge {self.edge[0]} -> {self.edge[1]})"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tinyres.trace.html import preformatted
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Spectrum:
     """The gradient at one node by path length.
 
@@ -28,6 +30,12 @@ class Spectrum:
     def rows(self) -> list[dict[str, float | None]]:
         """One flat dict per length."""
         return [{"length": k, "share": s, "norm": n} for k, (s, n) in enumerate(zip(self.shares, self.norms))]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __str__(self) -> str:
         lines = [f"paths to {self.at}: share of the gradient that passed k branches"]

@@ -15,6 +15,7 @@ from tinyres.trace.broken import not_finite
 from tinyres.trace.causes import SCALED_SKIP, why_exploding, why_polynomial, why_vanishing
 from tinyres.trace.course import Course
 from tinyres.trace.flow import Flow, block_nodes, flow_of, normalises_batch
+from tinyres.trace.html import preformatted
 from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
@@ -56,22 +57,21 @@ class Verdict(tuple[Sentence, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        if self:
-            return "\n".join(self)
-        return (
-            "verdict: the gradient flows well, and values and loss are in proportion "
-            "(labels and learning rate are not looked at)"
-        )
+        return told(self)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
-        return as_html(str(self))
+        return preformatted(str(self), wrap=True)
 
 
-def as_html(text: str) -> str:
-    """Text as a notebook shows it."""
-    import html
-
-    return f'<pre style="font-family: monospace; white-space: pre-wrap">{html.escape(text)}</pre>'
+def told(verdict: Verdict) -> str:
+    """One sentence per line, or that nothing stands out."""
+    return "\n".join(verdict) or (
+        "verdict: the gradient flows well, and values and loss are in proportion "
+        "(labels and learning rate are not looked at)"
+    )
 
 
 def verdict_of(trace: Trace) -> Verdict:

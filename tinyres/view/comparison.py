@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 
 from tinyres.trace.compare import Comparison
+from tinyres.trace.html import preformatted
+from tinyres.view import ribbon
 from tinyres.view.names import fitted, listed
 from tinyres.view.numbers import number
+from tinyres.view.printable import printable
 from tinyres.view.table import WIDTH, Column, lines_of
 
 
@@ -17,7 +19,7 @@ def text(comparison: Comparison) -> str:
     alone = [
         _wrapped(f"only in {name}: {listed(nodes, most=2)}") for name, nodes in comparison.unmatched.items() if nodes
     ]
-    return "\n".join([table(comparison), *told, *alone])
+    return printable("\n".join([table(comparison), *told, *alone]))
 
 
 def table(comparison: Comparison) -> str:
@@ -36,9 +38,9 @@ def table(comparison: Comparison) -> str:
     return "\n".join(lines_of(flows, columns))
 
 
-def preformatted(comparison: Comparison) -> str:
-    """HTML that shows the text."""
-    return f"<pre>{html.escape(text(comparison))}</pre>"
+def notebook(comparison: Comparison) -> str:
+    """HTML that shows the nets above each other on one scale, and the text."""
+    return f"<div>{ribbon.inline(comparison)}{preformatted(text(comparison))}</div>"
 
 
 def _exponential(x: float | None) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import html
-
+from tinyres.trace.html import preformatted
 from tinyres.trace.trace import Trace
 from tinyres.view import ribbon
 from tinyres.view.table import text
@@ -11,4 +10,4 @@ from tinyres.view.table import text
 
 def notebook(trace: Trace) -> str:
     """HTML that shows the picture and what `print(trace)` shows."""
-    return f"<div>{ribbon.inline(trace)}<pre>{html.escape(text(trace))}</pre></div>"
+    return f"<div>{ribbon.inline(trace)}{preformatted(text(trace))}</div>"

@@ -9,8 +9,13 @@ import os
 from typing import Any
 
 from tinyres.errors import ArgumentError
+from tinyres.trace.blocks import Block
 from tinyres.trace.compare import Comparison
+from tinyres.trace.flow import Flow
+from tinyres.trace.html import preformatted
+from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
+from tinyres.trace.verdict import Verdict, told
 
 
 def trace_text(self: Trace) -> str:
@@ -130,10 +135,10 @@ def comparison_table(self: Comparison) -> str:
 
 
 def comparison_html(self: Comparison) -> str:
-    """The text, as notebooks show it."""
+    """The ribbons on one scale and the text, as notebooks show them."""
     from tinyres.view import comparison
 
-    return comparison.preformatted(self)
+    return comparison.notebook(self)
 
 
 def comparison_plot(self: Comparison, ax: Any = None) -> Any:
@@ -143,6 +148,27 @@ def comparison_plot(self: Comparison, ax: Any = None) -> Any:
     return plots.comparison(self, ax)
 
 
+def verdict_text(self: Verdict) -> str:
+    """One sentence per line, or that nothing stands out."""
+    from tinyres.view.printable import printable
+
+    return printable(told(self))
+
+
+def record_text(self: Any) -> str:
+    """A line, and a line per edge of what has several."""
+    from tinyres.view import printable, records
+
+    return printable.printable(records.TEXTS[type(self)](self))
+
+
+def record_html(self: Any) -> str:
+    """The same, as notebooks show it."""
+    return preformatted(record_text(self), wrap=True)
+
+
+_RECORD = {"__repr__": record_text, "__str__": record_text, "_repr_html_": record_html}
+
 METHODS: dict[type, dict[str, Any]] = {
     Trace: {
         "__str__": trace_text,
@@ -151,6 +177,8 @@ METHODS: dict[type, dict[str, Any]] = {
         "export": trace_export,
         "plot": trace_plot,
     },
+    Verdict: {"__str__": verdict_text},
+    **dict.fromkeys((TraceParameter, TraceNode, TraceEdge, Fork, Block, Audit, Flow), _RECORD),
     Comparison: {
         "__str__": comparison_text,
         "_repr_html_": comparison_html,

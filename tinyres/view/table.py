@@ -16,6 +16,7 @@ from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
 from tinyres.view.names import shortened
 from tinyres.view.numbers import number, ratio, strength
+from tinyres.view.printable import printable
 
 WIDTH = 80
 MOST_ROWS = 20
@@ -45,9 +46,8 @@ class Column:
 
 def text(trace: Trace) -> str:
     """What `print(trace)` shows."""
-    return "\n".join(
-        [*_head(trace), "", *_body(trace, None, MOST_ROWS), *audit_lines(trace), *verdict_lines(trace)]
-    )
+    parts = _head(trace), [""], _body(trace, None, MOST_ROWS), audit_lines(trace), verdict_lines(trace)
+    return printable("\n".join(line for lines in parts for line in lines))
 
 
 def table(trace: Trace, level: str) -> str:
@@ -107,7 +107,7 @@ def lines_of(
     """A title line and one line per record; the middle is folded if there are more than `most`."""
 
     def line(cells: Sequence[str], bar: str) -> str:
-        return ("".join(cells)[1:] + f"  {bar}").rstrip()
+        return printable(("".join(cells)[1:] + f"  {bar}").rstrip())
 
     lines = [line([c.placed(c.title) for c in columns], scale)]
     rows = list(zip(*(c.cells(records) for c in columns)))
