@@ -151,7 +151,7 @@ def export(trace: Trace, path: str) -> None:
     kinds: list[Callable[[Trace, Any], Any]] = [gradient]
     if any(b.skip is not None for b in trace.blocks):
         kinds.append(share)
-    if trace.has_paths:
+    if trace.has_paths and len(trace.paths().shares) > 1:
         kinds.append(paths)
     figure = Figure(figsize=(8, 3.8 * len(kinds)), layout="constrained")
     figure.suptitle(heading(trace), fontweight="bold")
