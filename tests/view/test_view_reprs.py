@@ -29,7 +29,8 @@ def trace(graph):
 def test_a_block_and_its_fork(trace):
     block = trace["block1"]
     head, *edges = repr(block).splitlines()
-    assert head.startswith("Block block1, from block0/relu to block1/relu: |x| ") and head.endswith(f"{block.strength:.2f}")
+    assert head.startswith("Block block1, from block0/relu to block1/relu: |x| ")
+    assert head.endswith(f"|F|/|x| {block.strength:.2f}")
     assert edges == repr(block.fork).splitlines()[1:] and len(edges) == 2
     for line, edge in zip(edges, block.fork.edges):
         assert line.split()[0] == edge.kind and line.endswith(f"share {edge.share:.3f}")

@@ -13,6 +13,7 @@ from small_nets import Weights, residual
 import tinyres as tr
 from tinyres.view.cells import MOST_CELLS, layout
 from tinyres.view.gauge import PER_DECADE, THINNEST, gauge_of
+from tinyres.view.palette import css_class, look
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -228,3 +229,19 @@ def test_a_suffix_that_is_not_known_lists_those_that_are(tmp_path):
         trace.export(tmp_path / "x.bmp")
     assert str(error.value).startswith("[export] a trace is exported as one of .svg, .html, .png, .pdf; got ")
     assert str(error.value).endswith("x.bmp'; change the suffix")
+
+
+def test_edges_that_leave_cells_out_are_arcs_in_a_look_of_their_kind(drawn):
+    """A condition that feeds several blocks is one dashed arc to the last; an unknown kind is dashed, too."""
+    w = Weights()
+    x, c = w.data(4, 8), tr.relu(tr.matmul(w.data(4, 8, name="c"), w("c/kernel", 8, 8)))
+    for i in range(3):
+        with tr.name_scope(f"block{i}"):
+            x = x + tr.relu(tr.matmul(x, w(f"block{i}/kernel", 8, 8))) * tr.matmul(c, w(f"block{i}/scale", 8, 8))
+    trace = tr.Graph(tr.mean(tr.square(x))).trace()
+    (kind,) = {e.kind for e in trace.fork("relu").edges}
+    (arc,) = [a for a in layout(trace)[1] if a.kind == kind]
+    assert arc.fork == "relu" and arc.landing == "block2/matmul_1 and 1 more"
+    assert arc.share == pytest.approx(sum(e.share for e in trace.fork("relu").edges[1:]))
+    assert len(widths(drawn(trace), kind)) == 2  # in the key and in the picture
+    assert look("new kind").dashed and css_class("new kind") == "other"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tinyres.structure.kinds import BRANCH, GATE, PARALLEL, SKIP
+from tinyres.structure.kinds import BRANCH, CONDITION, GATE, PARALLEL, SKIP
 
 
 class Look(NamedTuple):
-    """Of a kind of edge: its words in the key, its colour on light and on dark, whether its line is dashed."""
+    """Of a kind of edge: its words in the key, its colour on light and on dark, whether it is a thin dashed line."""
 
     words: str
     light: str
@@ -22,7 +22,7 @@ LOOKS: dict[str, Look] = {
     BRANCH: Look("through the branch", "#D55E00", "#E69F00"),
     GATE: Look("into a gate", "#9C4F80", "#CC79A7"),
     PARALLEL: Look("on a parallel way", "#007A5A", "#3CC39B"),
-    "condition": Look("from a condition", "#6B5B00", "#F0E442", dashed=True),
+    CONDITION: Look("from a condition", "#6B5B00", "#F0E442", dashed=True),
 }
 _OTHER = Look("on another way", "#5A626C", "#A3ABB5", dashed=True)
 CHAIN = Look("not split", "#9AA1AB", "#646C77")
@@ -43,6 +43,11 @@ def _strokes(dark: bool) -> str:
     return "\n".join(f".tr-ribbon .tr-{kind} {{ stroke: {a.dark if dark else a.light} }}" for kind, a in looks.items())
 
 
+def _dashed() -> str:
+    kinds = [*(kind for kind in LOOKS if LOOKS[kind].dashed), "other"]
+    return "\n".join(f".tr-ribbon .tr-{kind} {{ stroke-dasharray: 6 4 }}" for kind in kinds)
+
+
 def _hatched() -> str:
     kinds = (*LOOKS, "other")
     return "\n".join(f".tr-ribbon .tr-{kind}.tr-negative {{ stroke: url(#tr-hatch-{kind}) }}" for kind in kinds)
@@ -57,6 +62,7 @@ STYLE = f"""
 .tr-ribbon path {{ fill: none }}
 {_strokes(dark=False)}
 {_hatched()}
+{_dashed()}
 .tr-ribbon .tr-line {{ stroke: currentColor; stroke-width: .75; opacity: .55 }}
 .tr-ribbon .tr-undefined {{ stroke-dasharray: 3 3 }}
 .tr-ribbon .tr-box {{ fill: none; stroke: currentColor; stroke-width: 1.1 }}

@@ -17,13 +17,14 @@ from tinyres.view.gauge import Gauge
 from tinyres.view.marks import n, quoted, stroke, words
 from tinyres.view.names import shortened
 from tinyres.view.numbers import number, ratio
-from tinyres.view.palette import css_class
+from tinyres.view.palette import css_class, look
 from tinyres.view.told import told_cell
 
 WIDTH, LEAST_WIDTH, MARGIN = 1100.0, 640.0, 16.0
 _NARROWEST, _WIDEST = 58.0, 150.0  # of a cell
 _BETWEEN = 0.75  # width of a cell between blocks, by that of a block
 _LETTER = 7.0  # width of one of a bold name
+_DASHED = 2.0  # width of kinds that are dashed, whatever their share
 _MOST = 1.6  # shares beyond this (they come with negative ones) are all drawn thinner
 
 
@@ -228,8 +229,10 @@ class Strands:
     def _foot(self, i: int, above: Arc | None) -> float:
         """How far below the middle a strand begins that shares a fork with others; above None: the branch."""
         cell = self._cells[i]
-        arcs = sorted([*self._alone.get(i, []), *(a for a in self._long if a.first == i)], key=lambda a: a.level)
-        if not cell.splits or not arcs:
+        fork = None if cell.block is None or cell.block.fork is None else cell.block.fork.node
+        starting = [*self._alone.get(i, []), *(a for a in self._long if a.first == i)]
+        arcs = sorted((a for a in starting if a.fork == fork), key=lambda a: a.level)
+        if not cell.splits or not arcs or (above is not None and above not in arcs):
             return 0.0
         share = cell.block.branch if cell.block is not None else None
         strands = [self._width(share, cell.grad_norm), *map(self._arc_width, arcs)]
@@ -271,7 +274,7 @@ class Strands:
         return self._lowest + level * self._step
 
     def _arc_width(self, arc: Arc) -> float:
-        return self._width(arc.share, arc.grad_norm)
+        return _DASHED if look(arc.kind).dashed else self._width(arc.share, arc.grad_norm)
 
     def _width(self, share: float | None, norm: float | None) -> float:
         whole = self._gauge.width(norm)
@@ -281,7 +284,7 @@ class Strands:
         """A strand as wide as its share of |g|, over a hairline that keeps the thinnest visible."""
         if share is None or share != share or self._gauge.width(norm) is None:
             return f'<path class="tr-line tr-undefined" d="{path}"/>'
-        width = self._width(share, norm)
+        width = _DASHED if look(kind).dashed else self._width(share, norm)
         hairline = f'<path class="tr-line" d="{path}"/>' if width < 1.0 else ""
         return hairline + stroke(path, css_class(kind) + (" tr-negative" if share < 0 else ""), width)
 
