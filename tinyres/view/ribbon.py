@@ -127,12 +127,13 @@ def _key(cells: list[Cell], arcs: list[Arc], gauge: Gauge, y: float) -> Iterator
     """What colours and widths mean, in three lines."""
     x = MARGIN
     kinds = kinds_of(cells, arcs)
+    dashed = {css_class(kind) for kind in kinds if look(kind).dashed}
     entries = [(css_class(kind), look(kind).words) for kind in kinds]
     if any(s < 0 for s in shares_of(cells, arcs)):
         hatched = css_class(SKIP if SKIP in kinds else kinds[0])
         entries.append((f"{hatched} tr-negative", "negative share"))
     for kind, told in [*entries, ("chain", CHAIN.words)]:
-        yield stroke(f"M{n(x)} {n(y)}h22", kind, 9.0)
+        yield stroke(f"M{n(x)} {n(y)}h22", kind, 2.0 if kind in dashed else 9.0)
         yield _words(x + 28, y + 4, told)
         x += 46 + 6.0 * len(told)
     yield _words(MARGIN, y + 4 + _LINE, "Gradients flow from right to left, from the loss to the input.")
