@@ -8,13 +8,16 @@
 #define GEMM_ROWS(v) ((v) <= 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
 #endif
 
-/* One block of k of one panel of columns. */
+/* One block of k of one panel of columns. Its steps lie one after the other, or in runs of them: `more` and `rest` are not
+ * both there. */
 typedef struct gemm_panel {
     gemm_target to;
     const float *a;     /* element (i, p) at i * a_row + p * a_step */
     const float *b;     /* rows b_step apart, one per p */
     int64_t a_row, a_step, b_step;
-    int64_t depth;      /* of the block */
+    int64_t depth;      /* of the block, or of a run of it */
+    int64_t more;       /* so many more runs of that depth follow, */
+    int64_t a_jump;     /* a lies so much further on before each of them than where the last one ended */
     int64_t rest;       /* so many more steps are summed apart and added, or 0 */
     tr_ahead *ahead;    /* what is fetched meanwhile, or NULL: nothing */
     int64_t ahead_step; /* bytes of it per step of k */
@@ -61,6 +64,14 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
             GEMM_STEP
         }
     } else {
+        for (int64_t p = g->depth; p > 0; p--) {
+            GEMM_STEP
+        }
+    }
+
+    for (int64_t run = g->more; run > 0; run--) {
+        TR_UNROLL for (int i = 0; i < rows; i += 3)
+            a[i / 3] += g->a_jump;
         for (int64_t p = g->depth; p > 0; p--) {
             GEMM_STEP
         }

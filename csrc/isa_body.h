@@ -16,6 +16,8 @@
 #include "norm_grad.inc.h"
 #include "gemm.inc.h"
 #include "conv_window.inc.h"
+#include "conv_strips.inc.h"
+#include "conv_depthwise.inc.h"
 #include "conv.inc.h"
 #include "pooling.inc.h"
 #include "random.inc.h"
