@@ -175,7 +175,7 @@ def propagate(
     seed: the cotangent of the root (default: 1).
     """
     order = list(order)
-    included = set(order)
+    is_included = set(order).__contains__
     totals: dict[Node, Tensor] = {root: unit_cotangent(root) if seed is None else seed}
     further: Further = {}
     owned: set[Node] = set()
@@ -197,7 +197,7 @@ def propagate(
                     found[node] = total
             if node.op is None:
                 continue
-            needs = tuple([n in included for n in node.inputs])
+            needs = tuple(map(is_included, node.inputs))
             if True in needs:
                 cotangents = pull_back(node, total, needs, further, create_graph)
                 for i, producer in enumerate(node.inputs):

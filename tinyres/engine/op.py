@@ -238,10 +238,15 @@ def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor
     The others are plain values: they cost no Node where nobody asks for a gradient through them. Only for Tensors.
     """
     recording = state.record_all
+    plain = op.takes in _TAKE_FLOATS
     for t in inputs:
-        if t.node is not None and t.node.requires_grad:
+        node = t.node
+        if node is not None and node.requires_grad:
             recording = True
-    check_dtypes(op, inputs)
+        if t.dtype is not FLOAT32:
+            plain = False
+    if not plain:
+        check_dtypes(op, inputs)
     return _apply_to_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording, only_first=True)
 
 

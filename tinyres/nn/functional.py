@@ -128,7 +128,7 @@ class Functional(Layer):
             for step in self.steps:
                 block = prefix + step.block if step.block or outer is None else outer.block
                 state.scope = Scope(prefix + step.path, block, step.kind, outer, step.source)
-                if step in ends:
+                if ends and step in ends:
                     values[step.slot] = step.layer.logits(values[step.slots[0]], training=training)  # type: ignore[attr-defined]
                 elif step.form == _ANY:
                     self._run_any(step, values, training)

@@ -135,8 +135,9 @@ def batchnorm_and_values(
     x: Operand, gamma: Operand | None, beta: Operand | None, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`batchnorm` for a layer, which only reads the values of mean and variance."""
-    y, average, variance = apply_first(BATCHNORM, _tensors(x, gamma, beta), epsilon)
-    return y, average, variance
+    if isinstance(x, Tensor) and isinstance(gamma, Tensor) and isinstance(beta, Tensor):
+        return apply_first(BATCHNORM, (x, gamma, beta), epsilon)  # type: ignore[return-value]
+    return apply_first(BATCHNORM, _tensors(x, gamma, beta), epsilon)  # type: ignore[return-value]
 
 
 def _tensors(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:

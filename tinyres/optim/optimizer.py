@@ -200,11 +200,11 @@ class Optimizer(metaclass=_Sealing):
         0.0
         """
         if door.recorder is None:
-            nodes = [(p, p.node) for p in self._params]
-            due = [(p, node.grad) for p, node in nodes if node.requires_grad]  # type: ignore[union-attr]
+            due = [(p, p.node.grad) for p in self._params if p.node.requires_grad]  # type: ignore[union-attr]
         else:
             due = self._recorded(door.recorder)
-        moving = [(p, g) for p, g in due if g is not None]
+        state = self._state
+        moving = [(p.buffer, g.buffer, state[id(p)]) for p, g in due if g is not None]
         if not moving:
             missing = "it has no parameters" if not due else f"none of its {len(due)} parameters has one"
             raise GradientError(f"[{self.name}] a step needs a gradient; {missing}; call loss.backward() before step()")
@@ -212,9 +212,8 @@ class Optimizer(metaclass=_Sealing):
             prepare(self.name, self.prepare)
         launch(kernels.optimizer_tick, (self.hyper,), ())
         if self._norm_squared is not None:
-            self._measure_norm(self._norm_squared, [g for _, g in moving])
-        state = self._state
-        launch_list(self.updates([(p.buffer, g.buffer, state[id(p)]) for p, g in moving]))
+            self._measure_norm(self._norm_squared, [g for _, g, _ in moving])
+        launch_list(self.updates(moving))
 
     def _recorded(self, recorder: Recorder) -> list[tuple[Tensor, Any]]:
         """What `step` finds while it is recorded: what it did not find is noted too."""
@@ -225,9 +224,14 @@ class Optimizer(metaclass=_Sealing):
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, so that the next backward starts new ones."""
-        for p in self._params:
-            if p.node.grad is not None or door.recorder is not None:  # type: ignore[union-attr]
-                p.grad = None
+        nodes = [p.node for p in self._params]
+        if door.recorder is not None:
+            for node in nodes:
+                door.recorder.set_grad(node, None)
+            return
+        for node in nodes:
+            if node.grad is not None:  # type: ignore[union-attr]
+                node.set_grad(None)  # type: ignore[union-attr]
 
     def updates(self, moving: Sequence[Moving]) -> list[Launch]:
         """The kernel calls that move these parameters."""
@@ -278,9 +282,9 @@ class Optimizer(metaclass=_Sealing):
         """The names of the state that this optimizer, with its options, keeps for a parameter."""
         return self.slots
 
-    def _measure_norm(self, norm_squared: Buffer, gradients: list[Tensor]) -> None:
+    def _measure_norm(self, norm_squared: Buffer, gradients: list[Buffer]) -> None:
         """The squared norm of all gradients together, and the scale that clips it."""
-        first, *rest = [g.buffer for g in gradients]
+        first, *rest = gradients
         launch(kernels.dot, (norm_squared,), (first, first), (first.size,))  # overwrites what the last step left
         for g in rest:
             launch(kernels.sum_squares, (norm_squared,), (g,), (g.size,))
