@@ -293,19 +293,25 @@ def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> T
 def _check_versions(node: Node) -> None:
     if pending_writes:
         settle_writes()
+    inputs = node.inputs
     for position, version in zip(node.op.saves, node.versions):  # type: ignore[union-attr]
-        producer = node.inputs[position]
-        if producer.freed:
-            raise GradientError(
-                f"[backward] the value of {producer.label()} was freed by an earlier backward(); "
-                "call backward(retain_graph=True) the first time, or run forward again"
-            )
-        if producer.buffer.version != version:
-            raise GradientError(
-                f"[backward] {producer.label()} (shape {producer.shape}), which [{node.op.name}] saved "  # type: ignore[union-attr]
-                f"for its gradient, was changed in place since: version {version} then, {producer.buffer.version} now; "
-                "run forward again before backward()"
-            )
+        producer = inputs[position]
+        if producer.freed or producer.buffer.version != version:
+            raise GradientError(_why_stale(node, producer, version))
+
+
+def _why_stale(node: Node, producer: Node, version: int) -> str:
+    """Why the value that this node saved of its producer is not there any more."""
+    if producer.freed:
+        return (
+            f"[backward] the value of {producer.label()} was freed by an earlier backward(); "
+            "call backward(retain_graph=True) the first time, or run forward again"
+        )
+    return (
+        f"[backward] {producer.label()} (shape {producer.shape}), which [{node.op.name}] saved "  # type: ignore[union-attr]
+        f"for its gradient, was changed in place since: version {version} then, {producer.buffer.version} now; "
+        "run forward again before backward()"
+    )
 
 
 def unit_cotangent(node: Node) -> Tensor:
