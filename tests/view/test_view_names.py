@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinyres as tr
 from tinyres.layers import blocks as presets
-from tinyres.view.names import fitted, shortened
+from tinyres.structure.names import fitted, shortened
 
 LONG = "encoder_stage_with_a_long_name/residual_block_number_{i}_of_the_network"
 
@@ -33,6 +33,13 @@ def test_the_usual_cut():
     assert fitted("block1/attention/query", 12) == "bloc…n/query"
     assert shortened(["block1/attention/query", "b"], 12) == ["bloc…n/query", "b"]
     assert shortened(["same/name/of/a/node"] * 2, 9) == ["sam…/node"] * 2
+
+
+def test_layers_of_blocks_keep_their_block_and_their_layer():
+    names = [LONG.format(i=i) + layer for i in range(12) for layer in ("/dense", "/dense_1", "/add")]
+    short = shortened(names, 24)
+    assert short[:2] == ["…number_0_of_th…rk/dense", "…number_0_of_th…/dense_1"]
+    assert len(set(short)) == 36 and not any("~" in name for name in short)
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +67,15 @@ def test_cells_and_ticks_are_distinct(trace, tmp_path):
     figure = pytest.importorskip("matplotlib.figure").Figure()
     labels = [t.get_text() for t in trace.plot(ax=figure.add_subplot()).get_xticklabels()]
     assert len(labels) == 12 == len(set(labels)) and max(map(len, labels)) <= 18
+
+
+def test_a_summary_is_80_columns_wide_whatever_the_names():
+    inputs = x = tr.Input(shape=(8,))
+    for i in range(3):
+        with tr.name_scope(LONG.format(i=i) * 2):
+            x = presets.residual(x, 8)
+    lines: list[str] = []
+    tr.Model(inputs, x).summary(print_fn=lines.append)
+    assert max(map(len, lines)) <= 80
+    titles = [line for line in lines if "(Dense)" in line]
+    assert len(titles) == 6 == len(set(titles))

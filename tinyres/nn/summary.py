@@ -12,9 +12,11 @@ from tinyres.nn.functional import Functional
 from tinyres.nn.layer import Layer
 from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Symbolic, symbolics
+from tinyres.structure.names import shortened
 
 WIDTH = 80
 _NAME, _SHAPE, _COUNT = 31, 13, 10
+_LONGEST = 56  # letters of a path, which stands on a line with its kind
 _LINKS = WIDTH - _NAME - _SHAPE - _COUNT - 4
 
 
@@ -32,6 +34,7 @@ class Row(NamedTuple):
 def summary(model: Functional) -> str:
     """The table, under a title and above the totals."""
     rows = _connected(model) if model.steps else [_alone(path, layer) for path, layer in model._children()]
+    rows = _shortened(rows)
     title = f'{type(model).__name__} "{model.name or model.default_name}"'
     lines = [title, _line("layer", "output shape", "parameters", "reads"), "-" * WIDTH]
     for row in rows:
@@ -46,6 +49,20 @@ def summary(model: Functional) -> str:
     if not model.built:
         lines.append("not built yet: shapes and parameters are known after the first call")
     return "\n".join(lines)
+
+
+def _shortened(rows: Sequence[Row]) -> list[Row]:
+    """The rows with paths that fit, distinct where they were."""
+    paths = [row.path for row in rows]
+    short = dict(zip(paths, shortened(paths, _LONGEST)))
+    return [
+        row._replace(
+            path=short[row.path],
+            links=tuple(short[link] for link in row.links),
+            skips=frozenset(short[link] for link in row.skips),
+        )
+        for row in rows
+    ]
 
 
 def print_summary(self: Functional, line_length: int | None = None, print_fn: Callable[[str], Any] = print) -> None:

@@ -17,9 +17,9 @@ from tinyres.errors import ArgumentError
 from tinyres.layers import losses
 from tinyres.model import Model
 from tinyres.ops.random import Generator
+from tinyres.structure.names import listed
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
 from tinyres.trace.html import preformatted
-from tinyres.view.names import listed
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
 

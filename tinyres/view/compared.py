@@ -6,10 +6,10 @@ from html import escape
 from itertools import zip_longest
 
 from tinyres.store.replacing import replacing
+from tinyres.structure.names import listed
 from tinyres.trace.compare import Comparison
 from tinyres.trace.flow import Flow
 from tinyres.view.charts import charts_of_nets
-from tinyres.view.names import listed
 from tinyres.view.numbers import number
 from tinyres.view.page import page
 from tinyres.view.tables import BLOCKS, Column, block_table, table

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
+from tinyres.structure.names import fitted, listed
 from tinyres.trace.compare import Comparison
 from tinyres.trace.html import preformatted
 from tinyres.view import ribbon
-from tinyres.view.names import fitted, listed
 from tinyres.view.numbers import number
 from tinyres.view.printable import printable
 from tinyres.view.table import WIDTH, Column, lines_of

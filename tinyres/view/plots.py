@@ -16,10 +16,10 @@ import numpy as np
 from tinyres.errors import MissingExtraError
 from tinyres.store.replacing import replacing
 from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.structure.names import fitted, shortened
 from tinyres.trace.compare import Comparison
 from tinyres.trace.trace import Trace
 from tinyres.view.curves import binomial_of, curves_of, log_limits, positive, share_limits
-from tinyres.view.names import fitted, shortened
 from tinyres.view.palette import LOOKS
 from tinyres.view.told import heading
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinyres.structure.names import fitted, listed
 from tinyres.trace.blocks import Block
 from tinyres.trace.flow import Flow
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
-from tinyres.view.names import fitted, listed
 from tinyres.view.numbers import number, ratio, strength
 
 _MOST_EDGES = 8

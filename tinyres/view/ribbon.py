@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from tinyres.store.replacing import replacing
 from tinyres.structure.kinds import SKIP
+from tinyres.structure.names import listed
 from tinyres.trace.compare import Comparison
 from tinyres.trace.trace import Trace
 from tinyres.view.cells import Arc, Cell, layout
 from tinyres.view.gauge import Gauge, gauge_of
 from tinyres.view.marks import hatch, n, quoted, stroke
-from tinyres.view.names import listed
 from tinyres.view.numbers import number
 from tinyres.view.palette import CHAIN, STYLE, STYLE_ALONE, css_class, look
 from tinyres.view.strands import LEAST_WIDTH, MARGIN, Strands, kinds_of, rows_of, shares_of

@@ -12,10 +12,10 @@ from html import escape
 from typing import NamedTuple
 
 from tinyres.structure.kinds import BRANCH, SKIP
+from tinyres.structure.names import shortened
 from tinyres.view.cells import Arc, Cell
 from tinyres.view.gauge import Gauge
 from tinyres.view.marks import n, quoted, stroke, words
-from tinyres.view.names import shortened
 from tinyres.view.numbers import number, ratio
 from tinyres.view.palette import css_class, look
 from tinyres.view.told import told_cell

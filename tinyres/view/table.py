@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinyres.structure.names import shortened
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
-from tinyres.view.names import shortened
 from tinyres.view.numbers import number, ratio, strength
 from tinyres.view.printable import printable
 

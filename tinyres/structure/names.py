@@ -52,16 +52,17 @@ def _alike(name: str, known: set[str], width: int) -> list[str]:
 
 
 def _around(name: str, alike: Sequence[str], width: int) -> str:
-    """The letters in which the name differs from those alike, with what stands around them."""
+    """The letters in which the name differs from those alike, with what stands around them, and its end."""
     if len(name) <= width or len(alike) < 2:
         return fitted(name, width)
     first, last = min(alike), max(alike)
     same = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
-    start = min(max(0, same - (width - 2) // 2), len(name) - width + 1)
-    window = name[start : start + width - 2]
-    if start == 0:
-        return f"{name[: width - 1]}…"
-    return f"…{window}…" if start + width - 2 < len(name) else f"…{name[start:]}"
+    tail = width // 3
+    room = width - 2 - tail
+    start = min(same - room // 2, len(name) - tail - room)
+    if start <= 1:
+        return f"{name[: room + 1]}…{name[-tail:]}"
+    return f"…{name[start : start + room]}…{name[-tail:]}"
 
 
 def _numbered(short: dict[str, str], width: int) -> dict[str, str]:
