@@ -12,6 +12,7 @@ from small_nets import residual
 import tinyres as tr
 from tinyres.layers import blocks as presets
 from tinyres.study.nets import stack
+from tinyres.trace.spectrum import Spectrum
 from tinyres.view.comparison import text
 from tinyres.view.printable import printable
 
@@ -44,6 +45,10 @@ def test_lines(trace):
     assert repr(trace.parameters[0]).startswith(f"<TraceParameter {trace.parameters[0].name} (8, 8): |W| ")
     assert repr(trace.audit()).startswith("Audit (sums) ok: ") and repr(trace.paths()) == str(trace.paths())
     assert repr(tr.compare(trace).flows[0]).startswith("<Flow a: |g| ")
+
+
+def test_no_share_reads_as_minus_zero():
+    assert str(Spectrum("x", (1.0, -1e-6), (1.0, 1e-6), 0.0)).splitlines()[1:] == ["   0   1.0000", "   1   0.0000"]
 
 
 def test_sentences_and_findings(graph):

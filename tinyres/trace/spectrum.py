@@ -39,5 +39,6 @@ class Spectrum:
 
     def __str__(self) -> str:
         lines = [f"paths to {self.at}: share of the gradient that passed k branches"]
-        lines += [f"{k:>4} {'-' if s is None else format(s, '8.4f')}" for k, s in enumerate(self.shares)]
+        shares = ("-" if s is None else format(round(s, 4) + 0.0, "8.4f") for s in self.shares)  # + 0.0: no -0.0
+        lines += [f"{k:>4} {share}" for k, share in enumerate(shares)]
         return "\n".join(lines)
