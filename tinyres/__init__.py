@@ -47,9 +47,43 @@ _LAZY = {
 }
 
 
+# Names of TensorFlow and PyTorch, and what to write here.
+_INSTEAD = {
+    "FloatTensor": "use tinyres.tensor(array)",
+    "GradientTape": "compute the loss, then loss.backward(); gradients stand in .grad",
+    "Variable": "use tinyres.tensor(array, requires_grad=True), or tinyres.Parameter",
+    "cast": 'use tensor.astype("float32")',
+    "cat": "use tinyres.concatenate([...], axis=0)",
+    "concat": "use tinyres.concatenate([...], axis=0)",
+    "config": "leave it out: it runs on the CPU; tinyres.info() shows how",
+    "constant": "use tinyres.tensor(array)",
+    "convert_to_tensor": "use tinyres.tensor(array)",
+    "cuda": "leave it out: it runs on the CPU",
+    "device": "leave it out: it runs on the CPU",
+    "expand_dims": "use x[:, None], or x.reshape",
+    "float32": 'write dtype="float32"',
+    "float64": 'write dtype="float64"',
+    "from_numpy": "use tinyres.tensor(array)",
+    "function": "use tinyres.capture",
+    "int64": 'write dtype="int64"',
+    "mm": "use a @ b",
+    "rand": "use NumPy's generators, then tinyres.tensor",
+    "randn": "use NumPy's generators, then tinyres.tensor",
+    "random": "use tinyres.manual_seed, and NumPy's generators",
+    "reduce_max": "use tinyres.max",
+    "reduce_mean": "use tinyres.mean",
+    "reduce_min": "use tinyres.min",
+    "reduce_sum": "use tinyres.sum",
+    "save": "use model.save(path), and tinyres.load(path)",
+    "stop_gradient": "use tensor.detach()",
+    "train": "use model.fit, or tinyres.capture",
+    "unsqueeze": "use x[:, None], or x.reshape",
+}
+
+
 def __getattr__(name: str) -> _Any:
     if name not in _LAZY:
-        raise AttributeError(f"module 'tinyres' has no attribute {name!r}")
+        errors.refuse_name(__name__, name, ("layers", "Model", "Tensor", "and what dir(tinyres) lists"), _INSTEAD)
     module = _importlib.import_module(_LAZY[name])
     return module if _LAZY[name] == f"tinyres.{name}" else getattr(module, name)
 

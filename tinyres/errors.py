@@ -6,8 +6,11 @@ the builtin that a Python user would catch for that kind of mistake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+import dis
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 
 class TinyresError(Exception):
@@ -28,6 +31,10 @@ class ArgumentError(TinyresError, ValueError):
 
 class UnknownNameError(TinyresError, AttributeError):
     """A name that a module of tinyres does not have."""
+
+
+class UnknownImportError(TinyresError, ImportError):
+    """A name that a module of tinyres does not have, in a `from … import`."""
 
 
 class GradientError(TinyresError, RuntimeError):
@@ -70,10 +77,43 @@ def __dir__() -> list[str]:
 
 
 def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[str, str] | None = None) -> NoReturn:
-    """Raise UnknownNameError for what a module of tinyres does not have; remedies: what to do instead, by name."""
+    """Raise UnknownNameError for what a module of tinyres does not have; remedies: what to do instead, by name.
+
+    Called by the module's `__getattr__`. Where the name is imported, Python would drop the words of an AttributeError,
+    so there it is an UnknownImportError.
+    """
     called = module.removeprefix("tinyres.")
     if name.startswith("_"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     remedy = (remedies or {}).get(name)
     advice = remedy or f"it has {', '.join(n for n in known if n[0] != '_')}"
-    raise UnknownNameError(f"[{called}] tinyres has no {called}.{name}; got this name; {advice}")
+    asking = sys._getframe(2)
+    imported = dis.opname[asking.f_code.co_code[asking.f_lasti]] == "IMPORT_FROM"
+    error = UnknownImportError if imported else UnknownNameError
+    full = name if called == "tinyres" else f"{called}.{name}"
+    raise error(f"[{called}] tinyres has no {full}; got this name; {advice}")
+
+
+def refuse_arguments(owner: str, function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise ArgumentError where the function cannot be called so, with what it takes."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        shown = [str(p) for name, p in signature.parameters.items() if name not in ("self", "unknown")]
+        takes = ", ".join(shown).replace("'", "")
+        raise ArgumentError(f"[{owner}] it takes ({takes}); got {error}; write it so") from None
+
+
+class Worded(type):
+    """Makes classes whose constructors refuse in words what they do not take."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        refuse_arguments(cls.__name__, cls, args, options)
+        return super().__call__(*args, **options)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's arguments, for `help`."""
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])

@@ -11,7 +11,8 @@ import pytest
 import tinyres as tr
 
 SUBMODULES = (
-    "activations backend callbacks datasets initializers layers losses metrics models optimizers regularizers utils"
+    "activations backend callbacks datasets initializers layers losses metrics models ops optimizers "
+    "regularizers utils"
 ).split()
 
 
@@ -25,10 +26,10 @@ def test_a_module_is_imported_by_its_name(name):
 
 def test_what_they_hold_is_the_library_s_own():
     from tinyres.keras.layers import BatchNormalization, Dense
-    from tinyres.keras.models import Sequential, load_model
+    from tinyres.keras.models import Sequential
 
     assert (Dense, BatchNormalization) == (tr.layers.Dense, tr.layers.BatchNorm)
-    assert (Sequential, load_model) == (tr.Sequential, tr.load)
+    assert Sequential is tr.Sequential
 
 
 def public_modules():
@@ -63,7 +64,7 @@ def test_dir_shows_public_names_of_tinyres_only():
         ("datasets", "mnist", r"no keras.datasets.mnist; got this name; use tinyres.data.load_digits\(\)"),
         ("optimizers", "Ftrl", r"tinyres has no keras.optimizers.Ftrl; got this name; use SGD or Adam"),
         ("utils", "plot_model", r"use model.graph\(x, y\).trace\(\).export"),
-        ("backend", "set_value", r"set the attribute: optimizer.lr = 0.001"),
+        ("backend", "set_learning_phase", r"call the model with training=True or False"),
     ],
 )
 def test_a_name_that_is_not_there_is_refused_in_words(module, name, message):
@@ -105,3 +106,13 @@ def test_to_categorical():
         to_categorical([0, 2], num_classes=2)
     with pytest.raises(tr.errors.DTypeError, match=r"\[to_categorical\] labels are whole numbers; got float64"):
         to_categorical([0.5])
+
+
+def test_an_import_of_what_is_not_there_keeps_the_words():
+    with pytest.raises(ImportError, match=r"\[keras.layers\] tinyres has no keras.layers.LSTM; got this name; th"):
+        from tinyres.keras.layers import LSTM  # noqa: F401
+    with pytest.raises(ImportError, match=r"\[nn\] tinyres has no nn.Linear; got this name; use tinyres.layers.Dense"):
+        from tinyres.nn import Linear  # noqa: F401
+    with pytest.raises(AttributeError, match=r"\[tinyres\] tinyres has no unsqueeze; got this name; use x\[:, None\]"):
+        tr.unsqueeze  # noqa: B018
+    assert not hasattr(tr, "unsqueeze") and not hasattr(tr.keras.layers, "LSTM")

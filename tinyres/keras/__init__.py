@@ -18,16 +18,29 @@ from tinyres.keras import (
     losses,
     metrics,
     models,
+    ops,
     optimizers,
     regularizers,
     utils,
 )
+from tinyres.layers.losses import Loss
 from tinyres.model import Model, Sequential
+from tinyres.nn.initializers import Initializer
+from tinyres.nn.layer import Layer
 from tinyres.nn.operators import Input
+from tinyres.nn.regularizers import Regularizer
+from tinyres.optim import Optimizer
+from tinyres.training.metrics import Metric
 
 __all__ = [
+    "Initializer",
     "Input",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "activations",
     "backend",
@@ -38,10 +51,24 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "regularizers",
     "utils",
 ]
+
+_INSTEAD = {
+    "Variable": "use tinyres.Parameter, or layer.add_weight",
+    "applications": "there are no trained models; build the net of layers",
+    "config": "dtypes are of models: model.astype",
+    "constraints": "set the weights after each step, in a Callback",
+    "distribution": "training runs in one process",
+    "mixed_precision": "leave it out; float32 and float64 are there",
+    "preprocessing": "prepare the arrays with NumPy; layers.Rescaling and Normalization are there",
+    "random": "use tinyres.manual_seed and NumPy's generators",
+    "saving": "use model.save and tinyres.load",
+    "wrappers": "call fit and predict of the model",
+}
 
 
 def __dir__() -> list[str]:
@@ -51,4 +78,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+        refuse_name(__name__, name, __all__, _INSTEAD)

@@ -22,6 +22,7 @@ __all__ = [
     "orthogonal",
     "random_normal",
     "random_uniform",
+    "truncated_normal",
     "variance_scaling",
     "zeros",
 ]
@@ -38,6 +39,7 @@ he_normal = known.HeNormal
 lecun_uniform = known.LecunUniform
 lecun_normal = known.LecunNormal
 orthogonal = known.Orthogonal
+truncated_normal = known.TruncatedNormal
 variance_scaling = known.VarianceScaling
 
 

@@ -10,6 +10,16 @@ from tinyres.layers import __all__ as _NAMES
 
 __all__ = [*_NAMES]
 
+_RECURRENT = "there are no recurrent layers; write the steps in a layer of your own"
+_NOISE = "add noise to x in what yields the batches; Dropout is there"
+_INSTEAD = {
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D"), _RECURRENT),
+    **dict.fromkeys(("GaussianNoise", "GaussianDropout", "AlphaDropout"), _NOISE),
+    "ActivityRegularization": "add what depends on activations to the loss, in a loop of your own",
+    "Masking": "give a sample_weight with 0 where a step does not count",
+    "ThresholdedReLU": "use layers.ReLU(threshold=...)",
+}
+
 
 def __dir__() -> list[str]:
     return sorted(__all__)
@@ -18,4 +28,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+        refuse_name(__name__, name, __all__, _INSTEAD)

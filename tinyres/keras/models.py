@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tinyres.errors import refuse_name
-from tinyres.model import Model, Sequential
-from tinyres.model import load as load_model
+from tinyres.model import Model, Sequential, load
+from tinyres.model.as_keras import clone_model, model_from_json
+from tinyres.training.further import read_further
 
 __all__ = [
     "Model",
     "Sequential",
+    "clone_model",
     "load_model",
+    "model_from_json",
 ]
+
+_INSTEAD = {
+    "model_from_yaml": "use model_from_json",
+    "save_model": "use model.save(path)",
+}
+
+
+def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, **further: Any) -> Model:
+    """tinyres.load by Keras' arguments. compile: False forgets what the model was compiled with."""
+    read_further("load", further, "filepath, custom_objects and compile")
+    model = load(filepath, custom_objects)
+    if not compile:
+        model.optimizer = model.loss = None
+    return model
 
 
 def __dir__() -> list[str]:
@@ -22,4 +39,4 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+        refuse_name(__name__, name, __all__, _INSTEAD)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tinyres import optim
-from tinyres.errors import ArgumentError, refuse_name
+from tinyres.errors import ArgumentError, refuse_arguments, refuse_name
 from tinyres.optim import Optimizer, get, schedules
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "SGD",
+    "deserialize",
     "get",
     "schedules",
 ]
@@ -26,9 +29,48 @@ _INSTEAD = {
     "Adamax": "use Adam",
     "Ftrl": "use SGD or Adam",
     "Lion": "use AdamW",
+    "legacy": "leave legacy out, as in optimizers.Adam",
 }
 
 
+class _AsClass:
+    """A function that makes optimizers, where Keras has their class."""
+
+    def __init__(self, make: Callable[..., Optimizer], cls: type[Optimizer]) -> None:
+        functools.update_wrapper(self, make)
+        self._make, self._cls = make, cls
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        refuse_arguments(self._make.__name__, self._make, args, options)
+        return self._make(*args, **options)
+
+    def from_config(self, config: dict[str, Any]) -> Any:
+        """An optimizer by Keras' options, or by what `get_config` gave."""
+        ours = "betas" in config or "clip_norm" in config
+        return self._cls.from_config(config) if ours else self(**config)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self._cls)
+
+    def __repr__(self) -> str:
+        return f"<optimizer {self._make.__name__}>"
+
+
+def _as_class(cls: type[Optimizer]) -> Callable[[Callable[..., Optimizer]], _AsClass]:
+    return lambda make: _AsClass(make, cls)
+
+
+def deserialize(config: Any, **options: Any) -> Optimizer:
+    """The optimizer of {"class_name": …, "config": …}, by Keras' options."""
+    made = globals().get(str(config.get("class_name")))
+    if not isinstance(made, _AsClass):
+        raise ArgumentError(
+            f"[optimizers] a record has class_name and config; got {config!r}; its class is one of {sorted(_MADE)}"
+        )
+    return made.from_config(dict(config.get("config", {})))
+
+
+@_as_class(optim.SGD)
 def SGD(
     learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, weight_decay: Any = None, **options: Any
 ) -> optim.SGD:
@@ -42,6 +84,7 @@ def SGD(
     return optim.SGD(momentum=momentum, nesterov=nesterov, **given)
 
 
+@_as_class(optim.Adam)
 def Adam(
     learning_rate: Any = 0.001,
     beta_1: float = 0.9,
@@ -61,6 +104,7 @@ def Adam(
     return optim.Adam(betas=(beta_1, beta_2), epsilon=epsilon, **given)
 
 
+@_as_class(optim.AdamW)
 def AdamW(
     learning_rate: Any = 0.001,
     weight_decay: Any = 0.004,
@@ -75,6 +119,7 @@ def AdamW(
     return optim.AdamW(betas=(beta_1, beta_2), epsilon=epsilon, **given)
 
 
+@_as_class(optim.Nadam)
 def Nadam(
     learning_rate: Any = 0.001,
     beta_1: float = 0.9,
@@ -88,6 +133,7 @@ def Nadam(
     return optim.Nadam(betas=(beta_1, beta_2), epsilon=epsilon, **given)
 
 
+@_as_class(optim.RMSprop)
 def RMSprop(
     learning_rate: Any = 0.001,
     rho: float = 0.9,
@@ -102,6 +148,7 @@ def RMSprop(
     return optim.RMSprop(rho=rho, momentum=momentum, epsilon=epsilon, centered=centered, **given)
 
 
+_MADE = ("Adam", "AdamW", "Nadam", "RMSprop", "SGD")
 _REFUSED = {
     "amsgrad": "leave it out",
     "clipnorm": "Keras' clips each weight's gradient by itself; give global_clipnorm, which clips them together",
@@ -109,7 +156,6 @@ _REFUSED = {
     "decay": "give a schedule, such as optimizers.schedules.InverseTimeDecay, as learning_rate",
     "ema_momentum": "leave it out",
     "gradient_accumulation_steps": "add up gradients in a loop of your own, with tinyres.capture",
-    "jit_compile": "leave it out; steps are captured",
     "loss_scale_factor": "leave it out; there is no half precision",
     "use_ema": "leave it out",
 }
@@ -119,6 +165,10 @@ def _read(owner: str, learning_rate: Any, weight_decay: Any, options: dict[str, 
     """Keras' options as ours: those that say nothing fall away, those that we do not have are refused."""
     given = {"lr": options.pop("lr", learning_rate), "weight_decay": weight_decay or 0.0}
     options.pop("name", None)
+    options.pop("jit_compile", None)
+    if not options.get("use_ema"):
+        options.pop("ema_momentum", None)
+        options.pop("ema_overwrite_frequency", None)
     if options.get("global_clipnorm") is not None:
         given["clip_norm"] = options["global_clipnorm"]
     for option, value in options.items():

@@ -12,13 +12,18 @@ from tinyres.ops import manual_seed
 __all__ = ["normalize", "set_random_seed", "to_categorical"]
 
 _INSTEAD = {
+    "Sequence": "use tinyres.data.Loader, or anything that yields batches",
+    "get_file": "nothing is downloaded; use tinyres.data.load_table(path)",
+    "image_dataset_from_directory": "read the pictures into an array",
+    "model_to_dot": 'use model.graph(x, y).trace().export("net.svg")',
+    "np_utils": "use keras.utils.to_categorical",
     "plot_model": 'use model.graph(x, y).trace().export("net.svg")',
     "split_dataset": "split the arrays, or use fit(validation_split=0.2)",
 }
 
 
-def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
-    """Labels as one-hot rows of float32: (n,) or (n, 1) gives (n, classes).
+def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = "float32") -> np.ndarray:
+    """Labels as one-hot rows: (n,) or (n, 1) gives (n, classes).
 
     num_classes: one more than the largest label unless it is given. Raises DTypeError for what are no whole numbers,
     ArgumentError for labels outside of 0..num_classes - 1.
@@ -43,7 +48,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         raise ArgumentError(
             f"[to_categorical] labels lie in 0..{classes - 1}; got {labels.min()} to {largest}; give num_classes"
         )
-    return np.eye(classes, dtype=np.float32)[labels]
+    return np.eye(classes, dtype=dtype)[labels]
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import types
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.tensor import Tensor, tensor
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
 from tinyres.kernels.dtypes import INT64
 from tinyres.layers.objective import Chance, LossFunction, Objective, along, like_prediction
 from tinyres.ops import losses as values
@@ -85,7 +86,7 @@ BINARY = Objective(
 )
 
 
-class Loss:
+class Loss(metaclass=Worded):
     """Base of the loss classes; for one of your own, define `call(y_true, y_pred)`, one value per sample.
 
     reduction: "sum_over_batch_size" (the mean), "sum", or None: one value per sample. name: what a trace shows.
@@ -277,8 +278,8 @@ def _of_values(
 
     reduction, name: see Loss. Called as in Keras: (y_true, y_pred, sample_weight=None).
     """
-    members = {"__doc__": documented, "__module__": __name__, "_made": lambda self: made}
-    return type(cls, (Loss,), members)
+    members: dict[str, Any] = {"__doc__": documented, "__module__": __name__, "_made": lambda self: made}
+    return types.new_class(cls, (Loss,), exec_body=lambda body: body.update(members))
 
 
 MeanSquaredError = _of_values("MeanSquaredError", "mse", values.squared_error, "(y_pred - y_true)²", chance=_of_mean)

@@ -12,8 +12,9 @@ from tinyres.engine.node import changes
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.measure.graph import Graph
-from tinyres.model import pickling, rewiring, saving
+from tinyres.model import pickling, rewiring
 from tinyres.model.architecture import every_layer
+from tinyres.model.as_keras import AsKeras
 from tinyres.model.ownership import refuse_foreign, refuse_unknown
 from tinyres.model.recalibration import recalibrate_batchnorm
 from tinyres.nn.functional import Functional
@@ -21,27 +22,27 @@ from tinyres.nn.summary import summary
 from tinyres.nn.tree import LayerTree
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
-from tinyres.store.opening import PathLike
 from tinyres.trace.html import preformatted
 from tinyres.training import loop, steps
 from tinyres.training.batches import Position
 from tinyres.training.callback import Callback, CallbackList
+from tinyres.training.further import read_further
 from tinyres.training.history import History
-from tinyres.training.inference import Evaluation, predict
+from tinyres.training.inference import Evaluation, Values, predict
 from tinyres.training.plan import LossPlan, Plan, check_compiled
 from tinyres.training.protocol import Stepped
 from tinyres.training.reading import Port, read_count, read_steps
 from tinyres.training.rehearsal import read
 from tinyres.training.runners import Runners
-from tinyres.training.single import as_keras, predict_on_batch, test_on_batch, train_on_batch
 
 
-class Model(Functional):
+class Model(AsKeras):
     """The layers between `inputs` and `outputs`, and how they are trained, measured and saved.
 
     inputs: what tr.Input gave, or a list. outputs: what layers gave for it, or a list. A subclass may define `call`
     instead, with its layers as attributes. epoch: how many epochs were trained. stop_training: set it to True in a
-    callback to end `fit`. Raises ArgumentError if an output does not follow from the inputs.
+    callback to end `fit`. history: of the last `fit`.
+    Raises ArgumentError if an output does not follow from the inputs.
 
     >>> import numpy as np
     >>> import tinyres as tr
@@ -61,10 +62,13 @@ class Model(Functional):
         self.optimizer: Optimizer | None = None
         self.loss: Any = None
         self.metrics: Any = []
+        self.weighted_metrics: Any = []
+        self.run_eagerly = False
         self.loss_weights: Any = None
         self.stop_training = False
         self.epoch = 0
         self.position: Position | None = None
+        self.history: History | None = None
         self.callback_states: Any = []
         self._plan: Plan | None = None
         self._bound = False  # whether the optimizer was given its parameters by this model
@@ -72,7 +76,7 @@ class Model(Functional):
         self._output_count = 0
         self._runners = Runners()
 
-    _passing = LayerTree._passing | {"stop_training", "epoch", "position", "callback_states"}
+    _passing = LayerTree._passing | {"stop_training", "epoch", "position", "callback_states", "history"}
 
     @classmethod
     def from_graph(cls, inputs: Any, outputs: Any, name: str | None) -> Model:
@@ -104,31 +108,42 @@ class Model(Functional):
             self._output_count, self._plan = count, None
 
     def compile(
-        self, optimizer: str | Optimizer = "sgd", loss: Any = None, metrics: Any = None, loss_weights: Any = None
+        self,
+        optimizer: Any = "sgd",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        **further: Any,
     ) -> None:
         """Say how `fit` trains.
 
         optimizer: "sgd", "adam", "adamw", or an Optimizer without parameters or with this model's. loss: a name, such
         as "sparse_categorical_crossentropy", or a function (prediction, target) -> mean. metrics: a list of names
-        ("accuracy", "mae") and such functions. With several outputs, each of them, and loss_weights, is a list with an
-        entry per output, or a dict by the name of the output's layer; one loss alone is that of every output. The sum
-        of loss_weight · loss is trained on; an output without a loss is not, and needs no target.
-        Raises ArgumentError for what is unknown, or does not fit the model.
+        ("accuracy", "mae") and such functions; weighted_metrics: the same, by sample_weight. With several outputs, each
+        of them, and loss_weights, is a list with an entry per output, or a dict by the name of the output's layer; one
+        loss alone is that of every output. The sum of loss_weight · loss is trained on; an output without a loss is
+        not, and needs no target. run_eagerly: run every step in Python, as `capture=False` does. further: what Keras
+        takes and changes no result. Raises ArgumentError for what is unknown, or does not fit the model.
 
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.layers.Dense(1)])
         >>> model.compile(optimizer=tr.optim.Adam(lr=0.01), loss="mse", metrics=["mae"])
         """
+        read_further("compile", further, "optimizer, loss, metrics, loss_weights, weighted_metrics, run_eagerly")
         if loss is None:
             raise ArgumentError('[compile] training needs a loss; got None; choose one, such as loss="mse"')
         chosen = optim.get(optimizer)
         check_compiled(loss, metrics)
+        check_compiled(loss, weighted_metrics)
         known = self.built and bool(self.steps or self._output_count)
         if known:
-            LossPlan(self, loss, loss_weights, metrics)
+            LossPlan(self, loss, loss_weights, metrics, weighted_metrics)
         if self.built:
             refuse_foreign(self, chosen)
         self.optimizer, self.loss, self.metrics, self.loss_weights = chosen, loss, metrics or [], loss_weights
+        self.weighted_metrics, self.run_eagerly = weighted_metrics or [], bool(run_eagerly)
         self._plan, self._runners, self._bound = None, Runners(), False
         if known:
             self.plan("compile")
@@ -137,7 +152,7 @@ class Model(Functional):
         self,
         x: Any,
         y: Any = None,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Sequence[Callback] | None = None,
@@ -152,6 +167,9 @@ class Model(Functional):
         class_weight: Any = None,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        **further: Any,
     ) -> History:
         """Train for epochs initial_epoch .. epochs - 1 and return the History.
 
@@ -166,6 +184,8 @@ class Model(Functional):
         sample_weight: a number per sample, for all outputs or in a list or dict; a batch's loss is Σ weight · loss
         / samples (Keras' "sum_over_batch_size"); metrics count all alike. class_weight: {class: weight}, 1 for others.
         steps_per_epoch, validation_steps: the number of batches, where what yields them does not end.
+        validation_freq: every how many epochs is validated, or the epochs, counted from 1.
+        further: what Keras takes and changes no result.
 
         Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
         raises NonFiniteError before its step is taken. Learning rates, `trainable` and what layers were told (a dropout
@@ -181,67 +201,57 @@ class Model(Functional):
         >>> len(history.history["loss"])
         3
         """
+        read_further("fit", further, "x, y, batch_size, epochs, verbose, callbacks and what help(model.fit) lists")
         options = loop.read_options(batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live)
         limits = read_steps("fit", steps_per_epoch), read_steps("fit", validation_steps)
-        data = loop.Data(x, y, sample_weight, class_weight, validation_split, validation_data, *limits)
-        return loop.fit(self, data, options, callbacks)
+        validation = loop.read_validation(validation_split, validation_data, validation_batch_size, validation_freq)
+        return loop.fit(self, loop.Data(x, y, sample_weight, class_weight, *limits), validation, options, callbacks)
 
     def evaluate(
         self,
         x: Any,
         y: Any = None,
-        batch_size: int = 256,
+        batch_size: int | None = 256,
         capture: bool = True,
         sample_weight: Any = None,
         steps: int | None = None,
         return_dict: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        **further: Any,
     ) -> Any:
         """[loss, each output's loss, each metric], means over all samples, in inference.
 
+        A loss alone comes in a list too, which can be printed as the number, and float() makes it one.
         x, y, sample_weight: as for `fit`. steps: batches to take. return_dict: give a dict by name instead of a list.
         callbacks: whose on_test_* are called.
         Raises ArgumentError before `compile`, and for data that does not fit.
         """
-        size, limit = read_count("evaluate", "batch_size", batch_size, 1), read_steps("evaluate", steps)
+        read_further("evaluate", further, "x, y, batch_size, sample_weight, steps, return_dict and callbacks")
+        size = read_count("evaluate", "batch_size", 256 if batch_size is None else batch_size, 1)
+        limit = read_steps("evaluate", steps)
         self.require_compiled("evaluate")
         told = CallbackList("evaluate", callbacks, self)
         values = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit).run(told)
-        return values if return_dict else list(values.values())
+        return values if return_dict else Values(values.values())
 
     def predict(
-        self, x: Any, batch_size: int = 256, capture: bool = True, steps: int | None = None, callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = 256,
+        capture: bool = True,
+        steps: int | None = None,
+        callbacks: Any = None,
+        **further: Any,
     ) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
         x: as for `fit`; of (x, y) that is yielded, x. steps: batches to take. callbacks: whose on_predict_* are called.
         Raises ShapeError or DTypeError for data that does not fit.
         """
-        size, limit = read_count("predict", "batch_size", batch_size, 1), read_steps("predict", steps)
+        read_further("predict", further, "x, batch_size, steps and callbacks")
+        size = read_count("predict", "batch_size", 256 if batch_size is None else batch_size, 1)
+        limit = read_steps("predict", steps)
         return predict(self, x, size, bool(capture), limit, CallbackList("predict", callbacks, self))
-
-    def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """One captured training step on one batch: its loss, with metrics [loss, each metric], or a dict by name.
-
-        x, y, sample_weight, class_weight: as for `fit`. The values are those of this batch, before its step.
-
-        >>> import tinyres as tr
-        >>> model = tr.Sequential([tr.layers.Dense(1, kernel_initializer="zeros")])
-        >>> model.compile(optimizer="sgd", loss="mse")
-        >>> model.train_on_batch([[1.0]], [[2.0]])
-        4.0
-        """
-        return as_keras(train_on_batch(self, x, y, sample_weight, class_weight), return_dict)
-
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """What `train_on_batch` returns, in inference and without a step."""
-        return as_keras(test_on_batch(self, x, y, sample_weight), return_dict)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """What `predict` returns, for one batch."""
-        return predict_on_batch(self, x)
 
     def recalibrate_batchnorm(self, x: Any, batch_size: int = 256) -> None:
         """Set every BatchNormalization's moving statistics to those of these samples at the present weights.
@@ -310,24 +320,6 @@ class Model(Functional):
         """
         return rewiring.without_skips(self)
 
-    def save(self, path: PathLike) -> None:
-        """Write the model to an .npz file: layers, weights, optimizer, generators, and how far `fit` has come.
-
-        A kill at any moment leaves the old file or the new one. Raises FileError if the file cannot be written.
-        """
-        saving.save(self, path)
-
-    def save_weights(self, path: PathLike) -> None:
-        """Write the weights alone to an .npz file, for `load_weights`, whole or not at all."""
-        saving.save_weights(self, path)
-
-    def load_weights(self, path: PathLike) -> None:
-        """Take over the weights of a saved model of the same architecture; nothing changes if they do not fit.
-
-        Raises FileError naming the first weight that differs, or if the file is no model.
-        """
-        saving.load_weights(self, path)
-
     def connect(self, inputs: Any, outputs: Any) -> None:
         """Find the calls between inputs and outputs; steps that were captured on another graph are forgotten."""
         self._plan, self._runners = None, Runners()
@@ -360,12 +352,12 @@ class Model(Functional):
     def loss_of(self, loss: Any) -> LossPlan:
         """The loss as this model computes it; the compiled one with its weights and metrics."""
         if loss is self.loss:
-            return LossPlan(self, loss, self.loss_weights, self.metrics)
+            return LossPlan(self, loss, self.loss_weights, self.metrics, self.weighted_metrics)
         return LossPlan(self, loss)
 
     def runner(self, step: str, captured: bool) -> Callable[..., Any]:
         """`train_step`, `test_step` or `predict_step`, captured or not."""
-        return self._runners.get(self, step, captured)
+        return self._runners.get(self, step, captured and not self.run_eagerly)
 
     def generators(self) -> list[Generator]:
         """The generators that a run draws from: the library's, and those of layers with a seed of their own."""

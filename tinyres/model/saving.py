@@ -22,7 +22,7 @@ from tinyres.nn.layer import LAYERS
 from tinyres.nn.tree import weights_of
 from tinyres.ops.random import preserving_generator
 from tinyres.optim import OPTIMIZER_CLASSES, OPTIMIZERS, schedules
-from tinyres.optim.optimizer import CLIP_NORM
+from tinyres.optim.numbers import CLIP_NORM
 from tinyres.store import archive
 from tinyres.store.definitions import path_of
 from tinyres.store.opening import PathLike
@@ -60,6 +60,7 @@ def save(model: Model, path: PathLike) -> None:
         header["optimizer"] = {"class": called, "config": _written(optimizer.config())}
         header["loss"] = losses.encode(model.loss)
         header["metrics"] = _named(model.metrics)
+        header["weighted_metrics"] = _named(model.weighted_metrics)
         header["callbacks"] = _split(states_of(model), arrays)
         header["loss_weights"] = _numbers(model.loss_weights)
         names = {id(w): name for name, w in weights.items()}
@@ -166,8 +167,8 @@ def _restore(
         if not (optimizer.hyper.array >= 0).all() or not np.isfinite(optimizer.hyper.array[:CLIP_NORM]).all():
             raise ValueError(f"the optimizer's numbers are {optimizer.hyper.array.tolist()}")
         if header["loss"] is not None:
-            measured = _metrics(header["metrics"])
-            model.compile(optimizer, losses.decode(header["loss"]), measured, header.get("loss_weights"))
+            measured, by_weight = (_metrics(header.get(key)) for key in ("metrics", "weighted_metrics"))
+            model.compile(optimizer, losses.decode(header["loss"]), measured, header.get("loss_weights"), by_weight)
         model.optimizer = optimizer
         model.callback_states = _joined(header.get("callbacks", []), arrays)
         if "position" in header:
@@ -222,7 +223,7 @@ def _metrics(record: Any) -> Any:
         return [_metrics(each) for each in record]
     if isinstance(record, dict) and "class" not in record:
         return {name: _metrics(each) for name, each in record.items()}
-    return decode(record)
+    return None if record is None else decode(record)
 
 
 def _split(states: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -240,7 +240,7 @@ class Functional(Layer):
 
     if TYPE_CHECKING:
         # What summary.py attaches, for type checkers.
-        def summary(self, line_length: int | None = None, print_fn: Any = print) -> None: ...
+        def summary(self, line_length: int | None = None, *args: Any, **options: Any) -> None: ...
 
     def _children(self) -> list[tuple[str, Layer]]:
         return self._table if self.steps else super()._children()

@@ -21,7 +21,7 @@ import numpy as np
 
 from tinyres.engine.node import ParameterLeaf
 from tinyres.engine.tensor import Parameter, node_of
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
 from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
@@ -39,6 +39,7 @@ __all__ = [
     "Orthogonal",
     "RandomNormal",
     "RandomUniform",
+    "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
     "get",
@@ -51,10 +52,12 @@ def __dir__() -> list[str]:
 INITIALIZERS: dict[str, type[Initializer]] = {}
 INITIALIZER_CLASSES: Definitions[type[Initializer]] = Definitions("an initializer of class")
 
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "normal", "uniform")
 _TRUNCATED_DEVIATION = 0.87962566103423978  # of a standard normal cut off at ±2
 
 
-class Initializer:
+class Initializer(metaclass=Worded):
     """A function from a shape to the values that a weight starts with."""
 
     name = ""
@@ -141,7 +144,19 @@ class RandomNormal(_Seeded):
         return self.generator().normal(self.mean, self.stddev, shape)
 
 
-class VarianceScaling(_Seeded):
+class TruncatedNormal(_Seeded):
+    """Normal with this mean and standard deviation, drawn again beyond two of them."""
+
+    name = "truncated_normal"
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = float(mean), float(stddev), _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        return self.mean + self.stddev * _truncated_normal(self.generator(), shape)
+
+
+class _Scaled(_Seeded):
     """Zero mean and variance `scale / n`, where n is the fan_in or the mean of fan_in and fan_out."""
 
     scale = 1.0
@@ -161,40 +176,75 @@ class VarianceScaling(_Seeded):
         return self.generator().uniform(-limit, limit, shape)
 
 
-class GlorotUniform(VarianceScaling):
+class GlorotUniform(_Scaled):
     """Uniform in ±√(6 / (fan_in + fan_out)): keeps variance through linear layers in both directions."""
 
     name, average_fans = "glorot_uniform", True
 
 
-class GlorotNormal(VarianceScaling):
+class GlorotNormal(_Scaled):
     """Normal with variance 2 / (fan_in + fan_out)."""
 
     name, average_fans, normal = "glorot_normal", True, True
 
 
-class HeUniform(VarianceScaling):
+class HeUniform(_Scaled):
     """Uniform in ±√(6 / fan_in): keeps variance where a ReLU follows."""
 
     name, scale = "he_uniform", 2.0
 
 
-class HeNormal(VarianceScaling):
+class HeNormal(_Scaled):
     """Normal with variance 2 / fan_in."""
 
     name, scale, normal = "he_normal", 2.0, True
 
 
-class LecunUniform(VarianceScaling):
+class LecunUniform(_Scaled):
     """Uniform in ±√(3 / fan_in)."""
 
     name = "lecun_uniform"
 
 
-class LecunNormal(VarianceScaling):
+class LecunNormal(_Scaled):
     """Normal with variance 1 / fan_in."""
 
     name, normal = "lecun_normal", True
+
+
+class VarianceScaling(_Seeded):
+    """Zero mean and variance `scale / n`: n is the fan_in, the fan_out, or for "fan_avg" their mean.
+
+    distribution: "truncated_normal", "untruncated_normal" or "uniform". Raises ArgumentError for others.
+    """
+
+    name = "variance_scaling"
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        for what, value, known in (("mode", mode, _MODES), ("distribution", distribution, _DISTRIBUTIONS)):
+            if value not in known:
+                raise ArgumentError(f"[VarianceScaling] {what} is one of {list(known)}; got {value!r}; choose one")
+        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+            raise ArgumentError(f"[VarianceScaling] scale is a finite number > 0; got {scale!r}; choose another")
+        self.scale, self.mode, self.distribution = float(scale), mode, distribution
+        self.seed = _checked_seed(seed)
+
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        fan_in, fan_out = fans(shape)
+        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        deviation = math.sqrt(self.scale / max(n, 1))
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0) * deviation
+            return self.generator().uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return self.generator().normal(0.0, deviation, shape)
+        return _truncated_normal(self.generator(), shape) * (deviation / _TRUNCATED_DEVIATION)
 
 
 class Orthogonal(_Seeded):

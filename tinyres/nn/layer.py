@@ -16,25 +16,28 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinyres.engine.state import Scope, entered, state, user_source
-from tinyres.engine.tensor import Parameter, Tensor, tensor
-from tinyres.errors import ArgumentError
+from tinyres.engine.tensor import Tensor, tensor
+from tinyres.errors import ArgumentError, UnknownNameError
 from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
+from tinyres.nn import regularizers
 from tinyres.nn.naming import joined
-from tinyres.nn.options import OptionsOfKeras
-from tinyres.nn.symbolic import Symbolic, current_block, record, symbolics
+from tinyres.nn.options import OptionsOfKeras, refuse_option
+from tinyres.nn.other_names import REMEDIES, OtherNames
+from tinyres.nn.symbolic import Symbolic, current_block, input_of, output_of, record, shape_of, symbolics
 from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions
 
 LAYERS: Definitions[type[Layer]] = Definitions("a layer of class")
 
 
-class Layer(LayerTree, metaclass=OptionsOfKeras):
+class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
     """Base of all layers: subclass it with `build`, `call` or both.
 
     name: the last part of its path, without "/"; unnamed layers get one from the model they stand in.
@@ -56,7 +59,16 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
         cls._takes_training = "training" in inspect.signature(cls.call).parameters
         if "build" in vars(cls):
             cls.build = _building(cls.build)  # type: ignore[assignment, method-assign]
+        if "get_config" in vars(cls) and "config" not in vars(cls):
+            cls.config = _config_of_keras  # type: ignore[method-assign]
         LAYERS.add(cls.__module__, cls.__qualname__, cls)
+
+    def __init__(
+        self, name: str | None = None, trainable: bool = True, dtype: DTypeLike = "float32", **unknown: Any
+    ) -> None:
+        for option, value in unknown.items():
+            refuse_option(type(self).__name__, option, value, [])
+        super().__init__(name, trainable, dtype)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights; called once, before the first call, with the shape of the first argument.
@@ -116,33 +128,6 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
         self.built = True
         self.set_path(self.path)
 
-    @property
-    def variables(self) -> list[Parameter]:
-        """Keras' other name of `weights`."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[Parameter]:
-        """Keras' other name of `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Parameter]:
-        """Keras' other name of `non_trainable_weights`."""
-        return self.non_trainable_weights
-
-    def train(self, mode: bool = True) -> NoReturn:
-        """Not here: a call says whether it trains."""
-        raise ArgumentError(
-            f"[{type(self).__name__}] a call says whether it trains; got .train({mode}); write model(x, training=True)"
-        )
-
-    def eval(self) -> NoReturn:
-        """Not here: a call is inference unless it says otherwise."""
-        raise ArgumentError(
-            f"[{type(self).__name__}] a call is inference unless told otherwise; got .eval(); write model(x)"
-        )
-
     def penalties(self) -> Iterator[Tensor]:
         """What this layer's own regularised weights add to the loss."""
         own = {**self._trained, **self._kept}
@@ -158,8 +143,11 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, read from the attributes of the same names; override it where they differ."""
         config = {}
+        partly = type(self).config is _config_of_keras  # a get_config of one's own adds the rest
         for argument in inspect.signature(type(self).__init__).parameters.values():
             if argument.name == "self" or argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL):
+                continue
+            if argument.name in ("trainable", "dtype") or (partly and argument.name not in vars(self)):
                 continue
             if not hasattr(self, argument.name):
                 raise ArgumentError(
@@ -169,6 +157,26 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
             config[argument.name] = getattr(self, argument.name)
         config["name"] = self._name
         return config
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras' name of `config`; a layer of one's own may define either."""
+        return Layer.config(self) if type(self).config is _config_of_keras else self.config()
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of what a call gives, None for the batch; the layer stays as it is.
+
+        input_shape: with the batch axis, or a list of them for a layer that is called on a list.
+
+        >>> import tinyres as tr
+        >>> tr.layers.Dense(7).compute_output_shape((None, 4))
+        (None, 7)
+        """
+        several = isinstance(input_shape, list) and all(isinstance(shape, (list, tuple)) for shape in input_shape)
+        made = [
+            Symbolic(tuple(shape), self.dtype, None)  # type: ignore[arg-type]
+            for shape in (input_shape if several else [input_shape])
+        ]
+        return shape_of(copy.deepcopy(self)(made if several else made[0]))
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
@@ -218,10 +226,24 @@ class Layer(LayerTree, metaclass=OptionsOfKeras):
 
         def __getattr__(self, name: str) -> Any:
             owner = type(self).__name__
+            if name in ATTRIBUTES and "built" in self.__dict__:
+                return ATTRIBUTES[name](self)
+            if name in REMEDIES:
+                raise UnknownNameError(f"[{owner}] tinyres has no .{name}; got this name; {REMEDIES[name]}")
             if "built" not in self.__dict__:
                 raise AttributeError(f"[{owner}] __init__ must begin with super().__init__(); it has not set {name!r}")
             hint = "" if self.built else "; it is not built yet: call it on data or on an Input first"
             raise AttributeError(f"[{owner}] {self.path} has no attribute {name!r}{hint}")
+
+
+# Keras' names of data; attributes of the same name that a layer of one's own sets go before them.
+ATTRIBUTES: dict[str, Callable[[Layer], Any]] = {
+    "input": input_of,
+    "output": output_of,
+    "input_shape": lambda layer: shape_of(input_of(layer)),
+    "output_shape": lambda layer: shape_of(output_of(layer)),
+    "losses": lambda layer: list(regularizers.penalties(layer)),
+}
 
 
 class SingleInput(Layer):
@@ -233,6 +255,10 @@ class SingleInput(Layer):
             got = f"{len(args)} arguments" if len(args) != 1 else f"a {type(args[0]).__name__}"
             raise ArgumentError(f"[{type(self).__name__}] it is called on one tensor; got {got}; join them first")
         return args
+
+
+def _config_of_keras(self: Layer) -> dict[str, Any]:
+    return self.get_config()
 
 
 def _building(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

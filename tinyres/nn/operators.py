@@ -14,6 +14,7 @@ from tinyres.engine.state import user_source
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.nn.layer import Layer
+from tinyres.nn.options import refuse_option
 from tinyres.nn.symbolic import Call, Symbolic, current_block
 from tinyres.ops.composed import COMPOSED
 
@@ -44,11 +45,19 @@ class InputLayer(Layer):
         return x
 
 
-def Input(shape: Sequence[int | None], name: str | None = None, dtype: DTypeLike = "float32") -> Symbolic:
+def Input(
+    shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+    dtype: DTypeLike = "float32",
+    batch_size: int | None = None,
+    batch_shape: Sequence[int | None] | None = None,
+    **further: Any,
+) -> Symbolic:
     """A symbolic tensor to build a model on.
 
     shape: the sizes of one sample, without the batch; None for a size that may be another in each batch, such as the
     length of a text or the height of a picture. dtype: float32, float64 or int64; data is cast to it.
+    batch_shape: Keras' shape with the batch. batch_size: taken as Keras takes it; any number of samples fits.
     Raises ShapeError unless shape is a sequence of positive sizes and None.
 
     >>> import tinyres as tr
@@ -58,6 +67,11 @@ def Input(shape: Sequence[int | None], name: str | None = None, dtype: DTypeLike
     >>> tr.layers.Dense(10)(tr.Input(shape=(None, 3))).shape
     (None, None, 10)
     """
+    for option, value in further.items():
+        if value not in (None, False):
+            refuse_option("Input", option, value, ["shape", "name", "dtype", "batch_size", "batch_shape"])
+    if batch_shape is not None and shape is None:
+        shape = tuple(batch_shape)[1:]
     if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(map(_is_size, shape)):
         hint = f"({shape},)" if isinstance(shape, int) else "(64,)"
         raise ShapeError(f"[Input] the shape is that of one sample, without batch; got {shape!r}; write shape={hint}")

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded, refuse_arguments
 
 # What Keras' layers take and these do not; None says nothing.
 _REFUSED = {
     "activity_regularizer": "add what depends on activations to the loss, in a loop of your own",
     "autocast": "choose a dtype with model.astype",
+    "constraint": "set the weights after each step, in a Callback",
     "bias_constraint": "set the weights after each step, in a Callback",
     "beta_constraint": "set the weights after each step, in a Callback",
     "beta_regularizer": "leave it out",
@@ -21,6 +22,7 @@ _REFUSED = {
     "gamma_regularizer": "leave it out",
     "kernel_constraint": "set the weights after each step, in a Callback",
     "lora_rank": "leave it out",
+    "noise_shape": "leave it out; each element is dropped by itself",
     "renorm": "leave it out",
     "fused": "leave it out",
     "synchronized": "leave it out",
@@ -30,24 +32,25 @@ _REFUSED = {
 }
 
 
-class OptionsOfKeras(type):
+class OptionsOfKeras(Worded):
     """Makes layers; `input_shape`, `input_dim`, `trainable` and `dtype` are options of every one of them."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
-        parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            return super().__call__(*args, **options)
-        common = {key: options.pop(key) for key in _COMMON if key in options and key not in parameters}
-        for option in [key for key in options if key not in parameters]:
-            value = options.pop(option)
-            if value is not None or option not in _REFUSED:
-                refuse_option(cls.__name__, option, value, [name for name in parameters if name != "self"])
-        try:
-            inspect.signature(cls.__init__).bind(None, *args, **options)  # type: ignore[misc]
-        except TypeError as error:
-            takes = ", ".join(str(p) for name, p in parameters.items() if name != "self").replace("'", "")
-            raise ArgumentError(f"[{cls.__name__}] it takes ({takes}); got {error}; write it so") from None
-        layer = super().__call__(*args, **options)
+        parameters = dict(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
+        open_end = next((name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
+        if open_end == "unknown":  # the base's, which refuses what it is given
+            del parameters[open_end]
+        passed_on = ("trainable", "dtype") if open_end not in (None, "unknown") else ()
+        common = {
+            key: options.pop(key) for key in _COMMON if key in options and key not in (*parameters, *passed_on)
+        }
+        if open_end in (None, "unknown"):
+            for option in [key for key in options if key not in parameters]:
+                value = options.pop(option)
+                if value is not None or option not in _REFUSED:
+                    refuse_option(cls.__name__, option, value, [name for name in parameters if name != "self"])
+            refuse_arguments(cls.__name__, cls.__init__, (None, *args), options)  # type: ignore[misc]
+        layer = type.__call__(cls, *args, **options)
         for option, value in common.items():
             if value is not None:
                 _COMMON[option](layer, value)
@@ -82,10 +85,12 @@ def _set_dtype(layer: Any, dtype: Any) -> None:
     layer.dtype = np.dtype(dtype)
 
 
+# Set once the layer is made, since constructors of one's own need not know of them.
 _COMMON: dict[str, Callable[[Any, Any], None]] = {
     "input_shape": _set_shape,
     "input_dim": _set_shape,
     "batch_input_shape": _set_batch_shape,
     "trainable": _set_trainable,
     "dtype": _set_dtype,
+    "batch_size": lambda layer, size: None,  # of an Input only; any number of samples fits
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
 from tinyres.store.definitions import Definitions
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -20,7 +20,7 @@ def __dir__() -> list[str]:
 REGULARIZER_CLASSES: Definitions[type[Regularizer]] = Definitions("a regularizer of class")
 
 
-class Regularizer:
+class Regularizer(metaclass=Worded):
     """Base of all regularisers: define `__call__(weight)`, one number, and keep the arguments as attributes.
 
     >>> import tinyres as tr
@@ -96,6 +96,17 @@ def get(identifier: Any) -> Any:
         f"[regularizer] known names are l1, l2, l1_l2; got {identifier!r}; use one, or an object such as "
         "regularizers.L2(0.01)"
     )
+
+
+def penalties(layer: Any) -> Iterator[Tensor]:
+    """What the regularised weights of a layer, and of those within it, add to the loss; a shared one adds it once."""
+    pending, seen = [layer], set()
+    while pending:
+        layer = pending.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            pending.extend(reversed(layer.layers))
+            yield from layer.penalties()
 
 
 def _factor(owner: str, what: str, value: Any) -> float:

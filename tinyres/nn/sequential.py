@@ -9,7 +9,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn.functional import Functional
 from tinyres.nn.layer import Layer
 from tinyres.nn.operators import Input, InputLayer
-from tinyres.nn.symbolic import Symbolic
+from tinyres.nn.symbolic import Symbolic, forget_calls
 
 
 class SequentialStructure(Functional):
@@ -90,6 +90,7 @@ class SequentialStructure(Functional):
     def _enter(self, entry: Symbolic) -> None:
         self._entry = self._exit = entry
         for layer in self._stack:
+            forget_calls(layer)
             self._exit = layer(self._exit)
 
     def _reconnect(self) -> None:

@@ -65,13 +65,21 @@ def _shortened(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def print_summary(self: Functional, line_length: int | None = None, print_fn: Callable[[str], Any] = print) -> None:
+def print_summary(
+    self: Functional,
+    line_length: int | None = None,
+    positions: Any = None,
+    print_fn: Callable[[str], Any] | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Any = None,
+) -> None:
     """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips.
 
-    line_length: taken as Keras takes it; the table has 80 columns. print_fn: what is called on each line.
+    print_fn: what is called on each line. The others: taken as Keras takes them; the table has all rows, 80 columns.
     """
     for line in summary(self).splitlines():
-        print_fn(line)
+        (print_fn or print)(line)
 
 
 Functional.summary = print_summary  # type: ignore[method-assign]

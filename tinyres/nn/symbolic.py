@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -155,7 +156,7 @@ class Call:
     so that ascending order is a valid order to run. multiplies: whether it multiplies its inputs with one another.
     """
 
-    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index", "multiplies")
+    __slots__ = ("layer", "args", "kwargs", "outputs", "scope", "source", "index", "multiplies", "__weakref__")
 
     def __init__(
         self,
@@ -174,10 +175,54 @@ class Call:
         self.source = source
         self.index = next(_creation)
         self.multiplies = multiplies
+        _calls[layer] = [*_calls.get(layer, ()), weakref.ref(self)]
 
     def inputs(self) -> list[Symbolic]:
         """The Symbolics among the arguments, in order."""
         return list(symbolics((self.args, self.kwargs)))
+
+
+_calls: weakref.WeakKeyDictionary[Layer, list[weakref.ref[Call]]] = weakref.WeakKeyDictionary()
+
+
+def calls_of(layer: Layer) -> list[Call]:
+    """The calls of this layer that somebody still holds, oldest first."""
+    return [call for held in _calls.get(layer, ()) if (call := held()) is not None]
+
+
+def forget_calls(layer: Layer) -> None:
+    """The layer is about to be called anew in place of what it was called on before."""
+    _calls.pop(layer, None)
+
+
+def input_of(layer: Any) -> Any:
+    """What a layer was called on, or the Inputs of a model."""
+    if "inputs" in vars(layer):
+        return layer.inputs[0] if len(layer.inputs) == 1 else layer.inputs
+    call = _only_call(layer, "input")
+    return call.args[0] if call.args else next(iter(call.kwargs.values()))
+
+
+def output_of(layer: Any) -> Any:
+    """What the call of a layer gave, or the outputs of a model."""
+    if "outputs" in vars(layer):
+        return layer.outputs[0] if len(layer.outputs) == 1 else layer.outputs
+    return _only_call(layer, "output").outputs
+
+
+def _only_call(layer: Layer, what: str) -> Any:
+    calls = calls_of(layer)
+    if len(calls) != 1:
+        raise ArgumentError(
+            f"[{type(layer).__name__}] a layer has one {what} if it was called once on an Input; {layer.path} was "
+            f"called {len(calls)} times; " + ("keep what each call gives" if calls else "build the model with tr.Input")
+        )
+    return calls[0]
+
+
+def shape_of(nest: Any) -> Any:
+    """The shape, or those in a list."""
+    return [shape_of(each) for each in nest] if isinstance(nest, (list, tuple)) else nest.shape
 
 
 _DRY = DryRecorder("write the layer's call in ops on Tensors, so that it runs before there is data")

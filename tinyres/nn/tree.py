@@ -22,6 +22,7 @@ from tinyres.engine.tensor import Parameter, tensor
 from tinyres.errors import ArgumentError, FileError, ShapeError
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.naming import Candidate, checked_name, joined, snake_case, unique_paths
+from tinyres.nn.options import refuse_option
 
 if TYPE_CHECKING:
     from tinyres.nn.layer import Layer
@@ -111,14 +112,26 @@ class LayerTree:
         initializer: Any = "glorot_uniform",
         trainable: bool = True,
         regularizer: Any = None,
+        dtype: DTypeLike | None = None,
+        **further: Any,
     ) -> Parameter:
         """A new Parameter of this layer, known as `<layer>/<name>`.
 
         shape: sizes; initializer: a name, an Initializer, or a function of the shape. trainable=False: for state that
-        no optimizer touches, such as moving statistics. regularizer: what it adds to the loss.
-        Raises ArgumentError for a name that is taken.
+        no optimizer touches, such as moving statistics. regularizer: what it adds to the loss. dtype: the layer's.
+        Raises ArgumentError for a name that is taken, and for Keras' further options that say anything.
         """
         owner = type(self).__name__
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            raise ArgumentError(
+                f"[{owner}] a layer's weights have its dtype, {self.dtype}; got dtype={dtype!r} for {name}; make the "
+                "layer with dtype, or use model.astype"
+            )
+        for option, value in further.items():
+            if value not in (None, "auto", "none", True if option == "autocast" else None):
+                refuse_option(f"{owner}.add_weight", option, value, ["name", "shape", "initializer", "trainable"])
+        if isinstance(name, (tuple, list)):
+            raise ArgumentError(f"[{owner}] a weight has a name first; got {name!r}; write add_weight(shape={name!r})")
         leaf = checked_name(owner, name) or "weight"
         if name is None:
             count = len(self._trained) + len(self._kept)

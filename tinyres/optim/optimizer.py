@@ -7,9 +7,10 @@ replayed. The state of a parameter exists from the moment the optimizer knows it
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,23 +18,38 @@ from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import set_regime
 from tinyres.engine.tensor import FLOATS, Tensor
-from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError, Worded
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import Launch, Recorder, door, launch, launch_list, prepare, refuse_while_recording
 from tinyres.optim import schedules
+from tinyres.optim.numbers import (
+    CLIP_NORM,
+    LR,
+    STEP,
+    WEIGHT_DECAY,
+    Betas,
+    Common,
+    LearningRate,
+    Number,
+    non_negative,
+    positive,
+    signature_with_common,
+)
+from tinyres.optim.other_names import OtherNames
 from tinyres.optim.schedules import LearningRateSchedule
 from tinyres.store.definitions import Definitions, claim
 
 Moving = tuple[Buffer, Buffer, tuple[Buffer, ...]]  # a parameter, its gradient, and the state kept for it
 
-# The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
-LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {}
 OPTIMIZER_CLASSES: Definitions[Callable[..., Optimizer]] = Definitions("an optimizer of class")
 
 
-class _Sealing(type):
+class _Sealing(Worded):
     """Notes when an object is made: from then on it takes no new public attribute."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -42,7 +58,13 @@ class _Sealing(type):
         return made
 
 
-class Optimizer(metaclass=_Sealing):
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's arguments, the common ones by name."""
+        return signature_with_common(cls)
+
+
+class Optimizer(OtherNames, metaclass=_Sealing):
     """Moves parameters against their gradients; the base of all optimizers.
 
     params: Tensors that require a gradient; None if `compile` or `bind` gives them later. lr, or learning_rate: step
@@ -56,6 +78,8 @@ class Optimizer(metaclass=_Sealing):
 
     name: ClassVar[str]
     slots: ClassVar[tuple[str, ...]] = ()
+    default_lr: ClassVar[float] = 0.001
+    default_weight_decay: ClassVar[float] = 0.0
     prepares: ClassVar[bool] = False  # whether `prepare` is needed without a schedule too
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -66,15 +90,12 @@ class Optimizer(metaclass=_Sealing):
 
     def __init__(
         self,
-        params: Iterable[Tensor] | None,
+        params: Iterable[Tensor] | None = None,
         *,
-        lr: float | LearningRateSchedule,
-        learning_rate: float | LearningRateSchedule | None = None,
         a: float = 0.0,
         b: float = 0.0,
         epsilon: float = 0.0,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         op = self.name
         if door.recorder is not None:
@@ -84,7 +105,9 @@ class Optimizer(metaclass=_Sealing):
                 f"[{op}] the first argument is the list of parameters; got the number {params}; "
                 f"write {type(self).__name__}(lr={params})"
             )
-        rate = lr if learning_rate is None else learning_rate
+        rate: Any = common.get("learning_rate")
+        rate = common.get("lr", self.default_lr) if rate is None else rate
+        clip_norm = common.get("clip_norm")
         rate = schedules.decode(rate) if isinstance(rate, Mapping) else rate
         self._schedule = rate if isinstance(rate, LearningRateSchedule) else None
         self._params: list[Tensor] = []
@@ -94,7 +117,7 @@ class Optimizer(metaclass=_Sealing):
             a,
             b,
             epsilon,
-            non_negative(op, "weight_decay", weight_decay),
+            non_negative(op, "weight_decay", common.get("weight_decay", self.default_weight_decay)),
             1.0,
             0.0,
             math.inf if clip_norm is None else positive(op, "clip_norm", clip_norm),
@@ -114,13 +137,14 @@ class Optimizer(metaclass=_Sealing):
         return tuple(self._params)
 
     @property
-    def lr(self) -> float:
+    def lr(self) -> LearningRate:
         """The learning rate of the next step; assigning to it takes effect there, captured or not.
 
         Raises ArgumentError on assigning where a schedule gives it.
         """
         refuse_while_recording("lr")
-        return float(self.hyper.array[LR]) if self._schedule is None else self._scheduled(self._schedule)
+        now = self.hyper.array[LR] if self._schedule is None else self._scheduled(self._schedule)
+        return LearningRate.of(self, now)
 
     @lr.setter
     def lr(self, value: float) -> None:
@@ -134,7 +158,7 @@ class Optimizer(metaclass=_Sealing):
         self.hyper.array[LR] = non_negative(self.name, "lr", value)
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> LearningRate:
         """The same as `lr`."""
         return self.lr
 
@@ -147,14 +171,7 @@ class Optimizer(metaclass=_Sealing):
         """What gives the learning rate of each step, if it is not a number."""
         return self._schedule
 
-    @property
-    def weight_decay(self) -> float:
-        """How strongly parameters are pulled to zero; it may be set at any time."""
-        return float(self.hyper.array[WEIGHT_DECAY])
-
-    @weight_decay.setter
-    def weight_decay(self, value: float) -> None:
-        self.hyper.array[WEIGHT_DECAY] = non_negative(self.name, "weight_decay", value)
+    weight_decay = Number(WEIGHT_DECAY, non_negative, "How strongly parameters are pulled to zero.")
 
     @property
     def clip_norm(self) -> float | None:
@@ -324,9 +341,9 @@ class Optimizer(metaclass=_Sealing):
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = getattr(type(self), name, None)
-        settable = own is not None and getattr(own, "fset", own) is not None
+        settable = own is not None and (_can_be_set(own) or getattr(own, "fset", own) is not None)
         if not (settable or name.startswith("_") or name in vars(self)) and "_made" in vars(self):
-            names = [n for n in dir(type(self)) if getattr(getattr(type(self), n), "fset", None) is not None]
+            names = [n for n in dir(type(self)) if _can_be_set(getattr(type(self), n))]
             raise ArgumentError(
                 f"[{self.name}] what can be set is {', '.join(names)}; got {name} = {value!r}; give it when the "
                 "optimizer is made, if it takes it"
@@ -351,39 +368,19 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if isinstance(optimizer, str) and optimizer.lower() in OPTIMIZERS:
         return OPTIMIZERS[optimizer.lower()]()
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        name = optimizer.__name__
+    if isinstance(optimizer, Mapping) and set(optimizer) >= {"class_name", "config"}:
+        named = get(optimizer["class_name"])
+        return type(named).from_config(dict(optimizer["config"]))
+    if callable(optimizer):
+        name = getattr(optimizer, "__name__", type(optimizer).__name__)
         raise ArgumentError(f"[compile] an optimizer is an object; got the class {name}; write {name}(lr=...)")
     raise ArgumentError(
         f"[compile] an optimizer is one of {sorted(OPTIMIZERS)} or made by tr.optim; got {optimizer!r}; choose one"
     )
 
 
-def non_negative(op: str, what: str, value: float) -> float:
-    """The value as a float, if it is a finite number >= 0."""
-    if not _is_number(value) or not 0 <= value < math.inf:
-        hint = ", or one of tr.optim.schedules; for a schedule use callbacks=[LearningRateSchedule(fn)]"
-        hint = hint if callable(value) else ""
-        raise ArgumentError(f"[{op}] {what} is a finite number >= 0; got {value!r}; choose another{hint}")
-    return float(value)
-
-
-def positive(op: str, what: str, value: float) -> float:
-    """The value as a float, if it is a finite number > 0."""
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise ArgumentError(f"[{op}] {what} is a finite number > 0; got {value!r}; choose another")
-    return float(value)
-
-
-def decay_rate(op: str, what: str, value: float) -> float:
-    """The value as a float, if it lies in [0, 1)."""
-    if not _is_number(value) or not 0 <= value < 1:
-        raise ArgumentError(f"[{op}] {what} is a number in [0, 1); got {value!r}; choose another")
-    return float(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+def _can_be_set(member: Any) -> bool:
+    return getattr(member, "fset", None) is not None or isinstance(member, (Number, Betas))
 
 
 def _zeros(p: Tensor) -> Buffer:

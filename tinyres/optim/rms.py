@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import Launch
-from tinyres.optim.optimizer import (
+from tinyres.optim.numbers import (
     CLIP_NORM,
     EPSILON,
     GRADIENT_SCALE,
@@ -23,13 +23,17 @@ from tinyres.optim.optimizer import (
     WEIGHT_DECAY,
     A,
     B,
-    Moving,
-    Optimizer,
+    Betas,
+    Common,
+    Number,
     decay_rate,
     non_negative,
     positive,
 )
-from tinyres.optim.schedules import LearningRateSchedule
+from tinyres.optim.optimizer import Moving, Optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _Composed(Optimizer):
@@ -66,9 +70,9 @@ class _Composed(Optimizer):
 class RMSprop(_Composed):
     """Steps scaled by a running mean of the gradient's square (Hinton 2012; PyTorch's form): p = p - lr·g / (√v + ε).
 
+    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p.
     rho: the decay rate of that mean. momentum: of a velocity of the scaled gradients. epsilon: added to the root.
-    weight_decay: g is gradient + weight_decay·p. clip_norm: see Optimizer. Raises ArgumentError for numbers out of
-    range, and for Keras' `centered`, which is not there.
+    Raises ArgumentError for numbers out of range, and for Keras' `centered`, which is not there.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)
@@ -81,18 +85,18 @@ class RMSprop(_Composed):
     name = "rmsprop"
     slots = ("v", "velocity")
 
+    rho = Number(B, decay_rate, "The decay rate of the mean square.", "_scaling")
+    epsilon = Number(EPSILON, positive, "What is added to the root of the mean square.", "_scaling")
+
     def __init__(
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float | LearningRateSchedule = 0.001,
-        learning_rate: float | LearningRateSchedule | None = None,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         if centered:
             raise ArgumentError("[rmsprop] the mean square is not centered; got centered=True; leave it out")
@@ -109,14 +113,7 @@ class RMSprop(_Composed):
             math.inf,
         )
         self._made_of()
-        super().__init__(
-            params,
-            lr=lr,
-            learning_rate=learning_rate,
-            a=self._momentum,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-        )
+        super().__init__(params, a=self._momentum, **common)
         self._moving = Buffer(8, FLOAT64)
         self._moving.array[:] = 0.0
         self._moving.array[[GRADIENT_SCALE, CLIP_NORM]] = -1.0, math.inf
@@ -137,24 +134,6 @@ class RMSprop(_Composed):
             (kernels.adam, (direction, mean, v), (decayed, self._scaling), (param.size,), (), 0),
             (kernels.sgd, (param, velocity), (direction, self._moving), (param.size,), (), 0),
         ]
-
-    @property
-    def rho(self) -> float:
-        """The decay rate of the mean square; it may be set at any time."""
-        return float(self._scaling.array[B])
-
-    @rho.setter
-    def rho(self, value: float) -> None:
-        self._scaling.array[B] = decay_rate(self.name, "rho", value)
-
-    @property
-    def epsilon(self) -> float:
-        """What is added to the root of the mean square; it may be set at any time."""
-        return float(self._scaling.array[EPSILON])
-
-    @epsilon.setter
-    def epsilon(self, value: float) -> None:
-        self._scaling.array[EPSILON] = positive(self.name, "epsilon", value)
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "rho": self.rho, "momentum": self._momentum, "epsilon": self.epsilon}
@@ -180,33 +159,24 @@ class Nadam(_Composed):
     name = "nadam"
     slots = ("m", "v")
 
+    betas = Betas()
+    epsilon = Number(EPSILON, positive, "What is added to the root of the second mean.")
+
     def __init__(
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float | LearningRateSchedule = 0.001,
-        learning_rate: float | LearningRateSchedule | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         momentum_decay: float = 0.004,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         self._momentum_decay = non_negative(self.name, "momentum_decay", momentum_decay)
         self._product, self._counted = 1.0, 0
         self._present, self._running = Buffer(8, FLOAT64), Buffer(8, FLOAT64)
         self._made_of()
-        a, b = betas
-        super().__init__(
-            params,
-            lr=lr,
-            learning_rate=learning_rate,
-            a=decay_rate(self.name, "betas[0]", a),
-            b=decay_rate(self.name, "betas[1]", b),
-            epsilon=positive(self.name, "epsilon", epsilon),
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-        )
+        a, b = Betas.read(self.name, betas)
+        super().__init__(params, a=a, b=b, epsilon=positive(self.name, "epsilon", epsilon), **common)
 
     def prepare(self) -> None:
         """The shares of the present gradient and of the running mean in the next step."""
@@ -238,8 +208,7 @@ class Nadam(_Composed):
         ]
 
     def config(self) -> dict[str, Any]:
-        hyper = self.hyper.array.tolist()
-        own = {"betas": (hyper[A], hyper[B]), "epsilon": hyper[EPSILON], "momentum_decay": self._momentum_decay}
+        own = {"betas": self.betas, "epsilon": self.epsilon, "momentum_decay": self._momentum_decay}
         return {**super().config(), **own}
 
     def _share(self, step: int) -> float:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
 from tinyres.store.definitions import Definitions, path_of
 
 __all__ = [
@@ -32,7 +32,7 @@ def __dir__() -> list[str]:
 SCHEDULES: Definitions[type[LearningRateSchedule]] = Definitions("a schedule of class")
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(metaclass=Worded):
     """Base of all schedules: define `__call__(step)`, steps counted from 0, and keep the arguments as attributes.
 
     >>> import tinyres as tr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT
@@ -11,15 +11,19 @@ from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.kernels.record import NESTEROV
 from tinyres.launch import Launch
-from tinyres.optim.optimizer import A, Moving, Optimizer, decay_rate
-from tinyres.optim.schedules import LearningRateSchedule
+from tinyres.optim.numbers import A, Common, decay_rate
+from tinyres.optim.optimizer import Moving, Optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 
 class SGD(Optimizer):
     """Gradient descent with momentum: v = momentum·v + g; p = p − lr·v (Sutskever et al. 2013; PyTorch's form).
 
-    nesterov: step by g + momentum·v instead of v. weight_decay: g is gradient + weight_decay·p.
-    clip_norm: see Optimizer. Raises ArgumentError for numbers out of range.
+    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p.
+    nesterov: step by g + momentum·v instead of v. Raises ArgumentError for numbers out of range.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)
@@ -31,30 +35,21 @@ class SGD(Optimizer):
 
     name = "sgd"
     slots = ("velocity",)
+    default_lr = 0.01
 
     def __init__(
         self,
         params: Iterable[Tensor] | None = None,
         *,
-        lr: float | LearningRateSchedule = 0.01,
-        learning_rate: float | LearningRateSchedule | None = None,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         self._momentum = decay_rate(self.name, "momentum", momentum)
         if nesterov and not self._momentum:
             raise ArgumentError("[sgd] nesterov looks ahead along the momentum; got momentum=0.0; give a momentum > 0")
         self._flags = NESTEROV if nesterov else 0
-        super().__init__(
-            params,
-            lr=lr,
-            learning_rate=learning_rate,
-            a=self._momentum,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-        )
+        super().__init__(params, a=self._momentum, **common)
 
     def updates(self, moving: Sequence[Moving]) -> list[Launch]:
         sgd, hyper, flags = kernels.sgd, self.hyper, self._flags
@@ -81,7 +76,7 @@ class SGD(Optimizer):
         return bool(self._flags)
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), "momentum": float(self.hyper.array[A]), "nesterov": bool(self._flags)}
+        return {**super().config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
     def _kept_slots(self) -> tuple[str, ...]:
         return self.slots if self._momentum else ()

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
+from tinyres.training.history import History
 
 if TYPE_CHECKING:
     from tinyres.training.progress import Event
@@ -18,7 +19,7 @@ LOGS_ALONE = tuple(f"on_{run}_{when}" for run in ("train", "test", "predict") fo
 MAXIMISED = ("acc", "accuracy", "auc", "precision", "recall")
 
 
-class Callback:
+class Callback(metaclass=Worded):
     """Base of all callbacks; override what is of interest. `self.model` is the model, `self.params` has epochs, steps.
 
     Setting `self.model.stop_training = True` ends `fit` after the step that runs. `logs` holds the loss and the
@@ -121,6 +122,10 @@ class CallbackList:
                 f"[{op}] callbacks come as a list; got {type(callbacks).__name__}; write callbacks=[...]"
             )
         for callback in listed:
+            if isinstance(callback, History):
+                raise ArgumentError(
+                    f"[{op}] fit returns the History, and model.history keeps it; got one as a callback; leave it out"
+                )
             if not isinstance(callback, Callback):
                 raise ArgumentError(
                     f"[{op}] a callback is a tr.callbacks.Callback; got {callback!r}; subclass it, and pass an "

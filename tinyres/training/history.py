@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tinyres.errors import TraceError
@@ -11,6 +13,7 @@ from tinyres.training.gradients import GradientNorms
 class History:
     """The record of one `fit`.
 
+    params: epochs, steps and verbose of the fit. model: what was fitted.
     epoch: the epochs run, counted from 0. history: "loss", each metric, and both with "val_" -> one float per epoch.
     gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError.
 
@@ -23,6 +26,8 @@ class History:
     """
 
     def __init__(self, gradients: GradientNorms | None = None) -> None:
+        self.params: dict[str, Any] = {}
+        self.model: Any = None
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self._gradients = gradients

@@ -9,12 +9,35 @@ from typing import Any
 import numpy as np
 
 from tinyres.data.loader import Loader
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, DTypeError
 from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
 from tinyres.training.callback import CallbackList
 from tinyres.training.protocol import Trainable
 from tinyres.training.reading import refuse_targets
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
+
+
+class Values(list[float]):
+    """What `evaluate` returns: the loss first. Of a loss alone it also stands where a number is asked for.
+
+    >>> import tinyres as tr
+    >>> model = tr.Sequential([tr.layers.Dense(1, kernel_initializer="zeros")])
+    >>> model.compile(loss="mse")
+    >>> loss = model.evaluate([[1.0]], [[2.0]])
+    >>> loss, f"{loss:.1f}"
+    ([4.0], '4.0')
+    """
+
+    def __float__(self) -> float:
+        if len(self) != 1:
+            raise DTypeError(f"[evaluate] it gives the loss and each metric; got {self!r}, asked for one; take one")
+        return self[0]
+
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else str(self)
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(float(self), digits)
 
 
 class Evaluation:

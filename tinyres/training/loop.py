@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,27 @@ class Data:
     y: Any
     sample_weight: Any
     class_weight: Any
-    validation_split: Any
-    validation_data: Any
     steps_per_epoch: int | None
     validation_steps: int | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `fit` validates on, and when: every `every` epochs, or at those epochs, counted from 1; see there."""
+
+    split: float
+    data: Any
+    batch_size: int | None
+    every: int
+    at: tuple[int, ...]
+
+    def due(self, epoch: int) -> bool:
+        """Whether epoch `epoch`, counted from 0, ends with a validation."""
+        return epoch + 1 in self.at if self.at else (epoch + 1) % self.every == 0
+
+    def times(self, epochs: range) -> int:
+        """How many of these epochs do."""
+        return sum(map(self.due, epochs))
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ def read_options(
 ) -> Options:
     """The options, checked."""
     return Options(
-        batch_size=read_count("fit", "batch_size", batch_size, 1),
+        batch_size=read_count("fit", "batch_size", 32 if batch_size is None else batch_size, 1),
         epochs=read_count("fit", "epochs", epochs, 0),
         initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
         watch=read_count("fit", "watch", watch, 0),
@@ -72,17 +90,31 @@ def read_options(
     )
 
 
-def fit(model: Trainable, data: Data, options: Options, callbacks: Any) -> History:
+def read_validation(split: Any, data: Any, batch_size: Any, freq: Any) -> Validation:
+    """What is validated on and when, checked."""
+    if isinstance(split, bool) or not isinstance(split, (int, float, np.number)) or not 0 <= split < 1:
+        raise ArgumentError(f"[fit] validation_split is a fraction, 0 <= fraction < 1; got {split!r}; choose another")
+    listed = list(freq) if isinstance(freq, Collection) and not isinstance(freq, str) else []
+    return Validation(
+        split=float(split),
+        data=data,
+        batch_size=None if batch_size is None else read_count("fit", "validation_batch_size", batch_size, 1),
+        every=1 if listed else read_count("fit", "validation_freq", freq, 1),
+        at=tuple([read_count("fit", "validation_freq", epoch, 1) for epoch in listed]),
+    )
+
+
+def fit(model: Trainable, data: Data, validation: Validation, options: Options, callbacks: Any) -> History:
     """See Model.fit."""
     listed = CallbackList("fit", callbacks)
     shown = reporter(options.verbose, options.live)
     model.require_compiled("fit")
-    source, validation = _sources(model, data, options)
+    source, evaluation = _sources(model, data, validation, options)
     if not any(p.requires_grad for p in model.plan("fit").optimizer.params):
         raise ArgumentError(
             "[fit] there must be something to train; got a model without trainable weights; unfreeze some"
         )
-    return Training(model, source, validation, options, listed, shown).run()
+    return Training(model, source, evaluation, validation.due, options, listed, shown).run()
 
 
 class Training:
@@ -93,11 +125,12 @@ class Training:
         model: Trainable,
         source: Source,
         validation: Evaluation | None,
+        due: Callable[[int], bool],
         options: Options,
         callbacks: CallbackList,
         shown: Reporter,
     ) -> None:
-        self._model, self._source, self._validation = model, source, validation
+        self._model, self._source, self._validation, self._due = model, source, validation, due
         self._options, self._callbacks, self._shown = options, callbacks, shown
         self._meters = model.plan("fit").training
         self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0), model)
@@ -111,12 +144,14 @@ class Training:
         """All epochs."""
         model, options = self._model, self._options
         resumed = self._resumed(model.position)
-        model.stop_training = False
+        model.stop_training, model.history = False, self._history
         goes_on = resumed is not None or 0 < model.epoch == options.initial_epoch
         states = states_of(model) if goes_on else []
         model.callback_states = self._callbacks
         steps = self._source.steps
-        self._callbacks.begin(model, {"epochs": options.epochs, "steps": steps, "verbose": options.verbose}, states)
+        told = {"epochs": options.epochs, "steps": steps, "verbose": options.verbose}
+        self._history.model, self._history.params = model, told
+        self._callbacks.begin(model, told, states)
         with self._interrupts.watched(), reporting(self._tell, options.epochs, steps):
             for epoch in range(options.initial_epoch, options.epochs):
                 self._epoch(epoch, resumed)
@@ -167,7 +202,7 @@ class Training:
             model.epoch, model.position = epoch + 1, following
         self._taken += position.step
         logs = self._meters.read()
-        if self._validation is not None:
+        if self._validation is not None and self._due(epoch):
             measured = self._validation.run(self._callbacks)
             logs.update({f"val_{name}": value for name, value in measured.items()})
         seconds = time.perf_counter() - began
@@ -225,13 +260,11 @@ class Training:
         return True
 
 
-def _sources(model: Trainable, data: Data, options: Options) -> tuple[Source, Evaluation | None]:
+def _sources(
+    model: Trainable, data: Data, validation: Validation, options: Options
+) -> tuple[Source, Evaluation | None]:
     """What is trained on, and what is validated on, checked as far as it can be."""
-    x, y, weight, fraction, given = data.x, data.y, data.sample_weight, data.validation_split, data.validation_data
-    if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
-        raise ArgumentError(
-            f"[fit] validation_split is a fraction, 0 <= fraction < 1; got {fraction!r}; choose another"
-        )
+    x, y, weight, fraction, given = data.x, data.y, data.sample_weight, validation.split, validation.data
     streamed = isinstance(x, Loader) or is_stream(x)
     if streamed and fraction and given is None:
         raise ArgumentError(
@@ -243,21 +276,25 @@ def _sources(model: Trainable, data: Data, options: Options) -> tuple[Source, Ev
         refuse_targets("fit", x, y, weight)
     if isinstance(x, Loader):
         read_batch("fit", next(x.in_order()), read)
-        return Loaded(x, read, steps), _validation(model, given, data, options)
+        return Loaded(x, read, steps), _validation(model, validation, data, options)
     if streamed:
         stream = Stream("fit", x, read, steps)
         stream.check(options.epochs - options.initial_epoch)
-        return stream, _validation(model, given, data, options)
+        return stream, _validation(model, validation, data, options)
     samples = read(x, y, weight, size)
     if given is None and fraction:
         # The part that is held back weighs its samples, and not its classes.
         plain = samples if data.class_weight is None else Reader(model, "fit", model.loss)(x, y, None, size)
-        training, held = split_off("fit", samples, float(fraction))[0], split_off("fit", plain, float(fraction))[1]
-        return Arrays(training, size, options.shuffle, steps), Evaluation.of(model, held, size, options.capture)
-    return Arrays(samples, size, options.shuffle, steps), _validation(model, given, data, options)
+        training, held = split_off("fit", samples, fraction)[0], split_off("fit", plain, fraction)[1]
+        if data.validation_steps is not None:
+            held = held.part(0, min(data.validation_steps * (validation.batch_size or size), held.count))
+        evaluation = Evaluation.of(model, held, validation.batch_size or size, options.capture)
+        return Arrays(training, size, options.shuffle, steps), evaluation
+    return Arrays(samples, size, options.shuffle, steps), _validation(model, validation, data, options)
 
 
-def _validation(model: Trainable, given: Any, data: Data, options: Options) -> Evaluation | None:
+def _validation(model: Trainable, validation: Validation, data: Data, options: Options) -> Evaluation | None:
+    given = validation.data
     if given is None:
         return None
     if not isinstance(given, Loader) and not is_stream(given):
@@ -269,13 +306,12 @@ def _validation(model: Trainable, given: Any, data: Data, options: Options) -> E
         x, y, weight = (*given, None)[:3]
     else:
         x, y, weight = given, None, None
-    passes = options.epochs - options.initial_epoch
     return Evaluation(
         model,
         "fit: validation_data",
         (x, y, weight),
-        options.batch_size,
+        validation.batch_size or options.batch_size,
         options.capture,
         data.validation_steps,
-        passes,
+        validation.times(range(options.initial_epoch, options.epochs)),
     )

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor, tensor
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, Worded
 from tinyres.kernels.dtypes import FLOAT32, INT64
 from tinyres.kernels.record import ACCUMULATE
 from tinyres.launch import launch, refuse_while_recording
@@ -30,7 +30,15 @@ from tinyres.training import accuracies
 MetricFunction = Callable[[Tensor, Tensor], Tensor]
 
 
-class Metric:
+class Result(float):
+    """What a metric says, a number."""
+
+    def numpy(self) -> float:
+        """The number."""
+        return float(self)
+
+
+class Metric(metaclass=Worded):
     """Base of all metrics. name: in logs.
 
     Alone: `update_state(y_true, y_pred, sample_weight=None)`, `result()`, `reset_state()`, as in Keras.
@@ -47,6 +55,7 @@ class Metric:
     sizes: ClassVar[tuple[int, ...]] = (1, 1)
     on_logits: ClassVar[bool] = False  # whether the logits before a softmax give the same value
     options: ClassVar[tuple[str, ...]] = ()
+    weighted = False  # whether a training's sample_weight counts for it
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self.name = name or _snake(type(self).__name__)
@@ -85,17 +94,28 @@ class Metric:
             self.update(self._own, prediction, like_prediction(prediction, target), weight)
         self._count += len(prediction) if prediction.ndim else 1
 
-    def result(self) -> float:
+    def result(self) -> Result:
         """The value over all batches since the last reset."""
         refuse_while_recording("metrics")
         own = self._own or self.start(FLOAT32)
-        return self.value([each.array for each in own], self._count)
+        return Result(self.value([each.array for each in own], self._count))
 
     def reset_state(self) -> None:
         """Forget all batches."""
         self._own, self._count = None, 0
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+    def reset_states(self) -> None:
+        """Keras' older name of `reset_state`."""
+        self.reset_state()
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not here: sums are told by their sizes."""
+        raise ArgumentError(
+            f"[{type(self).__name__}] a metric of one's own is a function (y_true, y_pred) -> one value per sample, or "
+            "a tr.metrics.Metric with sizes, update and value; got add_weight(); write one of these"
+        )
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Result:
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
 
@@ -144,14 +164,14 @@ class FunctionMetric(MeanMetric):
     def __init__(self, function: MetricFunction, name: str, per_sample: bool) -> None:
         checked = partial(self._checked, function)
         super().__init__(checked, name, share=None if per_sample else checked)
-        self._per_sample = per_sample
+        self.per_sample = per_sample
 
     def update(self, sums: Sequence[Buffer], prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
-        super().update(sums, prediction, target, weight if self._per_sample else None)
+        super().update(sums, prediction, target, weight if self.per_sample else None)
 
     def _checked(self, function: MetricFunction, prediction: Tensor, target: Tensor) -> Tensor:
         value = function(prediction, target)
-        if not isinstance(value, Tensor) or not (self._per_sample or value.size == 1):
+        if not isinstance(value, Tensor) or not (self.per_sample or value.size == 1):
             got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
             raise ArgumentError(
                 f"[{self.name}] a metric returns one number, as a Tensor; got {got}; end it with .mean()"

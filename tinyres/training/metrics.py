@@ -6,6 +6,7 @@ along; they are read once per epoch, or when somebody wants to see them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -187,11 +188,12 @@ class Meter:
     def add(self, loss: Tensor, prediction: Any, target: Tensor, weight: Tensor | None = None) -> None:
         """Add one batch, by kernels. The caller counts its samples in `count`, which no capture would do.
 
-        weight: of the samples in the metrics; the loss has been weighted already.
+        weight: of the samples, for the metrics that go by it; the loss has been weighted already.
         """
         with no_grad():
             for metric, sums in zip(self._metrics, self._sums):
-                metric.update(sums, prediction, like_prediction(prediction, target), weight)
+                factor = weight if metric.weighted else None
+                metric.update(sums, prediction, like_prediction(prediction, target), factor)
         launch(kernels.sum, (self._loss,), (loss.buffer,), (1, 1, 1), (float(len(target)),), ACCUMULATE)
 
     def rehearse(self, prediction: Any, target: Tensor) -> None:
@@ -231,11 +233,32 @@ def resolve(op: str, metrics: Any) -> list[tuple[str, Metric]]:
     return [(metric.name, metric) for metric in found]
 
 
+def both(
+    plain: Sequence[tuple[str, Metric]], weighted: Sequence[tuple[str, Metric]]
+) -> list[tuple[str, Metric]]:
+    """The metrics, then those that go by sample_weight; of the same name these are called weighted_…, as in Keras."""
+    names = [name for name, _ in plain]
+    found = list(plain)
+    for name, metric in weighted:
+        if isinstance(metric, FunctionMetric) and not metric.per_sample:
+            raise ArgumentError(
+                f"[compile] a metric by sample_weight gives a value per sample; got the function {name}; write it of "
+                "(y_true, y_pred), one value per sample"
+            )
+        chosen = copy.copy(metric)
+        chosen.weighted = True
+        found.append((f"weighted_{name}" if name in names else name, chosen))
+    return found
+
+
 def settled(
     metrics: Sequence[tuple[str, Metric]], activation: str | None, objective: Objective | None
 ) -> list[tuple[str, Metric]]:
     """The metrics as they are meant for an output of this activation and loss."""
-    return [(name, metric.settled(activation, objective)) for name, metric in metrics]
+    found = [(name, metric, metric.settled(activation, objective)) for name, metric in metrics]
+    for _, metric, chosen in found:
+        chosen.weighted = metric.weighted
+    return [(name, chosen) for name, _, chosen in found]
 
 
 def get(op: str, metric: Any) -> Metric:

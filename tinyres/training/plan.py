@@ -6,7 +6,7 @@ The total that is trained on is the sum over the outputs of weight · loss.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.layers import losses
+from tinyres.nn.regularizers import penalties
 from tinyres.ops import sigmoid, softmax
 from tinyres.optim import Optimizer
-from tinyres.training.metrics import Meter, Metric, resolve, settled
+from tinyres.training.metrics import Meter, Metric, both, resolve, settled
 from tinyres.training.protocol import Trainable
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
@@ -66,13 +67,16 @@ class Measured:
 class LossPlan:
     """The loss of a model: a Goal for each output, on its logits where that is the same and more exact."""
 
-    def __init__(self, model: Trainable, loss: Any, weights: Any = None, metrics: Any = None) -> None:
+    def __init__(
+        self, model: Trainable, loss: Any, weights: Any = None, metrics: Any = None, weighted: Any = None
+    ) -> None:
         names = model.output_names
         chosen = per_output("compile", "loss", loss, names)
         if all(each is None for each in chosen):
             raise ArgumentError(f"[compile] an output must have a loss; got none for any of {names}; give one")
         factors = _read_weights(weights, names)
-        measured = read_metrics(metrics, names)
+        plain, by_weight = read_metrics(metrics, names), read_metrics(weighted, names)
+        measured = [both(*each) for each in zip(plain, by_weight)]
         self.goals: list[Goal] = []
         for i, name in enumerate(names):
             found, on_logits = (None, False) if chosen[i] is None else losses.for_model(chosen[i], model, i)  # type: ignore[arg-type]
@@ -147,18 +151,19 @@ class Meters:
         for meter in self._all:
             meter.reset()
 
-    def add(self, measured: Measured, y: Any) -> None:
+    def add(self, measured: Measured, y: Any, weight: Any = None) -> None:
         """Add one batch, by kernels; the caller counts its samples, which no capture would do."""
         if not self._parts:
             (goal,), (prediction,) = self._goals, measured.predictions
-            self._total.add(measured.total, goal.seen(prediction), y)
+            self._total.add(measured.total, goal.seen(prediction), y, weight)
             return
         self._total.add(measured.total, None, next(target for target in y if target is not None))
-        for goal, meter, prediction, loss, target in zip(
-            self._goals, self._parts, measured.predictions, measured.losses, y
+        weights = [None] * len(self._goals) if weight is None else weight
+        for goal, meter, prediction, loss, target, each in zip(
+            self._goals, self._parts, measured.predictions, measured.losses, y, weights
         ):
             if goal.needs_target:
-                meter.add(measured.total if loss is None else loss, goal.seen(prediction), target)
+                meter.add(measured.total if loss is None else loss, goal.seen(prediction), target, each)
 
     def rehearse(self, measured: Measured, y: Any) -> None:
         """Run the metrics on placeholders."""
@@ -193,17 +198,6 @@ class Meters:
         for meter in self._all:
             own, rest = rest[: len(meter.totals)], rest[len(meter.totals) :]
             meter.restore(own, count)
-
-
-def penalties(layer: Any) -> Iterator[Tensor]:
-    """What the regularised weights of a layer, and of those within it, add to the loss; a shared one adds it once."""
-    pending, seen = [layer], set()
-    while pending:
-        layer = pending.pop()
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            pending.extend(reversed(layer.layers))
-            yield from layer.penalties()
 
 
 def per_output(op: str, what: str, value: Any, names: Sequence[str]) -> list[Any]:

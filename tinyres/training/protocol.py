@@ -24,6 +24,7 @@ class Trainable(Protocol):
     stop_training: bool
     epoch: int
     position: Any
+    history: Any
     callback_states: Any
     built: bool
     steps: list[Any]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from tinyres.capture import capture
-from tinyres.errors import CaptureError, NonFiniteError, ValueCheckFailed
+from tinyres.errors import ArgumentError, CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.training.protocol import Stepped, Trainable
 
 
@@ -22,6 +23,12 @@ class Runners:
         key = step, captured
         if key not in self._made:
             made: Callable[..., Any] = getattr(model, step)
+            if step == "train_step" and "watch" not in inspect.signature(made).parameters:
+                raise ArgumentError(
+                    f"[fit] a train_step of one's own is train_step(self, x, y, sample_weight=None, watch=False) and "
+                    f"returns what Model.train_step does; got train_step{inspect.signature(made)}; write the step as a "
+                    "function under tinyres.capture, and the loop around it"
+                )
             if captured:
                 made = capture(made)
             elif step == "train_step":

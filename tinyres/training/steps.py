@@ -19,7 +19,7 @@ def train_step(model: Trainable, x: Any, y: Any, weight: Any, watch: bool) -> St
     measured = plan.loss.measured(model, x, y, True, weight)
     loss = measured.total
     launch(kernels.check_finite, (), (loss.buffer,), (1,))
-    plan.training.add(measured, y)
+    plan.training.add(measured, y, weight)
     plan.optimizer.zero_grad()
     observer = LayerNorms([loss, *measured.losses]) if watch else None
     backward(loss, on_node=observer)
@@ -34,7 +34,7 @@ def test_step(model: Trainable, x: Any, y: Any, weight: Any) -> Tensor:
     plan = model.plan("test_step")
     with no_grad():
         measured = plan.loss.measured(model, x, y, False, weight)
-        plan.testing.add(measured, y)
+        plan.testing.add(measured, y, weight)
     return measured.total
 
 

@@ -1,0 +1,30 @@
+"""Keras 3's `keras.ops`: those of tinyres, by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from tinyres.errors import refuse_name
+from tinyres.ops import *  # noqa: F403
+from tinyres.ops import __all__ as _NAMES
+from tinyres.ops import abs as absolute
+
+__all__ = [*_NAMES, "absolute"]
+
+_INSTEAD = {
+    "cast": "use tensor.astype",
+    "convert_to_numpy": "use tensor.numpy()",
+    "convert_to_tensor": "use tinyres.tensor",
+    "shape": "use tensor.shape",
+    "stop_gradient": "use tensor.detach()",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name(__name__, name, __all__, _INSTEAD)
