@@ -42,7 +42,12 @@ class GradientError(TinyresError, RuntimeError):
 
 
 class NonFiniteError(GradientError):
-    """A loss that is NaN or infinite; no state was changed by the step that gave it."""
+    """A loss or gradient that is NaN or infinite; no state was changed by the step that gave it.
+
+    found: how many such values, if that is known.
+    """
+
+    found = "values that are not finite"
 
 
 class CaptureError(TinyresError, RuntimeError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.capture.program import Call, Program
 from tinyres.capture.recording import Recording
@@ -34,23 +35,32 @@ class _Running(Recording):
 
 
 class _FirstNonFinite(_Running):
-    """Stops at the first call that makes a NaN or Inf."""
+    """Stops at the check that fails, and names the first call that made a NaN or Inf."""
+
+    _first = ""
+
+    def record(self, call: Launch) -> None:
+        kernel, _, ins, *_ = call
+        if kernel is kernels.check_finite and not np.isfinite(ins[0].array).all():
+            error = NonFiniteError(
+                f"[check_finite] the loss must be finite; {self._first}; all state is as before this step; lower the "
+                "learning rate or look at its inputs"
+            )
+            error.found = _extremes(ins[0].array)
+            raise error
+        super().record(call)
 
     def look(self, outs: Sequence[Buffer]) -> None:
         for out in outs:
-            if out.dtype in (FLOAT32, FLOAT64) and not np.isfinite(out.array).all():
+            if not self._first and out.dtype in (FLOAT32, FLOAT64) and not np.isfinite(out.array).all():
                 call = self.calls[-1]
-                raise NonFiniteError(
-                    f"[check_finite] the loss must be finite; {_name(call.label, call.kernel)} is the first to give "
-                    f"{_extremes(out.array)}; all state is as before this step; lower the learning rate or look at "
-                    "its inputs"
-                )
+                self._first = f"{_name(call.label, call.kernel)} is the first to give {_extremes(out.array)}"
 
 
 def explain_failure(run: Callable[[], Any], call: Call, written: Sequence[Buffer]) -> None:
     """Raise the error that eager raises for these inputs, or one that names the failed check. Changes nothing."""
-    with _restored(written):
-        with recording(_FirstNonFinite()):
+    with _restored(written), np.errstate(all="ignore"):
+        with recording(_FirstNonFinite(check_finite=True)):
             run()
     raise CaptureError(
         f"[capture] the value check {_name(call.label, call.kernel)} failed in the replay but not in eager; "

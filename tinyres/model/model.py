@@ -152,7 +152,7 @@ class Model(AsKeras):
         self,
         x: Any,
         y: Any = None,
-        batch_size: int | None = 32,
+        batch_size: int = 32,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Sequence[Callback] | None = None,

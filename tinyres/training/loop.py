@@ -79,7 +79,7 @@ def read_options(
 ) -> Options:
     """The options, checked."""
     return Options(
-        batch_size=read_count("fit", "batch_size", 32 if batch_size is None else batch_size, 1),
+        batch_size=read_count("fit", "batch_size", batch_size, 1),
         epochs=read_count("fit", "epochs", epochs, 0),
         initial_epoch=read_count("fit", "initial_epoch", initial_epoch, 0),
         watch=read_count("fit", "watch", watch, 0),
@@ -240,8 +240,9 @@ class Training:
                 meters.counted(count)
                 position.step += 1
             except NonFiniteError as error:
+                what = "a gradient is not finite, though the loss is," if "gradient must" in str(error) else ""
                 raise NonFiniteError(
-                    f"[fit] the loss is not finite at epoch {position.epoch}, step {position.step}; "
+                    f"[fit] {what or 'the loss is not finite'} at epoch {position.epoch}, step {position.step}; "
                     + str(error).partition("; ")[2]
                 ) from None
             finally:

@@ -8,7 +8,9 @@ from tinyres import kernels
 from tinyres.engine.backward import backward
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
+from tinyres.errors import NonFiniteError
 from tinyres.launch import launch
+from tinyres.training.finite import FiniteGradients
 from tinyres.training.protocol import Stepped, Trainable
 from tinyres.training.watching import LayerNorms
 
@@ -22,7 +24,11 @@ def train_step(model: Trainable, x: Any, y: Any, weight: Any, watch: bool) -> St
     plan.training.add(measured, y, weight)
     plan.optimizer.zero_grad()
     observer = LayerNorms([loss, *measured.losses]) if watch else None
-    backward(loss, on_node=observer)
+    finite = FiniteGradients(observer)
+    try:
+        backward(loss, on_node=finite)
+    except NonFiniteError as error:
+        raise finite.explained(error) from None
     plan.optimizer.step()
     if observer is None:
         return loss, (), []

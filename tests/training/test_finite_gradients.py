@@ -1,0 +1,68 @@
+"""A gradient that is not finite stops fit before the update, and names the op; the loss was finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinyres as tr
+from tinyres.errors import ArgumentError, NonFiniteError
+
+
+def root_mean_square(y_true, y_pred):
+    return tr.sqrt(tr.mean(tr.square(y_pred - y_true), axis=-1))
+
+
+def masked_division(y_true, y_pred):
+    difference = y_pred - y_true
+    return tr.where(difference == 0, tr.zeros_like(difference), 1.0 / difference)
+
+
+
+
+def rule_of_ones_own():
+    return tr.custom_vjp(lambda x: x * 1.0, lambda g, ctx: (g / 0.0,), name="broken")
+
+
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "op"), [(root_mean_square, "sqrt"), (masked_division, "div"), (None, "broken")]
+)
+def test_fit_stops_before_the_update(capture, loss, op):
+    own = rule_of_ones_own() if loss is None else None
+    model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("adam", loss or (lambda y_true, y_pred: tr.square(own(y_pred) - y_true)))
+    before = model.get_weights()
+    x, y = np.ones((4, 2)), np.zeros((4, 1))
+    message = rf"\[fit\] a gradient is not finite, though the loss is, at epoch 0, step 0; that of {op}.* is the "
+    with pytest.raises(NonFiniteError, match=message):
+        model.fit(x, y, verbose=0, capture=capture)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    assert model.optimizer.steps == 0 and not any(s.any() for s in model.optimizer.variables[1:])
+
+
+def test_a_net_of_plain_layers_pays_nothing():
+    model = tr.Sequential([tr.layers.Dense(4, activation="relu"), tr.layers.BatchNorm(), tr.layers.Dense(3)])
+    model.add(tr.layers.Activation("softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.train_on_batch(np.ones((8, 2)), np.zeros(8, int))
+    (replay,) = model.runner("train_step", True).programs
+    assert sum(call.kernel.name == "check_finite" for call in replay.program.calls) == 1
+
+
+def test_a_gradient_that_is_finite_trains_as_before():
+    model = tr.Sequential([tr.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", root_mean_square)
+    model.fit(np.ones((1, 1)), np.zeros((1, 1)), verbose=0)
+    assert model.get_weights()[0].item() == pytest.approx(0.99)
+
+
+def test_norm_has_gradient_0_at_0():
+    x = tr.tensor([0.0, 0.0], requires_grad=True)
+    tr.norm(x).backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_clip_norm_is_finite():
+    with pytest.raises(ArgumentError, match=r"\[sgd\] clip_norm is a finite number > 0; got inf"):
+        tr.optim.SGD(clip_norm=float("inf"))
