@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     experiment = commands.add_parser(
         "experiment",
-        help="reproduce a published finding on gradients in residual nets, in a minute or two",
+        help="reproduce a published finding on gradients in residual nets, in ten seconds to three minutes",
         description="Reproduce a published finding; prints a table beside the published or theoretical numbers and "
         "saves it as NAME.json and NAME.png. Without NAME: list all experiments.",
     )

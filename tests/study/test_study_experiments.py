@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -264,3 +266,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert main(["experiment", *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+
+def readme_cells(name: str) -> list[str]:
+    """What the README's table says was printed, of one experiment."""
+    lines = README[README.index(f"| `{name}` |") :].partition("\n\n")[0].splitlines()
+    own = [lines[0], *itertools.takewhile(lambda line: line.startswith("|  |"), lines[1:])]
+    return [line.strip("| ").rsplit(" | ", 1)[1] for line in own]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_has_a_line_for_each_finding(name: str) -> None:
+    assert len(readme_cells(name)) == len(quick(name).findings)
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_readme_come_out_again() -> None:
+    for cell, finding in zip(readme_cells("init-laws"), experiments.init_laws().findings):
+        said, here = (float(re.findall(r"-?[\d.]+(?:e-?\+?\d+)?", text)[0]) for text in (cell, finding.here))
+        assert here == pytest.approx(said, rel=0.3)

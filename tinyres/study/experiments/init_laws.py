@@ -30,8 +30,8 @@ SCALED = "1/sqrt(L)"
 class Law:
     """What |g| at the first block over |g| at the last is for L blocks.
 
-    block: gives the block for a depth. law: in words, "" where none is known. grows: of L. free: whether the law has a
-    free factor, which is then taken from the first depth.
+    block: gives the block for a depth. law: in words, "" where there is none here. grows: of L. free: whether the law
+    has a free factor, which is then taken from the first depth.
     """
 
     block: Callable[[int], Callable[..., Any]]
@@ -158,7 +158,7 @@ def claims(records: Sequence[Row]) -> list[str]:
     known = {net: power for net, power in fits.items() if power is not None and one.below(ratio[net])}
     told = ", ".join(f"L^{power.text(strength)} ({net})" for net, power in known.items())
     if told:
-        said.append(f"No law is known for two of them. A fit over these depths, and no more than that: {told}.")
+        said.append(f"There is no law here for what follows; a fit over these depths, and no more than that: {told}.")
     note = "×/÷: a factor. Laws with ~ have a free factor, from the first depth."
     return [*said, f"{seeds_note(ratio['ReZero'])} {note}"]
 

@@ -28,7 +28,7 @@ SIGNED, NORMS = "signed share", "norm x count"
 UNTRAINED, TRAINED = "untrained", "trained"
 SAMPLES = 64  # in the batch whose gradient is split
 MASS = 0.95
-SECONDS_PER_SPECTRUM, SECONDS_PER_PATH = 1e-4, 2e-5  # per squared block
+SECONDS_PER_SPECTRUM, SECONDS_PER_PATH = 1e-4, 1e-4  # per squared block; of a path of each length
 
 
 def binomial(blocks: int) -> list[float]:
@@ -103,7 +103,7 @@ def plan(
         ]
 
     def looking(net: str) -> float:
-        single = SECONDS_PER_PATH * samples * blocks if net in LIKE_VEIT else 0.0
+        single = SECONDS_PER_PATH * samples if net in LIKE_VEIT else 0.0
         return seeds * blocks**2 * (SECONDS_PER_SPECTRUM + single)
 
     training = seconds(2 * blocks + 2, task, len(rates), seeds)
@@ -240,12 +240,12 @@ def draw(records: Sequence[Row], ax: Any) -> None:
             continue
         style = "--" if row["quantity"] == NORMS else "-"
         label = f"{row['net']}, {row['weights']}, {row['quantity']}"
-        filled = "full" if row["weights"] == UNTRAINED else "none"
-        (line,) = ax.plot(row["shares"], style, label=label, markersize=4, linewidth=1, fillstyle=filled)
+        marker = "o" if row["weights"] == TRAINED else ""
+        (line,) = ax.plot(row["shares"], style, label=label, marker=marker, markersize=3, linewidth=1)
         line.set_color(colours.setdefault(row["net"], line.get_color()))
     ax.axhline(0, color="0.6", linewidth=0.6)
     ax.set(xlabel="branches passed", ylabel="share of each length", ylim=(-0.1, 0.6), xlim=(-1, blocks * 0.75))
-    ax.legend(fontsize=7)
+    ax.legend(fontsize=7, title="dashed: norms of paths; dots: trained", title_fontsize=7)
 
 
 paths = Experiment(

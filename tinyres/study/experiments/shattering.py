@@ -25,7 +25,7 @@ from tinyres.view.numbers import strength
 EXPONENTIAL, POWER, STAYS = "exponential", "power", "stays"
 FITTED_FROM = 2  # blocks
 SIGNIFICANT = 3.0  # sd: what is less is noise and left out of a fit
-SECONDS_PER_BLOCK = 5e-3
+SECONDS_PER_BLOCK = 1e-2
 
 
 @dataclass(frozen=True)

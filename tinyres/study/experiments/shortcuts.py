@@ -38,13 +38,13 @@ def claims(records: Sequence[Row]) -> list[str]:
     others = [name for name in train if name not in CLEAN]
     if all(train[clean].below(train[other]) for clean in CLEAN for other in others):
         said.append(
-            "As published, the identity and a gate that starts closed, which makes it nearly the identity, do better "
-            "than whatever else stands on the skip."
+            "As published, the identity and an exclusive gate that starts closed, which makes it nearly the identity, "
+            "train better than all other skips of this table."
         )
     if all(train[damaged].below(train[NONE]) for damaged in DAMAGED):
-        said.append("A skip that is scaled, gated or projected still does better than none.")
+        said.append("A skip that is scaled, gated or projected still trains better than none.")
     if train[NONE].below(train[DROPOUT]):
-        said.append("Dropout on the skip does worse than no skip.")
+        said.append("Dropout on the skip trains worse than no skip.")
     blocks = records[0]["blocks"]
     half = train["0.5 skip, full branch"]
     if blocks < PUBLISHED_DEPTH and half.mean is not None and not half.diverged and half.mean < 0.5:
