@@ -1,6 +1,6 @@
 """Prints the README's table of published findings: every experiment at its defaults, with seeds and ±.
 
-    python3 bench/published_findings.py              about ten minutes
+    python3 bench/published_findings.py                 about seven minutes
     python3 bench/published_findings.py paths lesion     only these
     python3 bench/published_findings.py --quick      all of them in a minute, at sizes that say less
 

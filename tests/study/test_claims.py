@@ -100,7 +100,7 @@ def test_degradation_says_who_degrades_and_who_does_not() -> None:
     text = said(experiments.degradation, depth_rows())
     assert "plain, Glorot 0.0% ± 0.1 -> 85.0% ± 0.1, plain, He" in text
     assert "residual, no BN 0.0% ± 0.1 -> 3/3 diverged" in text
-    assert "Do not degrade, 0.1% in training at most, at any of these depths: tutorial, he2015, preact, 1/s" in text
+    assert "Do not degrade, 0.1% in the mean at most, at any of these depths: tutorial, he2015, preact, 1/s" in text
     assert "so it is not overfitting" in text
     assert "the gradient does not vanish: before training it is 10000 times as large" in text
     text = said(experiments.degradation, depth_rows(he2015=0.05, preact=0.3))
@@ -137,7 +137,7 @@ def test_laws_fits_and_the_offset_are_told_apart() -> None:
     assert "A skip alone does not tame it: without BatchNorm 50000-fold. What does: BatchNorm in the branch (40" in text
     assert "is 18% above its law, which has half of a branch's inputs pass its first ReLU; behind the stem's" in text
     assert "ReLU 70% do, and with that it says 1.93." in text
-    assert "A fit over these depths, and no more than that: L^2.00 ± 0.00 (tutorial), L^1.00 ± 0.00 (he2015)." in text
+    assert "a fit over these depths, and no more than that: L^2.00 ± 0.00 (tutorial), L^1.00 ± 0.00 (he2015)." in text
     text = said(experiments.init_laws, law_rows(**{"1/sqrt(L)": 1.6, "plain, Glorot": 0.5, "plain + BN": 3.0}))
     for sentence in ("above its law", "plain net with Glorot", "explodes"):
         assert sentence not in text

@@ -94,7 +94,7 @@ def _alike(shown: Callable[[float], str], mean: float, sd: float) -> str:
     text = shown(mean)
     if text.endswith("%"):
         return percent(sd).removesuffix("%")
-    return number(sd) if "e" in text else f"{sd:.{len(text.partition('.')[2])}f}"
+    return shown(sd) if "e" in text else f"{sd:.{len(text.partition('.')[2])}f}"
 
 
 @dataclass(frozen=True)

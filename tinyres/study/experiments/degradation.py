@@ -110,12 +110,12 @@ def claims(records: Sequence[Row]) -> list[str]:
         if gone:
             changes = [f"{net} {_change(by_net[net], shallow, deep)}" for net in gone]
             said.append(
-                f"Training error from {shallow} to {deep} layers, at the best rate of each: {', '.join(changes)}."
+                f"Training error from {shallow} to {deep} layers, at the best rate for each: {', '.join(changes)}."
             )
         kept = [net for net, rows in by_net.items() if all(_learned(r["train"]) for r in rows)]
         if kept:
             worst = percent(max(r["train"].mean for net in kept for r in by_net[net]))
-            said.append(f"Do not degrade, {worst} in training at most, at any of these depths: {', '.join(kept)}.")
+            said.append(f"Do not degrade, {worst} in the mean at most, at any of these depths: {', '.join(kept)}.")
         plain = [net for net in PLAIN if net in gone and not _at(by_net[net], deep).diverged]
         if plain:
             said.append("The deep plain nets fail on their own training examples, so it is not overfitting.")
@@ -140,7 +140,7 @@ def _at(rows: Sequence[Row], layers: int) -> Spread:
 
 
 def _learned(spread: Spread) -> bool:
-    return not spread.diverged and spread.mean is not None and spread.mean + (spread.sd or 0.0) <= LEARNED
+    return not spread.diverged and spread.mean is not None and spread.mean <= LEARNED
 
 
 def _failed(spread: Spread) -> bool:
@@ -156,8 +156,8 @@ def findings(records: Sequence[Row]) -> list[Finding]:
     shallow, deep = min(r["layers"] for r in records), max(r["layers"] for r in records)
     published = {
         "plain + BN": "plain + BatchNorm at 110 layers: over 60%",
-        "he2015": "residual (he2015) at 110 layers: trains",
-        "preact": "preact at 110 layers: trains, and better",
+        "he2015": "residual (he2015) at 110 layers: 6.43%",
+        "preact": "preact at 110 layers: 6.37%",
     }
     shows = f"training error from {shallow} to {deep} Dense layers (published: test error)"
     return [
@@ -179,7 +179,7 @@ def draw(records: Sequence[Row], ax: Any) -> None:
 
 degradation = Experiment(
     "degradation",
-    "Training error by depth: plain nets degrade, residual nets do not",
+    "Training error by number of layers and kind of block",
     "He et al. 2015 (arXiv:1512.03385), figures 1 and 6, table 6; He et al. 2016, table 2",
     plan,
     fields,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyres.study.experiment import Field, Job, Row
 from tinyres.study.nets import stack
-from tinyres.study.spread import Spread, groups, percent
+from tinyres.study.spread import Spread, groups
 from tinyres.study.sweep import seconds, sweep
 from tinyres.study.training import CHANCE, CLASSES, ERRORS, RATE, errors_note, noisy_digits
 from tinyres.study.variants import Block
@@ -19,7 +19,7 @@ PUBLISHED = "publ.: test error of ResNet-110, of convolutions on CIFAR-10; to be
 
 def fields(records: Sequence[Row]) -> list[Field]:
     """The table: training errors, and the test error beside the published one."""
-    published = Field("publ.", "published", 7, lambda p: "fails" if p is None else percent(p))
+    published = Field("publ.", "published", 7, lambda p: "fails" if p is None else f"{p:.2%}")
     return [Field("block", "block", 26, str, words=True), RATE, *[_narrow(f) for f in ERRORS], published]
 
 

@@ -30,7 +30,7 @@ NETS: dict[str, Callable[[int], Callable[..., Any]]] = {
     "ReZero": lambda depth: presets.rezero,
 }
 PLAIN = ("plain, He", "plain + BN")
-RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 EXACT = 1e-9
 SMALLER = 0.9  # of |F|/|x| before, which a branch that is pushed to 0 falls below
 
@@ -106,20 +106,25 @@ def fields(records: Sequence[Row]) -> list[Field]:
     """The table: one row per net."""
     return [
         Field("net", "net", 14, str, words=True),
-        Field("rate", "rate_text", 8, str),
+        Field("rate", "rate_text", 7, str),
         Field("loss before", "before", 12, _loss),
-        Field("after, in test", "test", 19, _loss),
-        Field("|F|/|x|", "strength_before", 13, _ratio),
-        Field("after", "strength_after", 13, _ratio),
+        Field("after, in test", "test", 18, _loss),
+        Field("|F|/|x|", "strength_before", 12, _ratio),
+        Field("after", "strength_after", 18, _ratio),
     ]
 
 
+def _small(shown: Callable[[float], str]) -> Callable[[float], str]:
+    """In few letters: 0 for what is exact, two digits for what is small."""
+    return lambda x: "0" if abs(x) < EXACT else f"{x:.1e}" if x < 1e-3 else shown(x)
+
+
 def _loss(spread: Spread) -> str:
-    return spread.text(lambda x: "0" if abs(x) < EXACT else number(x))
+    return spread.text(_small(number))
 
 
 def _ratio(spread: Spread | None) -> str:
-    return "-" if spread is None else spread.text(strength)
+    return "-" if spread is None else spread.text(_small(strength))
 
 
 def claims(records: Sequence[Row]) -> list[str]:
@@ -175,7 +180,8 @@ def findings(records: Sequence[Row]) -> list[Finding]:
     shows = "test loss of a net that learns y = x (1: a constant answer)"
     return [
         Finding(shows, "plain, He: hard to reach", _loss(at["plain, He"]["test"])),
-        Finding(shows, "he2015: -", _loss(at["he2015"]["test"])),
+        Finding(shows, "he2015: no theory", _loss(at["he2015"]["test"])),
+        Finding(shows, "preact: goes to 0", _loss(at["preact"]["test"])),
         Finding(shows, "branch × 1/√L: goes to 0", _loss(at["1/sqrt(L)"]["test"])),
         Finding(shows, "zero branch (ReZero): exact at the start", _loss(at["ReZero"]["before"])),
     ]

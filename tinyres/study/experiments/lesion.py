@@ -88,7 +88,7 @@ def fields(records: Sequence[Row]) -> list[Field]:
         Field("rate", "rate_text", 8, str),
         Field("deleted", "deleted", 9, str),
         Field("test error", "error", 16, percent_or_none),
-        Field("damage, points", "damage", 16, lambda s: "-" if s is None else s.text(_points)),
+        Field("damage, points", "damage", 16, _points),
     ]
 
 
@@ -120,8 +120,8 @@ def claims(records: Sequence[Row]) -> list[str]:
     ]
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _points(share: Spread | None) -> str:
+    return "-" if share is None else Spread.of(100 * value for value in share.known).text(lambda x: f"{x:.1f}")
 
 
 def _hardly(damage: Spread) -> bool:

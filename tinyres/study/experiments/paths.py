@@ -218,8 +218,8 @@ def findings(records: Sequence[Row]) -> list[Finding]:
     lines = []
     for net, weights, quantity, published in (
         ("he2015", TRAINED, NORMS, "he2015, trained, norm × number of paths: 5 to 17 (Veit)"),
-        ("he2015", UNTRAINED, SIGNED, "he2015, untrained, signed share: -"),
-        ("he2015", TRAINED, SIGNED, "he2015, trained, signed share: -"),
+        ("he2015", UNTRAINED, SIGNED, "he2015, untrained, signed share: no theory"),
+        ("he2015", TRAINED, SIGNED, "he2015, trained, signed share: no theory"),
         ("residual, no BN", UNTRAINED, SIGNED, f"no BatchNorm, signed share: Binomial, mean {number(blocks / 2)}"),
         ("1/sqrt(L)", UNTRAINED, SIGNED, "branch × 1/√L, signed share: Poisson, mean 1"),
     ):

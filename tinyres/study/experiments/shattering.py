@@ -193,7 +193,7 @@ def findings(records: Sequence[Row]) -> list[Finding]:
     return [
         Finding(shows, "plain + BatchNorm, per layer: × 1/2", by["plain + BN"]["told"]),
         Finding(shows, "residual + BatchNorm, one Dense a block: as 1/√L", by["residual + BN"]["told"]),
-        Finding(shows, "preact, two Dense a block: -", by["preact"]["told"]),
+        Finding(shows, "preact, two Dense a block: no theory", by["preact"]["told"]),
         Finding(shows, f"branch × 1/√L: stays; at {deep} blocks", _at(by["1/sqrt(L)"], deep)),
     ]
 
