@@ -367,3 +367,51 @@ def test_damaged_facts_are_an_error(key: str, value: object, tmp_path: pathlib.P
     path.write_text(json.dumps(data))
     with pytest.raises(tr.errors.FileError, match="is damaged or something else"):
         tr.Trace.load(str(path))
+
+
+ACTIVATIONS = {
+    "leaky_relu": (layers.LeakyReLU(0.3), Facts(leaks=0.3, piecewise_linear=True)),
+    "leaky ReLU that keeps nothing": (layers.LeakyReLU(0.0), Facts(rectifies=1, rectified=True, piecewise_linear=True)),
+    "gelu": (layers.Activation("gelu"), Facts()),
+    "silu": (layers.Activation("silu"), Facts()),
+    "elu": (layers.Activation("elu"), Facts()),
+    "prelu": (layers.PReLU(), None),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_facts_of_other_activations(name: str) -> None:
+    activation, facts = ACTIVATIONS[name]
+    x = tr.Input(shape=(64,))
+    model = tr.Model(x, layers.Dense(10, activation="softmax")(activation(layers.Dense(64)(x))))
+    node = model.graph(DATA, LABELS, loss="sparse_categorical_crossentropy").trace().nodes[2]
+    assert node.facts == facts if facts else not node.facts.scales
+
+
+class Swish(layers.Layer):
+    """x · sigmoid(β x)."""
+
+    def build(self, input_shape: object) -> None:
+        self.beta = self.add_weight(name="beta", shape=(1,), initializer="ones")
+
+    def call(self, x: tr.Tensor) -> tr.Tensor:
+        return x * tr.sigmoid(self.beta * x)
+
+
+def test_a_product_with_its_own_sigmoid_is_no_scale() -> None:
+    trace = traced(lambda x: Swish()(layers.Dense(64)(x)))
+    facts = trace["block0/swish"].facts
+    assert not facts.scales and not facts.multiplies
+    assert theory_of(trace) is None
+
+
+def test_theory_of_leaky_relus() -> None:
+    def block(x: tr.Tensor, slope: float) -> tr.Tensor:
+        for _ in range(2):
+            x = layers.LeakyReLU(slope)(layers.Dense(64, kernel_initializer="he_normal")(x))
+        return x
+
+    law = theory_of(traced(lambda x: block(x, 0.3)))
+    assert law.net == "He and leaky ReLU 0.3" and law.rate == pytest.approx(1 + 0.3**2)
+    for name in ("gelu", "silu", "elu", "selu"):
+        assert theory_of(traced(lambda x, name=name: layers.Dense(64, activation=name)(x))) is None

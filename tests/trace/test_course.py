@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from told_nets import bn_relu, bottleneck, dense, half_skip, net
+from told_others import chain, of_width
 
 from tinyres.layers import blocks as presets
 from tinyres.trace.course import course_of
@@ -89,3 +90,26 @@ def test_what_is_known_of_the_build_decides() -> None:
 @pytest.mark.parametrize("norms", [[], [1.0], [1.0, 2.0, 3.0], [1.0, 0.0, 1.0, 1.0], [1.0, math.inf, 1.0, 1.0]])
 def test_too_little_for_a_course(norms: list[float]) -> None:
     assert course_of(norms) is None
+
+
+@pytest.mark.parametrize("small", [0.3, 0.1, 1e-2])
+def test_a_net_that_begins_small_has_the_power_of_its_later_blocks(small: float) -> None:
+    """|x|² grows by the same amount per block from a small start, and |g| ~ 1/|x|²."""
+    depth = np.arange(16.0)
+    course = course_of(1 / (small**2 + depth), polynomial=True)
+    assert course.power == pytest.approx(1.0, abs=0.15)
+
+
+def test_stages_have_courses_of_their_own() -> None:
+    blocks = [(128, 6), (64, 6), (32, 6)]
+    flow = flow_of("", chain([of_width(presets.plain, units) for units, n in blocks for _ in range(n)])())
+    assert [(s.at.start, s.at.stop) for s in flow.stages] == [(0, 1), (1, 7), (7, 13), (13, 18)]
+    assert flow.course is None and flow.stages[0].course is None
+    assert [s.course.rate for s in flow.stages[1:]] == pytest.approx([0.5] * 3, rel=0.15)
+    assert [str(s.theory) for s in flow.stages[1:]] == ["theory for Glorot and ReLU: x 0.50"] * 3
+    assert flow.rate == pytest.approx(flow.first_over_last ** (1 / 17))
+
+
+def test_where_no_stage_tells_the_whole_is_one() -> None:
+    flow = flow_of("", chain([of_width(dense("glorot_uniform", count=1), 64 - 4 * i) for i in range(8)])())
+    assert len(flow.stages) == 1 and not flow.even and flow.course is not None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from told_nets import Known, known_nets
+from told_others import other_nets
 
-NETS = list(known_nets())
+NETS = [*known_nets(), *other_nets()]
 
 
 def test_there_are_many() -> None:

@@ -63,7 +63,8 @@ class Op:
 
     What it *is*, from which a trace has its kinds, theory and lint. adds: the output is the sum of the inputs.
     multiplies: its inputs with one another. rectifies: it cuts off one half of the values and keeps the other as it is;
-    a bool, or a function of the attrs. normalises: over what ("batch", "layer"), "" if it does not.
+    a bool, or a function of the attrs. leaks(*attrs): the part that it keeps of that half instead. normalises: over
+    what ("batch", "layer"), "" if it does not.
     fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
     slope: the largest derivative of an op that squashes its input, else 0. drops(*attrs): the share that it sets to 0
     at random. distributes: it shares out 1 over the last axis of its first input. breaks: why its value may not be
@@ -92,6 +93,7 @@ class Op:
     adds: bool = False
     multiplies: bool = False
     rectifies: bool | Callable[..., bool] = False
+    leaks: Callable[..., float] | None = None
     normalises: str = ""
     fans: Callable[..., tuple[Fans | None, ...]] | None = None
     slope: float = 0.0

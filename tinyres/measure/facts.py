@@ -37,9 +37,10 @@ def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
     return Facts(
         adds=bool(ops) and all(op.adds or op.view for _, op in ops) and any(op.adds for _, op in ops),
         multiplies=any(map(ways.multiplied, members)),
-        scales=any(map(ways.scaled, members)),
+        scales=any(map(ways.scaled, members)) and all(_is_straight(n, op) or ways.scaled(n) for n, op in ops),
         rectifies=len(rectifiers),
         rectified=unit in rectifiers,
+        leaks=next((float(op.leaks(*n.attrs)) for n, op in ops if op.leaks is not None), 0.0),
         normalises=next((op.normalises for _, op in ops if op.normalises), ""),
         piecewise_linear=bool(ops) and all(_is_piecewise_linear(n, op) for n, op in ops),
         slope=float(unit.op.slope) if unit.op is not None else 0.0,
@@ -49,6 +50,11 @@ def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
     )
 
 
+def _is_straight(node: Node, op: Op) -> bool:
+    """Whether an op makes nothing else of a scaled value: x · sigmoid(w · x) is no scale of x."""
+    return op.adds or op.view or bool(op.normalises) or op.fans is not None
+
+
 def _breaks(unit: Node) -> dict[str, str]:
     breaks = None if unit.op is None else unit.op.breaks
     return {} if breaks is None else {"breaks": breaks[0], "helps": breaks[1]}
@@ -56,7 +62,8 @@ def _breaks(unit: Node) -> dict[str, str]:
 
 def _is_piecewise_linear(node: Node, op: Op) -> bool:
     weighs = any(type(n) is ParameterLeaf and _fans(node, i) for i, n in enumerate(node.inputs))
-    return op.adds or op.view or weighs or (op.is_rectifier(node.attrs) and op.fans is None)
+    cuts = op.fans is None and (op.is_rectifier(node.attrs) or op.leaks is not None)
+    return op.adds or op.view or weighs or cuts
 
 
 def _fans(node: Node, i: int) -> Fans | None:

@@ -24,6 +24,8 @@ def roles_of(
     """Per unit what it is as a leaf, "" if it was computed. given: what is known of data, None if nothing is."""
     pairs = list(edges)
     guessed = _met_behind_the_net(units, pairs, reads_parameters) if given is None else set()
+    if given is not None and not any(given.get(node) == LEAF for node in units):
+        given = None  # what the net was given does not come to the loss: what was cut off from it takes its place
     roles = []
     for i, node in enumerate(units):
         if node.op is not None:

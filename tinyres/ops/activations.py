@@ -142,8 +142,22 @@ def _leaky_relu_grad_shape(g: Tensor, x: Tensor, negative_slope: float) -> Shape
     return equal_shapes("leaky_relu_grad", g, x)
 
 
+def _is_relu(negative_slope: float) -> bool:
+    return negative_slope == 0
+
+
+def _kept(negative_slope: float) -> float:
+    return negative_slope
+
+
 LEAKY_RELU = Op(
-    "leaky_relu", shape=_leaky_relu_shape, forward=unary(kernels.leaky_relu), vjp=_leaky_relu_vjp, saves=(0,)
+    "leaky_relu",
+    shape=_leaky_relu_shape,
+    forward=unary(kernels.leaky_relu),
+    vjp=_leaky_relu_vjp,
+    saves=(0,),
+    rectifies=_is_relu,
+    leaks=_kept,
 )
 LEAKY_RELU_GRAD = Op(
     "leaky_relu_grad",

@@ -10,13 +10,15 @@ import math
 
 from tinyres.trace.flow import Flow, block_nodes, normalises_batch
 from tinyres.trace.lint import lint_trace
-from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.nodes import TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.scale import rms
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
+from tinyres.trace.words import place
 
 _SATURATED = 0.85  # root mean square of a tanh's values: most of them are near -1 and 1
 _TOO_SMALL, _TOO_LARGE = 0.9, 1.1
+_CANCELS = 0.5  # of a share, beyond 0 or 1
 _SHORT = 12  # layers in a row that train without skips once the gradient keeps its size
 
 SCALED_SKIP = (
@@ -31,7 +33,7 @@ def why_vanishing(flow: Flow, trace: Trace) -> str:
         return on_the_skip
     nodes = block_nodes(trace)
     if any(b.fork is not None for b in trace.blocks):
-        return ""
+        return _cancelling(trace)
     steep = next((n for n in nodes if 0 < n.facts.slope < 1), None)
     if steep is not None:
         return (
@@ -82,11 +84,56 @@ def why_exploding(flow: Flow, trace: Trace) -> str:
     return f"The kernels are {gain:.1f} times the size that keeps it: use kernel_initializer='{initialiser}'."
 
 
-def why_polynomial() -> str:
+def why_nothing(trace: Trace) -> tuple[str, str]:
+    """Where a gradient of exactly 0 begins, and what to look for: what is 0 itself, else what passes nothing back."""
+    nodes = {n.name: n for n in trace.nodes}
+    fed = {e.dst for e in trace.edges if e.src in nodes and nodes[e.src].value_norm > 0}
+    dead = next((n for n in trace.nodes[:-1] if n.name in fed and n.size == n.zeros > 0), None)
+    if dead is not None:
+        told = f": every unit of {place(dead)} is 0 for the whole batch"
+        if any(p.value_norm == 0 for p in _weights(dead)):
+            return f"{told}, for its kernel is 0", "use another initialiser, as he_normal"
+        if dead.facts.rectifies:
+            told += ", and a ReLU passes nothing where it is 0"
+            return told, "lower the learning rate, or look at its bias and initialiser"
+        return told, "look for a zero factor or a skip that the branch cancels, or at its bias and initialiser"
+    for node in reversed(trace.nodes):
+        sent = [e for e in trace.edges if e.src == node.name and nodes[e.dst].grad_norm > 0]
+        if node.grad_norm > 0 or not node.primitive or not sent:
+            continue
+        if any(e.grad_norm > 0 for e in sent):
+            return f": what {_listed(sent)} send back to {place(node)} cancels", "look at the signs of skip and branch"
+        deaf = nodes[sent[-1].dst]
+        return (
+            f": {place(deaf)} passes none back to {node.name}",
+            "look for a zero factor, a zero initialiser, a detach() or a slope of 0 in it",
+        )
+    return "", "look for a zero factor or a detach() before the loss"
+
+
+def _listed(edges: list[TraceEdge]) -> str:
+    return " and ".join(dict.fromkeys(e.dst for e in edges))
+
+
+def why_polynomial(trace: Trace) -> str:
     """What keeps the power low."""
+    scaled = "with a branch scaled by 1/√blocks (skipinit) "
+    if all(b.join is b.output for b in trace.blocks if b.join is not None):  # nothing stands behind the Add
+        return f"{scaled.capitalize()}it hardly grows."
+    return f"With pre-activation blocks (layers.blocks.preact) it grows like L, {scaled}hardly at all."
+
+
+def _cancelling(trace: Trace) -> str:
+    """That branches take away what comes over the skip, where they do so in most blocks."""
+    shares = sorted(b.skip for b in trace.blocks if b.skip is not None)
+    if len(shares) < len(trace.blocks) or not shares:
+        return ""
+    middle = shares[len(shares) // 2]
+    if -_CANCELS < middle < 1 + _CANCELS:
+        return ""
     return (
-        "With pre-activation blocks (layers.blocks.preact) it grows like L, with a branch scaled by 1/√blocks "
-        "(skipinit) hardly at all."
+        "In most blocks what comes through the branch cancels what comes over the skip: their shares of it are "
+        f"{1 - middle:.2g} and {middle:.2g} (median)."
     )
 
 
@@ -108,17 +155,40 @@ def _layers(nodes: list[TraceNode]) -> int:
 
 
 def _gain(nodes: list[TraceNode]) -> float | None:
-    """The size of the kernels over the one that keeps |g|: √(2/fan_in) in front of a ReLU, else √(1/fan_in)."""
+    """The size of the kernels over the one that keeps |g|; None where an activation has none, as GELU.
+
+    It is √(2/fan_in) in front of a ReLU, √(1/fan_in) in front of what is straight around 0.
+    """
+    if any(_bends(node) for node in nodes):
+        return None
     gains = []
     for i, node in enumerate(nodes):
-        behind = nodes[i + 1] if i + 1 < len(nodes) else None
-        cut = node.facts.rectifies or (behind is not None and behind.facts.rectifies and not _weights(behind))
+        cut = _is_cut(nodes, i)
         for p in _weights(node):
             assert p.fans is not None
             variance = p.value_norm**2 / p.size
             if variance > 0:
                 gains.append(0.5 * math.log(variance * p.fans[0] / (2 if cut else 1)))
     return math.exp(sum(gains) / len(gains)) if gains else None
+
+
+def layers_with_relu(trace: Trace, fused: bool) -> int:
+    """How many layers with kernels have a ReLU in them or, unless only fused ones count, behind them."""
+    nodes = list(trace.nodes)
+    cut = [bool(n.facts.rectifies) if fused else _is_cut(nodes, i) for i, n in enumerate(nodes)]
+    return sum(is_cut and bool(_weights(node)) for node, is_cut in zip(nodes, cut))
+
+
+def _is_cut(nodes: list[TraceNode], i: int) -> bool:
+    behind = nodes[i + 1] if i + 1 < len(nodes) else None
+    return bool(nodes[i].facts.rectifies or (behind and behind.facts.rectifies and not _weights(behind)))
+
+
+def _bends(node: TraceNode) -> bool:
+    """Whether how much of |g| a node passes depends on the size of what comes in, in ways that are not known here."""
+    facts = node.facts
+    known = facts.piecewise_linear and not facts.leaks
+    return not (known or facts.slope or facts.normalises or facts.drops or facts.scales or facts.multiplies)
 
 
 def _named(nodes: list[TraceNode]) -> str:

@@ -19,10 +19,12 @@ _T95 = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2
 _CORRELATED = 1.15  # neighbouring steps of nets without normalisation are a little alike: over 24 seeds of 10 nets
 _STANDS_OUT = 6.0  # times the usual spread of a step
 _LEAST_SPREAD = 0.05
+_NO_POWER = 1.6  # of log |g|: one step of a power, however it scatters, is no further off
 _STARTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # how many blocks' worth a stem may add before the first block
+_SMALL = (0.0, -0.5, -0.8, -0.95)  # where |x| begins small and |g| ~ 1/|x|
 _STATED = 1.0  # the one for which a power is stated: it fits pre-activation nets on white input exactly
 _CLEARLY = 0.5  # a power of the depth must leave less than this part of what a constant step leaves
-_FEWEST = 3  # steps
+LEAST = 4  # norms that tell a course
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,22 @@ def course_of(norms: Sequence[float], polynomial: bool | None = None) -> Course 
     polynomial: what is known of the net's build: True where only a power is possible, False where none is, None where
     the numbers have to tell.
     """
-    if len(norms) < _FEWEST + 1 or not all(0 < g < math.inf for g in norms):
+    if len(norms) < LEAST or not all(0 < g < math.inf for g in norms):
         return None
     logs = np.log(np.array(norms, np.float64))
     steps = logs[:-1] - logs[1:]
-    better = _power_over_constant(steps) if polynomial is not False and logs[0] > logs[-1] else math.inf
-    is_power = better < _CLEARLY or (polynomial is True and logs[0] > logs[-1])
-    power, error = _power(logs, steps) if is_power else (None, None)
-    jumps = () if is_power else _jumps(steps)
-    kept = np.delete(steps, [jump.at for jump in jumps])
-    mean, half = float(kept.mean()), _half_width(kept)
+    off_power, off_rate = _off_power(steps), _far(steps - np.median(steps), len(steps) // 4)
+    usual = np.setdiff1d(np.arange(len(steps)), np.intersect1d(off_power, off_rate))
+    grows = polynomial is not False and float(steps[usual].sum()) > 0
+    better = _power_over_constant(steps, usual) if grows else math.inf
+    is_power = better < _CLEARLY or (polynomial is True and grows)
+    if not is_power:
+        usual = np.setdiff1d(np.arange(len(steps)), off_rate)
+    power, error = _power(steps, usual) if is_power else (None, None)
+    jumps = [Jump(int(i), math.exp(steps[i])) for i in range(len(steps)) if i not in usual]
+    mean, half = float(steps[usual].mean()), _half_width(steps[usual])
     interval = math.exp(mean - half), math.exp(mean + half)
-    return Course(math.exp(mean), *interval, jumps, power, error, better > 1, math.exp(logs[0] - logs[-1]))
+    return Course(math.exp(mean), *interval, tuple(jumps), power, error, better > 1, math.exp(logs[0] - logs[-1]))
 
 
 def _half_width(steps: np.ndarray) -> float:
@@ -80,22 +86,29 @@ def _half_width(steps: np.ndarray) -> float:
     return _CORRELATED * _T95[min(freedom, len(_T95)) - 1] * float(steps.std(ddof=1)) / math.sqrt(len(steps))
 
 
-def _jumps(steps: np.ndarray) -> tuple[Jump, ...]:
-    """Steps far outside of the usual spread; at most a quarter of all, so that the others remain the rule."""
-    usual = float(np.median(steps))
-    spread = max(1.4826 * float(np.median(np.abs(steps - usual))), _LEAST_SPREAD)
-    far = [i for i in np.argsort(-np.abs(steps - usual)) if abs(steps[i] - usual) > _STANDS_OUT * spread]
-    return tuple(Jump(int(i), math.exp(float(steps[i]))) for i in sorted(far[: len(steps) // 4]))
+def _far(off: np.ndarray, most: int) -> np.ndarray:
+    """The steps far outside of the usual spread; at most so many, so that the others remain the rule."""
+    spread = max(1.4826 * float(np.median(np.abs(off))), _LEAST_SPREAD)
+    order = np.argsort(-np.abs(off))
+    return np.sort(order[np.abs(off[order]) > _STANDS_OUT * spread][:most])
 
 
-def _power_over_constant(steps: np.ndarray) -> float:
-    """What the best power of the depth leaves of the steps, over what a constant step leaves."""
-    constant = float(np.sum((steps - steps.mean()) ** 2))
+def _off_power(steps: np.ndarray) -> np.ndarray:
+    """The steps that stand far off from the power that most of them follow."""
+    shape = _steps_of_power(len(steps), _STATED)
+    off = steps - float(np.median(steps / shape)) * shape
+    return np.array([i for i in _far(off, len(steps) // 4) if abs(off[i]) > _NO_POWER], int)
+
+
+def _power_over_constant(steps: np.ndarray, usual: np.ndarray) -> float:
+    """What the best power of the depth leaves of the usual steps, over what a constant step leaves."""
+    kept = steps[usual]
+    constant = float(np.sum((kept - kept.mean()) ** 2))
     left = []
     for start in _STARTS:
-        shape = _steps_of_power(len(steps), start)
-        p = float(steps @ shape / (shape @ shape))
-        left.append(float(np.sum((steps - max(p, 0.0) * shape) ** 2)))
+        shape = _steps_of_power(len(steps), start)[usual]
+        p = float(kept @ shape / (shape @ shape))
+        left.append(float(np.sum((kept - max(p, 0.0) * shape) ** 2)))
     return min(left) / constant if constant > 0 else math.inf
 
 
@@ -104,12 +117,24 @@ def _steps_of_power(count: int, start: float) -> np.ndarray:
     return np.log1p(1 / (np.arange(1.0, count + 1) + start))
 
 
-def _power(logs: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
-    """The slope of log |g| over log (1 + depth), and half its 95% interval by what it leaves of the steps."""
-    depth = np.log(np.arange(1.0, len(logs) + 1) + _STATED)
+def _power(steps: np.ndarray, usual: np.ndarray) -> tuple[float, float]:
+    """The slope of log |g| over log (1 + depth), and half its 95% interval by what it leaves of the usual steps.
+
+    Where a net begins small, its first steps are steeper than that: then over the depth from another start, which
+    leaves far less.
+    """
+    fits = [_fit_of_power(steps[usual], _steps_of_power(len(steps), start)[usual]) for start in (_STATED, *_SMALL)]
+    stated, *others = fits
+    best = min(others, key=lambda fit: fit[1])
+    p, left, square = best if best[1] < _CLEARLY**2 * stated[1] else stated
+    freedom = max(1, len(usual) - 1)
+    return p, _T95[min(freedom, len(_T95)) - 1] * math.sqrt(left / freedom / square)
+
+
+def _fit_of_power(steps: np.ndarray, shape: np.ndarray) -> tuple[float, float, float]:
+    """The power by least squares of log |g|, what it leaves of the steps, and the shape's sum of squares."""
+    depth = np.concatenate([[0.0], np.cumsum(shape)])
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
     centred = depth - depth.mean()
-    p = -float(centred @ logs) / float(centred @ centred)
-    shape = _steps_of_power(len(steps), _STATED)
-    left = float(np.sum((steps - p * shape) ** 2))
-    freedom = max(1, len(steps) - 1)
-    return p, _T95[min(freedom, len(_T95)) - 1] * math.sqrt(left / freedom / float(shape @ shape))
+    p = float(centred @ logs) / float(centred @ centred)
+    return p, float(np.sum((steps - p * shape) ** 2)), float(shape @ shape)

@@ -11,10 +11,11 @@ class Facts(NamedTuple):
 
     adds: its value is the sum of its inputs. multiplies: its inputs with one another. scales: data by a weight or a
     number, element by element. rectifies: how many times it cuts off one half of the values (ReLU); rectified: its
-    value is what such a cut left. normalises: over what ("batch"), else "". piecewise_linear: nothing in it but sums,
-    products with a weight, and cuts. slope: the largest derivative of what squashes its value, else 0. drops: the share
-    of its value that is set to 0 at random. distributes: over how many units it shares out 1 (softmax), 0 if it does
-    not. breaks, helps: why its value may not be finite, and what helps, if the op that made it knows.
+    value is what such a cut left. leaks: the part of that half that it keeps instead (leaky ReLU), 0 if it does not.
+    normalises: over what ("batch"), else "". piecewise_linear: nothing in it but sums, products with a weight, and
+    cuts. slope: the largest derivative of what squashes its value, else 0. drops: the share of its value that is set to
+    0 at random. distributes: over how many units it shares out 1 (softmax), 0 if it does not. breaks, helps: why its
+    value may not be finite, and what helps, if the op that made it knows.
     """
 
     adds: bool = False
@@ -22,6 +23,7 @@ class Facts(NamedTuple):
     scales: bool = False
     rectifies: int = 0
     rectified: bool = False
+    leaks: float = 0.0
     normalises: str = ""
     piecewise_linear: bool = False
     slope: float = 0.0
@@ -46,7 +48,8 @@ def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans
     """What `encoded_facts` wrote. Raises what a damaged file makes Python raise; ValueError for a wrong type."""
     columns = data["facts"]
     kinds = {name: type(value) for name, value in Facts()._asdict().items()}
-    columns.setdefault("distributes", [0] * len(columns["adds"]))  # older files do not tell
+    for name in ("distributes", "leaks"):  # older files do not tell
+        columns.setdefault(name, [kinds[name](0)] * len(columns["adds"]))
     for name, kind in kinds.items():
         if any(type(value) is not kind for value in columns[name]):
             raise ValueError(f"{name} must be {kind.__name__} throughout")

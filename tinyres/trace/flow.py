@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinyres.trace.course import Course, course_of
+from tinyres.trace.blocks import Block
+from tinyres.trace.course import LEAST, Course, course_of
 from tinyres.trace.nodes import TraceNode
 from tinyres.trace.theory import Theory, is_polynomial, theory_of
 from tinyres.trace.trace import Trace
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A run of blocks (or layers) whose inputs have one shape, in which |g| may follow one course.
+
+    at: their places in the flow. course: of |g| at their inputs; None for fewer than 4, or where one is 0 or not
+    finite. law: the published rate of their build, whatever was measured.
+    """
+
+    at: range
+    course: Course | None
+    law: Theory | None
+
+    @property
+    def theory(self) -> Theory | None:
+        """The law that the build follows, unless the measured rate contradicts it."""
+        if self.law is None or self.course is None or self.course.power is not None:
+            return None
+        return self.law if self.law.agrees(self.course.rate, self.course.low, self.course.high) else None
+
+
+@dataclass(frozen=True)
 class Flow:
     """How the gradient of one net runs over its blocks (or, without any, over its parametric layers).
 
-    unit: "block" or "layer". names, grad_norms, value_norms, skips: at each one's input, in graph order. widths: the
-    sizes of those inputs. polynomial: what the build tells of the course (`theory.is_polynomial`). law: the published
-    rate of this build, whatever was measured.
+    unit: "block" or "layer". names, grad_norms, value_norms, skips: at each one's input, in graph order. stages: where
+    the shape changes, |g| begins anew; one stage where no stage is long enough to tell its course. even: whether all
+    inputs have one shape.
     """
 
     name: str
@@ -31,9 +51,8 @@ class Flow:
     grad_norms: tuple[float, ...]
     value_norms: tuple[float, ...]
     skips: tuple[float | None, ...]
-    widths: tuple[int, ...]
-    polynomial: bool | None
-    law: Theory | None
+    stages: tuple[Stage, ...]
+    even: bool
 
     @property
     def first_over_last(self) -> float | None:
@@ -42,14 +61,14 @@ class Flow:
             return None
         return self.grad_norms[0] / self.grad_norms[-1]
 
-    @functools.cached_property
+    @property
     def course(self) -> Course | None:
-        """The course of |g|; None for fewer than 4 values, or where one is 0 or not finite."""
-        return course_of(self.grad_norms, self.polynomial)
+        """The course of |g| over all, if there is one."""
+        return self.stages[0].course if len(self.stages) == 1 else None
 
     @property
     def rate(self) -> float | None:
-        """The factor of |g| per block toward the input: that of the course or, of few blocks, the geometric mean."""
+        """The factor of |g| per block toward the input: that of the course or, without one, the geometric mean."""
         if self.course is not None:
             return self.course.rate
         ratio = self.first_over_last
@@ -59,16 +78,8 @@ class Flow:
 
     @property
     def theory(self) -> Theory | None:
-        """The law that the build follows, unless the measured rate contradicts it."""
-        if self.law is None or self.course is None or self.course.power is not None:
-            return None
-        return self.law if self.law.agrees(self.course.rate, self.course.low, self.course.high) else None
-
-    @property
-    def stages(self) -> list[range]:
-        """The runs of blocks whose inputs have one width."""
-        cuts = [i for i in range(1, len(self.widths)) if self.widths[i] != self.widths[i - 1]]
-        return [range(a, b) for a, b in zip([0, *cuts], [*cuts, len(self.widths)])]
+        """The law that all blocks follow, unless the measured rate contradicts it."""
+        return self.stages[0].theory if len(self.stages) == 1 else None
 
     @property
     def fitted(self) -> tuple[float, ...] | None:
@@ -79,39 +90,44 @@ class Flow:
         depth = np.arange(1.0, len(self.grad_norms) + 1)
         line = -depth * math.log(course.rate) if course.power is None else -course.power * np.log(depth + 1)
         for jump in course.jumps:
-            line[: jump.at + 1] += math.log(jump.factor / course.rate)
+            usual = course.rate if course.power is None else (1 + 1 / (jump.at + 2)) ** course.power
+            line[: jump.at + 1] += math.log(jump.factor / usual)
         return tuple(np.exp(line + np.mean(np.log(self.grad_norms) - line)).tolist())
 
 
 def flow_of(name: str, trace: Trace) -> Flow:
-    """The flow of a trace."""
+    """The flow of a trace. Of blocks that begin at one node, as a nested one may, the outer one counts."""
     if trace.blocks:
-        blocks = trace.blocks
-        return Flow(
-            name,
-            trace.loss,
-            "block",
-            tuple(b.name for b in blocks),
-            tuple(b.grad_norm for b in blocks),
-            tuple(b.x_norm for b in blocks),
-            tuple(b.skip for b in blocks),
-            tuple(b.input.shape[-1] if b.input.shape else 1 for b in blocks),
-            is_polynomial(trace),
-            theory_of(trace),
-        )
-    layers = [n for n in trace.nodes if n.params]
-    return Flow(
-        name,
-        trace.loss,
-        "layer",
-        tuple(n.name for n in layers),
-        tuple(n.grad_norm for n in layers),
-        tuple(n.value_norm for n in layers),
-        (None,) * len(layers),
-        tuple(n.shape[-1] if n.shape else 1 for n in layers),
-        None,
-        None,
-    )
+        first: dict[str, Block] = {}
+        for block in trace.blocks:
+            first.setdefault(block.input.name, block)
+        blocks = list(first.values())
+        at = [(b.name, b.grad_norm, b.x_norm, b.skip, b.input.shape[1:]) for b in blocks]
+        return _flow(name, trace, "block", at, blocks)
+    layers = [(n.name, n.grad_norm, n.value_norm, None, n.shape[1:]) for n in trace.nodes if n.params]
+    return _flow(name, trace, "layer", layers, [])
+
+
+def _flow(
+    name: str,
+    trace: Trace,
+    unit: str,
+    at: Sequence[tuple[str, float, float, float | None, tuple[int, ...]]],
+    blocks: Sequence[Block],
+) -> Flow:
+    names, norms, values, skips, shapes = zip(*at) if at else ((), (), (), (), ())
+    cuts = [i for i in range(1, len(shapes)) if shapes[i] != shapes[i - 1]]
+    runs = [range(a, b) for a, b in zip([0, *cuts], [*cuts, len(shapes)])]
+    if max(map(len, runs)) < LEAST:
+        runs = [range(len(shapes))]
+    stages = []
+    for run in runs:
+        inside = blocks[run.start : run.stop]
+        if run.stop < len(shapes):
+            inside = inside[:-1]  # the last one leads into the next stage
+        course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside))
+        stages.append(Stage(run, course, theory_of(trace, inside)))
+    return Flow(name, trace.loss, unit, names, norms, values, skips, tuple(stages), not cuts)
 
 
 def block_nodes(trace: Trace) -> list[TraceNode]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tinyres.trace.net import Finding, Net, finding_at
-from tinyres.trace.nodes import TraceNode
+from tinyres.trace.nodes import TraceNode, TraceParameter
 
 _BY_CHANCE = 16  # units: so few, as drawn, may all be 0 at once
 _LISTED = 3
@@ -157,11 +157,19 @@ def _opens_later(net: Net, node: TraceNode) -> bool:
             if other in seen:
                 continue
             seen.add(other)
-            if any(p.value_norm == 0 and p.grad_norm > 0 for p in net.nodes[other].params.values()):
+            if any(p.value_norm == 0 and p.grad_norm > 0 for p in _factors(net.nodes[other])):
                 return True
             if net.nodes[other].grad_norm == 0:
                 stack.append(other)
     return False
+
+
+def _factors(node: TraceNode) -> list[TraceParameter]:
+    """The parameters that its inputs are multiplied with; not a bias, which opens no way."""
+    kernels = [p for p in node.params.values() if p.fans is not None]
+    if kernels or any(p.value_norm > 0 for p in node.params.values()):
+        return kernels
+    return list(node.params.values())
 
 
 def unread_layers(names: Iterable[str]) -> Iterator[Finding]:

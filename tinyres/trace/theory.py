@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tinyres.structure.kinds import SKIP
 from tinyres.trace.blocks import Block
+from tinyres.trace.facts import Facts
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
 
@@ -64,28 +65,29 @@ class Theory(NamedTuple):
         return low <= self.rate <= high or abs(math.log(rate / self.rate)) < _AGREES
 
 
-def theory_of(trace: Trace) -> Theory | None:
-    """The law that the blocks of a trace are known to follow, if there is one."""
-    if not trace.blocks or (trace.header.batch or 0) < LEAST_BATCH:
+def theory_of(trace: Trace, blocks: Sequence[Block] | None = None) -> Theory | None:
+    """The law that the blocks of a trace (or these of them) are known to follow, if there is one."""
+    blocks = trace.blocks if blocks is None else blocks
+    if not blocks or (trace.header.batch or 0) < LEAST_BATCH:
         return None
-    laws = {_law(block, bool(trace.header.training)) for block in trace.blocks}
+    laws = {_law(block, bool(trace.header.training)) for block in blocks}
     return laws.pop() if len(laws) == 1 else None
 
 
-def is_polynomial(trace: Trace) -> bool | None:
+def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
     """Whether |g| can only grow like a power of the depth: True, False, or None where the build does not tell.
 
-    It does where each block adds, to its input as it is, a branch that normalises: |x|² then grows by the same amount
-    per block and the branch's gradient shrinks with it. Without a skip, or without normalisation in a branch that is
-    not scaled, each block multiplies.
+    blocks: those of one stage. It can only do so where each adds, to its input as it is, a branch that normalises: |x|²
+    then grows by the same amount per block and the branch's gradient shrinks with it. Without a skip, or without
+    normalisation in a branch that is not scaled, each block multiplies.
     """
-    if not trace.blocks:
+    if not blocks:
         return None
-    skips = [_identity_skip(block) for block in trace.blocks]
-    normalised = ["batch" in _normalised(block, trace) for block in trace.blocks]
+    skips = [_identity_skip(block) for block in blocks]
+    normalised = ["batch" in _normalised(block) for block in blocks]
     if all(skips) and all(normalised) and trace.header.training is not False:
         return True
-    if not any(block.fork is not None for block in trace.blocks):
+    if not any(block.fork is not None for block in blocks):
         return False
     return None
 
@@ -108,7 +110,7 @@ def _identity_skip(block: Block) -> bool:
     )
 
 
-def _normalised(block: Block, trace: Trace) -> set[str]:
+def _normalised(block: Block) -> set[str]:
     """Over what the branch of a block normalises."""
     return {n.facts.normalises for n in block.nodes if n is not block.join} - {""}
 
@@ -130,7 +132,9 @@ def _law(block: Block, training: bool) -> Theory | None:
 def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | None:
     """The law of layers in a row, each of which must be one of those that have a factor of |g|²."""
     names: set[str] = set()
-    factor, normalised, rectified, dropped = 1.0, 0, 0, set()
+    factor, normalised, rectified = 1.0, 0, 0
+    dropped: set[float] = set()
+    leaking: set[float] = set()
     for i, node in enumerate(nodes):
         facts = node.facts
         weights = [p for p in node.params.values() if p.fans is not None]
@@ -149,11 +153,13 @@ def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | 
             if gain is None:
                 return None
             names.add(gain[0])
-            factor *= gain[1] / 2**facts.rectifies
+            factor *= gain[1] * _let_through(facts)
             rectified += facts.rectifies
-        elif _is_bare_relu(facts):
-            factor /= 2
-            rectified += 1
+            leaking.add(facts.leaks)
+        elif _is_bare_relu(facts) or (facts.leaks and facts.piecewise_linear):
+            factor *= _let_through(facts)
+            rectified += facts.rectifies
+            leaking.add(facts.leaks)
         elif facts.scales and len(node.params) == 1:
             (scale,) = node.params.values()
             if not scale.drawn:
@@ -168,13 +174,19 @@ def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | 
         return Theory("BatchNorm before ReLU", PER_BATCHNORM_AND_RELU ** (normalised / 2))
     if len(names) != 1:
         return None
-    words = [names.pop()] + (["ReLU"] if rectified else []) + [f"Dropout {rate:g}" for rate in sorted(dropped)]
+    cuts = (["ReLU"] if rectified else []) + [f"leaky ReLU {leak:g}" for leak in sorted(leaking - {0.0})]
+    words = [names.pop(), *cuts, *(f"Dropout {rate:g}" for rate in sorted(dropped))]
     net = " and ".join(words) if len(words) < 3 else f"{words[0]}, {' and '.join(words[1:])}"
-    return Theory(net if rectified else f"{net} without an activation", math.sqrt(factor))
+    return Theory(net if cuts else f"{net} without an activation", math.sqrt(factor))
 
 
-def _is_bare_relu(facts: object) -> bool:
-    return bool(getattr(facts, "rectifies", 0) == 1 and getattr(facts, "piecewise_linear", False))
+def _let_through(facts: Facts) -> float:
+    """The part of |g|² that cuts at 0 pass, of values that are as often above as below."""
+    return (1 + facts.leaks**2) / 2 if facts.leaks else 0.5**facts.rectifies
+
+
+def _is_bare_relu(facts: Facts) -> bool:
+    return facts.piecewise_linear and facts.rectifies == 1 and not facts.leaks
 
 
 def _biased(node: TraceNode) -> bool:

@@ -10,16 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tinyres.structure.kinds import PARAMETER
 from tinyres.trace.broken import not_finite
-from tinyres.trace.causes import SCALED_SKIP, why_exploding, why_polynomial, why_vanishing
-from tinyres.trace.course import Course
-from tinyres.trace.flow import Flow, block_nodes, flow_of, normalises_batch
+from tinyres.trace.causes import (
+    SCALED_SKIP,
+    layers_with_relu,
+    why_exploding,
+    why_nothing,
+    why_polynomial,
+    why_vanishing,
+)
+from tinyres.trace.course import Course, Jump
+from tinyres.trace.flow import Flow, Stage, block_nodes, flow_of, normalises_batch
 from tinyres.trace.html import preformatted
 from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
-from tinyres.trace.words import factor, number, place, share_over_skip, times, two_digits
+from tinyres.trace.words import factor, number, share_over_skip, times, two_digits
 
 NOTABLE = 10.0  # times (or one in so many) between first and last
 GRAVE = 100.0
@@ -28,6 +34,7 @@ _SINGLE = 10.0  # times, at one block
 _UNDERFLOW = 1e-30
 _FAR_FROM_CHANCE = 10.0  # times
 _LONG = 30  # layers in a row
+_CANCELS = 3.0  # of a share, beyond 0 or 1
 _STEADY = 0.03
 _GROWN = 3.0  # times, of |x| from the first block to the last
 
@@ -93,7 +100,8 @@ def verdict_of(trace: Trace) -> Verdict:
     silent = [*_idle(trace)] or [*filter(None, [_nothing_arrives(flow, trace)])]
     if silent:
         return Verdict(silent)
-    return Verdict([*course_sentences(flow, trace), *_values(trace), *_loss(trace), *_long_chain(trace)])
+    course = course_sentences(flow, trace)
+    return Verdict([*course, *_cancelled(course, trace), *_values(trace), *_loss(trace), *_long_chain(course, trace)])
 
 
 Trace.verdict = verdict_of  # type: ignore[method-assign, assignment]
@@ -105,13 +113,14 @@ def story_of(flow: Flow, trace: Trace) -> str:
     if broken is not None:
         return broken.told
     found = course_sentences(flow, trace)
-    told = found[0].told if found else _quiet_course(flow)
+    several = [s.told for s in found if s.rule == found[0].rule] if len(flow.stages) > 1 else []
+    told = " ".join(several) or (found[0].told if found else _quiet_course(flow))
     skip = flow.skips[0] if flow.skips else None
     if skip is None:
         return told
     told = f"{told.rstrip('.')}; {share_over_skip(skip)}."
     growth = flow.value_norms[-1] / flow.value_norms[0] if flow.value_norms[0] > 0 else 0.0
-    if growth < _GROWN or len(flow.stages) > 1:
+    if growth < _GROWN or not flow.even:
         return told
     return f"{told} |x| grows {two_digits(growth)}-fold with depth."
 
@@ -122,9 +131,10 @@ def _quiet_course(flow: Flow) -> str:
         return f"no rate, for that takes two {flow.unit}s with a gradient."
     course = flow.course
     if course is None or flow.rate is None:
-        return f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
+        told = f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}"
+        return f"{told}." if len(flow.stages) == 1 else f"{told}, over {len(flow.stages)} stages of one shape each."
     if course.power is not None:
-        over = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s, {_power(course)}"
+        over = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s{_power(course)}"
         return f"the gradient reaches {flow.names[0]} ({over})."
     trend = "steady" if abs(course.rate - 1) <= _STEADY else "growing" if course.rate > 1 else "shrinking"
     theory = "" if flow.theory is None else f"; {flow.theory}"
@@ -133,65 +143,102 @@ def _quiet_course(flow: Flow) -> str:
 
 def course_sentences(flow: Flow, trace: Trace) -> list[Sentence]:
     """Vanishing, exploding, polynomial growth that is worth a warning, and single blocks that stand out."""
-    ratio, course = flow.first_over_last, flow.course
+    ratio = flow.first_over_last
     if ratio is None:
         return []
-    if course is None:
-        return _few(flow, ratio)
-    found = [s for s in (_single(flow, course, at.at, at.factor) for at in course.jumps) if s]
-    rest = course.rate ** (len(flow.names) - 1 - len(course.jumps))
+    found: list[Sentence] = []
+    for stage in flow.stages:
+        found += _of_stage(flow, stage, stage.course, trace) if stage.course is not None else []
+    if flow.course is None or (not found and not flow.even):
+        found += _over_all(flow, ratio, found[0].rule if found else "")
+    return _remedies_once(found)
+
+
+def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Sentence]:
+    """What is to be said of one stage."""
+    found = [s for s in (_single(flow, stage, course, jump, trace) for jump in course.jumps) if s]
+    ratio = course.total / math.prod(jump.factor for jump in course.jumps)
     if course.power is not None:
         if ratio >= GRAVE or (course.power >= STEEP_POWER and ratio >= NOTABLE):
-            told = (
-                f"the gradient grows like a power of the depth toward the input, {_power(course)}: "
-                f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s."
-            )
-            found.append(Sentence("polynomial", told, why_polynomial()))
+            told = f"{_from(flow, stage)}the gradient grows like a power of the depth toward the input{_power(course)}"
+            told += f": x {two_digits(ratio)} over {len(stage.at)} {flow.unit}s."
+            return [Sentence("polynomial", told, why_polynomial(trace)), *found]
         return found
-    if max(rest, 1 / rest) < NOTABLE or course.low <= 1 <= course.high:
+    if max(ratio, 1 / ratio) < NOTABLE or course.low <= 1 <= course.high:
         return found
-    if not course.is_rate and rest > 1:
-        told = f"the gradient grows toward the input, x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s."
-        return [*found, Sentence("grows", told)]
-    return [_exponential(flow, trace, course), *found]
+    mixed = not flow.even and len(flow.stages) == 1 and any(b.skip is not None for b in trace.blocks)
+    if mixed or (not course.is_rate and ratio > 1):
+        if ratio < GRAVE:
+            return found
+        told = f"{_from(flow, stage)}the gradient grows toward the input, x {two_digits(ratio)} over {len(stage.at)} "
+        return [*found, Sentence("grows", f"{told}{flow.unit}s.")] if ratio > 1 else found
+    return [_exponential(flow, stage, course, trace), *found]
 
 
-def _exponential(flow: Flow, trace: Trace, course: Course) -> Sentence:
-    """A factor per block, by stages of one width where there are several."""
+def _from(flow: Flow, stage: Stage) -> str:
+    """Where a stage is, if there are several."""
+    if len(flow.stages) == 1:
+        return ""
+    return f"from {flow.names[stage.at[0]]} to {flow.names[stage.at[-1]]} "
+
+
+def _exponential(flow: Flow, stage: Stage, course: Course, trace: Trace) -> Sentence:
+    """A factor per block."""
     rule, why = ("vanishes", why_vanishing) if course.rate < 1 else ("explodes", why_exploding)
-    theory = "" if flow.theory is None else f"; {flow.theory}"
+    theory = "" if stage.theory is None else f"; {stage.theory}"
     halves = ", it halves" if 0.45 <= course.rate <= 0.55 else ""
-    ratio = flow.first_over_last
-    assert ratio is not None
+    first, last = flow.names[stage.at[0]], flow.names[stage.at[-1]]
     told = (
-        f"the gradient {rule}{halves} in every {flow.unit} toward the input ({factor(course.rate)}, 95% interval "
-        f"{number(course.low)} to {number(course.high)}{theory}); {flow.names[0]} receives {times(ratio)} what "
-        f"{flow.names[-1]} receives."
+        f"{_from(flow, stage)}the gradient {rule}{halves} in every {flow.unit} toward the input "
+        f"({factor(course.rate)}, 95% interval {number(course.low)} to {number(course.high)}{theory}); {first} "
+        f"receives {times(course.total)} what {last} receives."
     )
     return Sentence(rule, told, why(flow, trace))
 
 
+def _remedies_once(found: list[Sentence]) -> list[Sentence]:
+    """The sentences, each remedy only where it stands first."""
+    told: set[str] = set()
+    kept = []
+    for sentence in found:
+        fresh = sentence.remedy not in told
+        kept.append(sentence if fresh else Sentence(sentence.rule, sentence.told))
+        told.add(sentence.remedy)
+    return kept
+
+
 def _power(course: Course) -> str:
+    """The power, where its error leaves something of it."""
     assert course.power is not None and course.power_error is not None
-    return f"L^{course.power:.1f} (± {max(0.1, course.power_error):.1f})"
+    error = max(0.1, course.power_error)
+    return f", L^{course.power:.1f} (± {error:.1f})" if error < 0.5 * course.power else ""
 
 
-def _few(flow: Flow, ratio: float) -> list[Sentence]:
-    """Two or three blocks: no rate, but a factor that is worth a word."""
+def _over_all(flow: Flow, ratio: float, rule: str) -> list[Sentence]:
+    """A factor over all that is worth a word, where no course can be told of the whole."""
     if not math.isfinite(ratio) or max(ratio, 1 / ratio) < GRAVE:
         return []
-    told = f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
-    return [Sentence("vanishes" if ratio < 1 else "explodes", told)]
+    over = f"over {len(flow.stages)} stages of one shape each " if len(flow.stages) > 1 else ""
+    told = f"{over}the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
+    grown = "explodes" if flow.even else "grows"
+    return [Sentence(rule or ("vanishes" if ratio < 1 else grown), told)]
 
 
-def _single(flow: Flow, course: Course, at: int, change: float) -> Sentence | None:
+def _single(flow: Flow, stage: Stage, course: Course, jump: Jump, trace: Trace) -> Sentence | None:
     """A block at which alone |g| changes."""
-    if max(change / course.rate, course.rate / change) < _SINGLE:
+    if max(jump.factor / course.rate, course.rate / jump.factor) < _SINGLE:
         return None
+    at = stage.at[jump.at]
+    others = f"each of the others by {factor(course.rate)}" if course.power is None else "the others much less"
     told = (
-        f"one {flow.unit} stands out: through {flow.names[at]} |g| changes by {factor(change)} toward the input, "
-        f"through each of the others by {factor(course.rate)}."
+        f"one {flow.unit} stands out: through {flow.names[at]} |g| changes by {factor(jump.factor)} toward the input, "
+        f"through {others}."
     )
+    grown = flow.value_norms[at + 1] / flow.value_norms[at] if flow.value_norms[at] > 0 else 0.0
+    block = next((b for b in trace.blocks if b.name == flow.names[at]), None)
+    if block is not None and any(n.facts.normalises for n in block.nodes) and grown > _SINGLE and jump.factor > 1:
+        why = f"Its input is {times(1 / grown)} the size of the next one's: to normalise it multiplies its gradient."
+        return Sentence("small-input", f"{told} {why}")
     return Sentence("one-block", told, "Look at what this one does unlike the others.")
 
 
@@ -199,21 +246,13 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> Sentence | None:
     """Where a gradient of exactly 0 begins, if the first block (or layer) receives none."""
     if len(flow.grad_norms) < 2 or flow.grad_norms[0] != 0:
         return None
-    rule, told = "no-gradient", f"no gradient at all reaches {flow.names[0]}"
-    silent = next((n for n in reversed(trace.nodes) if n.primitive and n.grad_norm == 0), None)
-    fed = {e.dst for e in trace.edges if e.kind != PARAMETER and trace[e.src].value_norm > 0}
-    dead = next((n for n in trace.nodes if n.name in fed and n.facts.rectifies and 0 < n.size == n.zeros), None)
+    told = f"no gradient at all reaches {flow.names[0]}"
     norms = [norm for n in trace.nodes for norm in (n.value_norm, n.grad_norm) if norm > 0]
     if norms and min(norms) < _UNDERFLOW:
         below = f"values or gradients have vanished below the smallest number of {trace.header.dtype}"
-        return Sentence(rule, f"{told}: {below}.", why_vanishing(flow, trace))
-    if dead is not None:
-        told += f": every unit of {place(dead)} is 0 for the whole batch, and a ReLU passes nothing where it is 0;"
-        return Sentence(rule, told, "lower the learning rate, or look at its bias and initialiser.")
-    if flow.grad_norms[-1] == 0 or silent is None:
-        return Sentence(rule, f"{told}, nor {flow.names[-1]};", "look for a zero factor or a detach() before the loss.")
-    told += f": it ends at {place(silent)};"
-    return Sentence(rule, told, "look for a zero factor, a zero initialiser or a detach() behind it.")
+        return Sentence("no-gradient", f"{told}: {below}.", why_vanishing(flow, trace))
+    cause, remedy = why_nothing(trace)
+    return Sentence("no-gradient", f"{told}{cause};", f"{remedy}.")
 
 
 def _idle(trace: Trace) -> Iterable[Sentence]:
@@ -228,6 +267,15 @@ def _idle(trace: Trace) -> Iterable[Sentence]:
             "whatever comes in."
         )
         yield Sentence("idle-kernels", told, f"Use batches of {LEAST_BATCH} examples and more.")
+
+
+def _cancelled(told: list[Sentence], trace: Trace) -> Iterable[Sentence]:
+    """The block in which skip and branch cancel most, unless it was said why the gradient shrinks."""
+    shares = [(b.skip, b.name) for b in trace.blocks if b.skip is not None and not -_CANCELS < b.skip < 1 + _CANCELS]
+    if shares and not any("cancels" in sentence for sentence in told):
+        share, name = max(shares, key=lambda found: abs(found[0]))
+        words = share_over_skip(share).replace("of it", "of its gradient")
+        yield Sentence("cancels", f"at the input of {name} {words}.")
 
 
 def _values(trace: Trace) -> Iterable[Sentence]:
@@ -247,12 +295,12 @@ def _loss(trace: Trace) -> Iterable[Sentence]:
         yield Sentence("loss", told)
 
 
-def _long_chain(trace: Trace) -> Iterable[Sentence]:
+def _long_chain(course: list[Sentence], trace: Trace) -> Iterable[Sentence]:
     """So many rectified layers in a row that they hardly train, whatever their gradient."""
     nodes = block_nodes(trace)
     if any(n.facts.adds or n.facts.normalises for n in nodes):
         return
-    layers = sum(1 for n in trace.nodes if n.facts.rectifies and any(p.fans is not None for p in n.params.values()))
+    layers = layers_with_relu(trace, fused=bool(course))
     if layers >= _LONG and not any(len(f.edges) > 1 for f in trace.forks):
         told = (
             f"{layers} layers with ReLU stand in a row without a skip: such nets hardly train even where the gradient "

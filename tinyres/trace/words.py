@@ -6,6 +6,8 @@ import math
 
 from tinyres.trace.nodes import TraceNode
 
+_NONE = 0.005  # of a share: what rounds to 0%
+
 
 def times(ratio: float) -> str:
     """A ratio as one says it: "1/50,000 of", "318 times"."""
@@ -45,6 +47,6 @@ def place(node: TraceNode) -> str:
 
 def share_over_skip(share: float) -> str:
     """What of a gradient came over the skip, where a share is none of a whole too."""
-    if 0 <= share <= 1:
-        return f"{share:.0%} of it came over the skip"
+    if -_NONE <= share <= 1 + _NONE:
+        return f"{min(max(share, 0.0), 1.0):.0%} of it came over the skip"
     return f"skip and branch cancel in part: their shares of it are {share:.2g} and {1 - share:.2g}"

@@ -40,7 +40,7 @@ def curves_of(trace: Trace) -> Curves:
     norms = positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
     count = len(norms)
     flow = flow_of("", trace)
-    fitted = flow.fitted if blocks else None
+    fitted = flow.fitted if blocks and len(flow.names) == len(blocks) else None
     theory = flow.theory if count > 1 else None
     last = norms[-1] if norms else None
     line = None
