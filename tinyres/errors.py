@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 
 class TinyresError(Exception):
     """Base of all errors raised by tinyres."""
@@ -79,6 +81,19 @@ __all__ = [name for name, value in list(globals().items()) if isinstance(value, 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def refuse_masked(op: str, value: Any) -> None:
+    """Raise DTypeError for an array some of whose values are masked, or a list of such: a Tensor has no mask."""
+    for array in value if isinstance(value, (list, tuple)) else (value,):
+        # Asked by the attribute: naming the class would import numpy.ma with tinyres.
+        mask = getattr(array, "mask", False) if isinstance(array, np.ndarray) else False
+        if np.any(mask):
+            raise DTypeError(
+                f"[{op}] a Tensor has no mask; got a masked array of shape {array.shape}, "
+                f"{np.sum(np.broadcast_to(mask, array.shape))} values masked; fill them (a.filled(0)), or give its "
+                "values and tr.where with the mask"
+            )
 
 
 def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[str, str] | None = None) -> NoReturn:

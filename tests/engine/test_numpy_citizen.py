@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -82,3 +83,23 @@ def test_detach_and_reshape_share_a_parameters_memory_and_copy_does_not() -> Non
     assert shared.tolist() == [5.0, 6.0]
     assert turned.tolist() == [[5.0], [6.0]]
     assert copied.tolist() == [1.0, 2.0]
+
+
+def test_masked_arrays_are_refused_on_either_side():
+    t, m = tr.tensor([1.0, 2.0], requires_grad=True), np.ma.masked_array([1.0, 2.0], [False, True])
+    for mixed in (
+        lambda: m + t,
+        lambda: m * t,
+        lambda: m == t,
+        lambda: t + m,
+        lambda: np.ma.add(m, t),
+        lambda: np.ma.dot(m, t),
+        lambda: np.ma.concatenate([m, t]),
+        lambda: operator.iadd(m.copy(), t),
+        lambda: tr.data.Loader(m, np.zeros(2)),
+        lambda: tr.data.Loader(np.zeros(2), m),
+        lambda: tr.data.Loader({"a": m}, np.zeros(2)),
+    ):
+        with pytest.raises(tr.errors.DTypeError, match="a Tensor has no mask"):
+            mixed()
+    assert len(tr.data.Loader(np.ma.masked_array([[1.0], [2.0]]), np.zeros(2))) == 1  # nothing is masked

@@ -66,3 +66,20 @@ def test_norm_has_gradient_0_at_0():
 def test_clip_norm_is_finite():
     with pytest.raises(ArgumentError, match=r"\[sgd\] clip_norm is a finite number > 0; got inf"):
         tr.optim.SGD(clip_norm=float("inf"))
+
+
+def test_nan_in_x_is_said_with_count_and_place():
+    x, y = np.ones((4, 2)), np.zeros((4, 1))
+    x[2, 1], x[3, 0] = np.nan, np.inf
+    model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    message = r"x must be finite; got 2 NaN or infinite value\(s\), the first is nan at \(2, 1\); drop or fill"
+    for call in (
+        lambda: model.fit(x, y, verbose=0),
+        lambda: model.train_on_batch(x, y),
+        lambda: model.fit(np.ones((4, 2)), y, validation_data=(x, y), verbose=0),
+        lambda: model.fit(iter([(x, y)]), verbose=0),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call()
+    assert model.optimizer.steps == 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, ShapeError
+from tinyres.errors import ArgumentError, ShapeError, refuse_masked
 
 
 class Loader:
@@ -50,6 +50,8 @@ class Loader:
                 "[Loader] samples are x, (x, y) or (x, y, sample_weight); got them without x or y; add it"
             )
         parts = [x] if y is None else [x, y] if sample_weight is None else [x, y, sample_weight]
+        for array in [array for part in parts for array in _leaves(part)]:
+            refuse_masked("Loader", array)
         self._parts = [_mapped(_array, part) for part in parts]
         counts = [len(array) for part in self._parts for array in _leaves(part)]
         if len(set(counts)) != 1 or not counts[0]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -160,6 +160,14 @@ class Tensor(Attached):
         if door.recorder is not None:
             refuse_while_recording(reader)
         return self.buffer.array.reshape(self.shape)
+
+    @property
+    def _mask(self) -> NoReturn:
+        """What numpy.ma asks of the other operand: it would compute on the values alone, past the graph."""
+        raise DTypeError(
+            f"[tensor] a Tensor has no mask; got numpy.ma with a Tensor of shape {self.shape}; fill the masked array "
+            "(a.filled(0)), or give its values and tr.where with the mask"
+        )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

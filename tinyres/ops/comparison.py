@@ -121,6 +121,8 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     """a where the condition is true, else b; all three broadcast.
 
     condition: a bool Tensor or array. Raises DTypeError for a condition of another dtype.
+    The branch that is not chosen gets the gradient 0, and 0 times a derivative that is infinite is NaN: where
+    tr.where(x > 0, tr.sqrt(x), 0.0) meets x = 0, write tr.where(x > 0, tr.sqrt(tr.where(x > 0, x, 1.0)), 0.0).
 
     >>> import tinyres as tr
     >>> x = tr.tensor([1.0, -2.0])

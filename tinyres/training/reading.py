@@ -21,6 +21,9 @@ from tinyres.nn.symbolic import agrees
 UNIQUE_HINT = "number them with classes, y = np.unique(y, return_inverse=True)"
 
 
+_TRAINING = ("fit", "fit: validation_data", "train_on_batch")  # where NaN in x is a mistake of the data
+
+
 @dataclass(frozen=True)
 class Port:
     """One input of a model: its name, its shape with None for the batch, the dtype it computes in."""
@@ -77,6 +80,8 @@ def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
     if port.dtype is INT64 and array.dtype.kind == "f":
         if not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
             raise DTypeError(f"[{op}] {port.name} takes whole numbers; got {array.dtype} with others; round x first")
+    if op in _TRAINING and array.dtype.kind == "f":
+        _refuse_non_finite(op, array, "x", "drop or fill these samples, for what is not finite spoils every weight")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and the loss says so
         return np.ascontiguousarray(array, port.dtype)
 
@@ -205,14 +210,14 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: s
     return np.ascontiguousarray(y, INT64)
 
 
-def _refuse_non_finite(op: str, y: np.ndarray, what: str) -> None:
+def _refuse_non_finite(op: str, y: np.ndarray, what: str, remedy: str = "drop or fill these samples") -> None:
     bad = ~np.isfinite(y)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         where = first[0] if len(first) == 1 else first
         raise ArgumentError(
             f"[{op}] {what} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
-            f"at {where}; drop or fill these samples"
+            f"at {where}; {remedy}"
         )
 
 
