@@ -6,6 +6,7 @@ the builtin that a Python user would catch for that kind of mistake.
 
 from __future__ import annotations
 
+import difflib
 import dis
 import inspect
 import sys
@@ -106,7 +107,9 @@ def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[
     if name.startswith("_"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     remedy = (remedies or {}).get(name)
-    advice = remedy or f"it has {', '.join(n for n in known if n[0] != '_')}"
+    near = difflib.get_close_matches(name, known, n=3)
+    listed = f"it has {', '.join(n for n in known if n[0] != '_')}"
+    advice = remedy or listed + (f"; the nearest are {', '.join(near)}" if near else "")
     asking = sys._getframe(2)
     imported = dis.opname[asking.f_code.co_code[asking.f_lasti]] == "IMPORT_FROM"
     error = UnknownImportError if imported else UnknownNameError

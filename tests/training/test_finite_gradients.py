@@ -73,13 +73,14 @@ def test_nan_in_x_is_said_with_count_and_place():
     x[2, 1], x[3, 0] = np.nan, np.inf
     model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1)])
     model.compile("sgd", "mse")
-    message = r"x must be finite; got 2 NaN or infinite value\(s\), the first is nan at \(2, 1\); drop or fill"
+    message = r"x has 2 NaN or infinite value\(s\), the first is nan at \(2, 1\); drop or fill these samples"
     for call in (
         lambda: model.fit(x, y, verbose=0),
+        lambda: model.fit(x, y, verbose=0, capture=False),
         lambda: model.train_on_batch(x, y),
-        lambda: model.fit(np.ones((4, 2)), y, validation_data=(x, y), verbose=0),
         lambda: model.fit(iter([(x, y)]), verbose=0),
+        lambda: model.fit(tr.data.Loader(x, y, shuffle=False), verbose=0),
     ):
-        with pytest.raises(ArgumentError, match=message):
+        with pytest.raises(NonFiniteError, match=message):
             call()
     assert model.optimizer.steps == 0

@@ -283,7 +283,7 @@ class Model(AsKeras):
         """The outputs for one batch, in inference, without gradients."""
         return steps.predict_step(self, x)
 
-    def graph(self, x: Any, y: Any, loss: Any = None, training: bool = True, sample_weight: Any = None) -> Graph:
+    def graph(self, x: Any, y: Any = None, loss: Any = None, training: bool = True, sample_weight: Any = None) -> Graph:
         """The graph of the loss on this batch; each `.trace()` runs forward and backward at the present weights.
 
         x, y, sample_weight: as for `fit`, all as one batch. loss: as for `compile`, whose loss is the default.

@@ -110,6 +110,7 @@ class Arrays:
 
     def __init__(self, samples: Samples, batch_size: int, shuffle: bool, steps: int | None = None) -> None:
         self._samples, self._size, self._shuffle = samples, batch_size, shuffle
+        self.inputs = samples.inputs
         self.steps = at_most(steps, math.ceil(samples.count / batch_size))
         self._order: np.ndarray | None = None
         self._data = _checksum([*samples.inputs, *(samples.targets or ()), *(samples.weights or ())])
@@ -260,6 +261,11 @@ def _arrays_in(nest: Any) -> list[np.ndarray]:
     if isinstance(nest, (list, tuple)):
         return [array for item in nest for array in _arrays_in(item)]
     return [nest] if isinstance(nest, np.ndarray) else []
+
+
+def arrays_of(inputs: Any) -> list[np.ndarray]:
+    """The values of what a step gets as x, a Tensor or a list of them."""
+    return [t.numpy() for t in (inputs if isinstance(inputs, list) else [inputs])]
 
 
 def is_stream(x: Any) -> bool:

@@ -17,14 +17,24 @@ import numpy as np
 
 from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, NonFiniteError
-from tinyres.training.batches import Arrays, Loaded, Position, Source, Stream, is_stream, read_batch, split_off
+from tinyres.training.batches import (
+    Arrays,
+    Loaded,
+    Position,
+    Source,
+    Stream,
+    arrays_of,
+    is_stream,
+    read_batch,
+    split_off,
+)
 from tinyres.training.callback import CallbackList, states_of
 from tinyres.training.history import History
 from tinyres.training.inference import Evaluation
 from tinyres.training.interrupts import Interrupts
 from tinyres.training.progress import EpochBegan, EpochEnded, Event, Reporter, StepDone, Watched, reporter, reporting
 from tinyres.training.protocol import Trainable
-from tinyres.training.reading import read_count, refuse_targets
+from tinyres.training.reading import non_finite_inputs, read_count, refuse_targets
 from tinyres.training.rehearsal import Reader
 from tinyres.training.watching import Watch
 
@@ -244,6 +254,7 @@ class Training:
                 raise NonFiniteError(
                     f"[fit] {what or 'the loss is not finite'} at epoch {position.epoch}, step {position.step}; "
                     + str(error).partition("; ")[2]
+                    + non_finite_inputs(getattr(self._source, "inputs", None) or arrays_of(batch[0]))
                 ) from None
             finally:
                 self._interrupts.release()

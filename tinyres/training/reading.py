@@ -21,9 +21,6 @@ from tinyres.nn.symbolic import agrees
 UNIQUE_HINT = "number them with classes, y = np.unique(y, return_inverse=True)"
 
 
-_TRAINING = ("fit", "fit: validation_data", "train_on_batch")  # where NaN in x is a mistake of the data
-
-
 @dataclass(frozen=True)
 class Port:
     """One input of a model: its name, its shape with None for the batch, the dtype it computes in."""
@@ -80,8 +77,6 @@ def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
     if port.dtype is INT64 and array.dtype.kind == "f":
         if not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
             raise DTypeError(f"[{op}] {port.name} takes whole numbers; got {array.dtype} with others; round x first")
-    if op in _TRAINING and array.dtype.kind == "f":
-        _refuse_non_finite(op, array, "x", "drop or fill these samples, for what is not finite spoils every weight")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and the loss says so
         return np.ascontiguousarray(array, port.dtype)
 
@@ -166,7 +161,7 @@ def _shape_rule(op: str, y: np.ndarray, kind: str, output: tuple[int | None, ...
     per_sample = "x".join(map(str, output[1:])) or "one number"
     if y.size == len(y) * _size(output):
         hint = f"use y.reshape({', '.join(map(str, (-1, *output[1:])))})"
-    elif kind == "probabilities" and y.dtype.kind in "iu" and y.size == len(y):
+    elif y.dtype.kind in "iu" and y.size == len(y):
         hint = 'for integer labels use loss="sparse_categorical_crossentropy"'
     else:
         hint = "give one target per output of the model"
@@ -193,6 +188,8 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: s
         hint = "give one integer per sample"
         if y.shape[1:] == output[1:]:
             hint = 'for one-hot targets use loss="categorical_crossentropy", or y.argmax(axis=-1)'
+        elif shape and y.ndim == 1:
+            hint = "for one answer per sample put layers.Flatten() before the end of the model"
         wanted = f"(samples,{''.join(f' {size},' for size in shape)})"
         raise ShapeError(f"[{op}] labels have the shape {wanted}; got {what} of shape {y.shape}; {hint}")
     if y.dtype.kind == "f":
@@ -210,15 +207,27 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: s
     return np.ascontiguousarray(y, INT64)
 
 
-def _refuse_non_finite(op: str, y: np.ndarray, what: str, remedy: str = "drop or fill these samples") -> None:
+def _refuse_non_finite(op: str, y: np.ndarray, what: str) -> None:
+    bad = non_finite(y)
+    if bad:
+        raise ArgumentError(f"[{op}] {what} must be finite; got {bad}; drop or fill these samples")
+
+
+def non_finite(y: np.ndarray) -> str:
+    """How many values are NaN or infinite, and which is the first; "" if there are none."""
     bad = ~np.isfinite(y)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = first[0] if len(first) == 1 else first
-        raise ArgumentError(
-            f"[{op}] {what} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first is {y[first]} "
-            f"at {where}; {remedy}"
-        )
+    if not bad.any():
+        return ""
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = first[0] if len(first) == 1 else first
+    return f"{int(bad.sum())} NaN or infinite value(s), the first is {y[first]} at {where}"
+
+
+def non_finite_inputs(inputs: Sequence[np.ndarray]) -> str:
+    """The end of an error about a loss that is not finite: what of x was not finite in the first place."""
+    found = [non_finite(x) for x in inputs]
+    what = [f"x{f'[{i}]' if len(found) > 1 else ''} has {text}" for i, text in enumerate(found) if text]
+    return f"; {', '.join(what)}; drop or fill these samples" if what else ""
 
 
 def per_name(op: str, what: str, value: Any, names: Sequence[str]) -> list[Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinyres.errors import NonFiniteError
 from tinyres.training.batches import Samples
 from tinyres.training.plan import Meters
 from tinyres.training.protocol import Trainable
+from tinyres.training.reading import non_finite_inputs
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
 
 
@@ -46,7 +48,10 @@ def _measured(model: Trainable, step: str, samples: Samples, meters: Meters) -> 
     held = meters.state()
     meters.reset()
     try:
-        model.runner(step, True)(*samples.whole())
+        try:
+            model.runner(step, True)(*samples.whole())
+        except NonFiniteError as error:
+            raise NonFiniteError(str(error) + non_finite_inputs(samples.inputs)) from None
         meters.counted(samples.count)
         return meters.read()
     finally:
