@@ -155,8 +155,8 @@ def pack(call: Call, outs: Sequence[Buffer], ins: Sequence[Buffer], share: int) 
 def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
     """An offset in the arena per base of temporaries such that no two that live at once overlap; and the arena's size.
 
-    One scan over the calls: a base takes a free gap of its size when a part of it is first written, and gives it back
-    after the last use of any part.
+    One scan over the calls: a base takes a gap when a part of it is first written, and gives it back after the last use
+    of any part.
     """
     last_use: dict[int, int] = {}
     for i, call in enumerate(program.calls):
@@ -167,8 +167,7 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
     for base, i in last_use.items():
         ending.setdefault(i, []).append(base)
     offsets: dict[int, int] = {}
-    free: dict[int, list[int]] = {}
-    end = 0
+    arena = _Arena()
     for i, call in enumerate(program.calls):
         for slot in call.writes:
             base = program.slots[slot].base
@@ -179,16 +178,52 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
                     offsets[base] = offsets[dying]
                     ending[i].remove(dying)
                     continue
-                gaps = free.get(size)
-                if gaps:
-                    offsets[base] = gaps.pop()
-                else:
-                    offsets[base] = end
-                    end += size
+                offsets[base] = arena.take(size)
         for base in ending.get(i, ()):
             if base in offsets:
-                free.setdefault(_rounded(program.slots[base].nbytes), []).append(offsets[base])
-    return offsets, end
+                arena.give(offsets[base], _rounded(program.slots[base].nbytes))
+    return offsets, arena.end
+
+
+class _Arena:
+    """Memory from 0 to `end`, and the gaps in it, as (offset, size) in the order in which they came free."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._gaps: list[tuple[int, int]] = []
+
+    def give(self, offset: int, size: int) -> None:
+        """This part is free."""
+        self._gaps.append((offset, size))
+
+    def take(self, size: int) -> int:
+        """Where so many bytes go: into the gap of that size which came free last and is still in the cache, else into
+        the smallest that holds them when neighbours are joined, else to the end."""
+        for i in reversed(range(len(self._gaps))):
+            if self._gaps[i][1] == size:
+                return self._gaps.pop(i)[0]
+        self._join()
+        fitting = [gap for gap in self._gaps if gap[1] >= size]
+        if fitting:
+            offset, room = min(fitting, key=lambda gap: gap[1])
+            self._gaps.remove((offset, room))
+            if room > size:
+                self._gaps.append((offset + size, room - size))
+            return offset
+        offset = self.end
+        if self._gaps and sum(self._gaps[-1]) == self.end:
+            offset = self._gaps.pop()[0]
+        self.end = offset + size
+        return offset
+
+    def _join(self) -> None:
+        gaps: list[tuple[int, int]] = []
+        for offset, size in sorted(self._gaps):
+            if gaps and sum(gaps[-1]) == offset:
+                offset, before = gaps.pop()
+                size += before
+            gaps.append((offset, size))
+        self._gaps = gaps
 
 
 def _overwritable(program: Program, call: Call, i: int, last_use: dict[int, int]) -> int | None:
