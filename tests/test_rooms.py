@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"errors", "store"},
     "training": TRAINING,
     "model": TRAINING | {"training"},
+    "applications": TRAINING | {"training", "model"},
     "study": TRAINING | {"training", "model"},
     "keras": TRAINING | {"training", "model"},
     "cli": {"errors", "store", "launch", "study"},

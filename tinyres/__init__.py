@@ -31,7 +31,7 @@ from tinyres.training.gradients import GradientNorms
 from tinyres.training.history import History
 
 if TYPE_CHECKING:
-    from tinyres import data, keras
+    from tinyres import applications, data, keras
     from tinyres.study.lesion import lesion
     from tinyres.study.shattering import gradient_agreement, shattering
 
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 
 # What an import of tinyres does not need loads when it is first asked for.
 _LAZY = {
+    "applications": "tinyres.applications",
     "data": "tinyres.data",
     "gradient_agreement": "tinyres.study.shattering",
     "keras": "tinyres.keras",
@@ -103,6 +104,7 @@ __all__ = [
     "Sequential",
     "Tensor",
     "Trace",
+    "applications",
     "backend",
     "backward",
     "callbacks",

@@ -5,6 +5,9 @@ stack; `units` must equal the width of x wherever there is an Add.
 
 Sources: He et al. 2015 (arXiv:1512.03385), He et al. 2016 (arXiv:1603.05027), De & Smith 2020 (arXiv:2002.10444,
 SkipInit), Bachlechner et al. 2020 (arXiv:2003.04887, ReZero).
+
+Of images: basic, bottleneck, preact_basic, preact_bottleneck, functions of (x, filters, strides). Where the shape
+changes the skip is a projection, a 1 x 1 convolution. 3 x 3 convolutions have zeros on all four sides, always.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.layers.activation import ReLU
+from tinyres.layers.conv import Conv2D
 from tinyres.layers.dense import Dense
 from tinyres.layers.merge import Add
 from tinyres.layers.norm import BatchNorm
@@ -22,10 +26,14 @@ from tinyres.nn.layer import Layer
 
 __all__ = [
     "Scale",
+    "basic",
+    "bottleneck",
     "he2015",
     "plain",
     "plain_batchnorm",
     "preact",
+    "preact_basic",
+    "preact_bottleneck",
     "preact_plain",
     "residual",
     "rezero",
@@ -126,6 +134,59 @@ def skipinit(x: Any, units: int, depth: int, kernel_initializer: Any = "he_norma
 def _branch(x: Any, units: int, kernel_initializer: Any) -> Any:
     x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
     return Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
+
+
+def basic(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
+    """3×3 → BN → ReLU → 3×3 → BN → Add → ReLU (He et al. 2015). residual=False: without the Add."""
+    y = _normalised(_convolved(x, filters, 3, strides), relu=True)
+    y = _normalised(_convolved(y, filters, 3))
+    return ReLU()(Add()([y, _shortcut(x, filters, strides)]) if residual else y)
+
+
+def bottleneck(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
+    """1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → BN → Add → ReLU (He et al. 2015), strides in the 3×3."""
+    y = _normalised(_convolved(x, filters, 1), relu=True)
+    y = _normalised(_convolved(y, filters, 3, strides), relu=True)
+    y = _normalised(_convolved(y, 4 * filters, 1))
+    return ReLU()(Add()([y, _shortcut(x, 4 * filters, strides)]) if residual else y)
+
+
+def preact_basic(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
+    """BN → ReLU → 3×3 → BN → ReLU → 3×3 → Add (He et al. 2016); a projection starts behind the first ReLU."""
+    first = _normalised(x, relu=True)
+    y = _normalised(_convolved(first, filters, 3, strides), relu=True)
+    y = _convolved(y, filters, 3)
+    return Add()([y, _preact_shortcut(x, first, filters, strides)]) if residual else y
+
+
+def preact_bottleneck(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
+    """BN → ReLU → 1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → Add (He et al. 2016)."""
+    first = _normalised(x, relu=True)
+    y = _normalised(_convolved(first, filters, 1), relu=True)
+    y = _normalised(_convolved(y, filters, 3, strides), relu=True)
+    y = _convolved(y, 4 * filters, 1)
+    return Add()([y, _preact_shortcut(x, first, 4 * filters, strides)]) if residual else y
+
+
+def _convolved(x: Any, filters: int, size: int, strides: int = 1) -> Any:
+    return Conv2D(filters, size, strides, size // 2, use_bias=False, kernel_initializer="he_normal")(x)
+
+
+def _normalised(x: Any, relu: bool = False) -> Any:
+    x = BatchNorm(momentum=0.9, epsilon=1e-5)(x)
+    return ReLU()(x) if relu else x
+
+
+def _changes(x: Any, filters: int, strides: int) -> bool:
+    return bool(strides != 1 or x.shape[-1] != filters)
+
+
+def _shortcut(x: Any, filters: int, strides: int) -> Any:
+    return _normalised(_convolved(x, filters, 1, strides)) if _changes(x, filters, strides) else x
+
+
+def _preact_shortcut(x: Any, first: Any, filters: int, strides: int) -> Any:
+    return _convolved(first, filters, 1, strides) if _changes(x, filters, strides) else x
 
 
 PRESETS: dict[str, Callable[..., Any]] = {
