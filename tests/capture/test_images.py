@@ -11,7 +11,7 @@ import tinyres as tr
 from tinyres import layers
 from tinyres.backends import native
 from tinyres.capture.passes import PASSES
-from tinyres.capture.plan import place_temporaries
+from tinyres.capture.plan import _Arena, place_temporaries
 from tinyres.kernels.record import ACCUMULATE, RELU
 
 RNG = np.random.default_rng(0)
@@ -100,3 +100,20 @@ def test_temporaries_of_many_sizes_share_memory() -> None:
                 last[base] = i
     live = [sum(program.slots[b].nbytes for b in first if first[b] <= i <= last[b]) for i in range(len(program.calls))]
     assert arena <= 1.25 * max(live)
+
+
+def test_memory_is_given_out_without_overlap() -> None:
+    random = np.random.default_rng(0)
+    arena = _Arena()
+    taken: dict[int, int] = {}
+    for _ in range(2000):
+        if taken and random.random() < 0.5:
+            offset = list(taken)[random.integers(len(taken))]
+            arena.give(offset, taken.pop(offset))
+        else:
+            size = 64 * int(random.choice([1, 1, 2, 3, 8, 40, 64]))
+            offset = arena.take(size)
+            assert all(offset + size <= other or other + room <= offset for other, room in taken.items())
+            taken[offset] = size
+            assert offset + size <= arena.end
+        assert max((o + s for o, s in taken.items()), default=0) <= arena.end

@@ -185,6 +185,9 @@ def place_temporaries(program: Program) -> tuple[dict[int, int], int]:
     return offsets, arena.end
 
 
+_ROOMY = 4  # a gap of more than so many times the size is kept for something larger
+
+
 class _Arena:
     """Memory from 0 to `end`, and the gaps in it, as (offset, size) in the order in which they came free."""
 
@@ -198,12 +201,12 @@ class _Arena:
 
     def take(self, size: int) -> int:
         """Where so many bytes go: into the gap of that size which came free last and is still in the cache, else into
-        the smallest that holds them when neighbours are joined, else to the end."""
+        the smallest that holds them when neighbours are joined, if it is not much too large, else to the end."""
         for i in reversed(range(len(self._gaps))):
             if self._gaps[i][1] == size:
                 return self._gaps.pop(i)[0]
         self._join()
-        fitting = [gap for gap in self._gaps if gap[1] >= size]
+        fitting = [gap for gap in self._gaps if size <= gap[1] <= _ROOMY * size]
         if fitting:
             offset, room = min(fitting, key=lambda gap: gap[1])
             self._gaps.remove((offset, room))
@@ -211,7 +214,7 @@ class _Arena:
                 self._gaps.append((offset + size, room - size))
             return offset
         offset = self.end
-        if self._gaps and sum(self._gaps[-1]) == self.end:
+        if self._gaps and self._gaps[-1][1] < size and sum(self._gaps[-1]) == self.end:
             offset = self._gaps.pop()[0]
         self.end = offset + size
         return offset
