@@ -1,8 +1,8 @@
 """Prints the README's table of published findings: every experiment at its defaults, with seeds and ±.
 
-    python3 bench/published_findings.py                 about seven minutes
-    python3 bench/published_findings.py paths lesion     only these
-    python3 bench/published_findings.py --quick      all of them in a minute, at sizes that say less
+    python3 bench/published_findings.py                about seven minutes
+    python3 bench/published_findings.py paths lesion   only these
+    python3 bench/published_findings.py --quick        all of them in a minute, at sizes that say less
 
 What stands in the README is the output of the first line, pasted.
 """

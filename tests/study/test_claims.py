@@ -83,6 +83,8 @@ def test_activation_order_compares_test_errors() -> None:
     assert "Full pre-activation and the original order are not apart by more than the spread" in text
     text = said(experiments.activation_order, order_rows(**{"full pre-activation": 0.5}))
     assert "Full pre-activation" not in text
+    diverged = [{**row, "test": around(None)} for row in order_rows()]
+    assert "Full pre-activation" not in said(experiments.activation_order, diverged)
 
 
 def depth_rows(ratio: float = 1e4, **deep: float | None) -> list[dict[str, Any]]:
@@ -224,6 +226,9 @@ def test_lesions() -> None:
     text = said(experiments.lesion, lesion_rows(0.3, 0.2))
     for sentence in ("hardly more", "guessing", "step by step"):
         assert sentence not in text
+    guessing = [{**row, "error": around(0.9)} for row in lesion_rows(0.0, 0.0)]
+    assert "guessing" not in said(experiments.lesion, guessing) and "hardly" not in said(experiments.lesion, guessing)
+    assert said(experiments.lesion, []) == "Every training diverged."
     assert "A plain net loses more" in said(experiments.lesion, lesion_rows(0.3, 0.01))
     assert "step by step" not in said(experiments.lesion, lesion_rows(0.3, 0.01, step=-0.01))
 
@@ -247,6 +252,8 @@ def test_the_identity() -> None:
     assert "Not so in he2015, preact, preact, F = 0, ReZero:" in text
     assert "is the identity before any training: ReZero." in text
     assert "1/sqrt(L)" not in said(experiments.identity, [row for row in identity_rows() if row["net"] != "1/sqrt(L)"])
+    diverged = [{**row, "strength_after": row["strength_after"] and around(None)} for row in identity_rows()]
+    assert "Not so in" not in said(experiments.identity, diverged)
     text = said(experiments.identity, identity_rows(he2015=2.0))
     assert "Every net with skips" not in text and "< he2015." in text
 

@@ -87,6 +87,19 @@ def test_plain_nets_degrade_with_depth_and_residual_ones_do_not() -> None:
     assert rows["residual, no BN", 34]["train"] is None and "2/2 diverged" in result.table()
 
 
+def test_a_lesion_needs_two_blocks() -> None:
+    with pytest.raises(ArgumentError, match="a block is deleted from 2 or more; got blocks=1"):
+        experiments.lesion(blocks=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paths", "lesion", "shortcuts", "activation-order", "identity", "degradation"])
+def test_what_diverges_is_told_in_80_columns(name: str) -> None:
+    result = experiments.EXPERIMENTS[name](**{**TINY[name], "rates": (1e30,)})
+    assert max(map(len, str(result).splitlines())) <= 80
+    assert "diverged" in str(result) or name == "paths"
+
+
 @pytest.mark.parametrize(
     ("depths", "words"),
     [((6, 7), "each once; got 7; choose even"), ((2, 6), "got 2"), ((6, 6), "got 6,6"), ((0,), "depths must be posi")],

@@ -170,6 +170,9 @@ class Experiment:
     draw: Callable[[Sequence[Row], Any], None]
     quick: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", self.plan.__doc__)  # what help() tells: the options
+
     @property
     def defaults(self) -> dict[str, Any]:
         """Every option and its default."""

@@ -69,6 +69,11 @@ class Spread:
             return False
         return self.mean + self.sd < other.mean - other.sd
 
+    @property
+    def comparable(self) -> bool:
+        """Whether there is a mean and a spread, and no seed diverged."""
+        return not self.diverged and self.sd is not None
+
     def text(self, shown: Callable[[float], str] = number) -> str:
         """Mean ± sd, or how many seeds diverged.
 

@@ -106,25 +106,25 @@ def fields(records: Sequence[Row]) -> list[Field]:
     """The table: one row per net."""
     return [
         Field("net", "net", 14, str, words=True),
-        Field("rate", "rate_text", 7, str),
-        Field("loss before", "before", 12, _loss),
+        Field("rate", "rate_text", 8, str),
+        Field("loss before", "before", 14, _loss),
         Field("after, in test", "test", 18, _loss),
-        Field("|F|/|x|", "strength_before", 12, _ratio),
-        Field("after", "strength_after", 18, _ratio),
+        Field("|F|/|x|", "strength_before", 13, _ratio),
+        Field("after", "strength_after", 14, _ratio),
     ]
 
 
-def _small(shown: Callable[[float], str]) -> Callable[[float], str]:
-    """In few letters: 0 for what is exact, two digits for what is small."""
-    return lambda x: "0" if abs(x) < EXACT else f"{x:.1e}" if x < 1e-3 else shown(x)
+def _small(shown: Callable[[float], str], digits: int) -> Callable[[float], str]:
+    """In few letters: 0 for what is exact, so many decimals of a power of ten for what is small."""
+    return lambda x: "0" if abs(x) < EXACT else f"{x:.{digits}e}" if x < 1e-3 else shown(x)
 
 
 def _loss(spread: Spread) -> str:
-    return spread.text(_small(number))
+    return spread.text(_small(number, 1))
 
 
 def _ratio(spread: Spread | None) -> str:
-    return "-" if spread is None else spread.text(_small(strength))
+    return "-" if spread is None else spread.text(_small(strength, 0))
 
 
 def claims(records: Sequence[Row]) -> list[str]:
@@ -145,7 +145,7 @@ def claims(records: Sequence[Row]) -> list[str]:
     if shrunk:
         told = [f"{r['net']} {_ratio(r['strength_before'])} -> {_ratio(r['strength_after'])}" for r in shrunk]
         said.append(f"Branches are pushed towards 0, |F|/|x| in the mean over the blocks: {', '.join(told)}.")
-    kept = [r["net"] for r in records if r["strength_before"] and not _shrinks(r) and not _exact(r["strength_before"])]
+    kept = [r["net"] for r in records if r["strength_before"] and _stays(r)]
     if kept:
         said.append(f"Not so in {', '.join(kept)}: there |F|/|x| does not fall by a tenth.")
     exact = [r["net"] for r in records if _exact(r["before"])]
@@ -157,6 +157,11 @@ def claims(records: Sequence[Row]) -> list[str]:
 def _shrinks(row: Row) -> bool:
     before, after = row["strength_before"], row["strength_after"]
     return bool(after.below(before) and after.mean < SMALLER * before.mean)
+
+
+def _stays(row: Row) -> bool:
+    before, after = row["strength_before"], row["strength_after"]
+    return bool(before.comparable and after.comparable and after.mean >= SMALLER * before.mean and not _exact(before))
 
 
 def _exact(spread: Spread) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from tinyres.errors import ArgumentError
 from tinyres.layers import blocks as presets
 from tinyres.study import lesion as lesions
 from tinyres.study import variants
@@ -23,6 +24,7 @@ NETS: dict[str, Callable[..., Any]] = {
 PLAIN = "plain + BN"
 COUNTS = (1, 2, 3, 4, 6, 8, 10)
 SECONDS_PER_CUT = 1.5e-3  # and block
+LEARNED = 0.5  # an intact error up to which there is something to lose
 HARDLY = 0.05  # of damage by one deletion
 NEAR_CHANCE = 0.1
 
@@ -39,8 +41,11 @@ def plan(
     """Test error after deleting 1, 2, 3, ... blocks at random.
 
     blocks: of two Dense; a plain net gets a third of them, so that it can be trained at all. epochs, noise, rates: as
-    in `degradation`. repeats: random choices per count and seed. seeds: nets per row.
+    in `degradation`. repeats: random choices per count and seed. seeds: nets per row. Raises ArgumentError
+    for a single block.
     """
+    if blocks < 2:
+        raise ArgumentError(f"[experiment] a block is deleted from 2 or more; got blocks={blocks}; give more")
     task = noisy_digits(epochs, noise)
 
     def run(net: str, depth: int) -> list[dict[str, Any]]:
@@ -94,14 +99,17 @@ def fields(records: Sequence[Row]) -> list[Field]:
 
 def claims(records: Sequence[Row]) -> list[str]:
     """What one deletion costs, and how more of them add up."""
+    if not records:
+        return ["Every training diverged."]
     by = {(r["net"], r["deleted"]): r for r in records}
     nets = [net for net in NETS if (net, 1) in by]
     said = []
-    unhurt = [net for net in nets if net != PLAIN and _hardly(by[net, 1]["damage"])]
+    learned = [net for net in nets if by[net, 0]["error"].mean < LEARNED]
+    unhurt = [net for net in learned if net != PLAIN and _hardly(by[net, 1]["damage"])]
     if unhurt:
         told = [f"{net} {_change(by, net)}" for net in unhurt]
         said.append(f"Without one block, in the median, a residual net errs hardly more in test: {', '.join(told)}.")
-    if PLAIN in nets:
+    if PLAIN in learned:
         ruined = by[PLAIN, 1]["error"]
         if ruined.mean is not None and ruined.mean > CHANCE - NEAR_CHANCE:
             said.append(f"A plain net falls to guessing, which errs in {percent(CHANCE)}: {_change(by, PLAIN)}.")
