@@ -74,13 +74,20 @@ static walk joined_walk(const int64_t *arg) {
     for (int64_t j = 0; j < cols; j++)                                                                 \
         ((type *)out)[j * to] operator ((const type *)in)[j * from];
 
-static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_t cols, int item,
-                     int accumulate) {
-    if (accumulate && to == 1 && from == 1) {
+/* Copies, or sums: of floats, with what is there or with 0. */
+enum { COPIES, ADDS, ADDS_TO_ZERO };
+
+static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_t cols, int item, int sum) {
+    if (sum == ADDS && to == 1 && from == 1) {
         for (int64_t j = 0; j < cols; j++)
             ((float *)out)[j] += ((const float *)in)[j];
-    } else if (accumulate) {
+    } else if (sum == ADDS) {
         TR_COPY_ROW(float, +=)
+    } else if (sum == ADDS_TO_ZERO && to == 1 && from == 1) {
+        for (int64_t j = 0; j < cols; j++)
+            ((float *)out)[j] = 0.0f + ((const float *)in)[j];
+    } else if (sum == ADDS_TO_ZERO) {
+        TR_COPY_ROW(float, = 0.0f +)
     } else if (to == 1 && from == 1) {
         memcpy(out, in, (size_t)(cols * item));
     } else if (item == 8) {
@@ -95,7 +102,7 @@ static void copy_row(char *out, int64_t to, const char *in, int64_t from, int64_
 /* rows x cols; strides in elements. Where rows are the contiguous direction of the input it is a
  * transposition: blocks keep the lines of both sides in the first cache. */
 static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in, int64_t from_row,
-                       int64_t from_col, int64_t rows, int64_t cols, int item, int accumulate) {
+                       int64_t from_col, int64_t rows, int64_t cols, int item, int sum) {
     int turned = from_col != 1 && from_row == 1;
     int64_t height = turned ? COPY_BLOCK : rows, width = turned ? COPY_BLOCK : cols;
     for (int64_t r0 = 0; r0 < rows; r0 += height)
@@ -103,17 +110,18 @@ static void copy_plane(char *out, int64_t to_row, int64_t to_col, const char *in
             char *to = out + (r0 * to_row + c0 * to_col) * item;
             const char *from = in + (r0 * from_row + c0 * from_col) * item;
             int64_t count = at_most(height, rows - r0), length = at_most(width, cols - c0);
-            if (turned && to_col == 1 && item == 4 && !accumulate)
+            if (turned && to_col == 1 && item == 4 && sum == COPIES)
                 transpose((float *)to, to_row, (const float *)from, from_col, length, count);
             else
                 for (int64_t r = 0; r < count; r++)
                     copy_row(to + r * to_row * item, to_col, from + r * from_row * item, from_col, length,
-                             item, accumulate);
+                             item, sum);
         }
 }
 
 static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
-    int item = c->flags & 15, accumulate = !!(c->flags & TR_ACCUMULATE), overlapping = 0;
+    int item = c->flags & 15, overlapping = 0;
+    int sum = c->flags & TR_ACCUMULATE ? ADDS : c->flags & TR_FLUSH ? ADDS_TO_ZERO : COPIES;
     walk k = joined_walk(c->arg);
     int64_t planes = 1, rows = k.shape[1], begin, end;
     char *out = (char *)c->ptr[0] + c->arg[1 + 3 * COPY_DIMENSIONS] * item;
@@ -127,7 +135,7 @@ static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
     if (k.ndim == 1 && !overlapping) {
         tr_split(w, k.shape[0], 64, &begin, &end);
         copy_row(out + begin * k.to[0] * item, k.to[0], in + begin * k.from[0] * item, k.from[0], end - begin,
-                 item, accumulate);
+                 item, sum);
         return 0;
     }
     if (overlapping && w->ith > 0) /* several values go to one element: one worker keeps their order */
@@ -146,7 +154,7 @@ static int TR_K(copy)(const tr_call *c, const tr_worker *w) {
             rest /= k.shape[i];
         }
         copy_plane(out + to * item, k.to[1], k.to[0], in + from * item, k.from[1], k.from[0], count,
-                   k.shape[0], item, accumulate);
+                   k.shape[0], item, sum);
         begin += count;
     }
     return 0;

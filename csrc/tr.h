@@ -19,7 +19,7 @@
 #define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference;
                              * batchnorm_grad: its gradient, as x came out of one */
 #define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
-#define TR_FLUSH 524288     /* add: subnormal numbers count as 0, as in the kernels of flush.h */
+#define TR_FLUSH 524288     /* add, copy: a sum in which subnormal numbers count as 0, as in the kernels of flush.h */
 
 #define TR_TANH_FORM 1048576 /* gelu, gelu_grad: the form by tanh instead of erf */
 #define TR_REVERSE 2097152   /* cumsum: from the end; argsort: descending */

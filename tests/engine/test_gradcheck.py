@@ -111,13 +111,16 @@ def test_a_mistake_in_the_vjp_of_any_op_is_caught_by_its_row(case: Case) -> None
     """Each row of the table really runs the VJP of its op: with a wrong one it fails."""
     op = OPS[case.op]
     shapes = max(case.shapes, key=lambda shapes: sum(np.prod(shape) for shape in shapes))
-    for field in ("vjp", "fast_vjp"):
+    for field in ("vjp", "fast_vjp", "parts"):
         right = getattr(op, field)
         if right is None:
             continue
 
-        def wrong(g: tr.Tensor, ctx: Context, right: object = right) -> Gradients:
-            return [None if part is None else part * 1.01 for part in right(g, ctx)]  # type: ignore[operator]
+        def wrong(g: tr.Tensor, ctx: Context, right: object = right, field: str = field) -> Gradients:
+            if field == "parts":
+                g = g * 1.01
+            found = right(g, ctx)  # type: ignore[operator]
+            return found if field == "parts" else [None if part is None else part * 1.01 for part in found]
 
         object.__setattr__(op, field, wrong)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.kernels.record import ACCUMULATE, ITEM_TYPES, TARGET_SHIFT
+from tinyres.kernels.record import ACCUMULATE, FLUSH, ITEM_TYPES, TARGET_SHIFT
 
 from .operands import (
     LARGE_COLUMNS,
@@ -68,8 +68,11 @@ def _copy_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
             shape = rng.integers(1, 5 if ndim > 3 else 9, ndim)
             x, istrides, ioffset = _random_walk(rng, shape, dtype, may_repeat=True)
             out, ostrides, ooffset = _random_walk(rng, shape, dtype, may_repeat=False)
-            accumulate = ACCUMULATE if dtype == np.float32 and ndim % 2 else 0
-            yield _copy(out, x, shape, ostrides, istrides, ooffset, ioffset, np.dtype(dtype).itemsize | accumulate)
+            sums = (0, ACCUMULATE, FLUSH, ACCUMULATE | FLUSH)[ndim % 4] if dtype == np.float32 else 0
+            yield _copy(out, x, shape, ostrides, istrides, ooffset, ioffset, np.dtype(dtype).itemsize | sums)
+    zeros = np.array([-0.0, 0.0, 1.0, -1.0] * 9, "f4")
+    yield _copy(poison(36), zeros, (36,), (1,), (1,), 0, 0, 4 | FLUSH)
+    yield _copy(poison(36), zeros, (4, 9), (9, 1), (1, 4), 0, 0, 4 | FLUSH)
 
 
 def _random_walk(rng: np.random.Generator, shape: Array, dtype: Any, may_repeat: bool) -> tuple[Array, list[int], int]:

@@ -33,8 +33,11 @@ def call_flops(call: Call) -> int:
 
 
 def call_bytes(program: Program, call: Call) -> int:
-    """The bytes of all operands, each counted once."""
-    return sum(program.slots[s].nbytes for s in {*call.outs, *call.ins} if s != NO_SLOT)
+    """The bytes of all operands, each counted once; of a walk those that it touches."""
+    slots = [program.slots[s] for s in {*call.outs, *call.ins} if s != NO_SLOT]
+    if call.kernel.walks:
+        return sum(s.dtype.itemsize for s in slots) * math.prod(call.kernel.sizes_of_work(call.args))
+    return sum(s.nbytes for s in slots)
 
 
 def _line(program: Program, call: Call) -> str:

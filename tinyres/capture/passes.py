@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 from tinyres.capture.fusion import accumulate_into_product, fuse_relu, fuse_relu_grad
+from tinyres.capture.placing import place_parts
 from tinyres.capture.program import Call, Program
 from tinyres.errors import ArgumentError
 from tinyres.kernels.forms import UPDATE
@@ -96,6 +97,7 @@ def update_early(program: Program) -> Program:
 
 PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
+    "place": place_parts,
     "relu": fuse_relu,
     "accumulate": accumulate_into_product,
     "mask": fuse_relu_grad,

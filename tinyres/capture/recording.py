@@ -119,6 +119,7 @@ class Recording:
                 self.followed.note_holdings(part.held())
 
     def reads(self, array: np.ndarray, buffer: Buffer) -> None:
+        """The values of a NumPy array went into a buffer: it may have others at the next run."""
         self.followed.note_array(array, buffer)
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:

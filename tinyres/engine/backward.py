@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, pending_writes, settle_writes
+from tinyres.engine.layout import Part, total_of
 from tinyres.engine.node import FurtherOutput, Node
-from tinyres.engine.op import Context, Gradients, apply
+from tinyres.engine.op import Context, Gradients, PartGradients, apply
 from tinyres.engine.primitives import ADD, add_in_place, sum_to
 from tinyres.engine.state import no_grad, state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of, tensor
 from tinyres.errors import ArgumentError, GradientError, ShapeError
+from tinyres.kernels.dtypes import FLOAT32
 from tinyres.launch import door, launch
 
 OnEdge = Callable[[Node, int, Node, "Tensor | None"], None]
@@ -176,7 +178,7 @@ def propagate(
     """
     order = list(order)
     is_included = set(order).__contains__
-    totals: dict[Node, Tensor] = {root: unit_cotangent(root) if seed is None else seed}
+    totals: dict[Node, Tensor | Part] = {root: unit_cotangent(root) if seed is None else seed}
     further: Further = {}
     owned: set[Node] = set()
     found: dict[Node, Tensor] = {}
@@ -185,6 +187,8 @@ def propagate(
     try:
         for node in order:
             total = totals.pop(node, None)
+            if isinstance(total, Part):
+                total = total.tensor()
             if total is None:
                 if node not in further:
                     continue
@@ -199,13 +203,13 @@ def propagate(
                 continue
             needs = tuple(map(is_included, node.inputs))
             if True in needs:
-                cotangents = pull_back(node, total, needs, further, create_graph)
+                cotangents = _pulled(node, total, needs, further, create_graph)
                 for i, producer in enumerate(node.inputs):
                     if not needs[i]:
                         continue
                     cotangent = cotangents[i]
                     alone = unobserved and producer not in totals
-                    if alone and cotangent is not None and cotangent.shape == producer.shape:
+                    if alone and type(cotangent) is Tensor and cotangent.shape == producer.shape:
                         totals[producer] = cotangent  # what `_deliver` does with nearly every edge, without the call
                     else:
                         _deliver(node, i, producer, cotangent, totals, owned, create_graph, on_edge)
@@ -223,6 +227,14 @@ def pull_back(
 
     total: the gradient of the node's output. further: where further outputs leave theirs for the node of their op.
     """
+    cotangents = _pulled(node, total, needs, further, create_graph)
+    return [c.tensor() if isinstance(c, Part) else c for c in cotangents]
+
+
+def _pulled(
+    node: Node, total: Tensor | None, needs: tuple[bool, ...], further: Further, create_graph: bool
+) -> Gradients | PartGradients:
+    """`pull_back`, which leaves parts as they are."""
     op = node.op
     assert op is not None
     if type(node) is FurtherOutput:
@@ -231,7 +243,7 @@ def pull_back(
         return (None,)
     if node.versions:
         _check_versions(node)
-    rule = op.vjp if create_graph else op.fast_vjp or op.vjp
+    rule = op.vjp if create_graph else op.parts or op.fast_vjp or op.vjp
     assert rule is not None
     g = total if not op.outputs else (total, *(further.pop(node, None) or (None,) * (len(op.outputs) - 1)))
     cotangents = rule(g, Context(node, needs, create_graph))
@@ -255,13 +267,18 @@ def _deliver(
     consumer: Node,
     i: int,
     producer: Node,
-    cotangent: Tensor | None,
-    totals: dict[Node, Tensor],
+    cotangent: Tensor | Part | None,
+    totals: dict[Node, Tensor | Part],
     owned: set[Node],
     create_graph: bool,
     on_edge: OnEdge | None,
 ) -> None:
     """Add one cotangent to the producer's total; the first sum is out of place, later ones into that sum."""
+    if isinstance(cotangent, Part):
+        if on_edge is None and cotangent.dtype is FLOAT32:  # the core adds no parts of float64
+            _add_part(producer, cotangent, totals, owned)
+            return
+        cotangent = cotangent.tensor()
     if cotangent is not None and cotangent.shape != producer.shape:
         cotangent = _unbroadcast(consumer, i, producer, cotangent)
     if on_edge is not None:
@@ -271,12 +288,26 @@ def _deliver(
     before = totals.get(producer)
     if before is None:
         totals[producer] = cotangent
+    elif isinstance(before, Part):
+        totals[producer] = total_of(cotangent, before)
+        owned.add(producer)
     elif producer in owned:
         add_in_place(before, cotangent)
     else:
         totals[producer] = apply(ADD, (before, cotangent))
         if not create_graph and on_edge is None:
             owned.add(producer)
+
+
+def _add_part(producer: Node, part: Part, totals: dict[Node, Tensor | Part], owned: set[Node]) -> None:
+    before = totals.get(producer)
+    if before is None:
+        totals[producer] = part.tensor() if part.is_whole else part
+    elif producer in owned and isinstance(before, Tensor):
+        part.add_to(before)
+    else:
+        totals[producer] = total_of(before, part)
+        owned.add(producer)
 
 
 def _unbroadcast(consumer: Node, i: int, producer: Node, cotangent: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Shapes in memory: NumPy's broadcasting, as the few forms that kernels take, and the one strided copy.
+"""Shapes in memory: NumPy's broadcasting, as the few forms that kernels take, the one strided copy, and Part.
 
 Kernels of several operands see a matrix of rows x columns in which each operand is full, a row, a column or a scalar.
 `plan` finds such a view for given shapes; an operand that fits none is first spread out by the strided copy.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
-from tinyres.kernels.record import COPY_DIMENSIONS, Kernel
+from tinyres.kernels.record import ACCUMULATE, COPY_DIMENSIONS, FLUSH, Kernel
 from tinyres.kernels.sharing import COLUMN, FULL, ROW, SCALAR
 from tinyres.launch import launch
 
@@ -128,18 +131,21 @@ def strided_copy(
     in_strides: Sequence[int],
     out_offset: int = 0,
     in_offset: int = 0,
+    flags: int = 0,
 ) -> None:
     """out[out_offset + i·out_strides] = source[in_offset + i·in_strides] for every index i below `shape`.
 
-    Strides and offsets are in elements; a stride may be 0 or negative. Neighbouring axes that move as one are merged;
-    more than six that do not is a ShapeError.
+    flags: ACCUMULATE adds to what is there, FLUSH to 0, as sums of gradients do. Strides and offsets are in elements; a
+    stride may be 0 or negative. Neighbouring axes that move as one are merged; more than six that do not is a
+    ShapeError.
     """
     if 0 in shape:
         return
     sizes, outer, inner = _merged(tuple(shape), tuple(out_strides), tuple(in_strides))
-    pad = (0,) * (COPY_DIMENSIONS - len(sizes))
-    args = (len(sizes), *sizes, *pad, *outer, *pad, *inner, *pad, out_offset, in_offset)
-    launch(kernels.copy, (out,), (source,), args, (), source.dtype.itemsize)
+    left = COPY_DIMENSIONS - len(sizes)
+    pad = (0,) * left
+    args = (len(sizes), *sizes, *(1,) * left, *outer, *pad, *inner, *pad, out_offset, in_offset)
+    launch(kernels.copy, (out,), (source,), args, (), source.dtype.itemsize | flags)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -159,3 +165,67 @@ def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape,
         )
     sizes, outer, inner = zip(*axes) if axes else ((1,), (1,), (1,))
     return sizes, outer, inner
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A cotangent that is a regular part of another Tensor, or one among zeros, and not yet a Tensor of its own.
+
+    For every index i below `walk`, element offset + i·strides is source[source_offset + i·source_strides]; what the
+    walk does not reach is 0. shape: of the whole. The gradients of slices, concatenate and pad are such: backward adds
+    them straight into the total where they belong, so 256 rows of a matrix cost 256 rows, and not as many matrices.
+    """
+
+    source: Tensor
+    shape: Shape
+    walk: Shape
+    strides: Shape
+    source_strides: Shape
+    offset: int = 0
+    source_offset: int = 0
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.source.dtype
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no zeros around it."""
+        return math.prod(self.walk) == math.prod(self.shape)
+
+    def tensor(self) -> Tensor:
+        """As a Tensor of its own."""
+        made = Tensor(Buffer(math.prod(self.shape), self.dtype), self.shape, self.dtype)
+        if not self.is_whole:
+            launch(kernels.fill, (made.buffer,), (), (made.size,), (0.0,))
+        self._copy(made, 0)
+        return made
+
+    def add_to(self, total: Tensor) -> None:
+        """total += this, for a total that nobody else holds."""
+        self._copy(total, ACCUMULATE | FLUSH)
+
+    def _copy(self, out: Tensor, flags: int) -> None:
+        strided_copy(
+            out.buffer,
+            self.source.buffer,
+            self.walk,
+            self.strides,
+            self.source_strides,
+            self.offset,
+            self.source_offset,
+            flags,
+        )
+
+
+def total_of(first: Tensor | Part, part: Part) -> Tensor:
+    """first + part in memory of its own, which may take further parts."""
+    total = Tensor(Buffer(math.prod(part.shape), part.dtype), part.shape, part.dtype)
+    if isinstance(first, Part):
+        launch(kernels.fill, (total.buffer,), (), (total.size,), (0.0,))
+        first.add_to(total)
+    else:
+        strides = contiguous_strides(part.shape)
+        strided_copy(total.buffer, first.buffer, part.shape, strides, strides, flags=FLUSH)
+    part.add_to(total)
+    return total

@@ -21,7 +21,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,11 @@ from tinyres.errors import ArgumentError, DTypeError, GradientError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.store.definitions import Definitions, path_of
 
+if TYPE_CHECKING:
+    from tinyres.engine.layout import Part
+
 Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
+PartGradients = Sequence["Part | None"]
 Fans = tuple[int, int]  # of a weight: how many inputs an output sums over, and how many outputs an input goes into
 
 _TAKE_FLOATS = ("f", "x")
@@ -60,6 +64,7 @@ class Op:
     outputs: names, if there are several. Then shape and a dtype rule return a tuple, forward gets a tuple of buffers
     and the VJP one of cotangents, None for an output that got none; the first output is a float if there is a VJP.
     fast_vjp(g, ctx): the same gradients by kernels; taken where nobody asks for a gradient of the gradient.
+    parts(g, ctx): the same as Parts, which backward adds where they belong; taken like fast_vjp.
 
     What it *is*, from which a trace has its kinds, theory and lint. adds: the output is the sum of the inputs.
     multiplies: its inputs with one another. rectifies: it cuts off one half of the values and keeps the other as it is;
@@ -90,6 +95,7 @@ class Op:
     takes: str = "f"
     outputs: tuple[str, ...] = ()
     fast_vjp: Callable[[Any, Context], Gradients] | None = None
+    parts: Callable[[Any, Context], PartGradients] | None = None
     adds: bool = False
     multiplies: bool = False
     rectifies: bool | Callable[..., bool] = False

@@ -65,4 +65,6 @@ NO_EPILOGUES = Epilogues()
 # What kernels do that others can do as an epilogue.
 RECTIFIES = "rectifies"  # out = max(x, 0): the flag RELU
 MASKS = "masks"  # out = x where y is above 0, else 0: an operand `mask`, or the flag RELU by `masked_by`
+FILLS = "fills"  # out = a number everywhere
+ADDS_A_PART = "adds a part"  # with ACCUMULATE and FLUSH a walk over out is added to, with FLUSH alone it becomes 0 + x
 SUMS = "sums"  # out = a + b of full operands, flushing: the flag ACCUMULATE

@@ -50,7 +50,7 @@ AHEAD = 16
 COUNT_SHIFT = 5
 SHARE_UNIT = 16
 
-FLUSH = 1 << 19  # add: subnormal numbers count as 0, as in matmul
+FLUSH = 1 << 19  # add, copy: a sum in which subnormal numbers count as 0, as in matmul
 HALF_OF_K = 1 << 18  # matmul, in a list for two workers: each sums its half of k
 GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_DEPTH, the sum is one of two halves
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
@@ -79,9 +79,10 @@ class Kernel:
 
     `operands` are their names, outputs first. `form`, `in_place`, `flush`, `epilogues`, `does`: see
     `tinyres.kernels.forms`; `sharing`: `tinyres.kernels.sharing`. `work` names the sizes whose product says how much a
-    call does. `halves` is the kernel that joins the two sums which a product of m x n x k leaves with the flag
-    HALF_OF_K; None where that flag is not taken. `mutates` says whether an output is also read, so that old values get
-    lost. `is_check`: it writes nothing and may stop the list.
+    call does; with `walks` it touches so many items of each operand, else all of them. `halves` is the kernel that
+    joins the two sums which a product of m x n x k leaves with the flag HALF_OF_K; None where that flag is not taken.
+    `mutates` says whether an output is also read, so that old values get lost. `is_check`: it writes nothing and may
+    stop the list.
 
     `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
     operand (0 where absent), `share` how workers share it (0: the core decides). `pack_buffers(outs, ins, args,
@@ -103,6 +104,7 @@ class Kernel:
         flush: str | None = None,
         sharing: Sharing | None = None,
         work: str | None = None,
+        walks: bool = False,
         epilogues: Epilogues = NO_EPILOGUES,
         does: str = "",
         halves: Kernel | None = None,
@@ -119,6 +121,7 @@ class Kernel:
         self.flush = form.flush if flush is None else flush
         self.sharing = self._sharing(sharing)
         self.work = self._work(work)
+        self.walks = walks
         self.epilogues = epilogues
         self.does = does
         self.halves = halves
@@ -187,7 +190,7 @@ def kernel(
 
     `outs` and `ins` hold one letter per operand, `args` and `scalars` the names of the sizes and numbers, in the
     order in which the function takes them. form: what it is (`tinyres.kernels.forms`). facts: those that its form
-    leaves open or that are otherwise: `in_place`, `flush`, `sharing`, `work`, `epilogues`, `does`, `halves`.
+    leaves open or that are otherwise: `in_place`, `flush`, `sharing`, `work`, `walks`, `epilogues`, `does`, `halves`.
     """
 
     def register(reference: Callable[..., bool | None]) -> Kernel:

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.layout import Shape, contiguous_strides, strided_copy
-from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.layout import Part, Shape, contiguous_strides, strided_copy
+from tinyres.engine.op import Context, Gradients, Op, PartGradients, apply
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import launch
@@ -88,7 +88,12 @@ def _index_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (place(g, ctx.shapes[0], *ctx.attrs),)
 
 
-INDEX = Op("index", shape=_index_shape, forward=_index_forward, vjp=_index_vjp, takes="x")
+def _index_parts(g: Tensor, ctx: Context) -> PartGradients:
+    part, strides, offset = window(ctx.shapes[0], *ctx.attrs)
+    return (Part(g, ctx.shapes[0], part, strides, contiguous_strides(part), offset),)
+
+
+INDEX = Op("index", shape=_index_shape, forward=_index_forward, vjp=_index_vjp, parts=_index_parts, takes="x")
 
 
 def basic_index(x: Tensor, entries: tuple[Any, ...]) -> Tensor:

@@ -15,8 +15,8 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.attributes import Behind
-from tinyres.engine.layout import Shape, broadcast_shapes, contiguous_strides, spread, strided_copy
-from tinyres.engine.op import Context, Gradients, Op, apply
+from tinyres.engine.layout import Part, Shape, broadcast_shapes, contiguous_strides, spread, strided_copy
+from tinyres.engine.op import Context, Gradients, Op, PartGradients, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
@@ -246,7 +246,27 @@ def _concatenate_vjp(g: Tensor, ctx: Context) -> Gradients:
     return gradients
 
 
-CONCATENATE = Op("concatenate", shape=_concatenate_shape, forward=_concatenate_forward, vjp=_concatenate_vjp, takes="x")
+def _concatenate_parts(g: Tensor, ctx: Context) -> PartGradients:
+    axis = ctx.attrs[0] % len(g.shape)
+    outer, inner = math.prod(g.shape[:axis]), math.prod(g.shape[axis + 1 :])
+    gradients: list[Part | None] = []
+    start = 0
+    for shape, needed in zip(ctx.shapes, ctx.needs):
+        width = shape[axis] * inner
+        walk, strides, source_strides = (outer, width), (width, 1), (g.shape[axis] * inner, 1)
+        gradients.append(Part(g, shape, walk, strides, source_strides, 0, start) if needed else None)
+        start += width
+    return gradients
+
+
+CONCATENATE = Op(
+    "concatenate",
+    shape=_concatenate_shape,
+    forward=_concatenate_forward,
+    vjp=_concatenate_vjp,
+    parts=_concatenate_parts,
+    takes="x",
+)
 
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
@@ -331,7 +351,13 @@ def _pad_vjp(g: Tensor, ctx: Context) -> Gradients:
     return (apply(INDEX, (g,), _inside(ctx.shapes[0], ctx.attrs[0])),)
 
 
-PAD = Op("pad", shape=_pad_shape, forward=_pad_forward, vjp=_pad_vjp)
+def _pad_parts(g: Tensor, ctx: Context) -> PartGradients:
+    shape = ctx.shapes[0]
+    part, strides, offset = window(g.shape, _inside(shape, ctx.attrs[0]))
+    return (Part(g, shape, part, contiguous_strides(part), strides, 0, offset),)
+
+
+PAD = Op("pad", shape=_pad_shape, forward=_pad_forward, vjp=_pad_vjp, parts=_pad_parts)
 
 
 def pad(x: Operand, widths: int | Sequence[Any], value: float = 0.0) -> Tensor:
