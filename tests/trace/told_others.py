@@ -171,6 +171,22 @@ def _activations() -> Iterator[Known]:
                 f"leaky ReLU {slope}, glorot, {depth}", net(leaky(slope, "glorot_uniform"), depth), VANISHES,
                 says=(f"theory for Glorot and leaky ReLU {slope}: x {rate:.2f}",), never=("The kernels are",),
             )  # fmt: skip
+    leaking = of_width(leaky(0.2, "lecun_normal"), 64)
+    yield _known(
+        "residual leaky ReLU", chain([lambda x: layers.Add()([leaking(x), x])] * 24), EXPLODES, "loss",
+        says=("theory for LeCun and leaky ReLU 0.2, skips and no BatchNorm: x 1.13",),
+    )  # fmt: skip
+    yield _known(
+        "residual linear", chain([lambda x: layers.Add()([dense("lecun_normal", None)(x, 16), x])] * 12, 16), EXPLODES,
+        "loss", says=("theory for LeCun without an activation, skips and no BatchNorm: x 1.41",),
+    )  # fmt: skip
+    for batch in (2, 4):
+        yield _known(
+            f"preact of leaky ReLU, batch {batch}", net(presets.preact, 16, batch=batch), never=("power", "explodes"),
+            either=tuple(map(frozenset, ({"grows"}, {"one-block"}, {"grows", "one-block"}))),
+        )  # fmt: skip
+    yield _known("silu lecun 24", net(dense("lecun_uniform", "silu"), 24, 16, batch=8), VANISHES, never=("kernels",))
+    yield _known("scaled skips of gelu", chain([_scaled_gelu] * 16), never=("explodes",))
     yield _known("leaky ReLU 0.1, he", net(leaky(0.1, "he_normal"), 8))
     for name in ("gelu", "silu", "elu", "selu", "softplus"):
         yield _known(
@@ -186,6 +202,10 @@ def _activations() -> Iterator[Known]:
             never=("theory",), says=("scale the branch by 1/√blocks",),
         )  # fmt: skip
     yield _known("highway of 6", chain([of_width(_highway, 64)] * 6), never=("explodes", "a scale"))
+
+
+def _scaled_gelu(x: Any) -> Any:
+    return layers.Add()([dense("he_normal", "gelu")(x, 64) * 0.25, x])
 
 
 def _highway(x: Any, units: int) -> Any:

@@ -80,6 +80,11 @@ def course_of(norms: Sequence[float], polynomial: bool | None = None) -> Course 
 
 
 def _half_width(steps: np.ndarray) -> float:
+    """Half of the 95% interval of the mean step.
+
+    Of plain BatchNorm nets it covers all of 60 seeds: their first and last steps differ by build, not by chance, and
+    count as spread (without these two: 97 to 100%). Too wide says no wrong rate, and which steps are such is not known.
+    """
     freedom = len(steps) - 1
     if freedom < 1:
         return math.inf

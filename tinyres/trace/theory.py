@@ -85,8 +85,9 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
         return None
     skips = [_identity_skip(block) for block in blocks]
     normalised = ["batch" in _normalised(block) for block in blocks]
+    enough = trace.header.batch is None or trace.header.batch >= LEAST_BATCH
     if all(skips) and all(normalised) and trace.header.training is not False:
-        return True
+        return True if enough else None
     if not any(block.fork is not None for block in blocks):
         return False
     return None

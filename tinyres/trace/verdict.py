@@ -160,6 +160,8 @@ def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Se
     ratio = course.total / math.prod(jump.factor for jump in course.jumps)
     if course.power is not None:
         if ratio >= GRAVE or (course.power >= STEEP_POWER and ratio >= NOTABLE):
+            if not _power(course):
+                return [_grows(flow, stage, ratio), *found]
             told = f"{_from(flow, stage)}the gradient grows like a power of the depth toward the input{_power(course)}"
             told += f": x {two_digits(ratio)} over {len(stage.at)} {flow.unit}s."
             return [Sentence("polynomial", told, why_polynomial(trace)), *found]
@@ -170,9 +172,14 @@ def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Se
     if mixed or (not course.is_rate and ratio > 1):
         if ratio < GRAVE:
             return found
-        told = f"{_from(flow, stage)}the gradient grows toward the input, x {two_digits(ratio)} over {len(stage.at)} "
-        return [*found, Sentence("grows", f"{told}{flow.unit}s.")] if ratio > 1 else found
+        return [*found, _grows(flow, stage, ratio)] if ratio > 1 else found
     return [_exponential(flow, stage, course, trace), *found]
+
+
+def _grows(flow: Flow, stage: Stage, ratio: float) -> Sentence:
+    """A growth of no known course."""
+    told = f"{_from(flow, stage)}the gradient grows toward the input, x {two_digits(ratio)} over {len(stage.at)} "
+    return Sentence("grows", f"{told}{flow.unit}s.")
 
 
 def _from(flow: Flow, stage: Stage) -> str:
@@ -239,6 +246,10 @@ def _single(flow: Flow, stage: Stage, course: Course, jump: Jump, trace: Trace) 
     if block is not None and any(n.facts.normalises for n in block.nodes) and grown > _SINGLE and jump.factor > 1:
         why = f"Its input is {times(1 / grown)} the size of the next one's: to normalise it multiplies its gradient."
         return Sentence("small-input", f"{told} {why}")
+    batch = trace.header.batch or 0
+    if block is not None and normalises_batch(block.nodes) and trace.header.training and 1 < batch < LEAST_BATCH:
+        remedy = f"BatchNorm over a batch of {batch} lets single blocks jump: use {LEAST_BATCH} examples and more."
+        return Sentence("one-block", told, remedy)
     return Sentence("one-block", told, "Look at what this one does unlike the others.")
 
 
