@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
+from tinyres.engine.other_names import REMEDIES as OTHER_METHODS
 from tinyres.errors import ArgumentError, DTypeError
 
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
@@ -103,3 +104,13 @@ def test_masked_arrays_are_refused_on_either_side():
         with pytest.raises(tr.errors.DTypeError, match="a Tensor has no mask"):
             mixed()
     assert len(tr.data.Loader(np.ma.masked_array([[1.0], [2.0]]), np.zeros(2))) == 1  # nothing is masked
+
+
+def test_methods_of_pytorch_are_told_what_to_write():
+    t = tr.tensor([[1.0, 2.0]])
+    for name in OTHER_METHODS:
+        assert not hasattr(t, name)
+        with pytest.raises(AttributeError, match=rf"\[tensor\] a Tensor has no .{name}; got this name; "):
+            getattr(t, name)
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'nonsense'"):
+        t.nonsense  # noqa: B018

@@ -20,12 +20,13 @@ from tinyres.engine.accepting import FLOATS as FLOATS
 from tinyres.engine.accepting import known_dtype, refuse_masked
 from tinyres.engine.attached import Attached
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf, set_regime
+from tinyres.engine.other_names import OtherNames
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.launch import door, refuse_while_recording
 
 
-class Tensor(Attached):
+class Tensor(Attached, OtherNames):
     """An n-dimensional array that remembers how it was computed.
 
     Make one with `tr.tensor`. shape: tuple of ints. dtype: float32, float64, int64 or bool.
