@@ -67,17 +67,10 @@ static gemm_target conv_target(const tr_call *c, int64_t step, int64_t column, i
     return gemm_target_at(&all, 0, column, columns);
 }
 
-/* Narrow lines make low tiles: from so many columns on, which pay for it, their windows are packed instead. */
-#define CONV_NARROW_LINE 12
-#define CONV_PACKED_COLUMNS 64
-
-/* To the gradient of the kernel an image of fewer pixels is a sum too short to be one by itself. */
+/* To the gradient of the kernel an image of fewer pixels is a sum too short to be one by itself: if there are so many
+ * columns, which pay for it, its windows are packed instead. */
 #define CONV_LONG_IMAGE 64
-
-/* Whether to read windows in strips rather than to pack each. */
-TR_INLINE int conv_goes_by_strips(const conv_window *a, int64_t columns) {
-    return conv_has_strips(a) && (a->ow >= CONV_NARROW_LINE || columns < CONV_PACKED_COLUMNS);
-}
+#define CONV_PACKED_COLUMNS 64
 
 /* The area of worker w: columns, or rows in units. */
 static gemm_area conv_share(gemm_product *d, const tr_worker *w, int64_t units) {
@@ -94,7 +87,7 @@ static gemm_area conv_share(gemm_product *d, const tr_worker *w, int64_t units) 
 /* The part of worker w of a product whose rows are windows, which go to `to`. */
 static void conv_rows(gemm_product *d, const conv_window *a, const conv_lattice *to, const tr_worker *w) {
     const int is_image = conv_is_image(a), scattered = to->line_step > 1 || to->pixel_step > 1;
-    const int strips = scattered || (!is_image && conv_goes_by_strips(a, d->n));
+    const int strips = scattered || (!is_image && conv_has_strips(a));
     const gemm_area area = conv_share(d, w, strips ? d->m / at_least(a->ow, 1) : d->m);
     d->pack_a = is_image ? 0 : conv_pack_rows;
     if (area.row == area.row_end || area.first == area.end)

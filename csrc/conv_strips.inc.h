@@ -10,6 +10,10 @@
 /* A patch of so many floats stays in the first level cache if one line needs no more. */
 #define CONV_PATCH_FLOATS 8192
 
+/* Panels of two vectors at most: their tiles are as high as lines of 7 to 14 pixels, and a block of them fits the first
+ * level cache. */
+#define CONV_VECTORS 2
+
 /* Where the lines of the lattice go: rows of the output, which has out_h x out_w pixels for each image. */
 typedef struct conv_lattice {
     int64_t out_h, out_w;
@@ -97,7 +101,7 @@ static void conv_lines(const gemm_product *d, const conv_window *a, const conv_l
                        int64_t first, int64_t end, int64_t image, int64_t line, int64_t lines, float *own) {
     const conv_strip strip = conv_strip_of(own, a, image, line, lines, s->ky, s->rows);
     const int64_t depth = s->depth * s->rows, step = s->ky * a->kw * a->c + s->step;
-    const int64_t panels = gemm_parts(end - first, GEMM_VECTORS);
+    const int64_t panels = gemm_parts(end - first, CONV_VECTORS);
     const gemm_steps ends = {.begins = s->begins, .ends = s->ends};
     gemm_panel g = {
         .a_row = a->sw * a->c,
@@ -137,7 +141,7 @@ static void conv_strips(const gemm_product *d, const conv_window *a, const conv_
         for (int64_t i = 0; i < widths; i++) {
             int64_t first = area->first + gemm_cut(vectors, i, widths), end = area->first + gemm_cut(vectors, i + 1, widths);
             if (d->pack_b)
-                gemm_pack_panels(own + GEMM_A_FLOATS, d, first, end, step, depth);
+                gemm_pack_panels(own + GEMM_A_FLOATS, d, CONV_VECTORS, first, end, step, depth);
             for (int64_t line = area->row, lines; line < area->row_end; line += lines) {
                 lines = at_most(at_most(at_once, area->row_end - line), a->oh - line % a->oh);
                 conv_lines(d, a, to, &s, first, end, line / a->oh, line % a->oh, lines, own);
@@ -148,7 +152,7 @@ static void conv_strips(const gemm_product *d, const conv_window *a, const conv_
 
 /* Steps of the product are the pixels of the lattice, rows the steps of its windows. */
 static void conv_strips_to_kernel(const gemm_product *d, const conv_window *a, const gemm_area *area, float *own) {
-    const int64_t run = a->kw * a->c, panels = gemm_parts(area->end - area->first, GEMM_VECTORS);
+    const int64_t run = a->kw * a->c, panels = gemm_parts(area->end - area->first, CONV_VECTORS);
     const int64_t most = at_least(at_most(TR_GEMM_DEPTH / a->ow, conv_lines_at_once(a, GEMM_A_FLOATS)), 1);
     const int64_t blocks = gemm_parts(a->oh, most), images = d->k / (a->oh * a->ow);
     gemm_panel g = {

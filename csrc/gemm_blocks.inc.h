@@ -61,10 +61,11 @@ TR_INLINE int64_t gemm_width(const gemm_product *d, int64_t v, int64_t next) {
     return at_most(next * TR_LANES, d->n) - v * TR_LANES;
 }
 
-/* Packs vectors [first, end) of columns of a block of k, panel after panel; of a b that lies as it is needed a few whole
- * rows at a time. */
-static void gemm_pack_panels(float *to, const gemm_product *d, int64_t first, int64_t end, int64_t step, int64_t depth) {
-    int64_t panels = gemm_parts(end - first, GEMM_VECTORS), rows = d->b->line == 1 ? GEMM_ROWS_AT_ONCE : depth;
+/* Packs vectors [first, end) of columns of a block of k, panels of at most `most` one after the other; of a b that lies as
+ * it is needed a few whole rows at a time. */
+static void gemm_pack_panels(float *to, const gemm_product *d, int64_t most, int64_t first, int64_t end, int64_t step,
+                             int64_t depth) {
+    int64_t panels = gemm_parts(end - first, most), rows = d->b->line == 1 ? GEMM_ROWS_AT_ONCE : depth;
     for (int64_t p = 0; p < depth; p += rows)
         for (int64_t panel = 0, v = first; panel < panels; panel++) {
             int64_t next = first + gemm_cut(end - first, panel + 1, panels), to_step = (next - v) * TR_LANES;
@@ -111,7 +112,7 @@ static void gemm_block(const gemm_product *d, const gemm_area *area, const gemm_
         gemm_area part = {.first = area->first + gemm_cut(vectors, i, widths),
                           .end = area->first + gemm_cut(vectors, i + 1, widths)};
         if (d->pack_b)
-            gemm_pack_panels(own + GEMM_A_FLOATS, d, part.first, part.end, s->step, depth);
+            gemm_pack_panels(own + GEMM_A_FLOATS, d, GEMM_VECTORS, part.first, part.end, s->step, depth);
         for (int64_t j = 0; j < heights; j++) {
             part.row = area->row + gemm_cut(rows, j, heights);
             part.row_end = area->row + gemm_cut(rows, j + 1, heights);
