@@ -161,7 +161,7 @@ def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Se
     if course.power is not None:
         if ratio >= GRAVE or (course.power >= STEEP_POWER and ratio >= NOTABLE):
             if not _power(course):
-                return [_grows(flow, stage, ratio), *found]
+                return [_grows(flow, stage, ratio), *found] if ratio >= GRAVE else found
             told = f"{_from(flow, stage)}the gradient grows like a power of the depth toward the input{_power(course)}"
             told += f": x {two_digits(ratio)} over {len(stage.at)} {flow.unit}s."
             return [Sentence("polynomial", told, why_polynomial(trace)), *found]
