@@ -19,8 +19,8 @@ def times(ratio: float) -> str:
 
 
 def two_digits(x: float) -> str:
-    """A number as one says it: 1.4, 320, 50,000."""
-    if x < 10:
+    """A number as one says it: 1.4, 320, 50,000; what is not finite, as a damaged file may hold, by its name."""
+    if x < 10 or not math.isfinite(x):
         return f"{x:.1f}"
     if x >= 1e12:
         return f"{x:.1e}"
