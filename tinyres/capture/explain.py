@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.capture.program import Call, Program
 from tinyres.capture.recording import Recording
-from tinyres.errors import CaptureError, NonFiniteError
+from tinyres.errors import CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64
 from tinyres.kernels.record import Kernel
 from tinyres.launch import Launch, launch, recording
@@ -40,15 +39,18 @@ class _FirstNonFinite(_Running):
     _first = ""
 
     def record(self, call: Launch) -> None:
-        kernel, _, ins, *_ = call
-        if kernel is kernels.check_finite and not np.isfinite(ins[0].array).all():
+        try:
+            super().record(call)
+        except ValueCheckFailed:
+            checked = call[2][0]
+            if checked.dtype not in (FLOAT32, FLOAT64) or np.isfinite(checked.array).all():
+                raise
             error = NonFiniteError(
                 f"[check_finite] the loss must be finite; {self._first}; all state is as before this step; lower the "
                 "learning rate or look at its inputs"
             )
-            error.found = _extremes(ins[0].array)
-            raise error
-        super().record(call)
+            error.found = _extremes(checked.array)
+            raise error from None
 
     def look(self, outs: Sequence[Buffer]) -> None:
         for out in outs:
