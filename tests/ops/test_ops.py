@@ -29,7 +29,9 @@ def rows(cases: list[Case]) -> list[object]:
 
 ALL = rows(CASES)
 DIFFERENTIABLE = rows([case for case in CASES if case.differentiable and case.op != "cast_float32"])
-BENCHED = [pytest.param(c, c.bench, id=f"{c.op}-{i}") for i, c in enumerate(CASES) if c.bench]
+BENCHED = [
+    pytest.param(c, c.bench, id=f"{c.op}-bench{i}", marks=pytest.mark.slow) for i, c in enumerate(CASES) if c.bench
+]
 
 
 @pytest.fixture

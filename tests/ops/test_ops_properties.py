@@ -29,6 +29,8 @@ ENTRY = (
     )
 )
 
+pytestmark = pytest.mark.slow
+
 many = settings(max_examples=200, deadline=None)
 few = settings(max_examples=60, deadline=None)
 
