@@ -132,6 +132,7 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
 def test_any_encoding_of_the_output_and_60_columns(encoding: str) -> None:
     arguments = [*QUICK, "--nets", "plain,tutorial", "--seeds", "2"]

@@ -15,6 +15,8 @@ import tinyres as tr
 from tinyres.backends import native
 from tinyres.errors import ArgumentError
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(tr.__file__).parent
 # An editable install would lend its core to any tinyres that is imported.
 ALONE = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "

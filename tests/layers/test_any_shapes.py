@@ -30,6 +30,7 @@ MAKERS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(make=MAKERS, shapes=st.lists(SHAPES, min_size=1, max_size=3), training=st.booleans(), as_list=st.booleans())
 def test_any_layer_on_any_shapes_gives_finite_numbers_or_a_clear_error(make, shapes, training, as_list):

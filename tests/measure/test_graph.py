@@ -312,6 +312,7 @@ def test_one_node():
     assert trace.audit().ok and "1 node" in str(trace)
 
 
+@pytest.mark.slow
 def test_a_chain_of_many_nodes():
     x = tr.tensor([0.5], requires_grad=True, name="x")
     h = x

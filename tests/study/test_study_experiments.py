@@ -21,6 +21,8 @@ from tinyres.study.experiments.identity import NETS as IDENTITY_NETS
 from tinyres.study.experiments.identity import build as build_identity
 from tinyres.study.experiments.paths import all_at_zero, binomial, middle, scaled_binomial
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["init-laws", "degradation", "paths", "shattering", "lesion", "shortcuts", "activation-order", "identity"]
 
 
@@ -56,7 +58,6 @@ def test_by_default_seeds_are_three_or_more_and_rates_are_chosen() -> None:
         assert sum(job.seconds for job in experiment.jobs(**experiment.quick)) < 15
 
 
-@pytest.mark.slow
 def test_gradients_at_initialisation_follow_their_laws() -> None:
     result = experiments.init_laws(depths=(8, 16), seeds=2)
     rows = by(result, "net", "blocks")
@@ -76,7 +77,6 @@ def test_gradients_at_initialisation_follow_their_laws() -> None:
     assert rows["tutorial", 16]["theory"] is None and rows["he2015", 16]["law"] == "none"
 
 
-@pytest.mark.slow
 def test_plain_nets_degrade_with_depth_and_residual_ones_do_not() -> None:
     result = experiments.degradation(depths=(6, 34), epochs=24, seeds=2, rates=(0.03,))
     rows = by(result, "net", "layers")
@@ -92,7 +92,6 @@ def test_a_lesion_needs_two_blocks() -> None:
         experiments.lesion(blocks=1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paths", "lesion", "shortcuts", "activation-order", "identity", "degradation"])
 def test_what_diverges_is_told_in_80_columns(name: str) -> None:
     result = experiments.EXPERIMENTS[name](**{**TINY[name], "rates": (1e30,)})
@@ -109,7 +108,6 @@ def test_degradation_refuses_depths_that_no_net_has(depths: tuple[int, ...], wor
         experiments.degradation(depths=depths)
 
 
-@pytest.mark.slow
 def test_gradients_take_short_paths() -> None:
     result = experiments.paths(blocks=16, epochs=6, samples=2, seeds=2, rates=(0.03,))
     rows = by(result, "net", "weights", "quantity")
@@ -131,7 +129,6 @@ def test_closed_forms() -> None:
     assert middle([0.02, 0.48, 0.48, 0.02], 0.95) == (1, 2) and middle([1.0, 0.0], 0.95) == (0, 0)
 
 
-@pytest.mark.slow
 def test_gradients_at_two_inputs_part_by_the_theorems() -> None:
     rows = by(experiments.shattering(depths=(1, 2, 4, 6, 12), seeds=3), "net")
     assert rows["plain + BN"]["fell"] == "exponential"
@@ -142,7 +139,6 @@ def test_gradients_at_two_inputs_part_by_the_theorems() -> None:
         assert rows[net]["at_1"] == pytest.approx(first, abs=0.06)
 
 
-@pytest.mark.slow
 def test_deleting_a_block_ruins_plain_nets_only() -> None:
     rows = by(experiments.lesion(blocks=9, epochs=10, repeats=3, seeds=2, rates=(0.03,)), "net", "deleted")
     assert rows["plain + BN", 0]["error"] < 0.5
@@ -152,7 +148,6 @@ def test_deleting_a_block_ruins_plain_nets_only() -> None:
         assert rows[net, 1]["damage"] <= rows[net, 8]["damage"]
 
 
-@pytest.mark.slow
 def test_shortcuts_fall_into_the_published_groups() -> None:
     result = experiments.shortcuts(seeds=3, rates=(0.02,))
     train = {block: row["train"] for block, row in by(result, "block").items()}
@@ -162,7 +157,6 @@ def test_shortcuts_fall_into_the_published_groups() -> None:
     assert by(result, "block")["identity"]["published"] == pytest.approx(0.0661)
 
 
-@pytest.mark.slow
 def test_batchnorm_after_the_add_is_the_worst_order() -> None:
     rows = by(experiments.activation_order(blocks=40, epochs=4, seeds=2, rates=(0.03,)), "block")
     worst = rows.pop("BN after Add")
@@ -191,7 +185,6 @@ def quick(name: str) -> Result:
     return experiments.EXPERIMENTS[name](**TINY[name])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_prints_saves_and_draws(name: str, tmp_path: Path) -> None:
     result = quick(name)
@@ -296,7 +289,6 @@ def test_the_readme_has_a_line_for_each_finding(name: str) -> None:
     assert len(readme_cells(name)) == len(quick(name).findings)
 
 
-@pytest.mark.slow
 def test_the_numbers_of_the_readme_come_out_again() -> None:
     for cell, finding in zip(readme_cells("init-laws"), experiments.init_laws().findings):
         said, here = (float(re.findall(r"-?[\d.]+(?:e-?\+?\d+)?", text)[0]) for text in (cell, finding.here))

@@ -190,6 +190,7 @@ def saved(trace, tmp_path_factory):
     return path, content, list(places(json.loads(content)))[1:]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_files_with_a_wrong_value_somewhere_load_or_are_refused(saved, data):

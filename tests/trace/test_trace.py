@@ -188,6 +188,7 @@ def test_a_saved_trace_takes_less_than_a_kilobyte_per_node(deep, tmp_path):
     assert os.path.getsize(tmp_path / "t.json") < 1000 * len(deep.nodes)
 
 
+@pytest.mark.slow
 def test_a_thousand_blocks(tmp_path):
     trace = tr.Graph(residual(blocks=1000, units=4)[0]).trace()
     assert len(trace.blocks) == 1000 and trace.audit().ok

@@ -102,6 +102,7 @@ def test_a_dead_relu_is_where_the_gradient_ends():
     assert told.startswith("no gradient at all reaches block0: every unit of block0/dead (line ")
 
 
+@pytest.mark.slow
 def test_below_the_smallest_number():
     told = only(trace_of(presets.plain, 180))
     assert told.startswith("no gradient at all reaches block0: values or gradients have vanished below the ")

@@ -183,6 +183,7 @@ def test_interleaved_towers_keep_their_arcs_over_themselves():
     assert sorted(placed[a.first].name for a in arcs) == ["l0", "l1", "r0", "r1"]
 
 
+@pytest.mark.slow
 def test_a_thousand_blocks_are_folded():
     trace = tr.Graph(residual(blocks=1000, units=4)[0]).trace()
     placed, arcs = layout(trace)
