@@ -285,6 +285,7 @@ def test_an_unknown_instruction_set_lists_the_supported_ones(isa: str) -> None:
         native.select_isa("mmx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ISAS[:1])
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),

@@ -202,6 +202,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [0, 2])
 def test_a_forked_child_runs_alone_and_right(busy: int) -> None:
     assert run_script(FORK.replace("BUSY", str(busy))) == "done\n"

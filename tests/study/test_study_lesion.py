@@ -113,6 +113,7 @@ def test_random_blocks_are_drawn_by_the_seed() -> None:
     assert tr.lesion(model, X, Y, random=3, repeats=5, seed=8).rows() != first.rows()
 
 
+@pytest.mark.slow
 def test_the_table_is_sorted_by_damage_and_80_columns_wide() -> None:
     model = net("preact", blocks=24)
     result = tr.lesion(model, X, Y)

@@ -73,6 +73,7 @@ def hundred():
     return of_preset("preact", 100, paths=True)
 
 
+@pytest.mark.slow
 def test_a_hundred_blocks_take_less_than_500_kilobytes(hundred, tmp_path):
     text = report_of(hundred, tmp_path)
     assert len(text.encode()) < 500_000
