@@ -42,8 +42,9 @@ TR_INLINE vec_float gemm_load_b(const float *row, int j, const int width, const 
     b += g->b_step;
 
 /* rows x vectors of out from row `row` on. Both counts are constants where this is inlined, so that the loops
- * over them unroll and the accumulators are registers. */
-TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, int64_t row) {
+ * over them unroll and the accumulators are registers. So is `in_runs`, whether there is more than one run: a loop around
+ * the sums costs a matrix product a tenth of its time. */
+TR_INLINE void gemm_tile(const int rows, const int width, const int in_runs, const gemm_panel *g, int64_t row) {
     const int vectors = width > 0 ? width : 1;
     vec_float sum[GEMM_ROWS_MAX][GEMM_VECTORS], column[GEMM_VECTORS];
     const float *b = g->b;
@@ -69,7 +70,7 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
         }
     }
 
-    for (int64_t run = g->more; run > 0; run--) {
+    for (int64_t run = in_runs ? g->more : 0; run > 0; run--) {
         TR_UNROLL for (int i = 0; i < rows; i += 3)
             a[i / 3] += g->a_jump;
         for (int64_t p = g->depth; p > 0; p--) {
@@ -77,7 +78,7 @@ TR_INLINE void gemm_tile(const int rows, const int width, const gemm_panel *g, i
         }
     }
 
-    if (g->rest > 0) {
+    if (!in_runs && g->rest > 0) {
         float first[GEMM_ROWS_MAX][GEMM_VECTORS][TR_LANES];
         GEMM_EACH(vec_store(first[i][j], sum[i][j]); sum[i][j] = vec_splat(0.0f))
         for (int64_t p = g->rest; p > 0; p--) {
@@ -99,7 +100,7 @@ TR_NOINLINE void gemm_prefetch(const gemm_panel *g, int64_t row, int64_t end) {
 }
 
 /* The panel's rows, in as few tiles as possible and as equal as possible. */
-TR_INLINE void gemm_tiles(const int width, const gemm_panel *g, int64_t rows) {
+TR_INLINE void gemm_tiles(const int width, const int in_runs, const gemm_panel *g, int64_t rows) {
     int64_t tiles = 1, each = rows, higher = 0, row = 0;
     if (rows > GEMM_ROWS(width)) { /* else no division, which takes as long as a small tile */
         tiles = parts(rows, GEMM_ROWS(width));
@@ -110,7 +111,7 @@ TR_INLINE void gemm_tiles(const int width, const gemm_panel *g, int64_t rows) {
         int64_t height = each + (t < higher);
         if (g->depth >= GEMM_PREFETCH_DEPTH)
             gemm_prefetch(g, row, row + height);
-#define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(width)) gemm_tile(n, width, g, row); break;
+#define GEMM_CASE(n) case n: if (n <= GEMM_ROWS(width)) gemm_tile(n, width, in_runs, g, row); break;
         switch (height) {
             GEMM_CASE(1) GEMM_CASE(2) GEMM_CASE(3) GEMM_CASE(4) GEMM_CASE(5) GEMM_CASE(6)
             GEMM_CASE(7) GEMM_CASE(8) GEMM_CASE(9) GEMM_CASE(10) GEMM_CASE(11) GEMM_CASE(12)
@@ -121,14 +122,17 @@ TR_INLINE void gemm_tiles(const int width, const gemm_panel *g, int64_t rows) {
     }
 }
 
-/* One function per width, each with the tiles of all heights. */
-TR_NOINLINE void gemm_panel_part(const gemm_panel *g, int64_t rows) { gemm_tiles(0, g, rows); }
-TR_NOINLINE void gemm_panel_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, g, rows); }
-TR_NOINLINE void gemm_panel_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, g, rows); }
+/* One function per width, each with the tiles of all heights; and those of at most two vectors in runs too. */
+TR_NOINLINE void gemm_panel_part(const gemm_panel *g, int64_t rows) { gemm_tiles(0, 0, g, rows); }
+TR_NOINLINE void gemm_panel_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, 0, g, rows); }
+TR_NOINLINE void gemm_panel_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, 0, g, rows); }
 #if GEMM_VECTORS == 4
-TR_NOINLINE void gemm_panel_3(const gemm_panel *g, int64_t rows) { gemm_tiles(3, g, rows); }
-TR_NOINLINE void gemm_panel_4(const gemm_panel *g, int64_t rows) { gemm_tiles(4, g, rows); }
+TR_NOINLINE void gemm_panel_3(const gemm_panel *g, int64_t rows) { gemm_tiles(3, 0, g, rows); }
+TR_NOINLINE void gemm_panel_4(const gemm_panel *g, int64_t rows) { gemm_tiles(4, 0, g, rows); }
 #endif
+TR_NOINLINE void gemm_runs_part(const gemm_panel *g, int64_t rows) { gemm_tiles(0, 1, g, rows); }
+TR_NOINLINE void gemm_runs_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, 1, g, rows); }
+TR_NOINLINE void gemm_runs_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, 1, g, rows); }
 
 /* A panel of so many vectors. */
 #ifdef GEMM_NARROWER
@@ -137,7 +141,11 @@ void GEMM_NARROWER_PANEL(int64_t vectors, const gemm_panel *g, int64_t rows);
 void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows);
 void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows) {
     if (g->to.columns < TR_LANES) {
-        gemm_panel_part(g, rows);
+        g->more ? gemm_runs_part(g, rows) : gemm_panel_part(g, rows);
+        return;
+    }
+    if (g->more) {
+        vectors == 1 ? gemm_runs_1(g, rows) : gemm_runs_2(g, rows);
         return;
     }
     switch (vectors) {

@@ -186,8 +186,8 @@ def propagate(
     recording, state.grad_enabled = state.grad_enabled, create_graph
     try:
         for node in order:
-            total = totals.pop(node, None)
-            if isinstance(total, Part):
+            op, total = node.op, totals.pop(node, None)
+            if type(total) is Part:
                 total = total.tensor()
             if total is None:
                 if node not in further:
@@ -197,9 +197,9 @@ def propagate(
             else:
                 if on_node is not None:
                     on_node(node, total)
-                if (node in targets) if targets is not None else (node.op is None and node.requires_grad):
+                if (op is None and node.requires_grad) if targets is None else (node in targets):
                     found[node] = total
-            if node.op is None:
+            if op is None:
                 continue
             needs = tuple(map(is_included, node.inputs))
             if True in needs:

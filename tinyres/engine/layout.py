@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -167,6 +167,7 @@ def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape,
     return sizes, outer, inner
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Part:
     """A cotangent that is a regular part of another Tensor, or one among zeros, and not yet a Tensor of its own.
