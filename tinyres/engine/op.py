@@ -174,13 +174,18 @@ class Context:
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        first = self.output
-        if type(self._node) is not FirstOutput:
-            return (first,)
-        further = self._node.further
+        node = self._node
+        if type(node) is not FirstOutput:
+            return (self.output,)
         if self._connected:
-            return first, *[_further_output(self._node, k) for k in range(1, 1 + len(further))]
-        return first, *further
+            return self.output, *[_further_output(node, k) for k in range(1, 1 + len(node.further))]
+        return self.output, *node.further
+
+    @property
+    def further(self) -> tuple[Tensor, ...]:
+        """The values of the outputs after the first, for a fast VJP."""
+        assert type(self._node) is FirstOutput
+        return self._node.further
 
     @property
     def attrs(self) -> tuple[Any, ...]:
@@ -272,7 +277,7 @@ def _apply_to_several(
             f"[{op.name}] its shape and dtype rules must give one for each of its outputs {op.outputs}; "
             f"got {len(shapes)} shapes and {len(dtypes)} dtypes; correct them"
         )
-    buffers = tuple(map(Buffer, map(math.prod, shapes), dtypes))
+    buffers = tuple([Buffer(math.prod(shape), dtype) for shape, dtype in zip(shapes, dtypes)])
     saved = op.forward(buffers, *inputs, *attrs) or ()
     if not (recording and state.grad_enabled and op.vjp is not None):
         return tuple(map(Tensor, buffers, shapes, dtypes))
@@ -283,7 +288,8 @@ def _apply_to_several(
         )
     first = record(op, attrs, inputs, buffers[0], shapes[0], dtypes[0], saved, FirstOutput)
     assert type(first.node) is FirstOutput
-    first.node.further = further = tuple(map(Tensor, buffers[1:], shapes[1:], dtypes[1:]))
+    further = tuple([Tensor(buffers[k], shapes[k], dtypes[k]) for k in range(1, len(buffers))])
+    first.node.further = further
     if only_first:
         return first, *further
     return first, *[_further_output(first.node, k) for k in range(1, len(buffers))]

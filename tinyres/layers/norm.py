@@ -97,7 +97,7 @@ class BatchNormalization(SingleInput):
                 f"[BatchNormalization] {self.path} was built for {self._features} features in the last axis; "
                 f"got shape {x.shape}; use another layer for another width"
             )
-        if not training or not self.trainable:
+        if not training or not self._trainable:
             return ops.batchnorm_inference(
                 x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon
             )

@@ -91,7 +91,7 @@ def _batchnorm_fast_vjp(cotangents: tuple[Tensor | None, ...], ctx: Context) -> 
     if g is None or to_mean is not None or to_variance is not None:
         return _batchnorm_vjp(cotangents, ctx)
     x, gamma, _ = ctx.inputs
-    _, average, variance = ctx.outputs
+    average, variance = ctx.further
     sizes = x.buffer.size, gamma.buffer.size, gamma.buffer.size
     outs = [Buffer(size, x.dtype) if needed else ABSENT for size, needed in zip(sizes, ctx.needs)]
     ins = g.buffer, x.buffer, average.buffer, variance.buffer, gamma.buffer
