@@ -240,3 +240,8 @@ def test_batchnorm_by_position_begins_with_the_momentum_or_with_the_axis() -> No
         assert (layer.axis, layer.momentum, layer.epsilon) == (-1, 0.9, 1e-5)
     assert (layers.BatchNorm(0.9).momentum, layers.BatchNorm(0.9).epsilon) == (0.9, 1e-3)
     assert layers.BatchNormalization(1).axis == 1
+
+
+def test_a_regulariser_is_a_function_of_the_weight_alone():
+    with pytest.raises(tr.errors.ArgumentError, match="regularizer.*rate"):
+        layers.Dense(2, kernel_regularizer=tr.dropout)

@@ -11,6 +11,7 @@ from small_nets import Weights, residual
 
 import tinyres as tr
 from tinyres import layers
+from tinyres.engine.layout import Part
 from tinyres.engine.op import OPS
 
 WITHOUT_GRADIENT = "sign max index floor ceil round floor_divide".split()
@@ -47,11 +48,11 @@ def summed(gradient, shape):
 @contextlib.contextmanager
 def mutated(op, spoil, seen=None):
     """While open, the first gradient of the VJP that trains is spoiled; `seen` collects by how much."""
-    field = "vjp" if op.fast_vjp is None else "fast_vjp"
+    field = "parts" if op.parts is not None else "vjp" if op.fast_vjp is None else "fast_vjp"
     genuine = getattr(op, field)
 
     def vjp(g, ctx):
-        gradients = list(genuine(g, ctx))
+        gradients = [part.tensor() if isinstance(part, Part) else part for part in genuine(g, ctx)]
         for i, gradient in enumerate(gradients):
             if gradient is not None:
                 gradients[i] = spoil(gradient)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, Worded
+from tinyres.errors import ArgumentError, Worded, refuse_arguments
 from tinyres.store.definitions import Definitions
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -90,7 +90,10 @@ def get(identifier: Any) -> Any:
     named: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "l1l2": l1_l2}
     if isinstance(identifier, str) and identifier.lower().replace("_", "") in named:
         return named[identifier.lower().replace("_", "")]()
-    if identifier is None or callable(identifier) and not isinstance(identifier, type):
+    if identifier is None:
+        return None
+    if callable(identifier) and not isinstance(identifier, type):
+        refuse_arguments("regularizer", identifier, ("weight",), {})
         return identifier
     raise ArgumentError(
         f"[regularizer] known names are l1, l2, l1_l2; got {identifier!r}; use one, or an object such as "
