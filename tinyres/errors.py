@@ -117,6 +117,17 @@ def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[
     raise error(f"[{called}] tinyres has no {full}; got this name; {advice}")
 
 
+def closed(
+    module: str, names: Sequence[str], remedies: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], NoReturn], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a module that shows these names only; see `refuse_name`."""
+
+    def find(name: str) -> NoReturn:
+        refuse_name(module, name, names, remedies)
+
+    return find, lambda: sorted(names)
+
+
 def refuse_arguments(owner: str, function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> None:
     """Raise ArgumentError where the function cannot be called so, with what it takes."""
     signature = inspect.signature(function)

@@ -48,6 +48,10 @@ class Recorder(Protocol):
         """
         ...
 
+    def reads(self, array: np.ndarray, buffer: Buffer) -> None:
+        """Note that the values of a NumPy array went into a buffer: it may have others at the next run."""
+        ...
+
     def before_replay(self, op: str, action: Callable[[], None]) -> None:
         """Let Python do this before each run of what is recorded."""
         ...
@@ -82,6 +86,9 @@ class DryRecorder:
         return leaf.grad
 
     def depends_on(self, part: Any) -> None:
+        """Nothing will run."""
+
+    def reads(self, array: np.ndarray, buffer: Buffer) -> None:
         """Nothing will run."""
 
     def before_replay(self, op: str, action: Callable[[], None]) -> None:

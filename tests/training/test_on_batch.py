@@ -114,3 +114,11 @@ def test_a_loss_that_is_not_finite_changes_nothing():
     with pytest.raises(NonFiniteError, match="must be finite|not finite|first to give"):
         model.train_on_batch(np.full_like(X, np.nan), Y)
     assert bits(model) == before and model.optimizer.steps == 1
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+def test_an_unknown_option_is_refused_by_the_method_that_was_called(method):
+    model = tr.Sequential([tr.layers.Dense(1)])
+    model.compile(loss="mse")
+    with pytest.raises(tr.errors.ArgumentError, match=rf"^\[{method}\]"):
+        getattr(model, method)([[1.0]], [[2.0]], zork=1)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from tinyres.applications.resnet import resnet
 from tinyres.applications.vgg import vgg
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 
 __all__ = ["resnet", "vgg"]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
+_INSTEAD = {f"ResNet{depth}": f"use resnet({depth})" for depth in (18, 34, 50, 101, 152)}
+_INSTEAD |= {f"VGG{depth}": f"use vgg({depth})" for depth in (16, 19)}
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        remedies = {f"ResNet{depth}": f"use resnet({depth})" for depth in (18, 34, 50, 101, 152)}
-        remedies |= {f"VGG{depth}": f"use vgg({depth})" for depth in (16, 19)}
-        refuse_name(__name__, name, __all__, remedies)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

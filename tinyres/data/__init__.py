@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from tinyres.data.digits import load_digits
 from tinyres.data.loader import Loader
 from tinyres.data.table import Table, load_table, read_table
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 
 __all__ = ["Loader", "Table", "load_digits", "load_table", "read_table"]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
+_INSTEAD = {
+    "AUTOTUNE": "leave it out",
+    "DataLoader": "use tinyres.data.Loader(x, y, batch_size=32)",
+    "Dataset": "use tinyres.data.Loader(x, y, batch_size=32), or give arrays to fit",
+}
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        remedies = {
-            "AUTOTUNE": "leave it out",
-            "DataLoader": "use tinyres.data.Loader(x, y, batch_size=32)",
-            "Dataset": "use tinyres.data.Loader(x, y, batch_size=32), or give arrays to fit",
-        }
-        refuse_name(__name__, name, __all__, remedies)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

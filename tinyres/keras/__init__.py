@@ -5,9 +5,9 @@ Modules of these names can be imported from, as in `from tinyres.keras.layers im
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.keras import (
     activations,
     backend,
@@ -70,12 +70,5 @@ _INSTEAD = {
     "wrappers": "call fit and predict of the model",
 }
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

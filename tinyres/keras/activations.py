@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.layers.activation import ACTIVATIONS
 from tinyres.layers.activation import get as _get
 
@@ -57,12 +57,5 @@ softsign = ACTIVATIONS["softsign"]
 swish = ACTIVATIONS["swish"]
 tanh = ACTIVATIONS["tanh"]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+    __getattr__, __dir__ = closed(__name__, __all__)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyres.engine.tensor import Parameter, Tensor, tensor
-from tinyres.errors import ArgumentError, refuse_name
+from tinyres.errors import ArgumentError, closed
 from tinyres.layers.activation import ACTIVATIONS
 from tinyres.ops import (
     abs,
@@ -177,12 +177,5 @@ def floatx() -> str:
     """The dtype of weights unless a model is told otherwise."""
     return "float32"
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.training.callbacks import *  # noqa: F403
 from tinyres.training.callbacks import __all__ as _NAMES
 from tinyres.training.history import History
@@ -19,12 +19,5 @@ _INSTEAD = {
     "TerminateOnNaN": "fit stops by itself, before a loss that is not finite changes anything",
 }
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.nn import initializers as known
 from tinyres.nn.initializers import *  # noqa: F403
 from tinyres.nn.initializers import __all__ as _NAMES
@@ -42,12 +42,5 @@ orthogonal = known.Orthogonal
 truncated_normal = known.TruncatedNormal
 variance_scaling = known.VarianceScaling
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+    __getattr__, __dir__ = closed(__name__, __all__)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.layers.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -104,12 +104,5 @@ mape = mean_absolute_percentage_error
 mse = mean_squared_error
 msle = mean_squared_logarithmic_error
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+    __getattr__, __dir__ = closed(__name__, __all__)

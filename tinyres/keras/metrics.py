@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.training.metrics import *  # noqa: F403
 from tinyres.training.metrics import __all__ as _NAMES
 from tinyres.training.metrics import get as _get
@@ -22,12 +22,5 @@ def get(identifier: Any) -> Any:
     """The metric of this name, in any of Keras' spellings, or of this function or object."""
     return _get("metrics", identifier)
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.model import Model, Sequential, load
 from tinyres.model.as_keras import clone_model, model_from_json
 from tinyres.training.further import read_further
@@ -31,12 +31,5 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
         model.optimizer = model.loss = None
     return model
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

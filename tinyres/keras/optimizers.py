@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tinyres import optim
-from tinyres.errors import ArgumentError, refuse_arguments, refuse_name
+from tinyres.errors import ArgumentError, closed, refuse_arguments
 from tinyres.optim import Optimizer, get, schedules
 
 __all__ = [
@@ -177,12 +177,5 @@ def _read(owner: str, learning_rate: Any, weight_decay: Any, options: dict[str, 
             raise ArgumentError(f"[{owner}] tinyres has no option {option}; got {value!r}; {remedy}")
     return given
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.nn.regularizers import *  # noqa: F403
 from tinyres.nn.regularizers import __all__ as _NAMES
 
 __all__ = [*_NAMES]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+    __getattr__, __dir__ = closed(__name__, __all__)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, DTypeError, refuse_name
+from tinyres.errors import ArgumentError, DTypeError, closed
 from tinyres.ops import manual_seed
 
 __all__ = ["normalize", "set_random_seed", "to_categorical"]
@@ -71,12 +71,5 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002  what notebooks draw their data from
     manual_seed(seed)
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__, _INSTEAD)
+    __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import closed
 from tinyres.layers import blocks
 from tinyres.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from tinyres.layers.blocks import Scale
@@ -107,12 +107,5 @@ __all__ = [
     "subtract",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name(__name__, name, __all__)
+    __getattr__, __dir__ = closed(__name__, __all__)

@@ -49,7 +49,7 @@ class AsKeras(Functional):
         self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False, **further: Any
     ) -> Any:
         """What `train_on_batch` returns, in inference and without a step."""
-        read_further("train_on_batch", further, "x, y, sample_weight and return_dict")
+        read_further("test_on_batch", further, "x, y, sample_weight and return_dict")
         return as_keras(test_on_batch(self._model, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
