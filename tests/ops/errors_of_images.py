@@ -104,7 +104,7 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
     (
         lambda: tr.conv2d_transpose(z(*IMAGE), z(3, 3, 2, 3), activation="tanh"),
         ArgumentError,
-        "[conv2d_transpose] activation is None or \"relu\"; got 'tanh'; apply another one to the output",
+        "[conv2d_transpose] the fused activation is None or \"relu\"; got 'tanh'; apply another one to the output",
     ),
     (
         lambda: apply(conv.CONV2D_TO_INPUT, (z(2, 4, 4, 2), z(3, 3, 3, 2)), (5, 5, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1)),

@@ -154,20 +154,23 @@ class Node:
         )
 
 
+Outputs = tuple[tuple[Buffer, ...], tuple[tuple[int, ...], ...], tuple[np.dtype, ...]]  # one item for each
+
+
 class FirstOutput(Node):
     """The Node of an op with several outputs: it stands for the op and holds the first output.
 
-    further: the values of the others, Tensors without a Node. It holds no other Node, so a further output lives no
-    longer than what was computed from it.
+    outputs: buffer, shape and dtype of all. It holds no other Node, so a further output lives no longer than what was
+    computed from it.
     """
 
-    __slots__ = ("further",)
-    further: tuple[Tensor, ...]
+    __slots__ = ("outputs",)
+    outputs: Outputs
 
     def free(self) -> None:
         """Drop what only a second backward would need."""
         super().free()
-        self.further = ()
+        self.outputs = (), (), ()
 
 
 class FurtherOutput(Node):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.node import FirstOutput, FurtherOutput, Node
+from tinyres.engine.node import FirstOutput, FurtherOutput, Node, Outputs
 from tinyres.engine.state import state
 from tinyres.engine.tensor import FLOATS, Tensor, node_of
 from tinyres.errors import ArgumentError, DTypeError, GradientError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Gradients = Sequence["Tensor | None"]  # one per input; None where it is zero or not needed
 PartGradients = Sequence["Part | None"]
+Shape = tuple[int, ...]
 Fans = tuple[int, int]  # of a weight: how many inputs an output sums over, and how many outputs an input goes into
 
 _TAKE_FLOATS = ("f", "x")
@@ -174,18 +175,18 @@ class Context:
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        node = self._node
+        node, first = self._node, self.output
         if type(node) is not FirstOutput:
-            return (self.output,)
+            return (first,)
         if self._connected:
-            return self.output, *[_further_output(node, k) for k in range(1, 1 + len(node.further))]
-        return self.output, *node.further
+            return first, *[_further_output(node, k) for k in range(1, len(node.outputs[0]))]
+        return tuple(map(Tensor, *node.outputs))
 
     @property
-    def further(self) -> tuple[Tensor, ...]:
-        """The values of the outputs after the first, for a fast VJP."""
+    def output_buffers(self) -> tuple[Buffer, ...]:
+        """The values of all outputs, for a fast VJP."""
         assert type(self._node) is FirstOutput
-        return self._node.further
+        return self._node.outputs[0]
 
     @property
     def attrs(self) -> tuple[Any, ...]:
@@ -245,10 +246,10 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     return Tensor(buffer, shape, dtype)
 
 
-def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor, ...]:
-    """As `apply` of an op with several outputs, but only the first takes part in the graph.
+def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor, tuple[Buffer, ...]]:
+    """As `apply` of an op with several outputs, but only the first takes part in the graph: it, and the values of all.
 
-    The others are plain values: they cost no Node where nobody asks for a gradient through them. Only for Tensors.
+    The others cost no Node and no Tensor where nobody asks for a gradient through them. Only for Tensors.
     """
     recording = state.record_all
     plain = op.takes in _TAKE_FLOATS
@@ -260,17 +261,22 @@ def apply_first(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> tuple[Tensor
             plain = False
     if not plain:
         check_dtypes(op, inputs)
-    return _apply_to_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording, only_first=True)
+    first, outputs = _first_of_several(op, inputs, attrs, op.shape(*inputs, *attrs), recording)
+    return first, outputs[0]
 
 
 def _apply_to_several(
-    op: Op,
-    inputs: tuple[Tensor, ...],
-    attrs: tuple[Any, ...],
-    shapes: Sequence[tuple[int, ...]],
-    recording: bool,
-    only_first: bool = False,
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], shapes: tuple[Shape, ...], recording: bool
 ) -> tuple[Tensor, ...]:
+    first, outputs = _first_of_several(op, inputs, attrs, shapes, recording)
+    if type(first.node) is not FirstOutput:
+        return tuple(map(Tensor, *outputs))
+    return first, *[_further_output(first.node, k) for k in range(1, len(shapes))]
+
+
+def _first_of_several(
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], shapes: tuple[Shape, ...], recording: bool
+) -> tuple[Tensor, Outputs]:
     dtypes = (inputs[0].dtype,) * len(op.outputs) if op.dtype is None else output_dtypes(op, inputs, attrs)
     if not len(shapes) == len(dtypes) == len(op.outputs):
         raise GradientError(
@@ -279,8 +285,9 @@ def _apply_to_several(
         )
     buffers = tuple([Buffer(math.prod(shape), dtype) for shape, dtype in zip(shapes, dtypes)])
     saved = op.forward(buffers, *inputs, *attrs) or ()
+    outputs = buffers, shapes, dtypes
     if not (recording and state.grad_enabled and op.vjp is not None):
-        return tuple(map(Tensor, buffers, shapes, dtypes))
+        return Tensor(buffers[0], shapes[0], dtypes[0]), outputs
     if dtypes[0] not in FLOATS:
         raise DTypeError(
             f"[{op.name}] the first output of an op with a gradient must be a float; got {dtypes[0]}; "
@@ -288,19 +295,16 @@ def _apply_to_several(
         )
     first = record(op, attrs, inputs, buffers[0], shapes[0], dtypes[0], saved, FirstOutput)
     assert type(first.node) is FirstOutput
-    further = tuple([Tensor(buffers[k], shapes[k], dtypes[k]) for k in range(1, len(buffers))])
-    first.node.further = further
-    if only_first:
-        return first, *further
-    return first, *[_further_output(first.node, k) for k in range(1, len(buffers))]
+    first.node.outputs = outputs
+    return first, outputs
 
 
 def _further_output(first: FirstOutput, position: int) -> Tensor:
     """The output at `position` as a Tensor with a Node of its own; integers and bools have none."""
-    plain = first.further[position - 1]
-    buffer, shape, dtype = plain.buffer, plain.shape, plain.dtype
+    buffers, shapes, dtypes = first.outputs
+    buffer, shape, dtype = buffers[position], shapes[position], dtypes[position]
     if dtype not in FLOATS:
-        return plain
+        return Tensor(buffer, shape, dtype)
     assert first.op is not None
     op = _output_of(first.op, position)
     node = FurtherOutput(op, (), (first,), buffer, shape, dtype, (), first.requires_grad)

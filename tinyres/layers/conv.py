@@ -14,9 +14,8 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.layers import activation as activations
+from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
-from tinyres.nn.layer import SingleInput
 from tinyres.ops.geometry import pair, sides
 
 Pairs = Any  # an int, or one for rows and one for columns
@@ -40,10 +39,9 @@ def count(owner: str, what: str, given: Any) -> int:
     return int(given)
 
 
-class Convolution(SingleInput):
-    """What all convolutions share: geometry, activation, bias, and the channels that they were built for."""
+class Convolution(Affine):
+    """What all convolutions share: geometry, and the channels that they were built for."""
 
-    bias: Parameter | None
     _input = "(n, height, width, channels)"
 
     def __init__(
@@ -59,7 +57,7 @@ class Convolution(SingleInput):
         bias_regularizer: Any,
         name: str | None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(activation, use_bias, bias_initializer, bias_regularizer, name)
         owner = type(self).__name__
         self.kernel_size = self._sizes("kernel_size", kernel_size)
         self.strides = self._sizes("strides", strides)
@@ -67,31 +65,6 @@ class Convolution(SingleInput):
         self.data_format = channels_last(owner, data_format)
         self.dilation_rate = self._sizes("dilation_rate", dilation_rate)
         self._check_padding(owner)
-        self.activation = activation
-        self.use_bias = bool(use_bias)
-        self.bias_initializer = bias_initializer
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self._fused = "relu" if activation == "relu" else None
-        function = activations.get(owner, activation)
-        self._function = None if self._fused or activation in (None, "linear") else function
-
-    @property
-    def final_activation(self) -> str | None:
-        """ "softmax" or "sigmoid" if that is its activation, else None."""
-        named = isinstance(self.activation, str) and self.activation in activations.WITH_LOGITS
-        return self.activation if named else None  # type: ignore[return-value]
-
-    def call(self, x: Tensor) -> Tensor:
-        """activation(convolution + bias)."""
-        y = self._convolved(x, self._fused)
-        return y if self._function is None else self._function(y)
-
-    def logits(self, x: Tensor, training: bool = False) -> Tensor:
-        """What a softmax or sigmoid is taken of."""
-        return self._convolved(x, None)
-
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
-        raise NotImplementedError
 
     def _sizes(self, what: str, given: Any) -> tuple[int, ...]:
         return pair(type(self).__name__, what, given)
@@ -117,11 +90,6 @@ class Convolution(SingleInput):
                 f"[{type(self).__name__}] {self.path} was built for {self._channels} channels, {self._input}; got "
                 f"shape {x.shape}; use another layer for other images"
             )
-
-    def _add_bias(self, outputs: int) -> None:
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight("bias", (outputs,), self.bias_initializer, regularizer=self.bias_regularizer)
 
 
 class Conv2D(Convolution):
@@ -186,10 +154,10 @@ class Conv2D(Convolution):
         self.kernel = self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
         self._add_bias(self.filters)
 
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
         return ops.conv2d(
-            x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, self.groups, activation
+            x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, self.groups, fused
         )
 
 
@@ -216,14 +184,14 @@ class Conv1D(Conv2D):
                 f'[{owner}] padding is "valid", "same" or "causal"; got {self.padding!r}; choose one of them'
             )
 
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
         n, steps, channels = x.shape
         (size,), (stride,), (dilation,) = self.kernel_size, self.strides, self.dilation_rate
         padding = ((0, 0), (dilation * (size - 1), 0)) if self.padding == "causal" else self.padding
         y = ops.conv2d(
             ops.reshape(x, (n, 1, steps, channels)), ops.reshape(self.kernel, (1, *self.kernel.shape)), self.bias,
-            (1, stride), padding, (1, dilation), self.groups, activation,
+            (1, stride), padding, (1, dilation), self.groups, fused,
         )  # fmt: skip
         return ops.reshape(y, (n, *y.shape[2:]))
 
@@ -274,9 +242,9 @@ class Conv2DTranspose(Convolution):
         self.kernel = self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
         self._add_bias(self.filters)
 
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
         return ops.conv2d_transpose(
-            x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, 1, activation,
+            x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, 1, fused,
             self.output_padding,
         )  # fmt: skip

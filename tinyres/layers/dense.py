@@ -10,12 +10,11 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.layers import activation as activations
+from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
-from tinyres.nn.layer import SingleInput
 
 
-class Dense(SingleInput):
+class Dense(Affine):
     """activation(x · kernel + bias) over the last axis: (..., features) gives (..., units).
 
     units: the number of outputs. activation: a name or function, None for linear; "relu" is computed within the same
@@ -30,7 +29,6 @@ class Dense(SingleInput):
     """
 
     kernel: Parameter
-    bias: Parameter | None
 
     def __init__(
         self,
@@ -43,25 +41,12 @@ class Dense(SingleInput):
         bias_regularizer: Any = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(activation, use_bias, bias_initializer, bias_regularizer, name)
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
             raise ArgumentError(f"[Dense] units is the number of outputs, at least 1; got {units!r}; give an integer")
         self.units = int(units)
-        self.activation = activation
-        self.use_bias = bool(use_bias)
         self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self._fused = "relu" if activation == "relu" else None
-        function = activations.get("Dense", activation)
-        self._function = None if self._fused or activation in (None, "linear") else function
-
-    @property
-    def final_activation(self) -> str | None:
-        """ "softmax" or "sigmoid" if that is its activation, else None."""
-        named = isinstance(self.activation, str) and self.activation in activations.WITH_LOGITS
-        return self.activation if named else None  # type: ignore[return-value]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make kernel and bias for the number of features in the last axis."""
@@ -77,20 +62,12 @@ class Dense(SingleInput):
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
         )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer)
+        self._add_bias(self.units)
 
-    def call(self, x: Tensor) -> Tensor:
-        """activation(x · kernel + bias)."""
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         if x.shape[-1:] != (self._features,):
             self._refuse(x)
-        y = ops.dense(x, self.kernel, self.bias, self._fused)
-        return y if self._function is None else self._function(y)
-
-    def logits(self, x: Tensor, training: bool = False) -> Tensor:
-        """x · kernel + bias, before a softmax or sigmoid."""
-        return ops.dense(x, self.kernel, self.bias)
+        return ops.dense(x, self.kernel, self.bias, fused)
 
     def _refuse(self, x: Tensor) -> None:
         raise ShapeError(

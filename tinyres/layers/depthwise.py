@@ -11,7 +11,21 @@ from tinyres.layers.conv import Convolution, Pairs, Shape, count
 from tinyres.nn import regularizers
 
 
-class DepthwiseConv2D(Convolution):
+class _Depthwise(Convolution):
+    """A convolution of which a part is of each channel by itself."""
+
+    def _keep(self, depth_multiplier: int, depthwise_initializer: Any, depthwise_regularizer: Any) -> None:
+        self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = depthwise_initializer
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+
+    def _add_by_channel(self, name: str, channels: int) -> Parameter:
+        """The kernel (rows, columns, channels, depth_multiplier)."""
+        shape = *self.kernel_size, channels, self.depth_multiplier
+        return self.add_weight(name, shape, self.depthwise_initializer, regularizer=self.depthwise_regularizer)
+
+
+class DepthwiseConv2D(_Depthwise):
     """A convolution of each channel by itself, with depth_multiplier kernels each: that many times the channels.
 
     Weights: kernel (rows, columns, channels, depth_multiplier), bias. The rest is as in Conv2D.
@@ -44,30 +58,23 @@ class DepthwiseConv2D(Convolution):
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
             bias_regularizer, name,
         )  # fmt: skip
-        self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = depthwise_initializer
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self._keep(depth_multiplier, depthwise_initializer, depthwise_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias for the channels of the images."""
         channels = self._channels_of(input_shape)
-        self.kernel = self.add_weight(
-            "kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-        )
+        self.kernel = self._add_by_channel("kernel", channels)
         self._add_bias(channels * self.depth_multiplier)
 
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
         return ops.conv2d(
             x, _by_channel(self.kernel), self.bias, self.strides, self.padding, self.dilation_rate, self._channels,
-            activation,
+            fused,
         )  # fmt: skip
 
 
-class SeparableConv2D(Convolution):
+class SeparableConv2D(_Depthwise):
     """A depthwise convolution, then a pointwise one: (n, height, width, channels) to (…, filters).
 
     Weights: depthwise_kernel (rows, columns, channels, depth_multiplier), pointwise_kernel (1, 1, channels ·
@@ -106,21 +113,14 @@ class SeparableConv2D(Convolution):
             bias_regularizer, name,
         )  # fmt: skip
         self.filters = count(type(self).__name__, "filters", filters)
-        self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = depthwise_initializer
+        self._keep(depth_multiplier, depthwise_initializer, depthwise_regularizer)
         self.pointwise_initializer = pointwise_initializer
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Make both kernels and the bias for the channels of the images."""
         channels = self._channels_of(input_shape)
-        self.depthwise_kernel = self.add_weight(
-            "depthwise_kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-        )
+        self.depthwise_kernel = self._add_by_channel("depthwise_kernel", channels)
         self.pointwise_kernel = self.add_weight(
             "pointwise_kernel",
             (1, 1, channels * self.depth_multiplier, self.filters),
@@ -129,11 +129,11 @@ class SeparableConv2D(Convolution):
         )
         self._add_bias(self.filters)
 
-    def _convolved(self, x: Tensor, activation: str | None) -> Tensor:
+    def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
         kernel = _by_channel(self.depthwise_kernel)
         x = ops.conv2d(x, kernel, None, self.strides, self.padding, self.dilation_rate, self._channels)
-        return ops.conv2d(x, self.pointwise_kernel, self.bias, activation=activation)
+        return ops.conv2d(x, self.pointwise_kernel, self.bias, activation=fused)
 
 
 def _by_channel(kernel: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
 from tinyres.nn.layer import SingleInput
-from tinyres.ops.normalisation import batchnorm_and_values
+from tinyres.ops.normalisation import batchnorm_and_statistics
 
 
 class BatchNormalization(SingleInput):
@@ -101,12 +101,12 @@ class BatchNormalization(SingleInput):
             return ops.batchnorm_inference(
                 x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon
             )
-        y, mean, variance = batchnorm_and_values(x, self.gamma, self.beta, self.epsilon)
+        y, mean, variance = batchnorm_and_statistics(x, self.gamma, self.beta, self.epsilon)
         if not state.preserving:
             launch(
                 kernels.moving_statistics,
                 (self.moving_mean.buffer, self.moving_variance.buffer),
-                (mean.buffer, variance.buffer),
+                (mean, variance),
                 (mean.size,),
                 (self.momentum,),
             )

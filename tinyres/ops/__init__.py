@@ -1,9 +1,9 @@
 """The concrete ops: each is one record (`Op`) with a named VJP, and the public function that runs it.
 
-In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, matmul,
-softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather, sorting,
-arranging, moments, running, einsum, creation; of images geometry, conv, pooling; methods attaches them to Tensor.
-`__all__` is what `tinyres` exports too.
+In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, affine,
+matmul, softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather,
+sorting, arranging, moments, running, einsum, creation; of images geometry, conv, pooling; methods attaches them to
+Tensor. `__all__` is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add

@@ -5,28 +5,25 @@ Images are (n, height, width, channels), kernels (rows, columns, channels / grou
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer
-from tinyres.engine.attributes import OneOf
 from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.kernels.record import RELU, Kernel
-from tinyres.launch import Launch, launch, launch_list
+from tinyres.kernels.record import RELU
+from tinyres.launch import launch
+from tinyres.ops.affine import Activated, activated, affine_fast_vjp, is_activated
 from tinyres.ops.arithmetic import add
 from tinyres.ops.elementwise import relu, relu_grad
 from tinyres.ops.geometry import Geometry, Padding, Pairs, judged, pair, sides, window_geometry
 from tinyres.ops.reduction import sum
-
-_Activated = Annotated[int, OneOf((0, RELU))]
 
 
 def _sizes(n: int, c: int, o: int, g: Geometry) -> tuple[int, ...]:
@@ -69,7 +66,7 @@ def _check_channels(op: str, groups: int, x: Shape | None, kernel: Shape | None,
         raise ShapeError(f"[{op}] y must have the outputs of the kernel; got {y} and {kernel}; give as many")
 
 
-def _conv2d_shape(x: Tensor, kernel: Tensor, bias: Tensor, geometry: tuple[int, ...], flags: _Activated) -> Shape:
+def _conv2d_shape(x: Tensor, kernel: Tensor, bias: Tensor, geometry: tuple[int, ...], flags: Activated) -> Shape:
     shape = _without_bias_shape(x, kernel, geometry, flags)
     if bias.shape != shape[3:]:
         raise ShapeError(
@@ -79,7 +76,7 @@ def _conv2d_shape(x: Tensor, kernel: Tensor, bias: Tensor, geometry: tuple[int, 
     return shape
 
 
-def _without_bias_shape(x: Tensor, kernel: Tensor, geometry: tuple[int, ...], flags: _Activated) -> Shape:
+def _without_bias_shape(x: Tensor, kernel: Tensor, geometry: tuple[int, ...], flags: Activated) -> Shape:
     g = _checked("conv2d", geometry, x.shape, kernel.shape, None)
     return x.shape[0], g.oh, g.ow, kernel.shape[3]
 
@@ -110,36 +107,14 @@ def _conv2d_vjp(g: Tensor, ctx: Context) -> Gradients:
 
 def _conv2d_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     x, kernel, *_ = ctx.inputs
-    geometry, flags = ctx.attrs
-    outputs, dtype = kernel.shape[3], x.dtype
-    sizes = _sizes(x.shape[0], x.shape[3], outputs, Geometry(*geometry))
-    calls: list[Launch] = []
-
-    def result(wanted: Kernel, ins: tuple[Buffer, ...], shape: Shape, args: tuple[int, ...]) -> Tensor:
-        out = Buffer(math.prod(shape), dtype)
-        calls.append((wanted, (out,), ins, args, (1.0,) if wanted is kernels.sum else (), 0))
-        return Tensor(out, shape, dtype)
-
-    dy, to_x, to_kernel, to_bias = g, None, None, None
-    if flags & RELU:
-        dy = result(kernels.relu_grad, (g.buffer, ctx.output.buffer), g.shape, (g.buffer.size,))
-    if ctx.needs[0]:
-        to_x = result(kernels.conv2d_to_input, (dy.buffer, kernel.buffer, ABSENT, ABSENT), x.shape, sizes)
-    if ctx.needs[1]:
-        to_kernel = result(kernels.conv2d_to_kernel, (x.buffer, dy.buffer), kernel.shape, sizes)
-    if len(ctx.needs) == 3 and ctx.needs[2]:
-        to_bias = result(kernels.sum, (dy.buffer,), (outputs,), (1, dy.buffer.size // max(outputs, 1), outputs))
-    launch_list(calls)
-    return (to_x, to_kernel, to_bias)[: len(ctx.needs)]
+    sizes = _sizes(x.shape[0], x.shape[3], kernel.shape[3], Geometry(*ctx.attrs[0]))
+    through_kernel, through_x = (kernels.conv2d_to_input, sizes, 0), (kernels.conv2d_to_kernel, sizes, 0)
+    return affine_fast_vjp(g, ctx, x, kernel, through_kernel, through_x)
 
 
 def _conv2d_fans(x: Shape, kernel: Shape, *rest: object) -> tuple[Fans | None, ...]:
     field = kernel[0] * kernel[1]
     return None, (field * kernel[2], field * kernel[3]), None
-
-
-def _is_fused_with_relu(geometry: object, flags: int) -> bool:
-    return bool(flags & RELU)
 
 
 CONV2D = Op(
@@ -151,7 +126,7 @@ CONV2D = Op(
     saves=(0, 1),
     reads_output=True,
     multiplies=True,
-    rectifies=_is_fused_with_relu,
+    rectifies=is_activated,
     fans=_conv2d_fans,
 )
 CONV2D_WITHOUT_BIAS = replace(
@@ -237,14 +212,11 @@ def conv2d(
     >>> tr.conv2d(image, tr.ones((2, 2, 1, 1))).numpy().tolist()
     [[[[12.0], [16.0]]]]
     """
-    if activation is not None and activation != "relu":
-        raise ArgumentError(
-            f'[conv2d] the fused activation is None or "relu"; got {activation!r}; apply another one to the output'
-        )
+    flags = activated("conv2d", activation)
     operands = as_operands(x, kernel) if bias is None else as_operands(x, kernel, bias)
     geometry = _geometry("conv2d", operands[0].shape, operands[1].shape, strides, padding, dilation, groups)
     op = CONV2D if len(operands) == 3 else CONV2D_WITHOUT_BIAS
-    return apply(op, operands, geometry, RELU if activation is not None else 0)
+    return apply(op, operands, geometry, flags)
 
 
 def conv2d_transpose(
@@ -269,10 +241,7 @@ def conv2d_transpose(
     >>> tr.conv2d_transpose(tr.ones((1, 1, 2, 1)), tr.ones((1, 3, 1, 1)), strides=(1, 2)).numpy().reshape(-1).tolist()
     [1.0, 1.0, 2.0, 1.0, 1.0]
     """
-    if activation is not None and activation != "relu":
-        raise ArgumentError(
-            f'[conv2d_transpose] activation is None or "relu"; got {activation!r}; apply another one to the output'
-        )
+    flags = activated("conv2d_transpose", activation)
     x, kernel = as_operands(x, kernel)
     image = _grown("conv2d_transpose", x.shape, kernel.shape, strides, padding, dilation, output_padding)
     geometry = _geometry("conv2d_transpose", image, kernel.shape, strides, padding, dilation, groups)
@@ -283,7 +252,7 @@ def conv2d_transpose(
         )
     y = apply(CONV2D_TO_INPUT, (x, kernel), geometry)
     y = y if bias is None else add(y, bias)
-    return y if activation is None else relu(y)
+    return relu(y) if flags & RELU else y
 
 
 def _grown(

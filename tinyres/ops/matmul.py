@@ -19,16 +19,16 @@ from tinyres.engine.layout import Shape
 from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, ShapeError
+from tinyres.errors import ShapeError
 from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B
 from tinyres.launch import Launch, launch, launch_list
+from tinyres.ops.affine import Activated, activated, affine_fast_vjp, is_activated
 from tinyres.ops.arithmetic import mul
 from tinyres.ops.elementwise import relu_grad
 from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import sum
 
 _Turned = Annotated[int, OneOf((0, TRANSPOSE_A, TRANSPOSE_B, TRANSPOSE_A | TRANSPOSE_B))]
-_Activated = Annotated[int, OneOf((0, RELU))]
 
 
 class _Product(NamedTuple):
@@ -210,7 +210,7 @@ def dot(a: Operand, b: Operand) -> Tensor:
     return matmul(a, b)
 
 
-def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: _Activated) -> Shape:
+def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: Activated) -> Shape:
     shape = _dense_without_bias_shape(x, kernel, flags)
     if bias.shape != (shape[-1],):
         raise ShapeError(
@@ -220,7 +220,7 @@ def _dense_shape(x: Tensor, kernel: Tensor, bias: Tensor, flags: _Activated) -> 
     return shape
 
 
-def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: _Activated) -> Shape:
+def _dense_without_bias_shape(x: Tensor, kernel: Tensor, flags: Activated) -> Shape:
     if len(kernel.shape) != 2 or len(x.shape) < 2:
         raise ShapeError(
             "[dense] the input must have shape (..., features) with at least 2 axes, the kernel (features, units); "
@@ -264,41 +264,17 @@ def _dense_vjp(g: Tensor, ctx: Context) -> Gradients:
 
 def _dense_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     x, kernel, *_ = ctx.inputs
-    needs, dtype = ctx.needs, x.dtype
     features, units = kernel.shape
     rows = g.buffer.size // max(units, 1)
-    dy, to_x, to_kernel, to_bias = g.buffer, None, None, None
-    calls: list[Launch] = []
-    if ctx.attrs[0] & RELU:
-        dy = Buffer(g.buffer.size, dtype)
-        calls.append((kernels.relu_grad, (dy,), (g.buffer, ctx.output.buffer), (dy.size,), (), 0))
-    if needs[0]:
-        to_x = Tensor(Buffer(x.buffer.size, dtype), x.shape, dtype)
-        operands = dy, kernel.buffer, ABSENT, ABSENT
-        calls.append((kernels.matmul, (to_x.buffer,), operands, (rows, features, units), (), TRANSPOSE_B))
-    if needs[1]:
-        to_kernel = Tensor(Buffer(kernel.buffer.size, dtype), kernel.shape, dtype)
-        operands = x.buffer, dy, ABSENT, ABSENT
-        calls.append((kernels.matmul, (to_kernel.buffer,), operands, (features, units, rows), (), TRANSPOSE_A))
-    if len(needs) == 2:
-        launch_list(calls)
-        return to_x, to_kernel
-    if needs[2]:
-        to_bias = Tensor(Buffer(units, dtype), (units,), dtype)
-        calls.append((kernels.sum, (to_bias.buffer,), (dy,), (1, rows, units), _SUM_SCALE, 0))
-    launch_list(calls)
-    return to_x, to_kernel, to_bias
+    through_kernel = kernels.matmul, (rows, features, units), TRANSPOSE_B
+    through_x = kernels.matmul, (features, units, rows), TRANSPOSE_A
+    return affine_fast_vjp(g, ctx, x, kernel, through_kernel, through_x)
 
 
 def _dense_fans(x: Shape, kernel: Shape, *rest: object) -> tuple[Fans | None, ...]:
     return None, (kernel[0], kernel[1]), None
 
 
-def _is_fused_with_relu(flags: int) -> bool:
-    return bool(flags & RELU)
-
-
-_SUM_SCALE = (1.0,)
 DENSE = Op(
     "dense",
     shape=_dense_shape,
@@ -308,7 +284,7 @@ DENSE = Op(
     saves=(0, 1),
     reads_output=True,
     multiplies=True,
-    rectifies=_is_fused_with_relu,
+    rectifies=is_activated,
     fans=_dense_fans,
 )
 DENSE_WITHOUT_BIAS = replace(
@@ -326,11 +302,7 @@ def dense(x: Operand, kernel: Operand, bias: Operand | None = None, activation: 
     >>> tr.dense(tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, -3.0], [1.0, -1.0]]), tr.tensor([1.0, 1.0]), "relu")
     Tensor([[6., 0.]], shape=(1, 2), dtype=float32)
     """
-    if activation is not None and activation != "relu":
-        raise ArgumentError(
-            f'[dense] the fused activation is None or "relu"; got {activation!r}; apply another one to the output'
-        )
-    flags = RELU if activation is not None else 0
+    flags = activated("dense", activation)
     if bias is None:
         if not isinstance(x, Tensor) or not isinstance(kernel, Tensor):
             x, kernel = as_operands(x, kernel)

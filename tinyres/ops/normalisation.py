@@ -91,10 +91,10 @@ def _batchnorm_fast_vjp(cotangents: tuple[Tensor | None, ...], ctx: Context) -> 
     if g is None or to_mean is not None or to_variance is not None:
         return _batchnorm_vjp(cotangents, ctx)
     x, gamma, _ = ctx.inputs
-    average, variance = ctx.further
+    _, average, variance = ctx.output_buffers
     sizes = x.buffer.size, gamma.buffer.size, gamma.buffer.size
     outs = [Buffer(size, x.dtype) if needed else ABSENT for size, needed in zip(sizes, ctx.needs)]
-    ins = g.buffer, x.buffer, average.buffer, variance.buffer, gamma.buffer
+    ins = g.buffer, x.buffer, average, variance, gamma.buffer
     launch(kernels.batchnorm_grad, outs, ins, _rows_and_columns(x.shape), ctx.attrs)
     shapes = x.shape, gamma.shape, gamma.shape
     return [Tensor(out, shape, x.dtype) if needed else None for out, shape, needed in zip(outs, shapes, ctx.needs)]
@@ -131,13 +131,14 @@ def batchnorm(
     return y, average, variance
 
 
-def batchnorm_and_values(
+def batchnorm_and_statistics(
     x: Operand, gamma: Operand | None, beta: Operand | None, epsilon: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Buffer, Buffer]:
     """`batchnorm` for a layer, which only reads the values of mean and variance."""
-    if isinstance(x, Tensor) and isinstance(gamma, Tensor) and isinstance(beta, Tensor):
-        return apply_first(BATCHNORM, (x, gamma, beta), epsilon)  # type: ignore[return-value]
-    return apply_first(BATCHNORM, _tensors(x, gamma, beta), epsilon)  # type: ignore[return-value]
+    if not (isinstance(x, Tensor) and isinstance(gamma, Tensor) and isinstance(beta, Tensor)):
+        x, gamma, beta = _tensors(x, gamma, beta)
+    y, (_, average, variance) = apply_first(BATCHNORM, (x, gamma, beta), epsilon)
+    return y, average, variance
 
 
 def _tensors(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:
