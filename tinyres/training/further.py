@@ -15,6 +15,7 @@ _TAKEN: dict[str, frozenset[str]] = {
     "evaluate": _READING | {"verbose"},
     "predict": _READING | {"verbose"},
     "train_on_batch": frozenset(("reset_metrics",)),
+    "test_on_batch": frozenset(("reset_metrics",)),
     "save": frozenset(("overwrite", "include_optimizer", "zipped")),
     "save_weights": frozenset(("overwrite",)),
     "load_weights": frozenset(("skip_mismatch", "by_name")),
