@@ -19,9 +19,11 @@ the check failed.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from struct import Struct
+from types import CodeType
 from typing import Any
 
 from tinyres.kernels.dtypes import FLOAT64
@@ -219,16 +221,24 @@ def _buffer_packer(kernel: Kernel) -> Callable[..., bytes | None]:
 
     Every eager op passes here: a loop over operands would take twice the time, a tenth of a small op.
     """
-    names = {group: [f"{group}{i}" for i in range(len(getattr(kernel, group)))] for group in _GROUPS}
+    namespace: dict[str, Any] = {"kernel": kernel, "pack": kernel.pack, "FLOAT64": FLOAT64}
+    counts = [len(getattr(kernel, group)) for group in _GROUPS]
+    exec(_packer_code(tuple(counts), kernel.float_operand), namespace)
+    return namespace["pack_buffers"]
+
+
+@functools.cache
+def _packer_code(counts: tuple[int, ...], float_operand: int) -> CodeType:
+    """Compiled once for all kernels of so many outs, ins, args and scalars."""
+    names = {group: [f"{group}{i}" for i in range(count)] for group, count in zip(_GROUPS, counts)}
     operands = names["outs"] + names["ins"]
     values = [f"{name}.address" for name in operands] + names["args"] + names["scalars"]
     lines = [f"    ({''.join(f'{part}, ' for part in parts)}) = {group}" for group, parts in names.items()]
-    if kernel.float_operand >= 0:
-        lines.append(f"    if {operands[kernel.float_operand]}.dtype is FLOAT64: return None")
+    if float_operand >= 0:
+        lines.append(f"    if {operands[float_operand]}.dtype is FLOAT64: return None")
     lines.append(f"    return pack(kernel.native_id, flags, 0, {', '.join(values)})")
-    namespace: dict[str, Any] = {"kernel": kernel, "pack": kernel.pack, "FLOAT64": FLOAT64}
-    exec("\n".join(["def pack_buffers(outs, ins, args, scalars, flags):", *lines]), namespace)
-    return namespace["pack_buffers"]
+    source = ["def pack_buffers(outs, ins, args, scalars, flags):", *lines]
+    return compile("\n".join(source), "<string>", "exec")
 
 
 _GROUPS = ("outs", "ins", "args", "scalars")
