@@ -8,6 +8,7 @@ from tinyres import layers
 from tinyres.errors import ArgumentError
 from tinyres.nn import initializers
 from tinyres.ops.random import default_generator
+from tinyres.structure.fans import fans
 
 SHAPE = (300, 200)
 
@@ -72,10 +73,10 @@ def test_a_function_of_the_shape_is_an_initialiser():
 
 
 def test_fans_of_kernels_with_a_receptive_field():
-    assert initializers.fans(()) == (1, 1)
-    assert initializers.fans((5,)) == (5, 5)
-    assert initializers.fans((3, 4)) == (3, 4)
-    assert initializers.fans((3, 3, 8, 16)) == (72, 144)
+    assert fans(()) == (1, 1)
+    assert fans((5,)) == (5, 5)
+    assert fans((3, 4)) == (3, 4)
+    assert fans((3, 3, 8, 16)) == (72, 144)
 
 
 @pytest.mark.parametrize("wrong", ["he", 3, None, dict])

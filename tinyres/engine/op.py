@@ -72,6 +72,7 @@ class Op:
     a bool, or a function of the attrs. leaks(*attrs): the part that it keeps of that half instead. normalises: over
     what ("batch", "layer"), "" if it does not.
     fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
+    coverage(*attrs): the part of that fan_in which an output is made of, on the average; left out: all.
     slope: the largest derivative of an op that squashes its input, else 0. drops(*attrs): the share that it sets to 0
     at random. distributes: it shares out 1 over the last axis of its first input. breaks: why its value may not be
     finite, and what helps.
@@ -103,6 +104,7 @@ class Op:
     leaks: Callable[..., float] | None = None
     normalises: str = ""
     fans: Callable[..., tuple[Fans | None, ...]] | None = None
+    coverage: Callable[..., float] | None = None
     slope: float = 0.0
     drops: Callable[..., float] | None = None
     distributes: bool = False

@@ -29,10 +29,12 @@ def assemble(
             *_numbers(node, measured),
             arrays=measured.arrays.get(node),
             trainable=node.requires_grad,
-            fans=tape.fans.get(node),
+            fans=fans,
+            coverage=coverage,
             drawn=node.initializer if isinstance(node, ParameterLeaf) and node.buffer.version == 0 else "",
         )
         for name, node in zip(tape.parameter_names, tape.parameters)
+        for fans, coverage in [tape.fans.get(node, (None, 1.0))]
     ]
     nodes = _nodes(tape, measured, parameters, structure.blocks)
     edges = [

@@ -20,15 +20,16 @@ def facts_of(forward: Sequence[Node], owner: Mapping[Node, int], units: Sequence
     return [_facts(unit, own, ways) for unit, own in zip(units, members)]
 
 
-def fans_of(forward: Sequence[Node]) -> dict[Node, Fans]:
-    """The fans of every Parameter that an op takes as a weight, if all that do so agree."""
-    found: dict[Node, set[Fans]] = {}
+def fans_of(forward: Sequence[Node]) -> dict[Node, tuple[Fans, float]]:
+    """Fans and coverage of every Parameter that an op takes as a weight, reshaped or not, if all that do so agree."""
+    found: dict[Node, set[tuple[Fans, float]]] = {}
     for node in forward:
         for i, producer in enumerate(node.inputs):
-            fans = _fans(node, i) if type(producer) is ParameterLeaf else None
-            if fans is not None:
-                found.setdefault(producer, set()).add(fans)
-    return {parameter: fans for parameter, (fans, *others) in found.items() if not others}
+            fans = _fans(node, i)
+            weight = None if fans is None else _parameter(producer)
+            if fans is not None and weight is not None:
+                found.setdefault(weight, set()).add((fans, _coverage(node)))
+    return {parameter: known for parameter, (known, *others) in found.items() if not others}
 
 
 def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
@@ -45,6 +46,7 @@ def _facts(unit: Node, members: list[Node], ways: Ways) -> Facts:
         piecewise_linear=bool(ops) and all(_is_piecewise_linear(n, op) for n, op in ops),
         slope=float(unit.op.slope) if unit.op is not None else 0.0,
         drops=float(max([op.drops(*n.attrs) for n, op in ops if op.drops is not None], default=0.0)),
+        in_row=_in_row(members, ways),
         distributes=next((n.inputs[0].shape[-1] for n, op in ops if op.distributes and n.inputs[0].shape), 0),
         **_breaks(unit),
     )
@@ -61,9 +63,31 @@ def _breaks(unit: Node) -> dict[str, str]:
 
 
 def _is_piecewise_linear(node: Node, op: Op) -> bool:
-    weighs = any(type(n) is ParameterLeaf and _fans(node, i) for i, n in enumerate(node.inputs))
+    weighs = any(_fans(node, i) and _parameter(n) is not None for i, n in enumerate(node.inputs))
     cuts = op.fans is None and (op.is_rectifier(node.attrs) or op.leaks is not None)
     return op.adds or op.view or weighs or cuts
+
+
+def _in_row(members: list[Node], ways: Ways) -> bool:
+    """Whether several ops with weights each work on what the one before made, so that their factors multiply."""
+    if sum(n.op is not None and n.op.fans is not None for n in members) < 2:
+        return False
+    own = set(members)
+    takes = [n for node in members for n in node.inputs if n in own]
+    return len(set(takes)) == len(takes) and all(sum(map(bool, ways.into(node))) <= 1 for node in members)
+
+
+def _parameter(node: Node) -> ParameterLeaf | None:
+    """The Parameter that a node is a view of, or is."""
+    while node.op is not None and node.op.view:
+        node = node.inputs[0]
+    return node if isinstance(node, ParameterLeaf) else None
+
+
+def _coverage(node: Node) -> float:
+    if node.op is None or node.op.coverage is None:
+        return 1.0
+    return node.op.coverage(*node.attrs)
 
 
 def _fans(node: Node, i: int) -> Fans | None:

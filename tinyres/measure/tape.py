@@ -28,7 +28,8 @@ class Tape:
     names, parameter_names, kinds: per unit what users call it and its op. scopes: path of the innermost name_scope.
     roles: per unit what kind of leaf it is, "" if it was computed. looking_up: the units that read data as integers.
     edges: (producer, consumer) units -> how many op inputs; parameter_edges: (parameter, consumer) likewise.
-    facts: per unit what it is. fans: (fan_in, fan_out) of the Parameters that are weights of an op.
+    facts: per unit what it is. fans: (fan_in, fan_out) of the Parameters that are weights of an op,
+    and the part of the fan_in that is there.
     """
 
     order: list[Node]
@@ -44,7 +45,7 @@ class Tape:
     edges: dict[tuple[int, int], int]
     parameter_edges: dict[tuple[int, int], int]
     facts: list[Facts]
-    fans: dict[Node, Fans]
+    fans: dict[Node, tuple[Fans, float]]
 
 
 def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -> Tape:

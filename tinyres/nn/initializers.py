@@ -25,6 +25,7 @@ from tinyres.errors import ArgumentError, Worded
 from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
+from tinyres.structure.fans import fans
 
 __all__ = [
     "Constant",
@@ -293,16 +294,6 @@ def note_drawn(weight: Parameter, initializer: Any) -> None:
     leaf = node_of(weight)
     if isinstance(leaf, ParameterLeaf) and isinstance(initializer, Initializer):
         leaf.initializer = initializer.name
-
-
-def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a kernel: (inputs, outputs), all leading axes of more than two being a receptive field."""
-    if not shape:
-        return 1, 1
-    if len(shape) == 1:
-        return shape[0], shape[0]
-    field = math.prod(shape[:-2])
-    return shape[-2] * field, shape[-1] * field
 
 
 def _truncated_normal(generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:

@@ -112,9 +112,15 @@ def _conv2d_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     return affine_fast_vjp(g, ctx, x, kernel, through_kernel, through_x)
 
 
-def _conv2d_fans(x: Shape, kernel: Shape, *rest: object) -> tuple[Fans | None, ...]:
-    field = kernel[0] * kernel[1]
-    return None, (field * kernel[2], field * kernel[3]), None
+def _conv2d_fans(x: Shape, kernel: Shape, *rest: Any) -> tuple[Fans | None, ...]:
+    field, groups = kernel[0] * kernel[1], Geometry(*rest[-2]).groups
+    return None, (field * kernel[2], field * kernel[3] // groups), None
+
+
+def _conv2d_coverage(geometry: tuple[int, ...], *flags: Any) -> float:
+    """Taps beyond the border meet nothing."""
+    g = Geometry(*geometry)
+    return g.met / (g.oh * g.ow * g.kh * g.kw)
 
 
 CONV2D = Op(
@@ -128,6 +134,7 @@ CONV2D = Op(
     multiplies=True,
     rectifies=is_activated,
     fans=_conv2d_fans,
+    coverage=_conv2d_coverage,
 )
 CONV2D_WITHOUT_BIAS = replace(
     CONV2D, name="conv2d_without_bias", shape=_without_bias_shape, forward=_without_bias_forward
@@ -151,6 +158,17 @@ def _to_input_vjp(c: Tensor, ctx: Context) -> Gradients:
     return to_y, apply(CONV2D_TO_KERNEL, (c, y), *ctx.attrs) if ctx.needs[1] else None
 
 
+def _to_input_fans(y: Shape, kernel: Shape, geometry: tuple[int, ...]) -> tuple[Fans | None, ...]:
+    field, groups = kernel[0] * kernel[1], Geometry(*geometry).groups
+    return None, (field * kernel[3] // groups, field * kernel[2])
+
+
+def _to_input_coverage(geometry: tuple[int, ...]) -> float:
+    """Between the strides a pixel is met by few of the taps."""
+    g = Geometry(*geometry)
+    return g.met / (g.h * g.w * g.kh * g.kw)
+
+
 CONV2D_TO_INPUT = Op(
     "conv2d_to_input",
     shape=_to_input_shape,
@@ -158,6 +176,8 @@ CONV2D_TO_INPUT = Op(
     vjp=_to_input_vjp,
     saves=(0, 1),
     multiplies=True,
+    fans=_to_input_fans,
+    coverage=_to_input_coverage,
 )
 
 

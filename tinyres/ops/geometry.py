@@ -51,6 +51,19 @@ class Geometry(NamedTuple):
         return (self.w + self.left + self.right - self.dw * (self.kw - 1) - 1) // self.sw + 1
 
 
+    @property
+    def met(self) -> float:
+        """How many pairs of a window and a tap meet a pixel."""
+        rows = _met(self.h, self.oh, self.sh, self.top, self.kh, self.dh)
+        return rows * _met(self.w, self.ow, self.sw, self.left, self.kw, self.dw)
+
+
+@functools.lru_cache(maxsize=1024)
+def _met(size: int, windows: int, stride: int, before: int, taps: int, apart: int) -> int:
+    places = np.arange(windows)[:, None] * stride - before + np.arange(taps) * apart
+    return int(np.count_nonzero((places >= 0) & (places < size)))
+
+
 @functools.lru_cache(maxsize=1024)
 def judged(op: str, geometry: tuple[int, ...]) -> Geometry:
     """The Geometry in these numbers, which may come from a file.

@@ -45,7 +45,7 @@ def why_vanishing(flow: Flow, trace: Trace) -> str:
         return f"The {squashing[0].primitive} saturates: smaller kernels (glorot_uniform) keep it in its middle."
     gain = _gain(nodes)
     if gain is None or gain >= _TOO_SMALL or normalises_batch(nodes):
-        return ""
+        return _over_the_border(nodes)
     told = f"The kernels are {gain:.2f} of the size that keeps it{_named(nodes)}"
     rectified = any(n.facts.rectifies for n in nodes)
     initialiser = "he_normal" if rectified else "lecun_normal"
@@ -144,6 +144,15 @@ def _on_the_skip(trace: Trace) -> str:
         return ""
     more = f", and {len(found) - 1} more like it (graph.lint())" if len(found) > 1 else ""
     return f"{found[0].node}: {found[0].problem}{more}; {found[0].remedy}."
+
+
+def _over_the_border(nodes: list[TraceNode]) -> str:
+    """That images are small for their windows."""
+    coverages = [p.coverage for n in nodes for p in _weights(n)]
+    covered = math.fsum(coverages) / len(coverages) if coverages else 1.0
+    if covered >= _TOO_SMALL:
+        return ""
+    return f"On the average {covered:.0%} of a window's taps meet a pixel: the images are small for such windows."
 
 
 def _weights(node: TraceNode) -> list[TraceParameter]:

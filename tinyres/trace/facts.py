@@ -13,9 +13,10 @@ class Facts(NamedTuple):
     number, element by element. rectifies: how many times it cuts off one half of the values (ReLU); rectified: its
     value is what such a cut left. leaks: the part of that half that it keeps instead (leaky ReLU), 0 if it does not.
     normalises: over what ("batch"), else "". piecewise_linear: nothing in it but sums, products with a weight, and
-    cuts. slope: the largest derivative of what squashes its value, else 0. drops: the share of its value that is set to
-    0 at random. distributes: over how many units it shares out 1 (softmax), 0 if it does not. breaks, helps: why its
-    value may not be finite, and what helps, if the op that made it knows.
+    cuts. in_row: it has several weights, each for what the one before made. slope: the largest derivative of what
+    squashes its value, else 0. drops: the share of its value that is set to 0 at random. distributes: over how many
+    units it shares out 1 (softmax), 0 if it does not. breaks, helps: why its value may not be finite, and what helps,
+    if the op that made it knows.
     """
 
     adds: bool = False
@@ -26,6 +27,7 @@ class Facts(NamedTuple):
     leaks: float = 0.0
     normalises: str = ""
     piecewise_linear: bool = False
+    in_row: bool = False
     slope: float = 0.0
     drops: float = 0.0
     distributes: int = 0
@@ -36,19 +38,31 @@ class Facts(NamedTuple):
 Fans = tuple[int, int]
 
 
-def encoded_facts(facts: Iterable[Facts], weights: Iterable[tuple[Fans | None, str]]) -> dict[str, Any]:
-    """The facts of all nodes by columns, and of all parameters fans and initialiser, as JSON takes them."""
+class Weight(NamedTuple):
+    """What a trace knows of a Parameter as a weight: see TraceParameter."""
+
+    fans: Fans | None = None
+    drawn: str = ""
+    coverage: float = 1.0
+
+
+def encoded_facts(facts: Iterable[Facts], weights: Iterable[Weight]) -> dict[str, Any]:
+    """The facts of all nodes by columns, and of all parameters what they are as weights, as JSON takes them."""
     columns = dict(zip(Facts._fields, map(list, zip(*facts))))
     listed = list(weights)
-    fans = [None if f is None else list(f) for f, _ in listed]
-    return {"facts": columns, "fans": fans, "drawn": [drawn for _, drawn in listed]}
+    return {
+        "facts": columns,
+        "fans": [None if w.fans is None else list(w.fans) for w in listed],
+        "drawn": [w.drawn for w in listed],
+        "coverage": [w.coverage for w in listed],
+    }
 
 
-def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans | None, str]]]:
+def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Weight]]:
     """What `encoded_facts` wrote. Raises what a damaged file makes Python raise; ValueError for a wrong type."""
     columns = data["facts"]
     kinds = {name: type(value) for name, value in Facts()._asdict().items()}
-    for name in ("distributes", "leaks"):  # older files do not tell
+    for name in ("distributes", "leaks", "in_row"):  # older files do not tell
         columns.setdefault(name, [kinds[name](0)] * len(columns["adds"]))
     for name, kind in kinds.items():
         if any(type(value) is not kind for value in columns[name]):
@@ -59,10 +73,13 @@ def decoded_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans
         raise ValueError("fans must be pairs of integers")
     if not all(isinstance(drawn, str) for drawn in data["drawn"]):
         raise ValueError("drawn must be names")
-    return facts, list(zip(fans, data["drawn"], strict=True))
+    coverage = data.get("coverage", [1.0] * len(fans))
+    if not all(type(part) in (int, float) and part >= 0 for part in coverage):
+        raise ValueError("coverage must be parts of a whole")
+    return facts, [Weight(*row) for row in zip(fans, data["drawn"], coverage, strict=True)]
 
 
-def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans | None, str]]]:
+def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[Weight]]:
     """What traces without facts were judged by: names of ops, a fused ReLU by its zeros, matrices by their shape."""
     nodes, edges = data["nodes"], data["edges"]
     count = len(nodes["name"])
@@ -88,7 +105,7 @@ def guessed_facts(data: Mapping[str, Any]) -> tuple[list[Facts], list[tuple[Fans
                 piecewise_linear=primitive in ("relu", "add", "matmul") or primitive.startswith("dense"),
             )
         )
-    return facts, [((s[0], s[1]) if len(s) == 2 else None, "") for s in data["parameters"]["shape"]]
+    return facts, [Weight((s[0], s[1]) if len(s) == 2 else None) for s in data["parameters"]["shape"]]
 
 
 def _size(shape: Sequence[int]) -> int:

@@ -17,7 +17,7 @@ from tinyres.errors import ArgumentError
 from tinyres.store import archive
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
-from tinyres.trace.facts import decoded_facts, encoded_facts, guessed_facts
+from tinyres.trace.facts import Weight, decoded_facts, encoded_facts, guessed_facts
 from tinyres.trace.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
@@ -129,7 +129,9 @@ def _encoded(trace: Trace) -> dict[str, Any]:
             ]
             for b in trace.blocks
         ],
-        **encoded_facts([n.facts for n in trace.nodes], [(p.fans, p.drawn) for p in trace.parameters]),
+        **encoded_facts(
+            [n.facts for n in trace.nodes], [Weight(p.fans, p.drawn, p.coverage) for p in trace.parameters]
+        ),
         "audit": audit,
         "paths": asdict(trace.paths()) if trace.has_paths else None,
     }
@@ -139,8 +141,8 @@ def _decoded(data: Any, arrays: Arrays) -> Trace:
     count = len(data["nodes"]["name"])
     facts, weights = decoded_facts(data) if "facts" in data else guessed_facts(data)
     parameters = [
-        TraceParameter(**row, fans=fans, drawn=drawn, arrays=_arrays(arrays, count + i))
-        for i, (row, (fans, drawn)) in enumerate(zip(_records(data["parameters"]), weights, strict=True))
+        TraceParameter(**row, **weight._asdict(), arrays=_arrays(arrays, count + i))
+        for i, (row, weight) in enumerate(zip(_records(data["parameters"]), weights, strict=True))
     ]
     ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
     params: dict[int, dict[str, TraceParameter]] = {}

@@ -58,12 +58,15 @@ class Measured:
 class TraceParameter(Measured):
     """One Parameter: named like "block3/dense/kernel". Its gradient is summed over all layer calls that use it.
 
-    fans: (fan_in, fan_out) where an op takes it as a weight that it multiplies its input with, else None. drawn: the
-    initialiser whose values it still has ("he_normal"), "" if it was changed since or had none with a name.
+    fans: (fan_in, fan_out) where an op takes it as a weight that it multiplies its input with, else None: a receptive
+    field counts by its taps. coverage: the part of fan_in that one output is made of, on the average: less than 1 where
+    windows reach over a border, and between the strides of a transposed convolution. drawn: the initialiser whose
+    values it still has ("he_normal"), "" if it was changed since or had none with a name.
     """
 
     trainable: bool = True
     fans: Fans | None = None
+    coverage: float = 1.0
     drawn: str = ""
 
 

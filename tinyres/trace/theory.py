@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tinyres.structure.fans import fans
 from tinyres.structure.kinds import SKIP
 from tinyres.trace.blocks import Block
 from tinyres.trace.facts import Facts
@@ -22,32 +23,33 @@ LEAST_BATCH = 32
 PER_BATCHNORM_AND_RELU = math.pi / (math.pi - 1)  # of |g|²
 
 
-def _mean_of_fans(fan_in: int, fan_out: int) -> float:
-    return 2 * fan_in / (fan_in + fan_out)
+def _glorot(shape: Sequence[int]) -> float:
+    return 2 / sum(fans(shape))
 
 
-def _twice(fan_in: int, fan_out: int) -> float:
-    return 2.0
+def _he(shape: Sequence[int]) -> float:
+    return 2 / fans(shape)[0]
 
 
-def _once(fan_in: int, fan_out: int) -> float:
-    return 1.0
+def _lecun(shape: Sequence[int]) -> float:
+    return 1 / fans(shape)[0]
 
 
-def _of_rows(fan_in: int, fan_out: int) -> float:
-    return fan_in / max(fan_in, fan_out)
+def _orthogonal(shape: Sequence[int]) -> float:
+    return 1 / max(math.prod(shape[:-1]), shape[-1])
 
 
-# By initialiser: what it is called, and its fan_in · Var(W).
-_GAINS: dict[str, tuple[str, Callable[[int, int], float]]] = {
-    "glorot_uniform": ("Glorot", _mean_of_fans),
-    "glorot_normal": ("Glorot", _mean_of_fans),
-    "he_uniform": ("He", _twice),
-    "he_normal": ("He", _twice),
-    "lecun_uniform": ("LeCun", _once),
-    "lecun_normal": ("LeCun", _once),
-    "orthogonal": ("orthogonal", _of_rows),
+# By initialiser: what it is called, and the Var(W) that it gives a kernel of this shape.
+_VARIANCES: dict[str, tuple[str, Callable[[Sequence[int]], float]]] = {
+    "glorot_uniform": ("Glorot", _glorot),
+    "glorot_normal": ("Glorot", _glorot),
+    "he_uniform": ("He", _he),
+    "he_normal": ("He", _he),
+    "lecun_uniform": ("LeCun", _lecun),
+    "lecun_normal": ("LeCun", _lecun),
+    "orthogonal": ("orthogonal", _orthogonal),
 }
+_AT_BORDERS = 0.99  # a coverage below this is named
 _AGREES = 0.15  # of log rate: a measured rate further off, and outside of its own interval, is not the law's
 
 
@@ -94,11 +96,14 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
 
 
 def drawn_gain(parameter: TraceParameter) -> tuple[str, float] | None:
-    """(name, fan_in · Var(W)) of a weight that is as its initialiser drew it; None if that is not known."""
-    if parameter.fans is None or parameter.drawn not in _GAINS:
+    """(name, fan_in · Var(W)) of a weight that is as its initialiser drew it; None if that is not known.
+
+    Only taps that meet a pixel count: 3 x 3 taps over W x W pixels with padding "same" make |g| (3W - 2)/(3W) of it.
+    """
+    if parameter.fans is None or parameter.drawn not in _VARIANCES or not parameter.size:
         return None
-    name, gain = _GAINS[parameter.drawn]
-    return name, gain(*parameter.fans)
+    name, variance = _VARIANCES[parameter.drawn]
+    return name, parameter.fans[0] * parameter.coverage * variance(parameter.shape)
 
 
 def _identity_skip(block: Block) -> bool:
@@ -136,6 +141,7 @@ def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | 
     factor, normalised, rectified = 1.0, 0, 0
     dropped: set[float] = set()
     leaking: set[float] = set()
+    bordered = False
     for i, node in enumerate(nodes):
         facts = node.facts
         weights = [p for p in node.params.values() if p.fans is not None]
@@ -149,12 +155,14 @@ def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | 
                 continue
             dropped.add(facts.drops)
             factor /= 1 - facts.drops
-        elif len(weights) == 1 and facts.piecewise_linear and not _biased(node):
-            gain = drawn_gain(weights[0])
-            if gain is None:
+        elif weights and facts.piecewise_linear and (len(weights) == 1 or facts.in_row) and not _biased(node):
+            gains = [drawn_gain(p) for p in weights]
+            known = [gain for gain in gains if gain is not None]
+            if len(known) < len(gains):
                 return None
-            names.add(gain[0])
-            factor *= gain[1] * _let_through(facts)
+            names.update(name for name, _ in known)
+            factor *= math.prod(gain for _, gain in known) * _let_through(facts)
+            bordered |= any(p.coverage < _AT_BORDERS for p in weights)
             rectified += facts.rectifies
             leaking.add(facts.leaks)
         elif _is_bare_relu(facts) or (facts.leaks and facts.piecewise_linear):
@@ -178,6 +186,7 @@ def _chain(nodes: Sequence[TraceNode], training: bool, alone: bool) -> Theory | 
     cuts = (["ReLU"] if rectified else []) + [f"leaky ReLU {leak:g}" for leak in sorted(leaking - {0.0})]
     words = [names.pop(), *cuts, *(f"Dropout {rate:g}" for rate in sorted(dropped))]
     net = " and ".join(words) if len(words) < 3 else f"{words[0]}, {' and '.join(words[1:])}"
+    net += ", without taps that meet no pixel" if bordered else ""
     return Theory(net if cuts else f"{net} without an activation", math.sqrt(factor))
 
 
