@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyres.data import load_digits, load_table
+import tinyres.data
+from tinyres.data import FASHION_CLASSES, load_digits, load_fashion, load_table
 from tinyres.errors import FileError
 
 
@@ -30,6 +31,24 @@ def test_digits_are_the_known_images_in_a_fixed_split() -> None:
 def test_digits_are_new_arrays_at_each_call() -> None:
     load_digits()[0][0][:] = -1
     assert load_digits()[0][0].min() == 0
+
+
+def test_fashion_is_a_balanced_part_in_a_fixed_split() -> None:
+    (x_train, y_train), (x_test, y_test) = load_fashion()
+    assert (x_train.shape, x_test.shape) == ((2000, 28, 28, 1), (500, 28, 28, 1))
+    assert (x_train.dtype, y_train.dtype, x_test.dtype, y_test.dtype) == (np.float32, np.int64, np.float32, np.int64)
+    assert np.bincount(y_train).tolist() == [200] * 10 and np.bincount(y_test).tolist() == [50] * 10
+    x = np.concatenate([x_train, x_test])
+    assert (x.min(), x.max(), round(float((x * 255).sum(dtype=np.float64)))) == (0.0, 1.0, 143783860)
+    assert [FASHION_CLASSES[y] for y in y_train[:3]] == ["Sandal", "Dress", "Sneaker"]
+
+
+def test_what_is_bundled_comes_with_its_origin_and_licence() -> None:
+    folder = Path(tinyres.data.__file__).parent
+    told = (folder / "ATTRIBUTION.md").read_text()
+    assert all(name in told for name in ("digits.npz", "fashion.npz", "Zalando", "1708.07747"))
+    assert "Copyright © 2017 Zalando SE" in (folder / "LICENSE-fashion-mnist.txt").read_text()
+    assert (folder / "fashion.npz").stat().st_size < 1_200_000
 
 
 @pytest.mark.parametrize(
