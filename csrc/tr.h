@@ -24,6 +24,10 @@
 #define TR_TANH_FORM 1048576 /* gelu, gelu_grad: the form by tanh instead of erf */
 #define TR_REVERSE 2097152   /* cumsum: from the end; argsort: descending */
 
+#define TR_FLIP_ROWS 1    /* random_window, random_window_grad: upside down, by chance */
+#define TR_FLIP_COLUMNS 2 /* right side left, by chance */
+#define TR_ALIKE 4        /* one draw for all images */
+
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */
 #define TR_GEMM_DEPTH 512

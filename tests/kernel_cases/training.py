@@ -1,4 +1,4 @@
-"""Cases of the kernels of layers and optimizers: matmul, batch normalisation, dropout, parameter updates."""
+"""Cases of the kernels of layers and optimizers: matmul, batch normalisation, random numbers, parameter updates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.kernels.record import ACCUMULATE, DECOUPLED, HALF_OF_K, NESTEROV, RELU, TRANSPOSE_A, TRANSPOSE_B
+from tinyres.kernels.record import (
+    ACCUMULATE,
+    ALIKE,
+    DECOUPLED,
+    FLIP_COLUMNS,
+    HALF_OF_K,
+    NESTEROV,
+    RELU,
+    TRANSPOSE_A,
+    TRANSPOSE_B,
+)
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, ULP, Array, Case, floats, key, poison
 
@@ -142,6 +152,22 @@ def _dropout_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
             yield Case(name, [poison(n)], ins, (n,), (rate,), rtol=2 * ULP, in_place=True)
 
 
+_PLACES = ((1, 1, 1, 1, 1, 1), (3, 5, 4, 2, 3, 4), (70, 3, 3, 1, 2, 2), (2, 9, 8, 17, 9, 8), (0, 3, 3, 2, 2, 2))
+
+
+def _window_case(name: str, rng: np.random.Generator, sizes: tuple[int, ...], flags: int, at: Array) -> Case:
+    n, h, w, c, oh, ow = sizes
+    counts = [n * oh * ow * c, n * h * w * c]
+    out, of = counts if name == "random_window" else counts[::-1]
+    return Case(name, [poison(out)], [floats(rng, of), at], sizes, (), flags)
+
+
+def _window_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for sizes, flags in itertools.product(_PLACES, range(2 * ALIKE)):
+        for at in (key(0, 0), key(-7, 2**34), key(2**62 + 5, 2**40 - 8)):
+            yield _window_case(name, rng, sizes, flags, at)
+
+
 def _hyper(a: float, b: float = 0.999, step: float = 1.0, scale: float = 1.0) -> Array:
     return np.array([0.05, a, b, 1e-7, 0.01, scale, step, 1.0])
 
@@ -188,6 +214,8 @@ CASES: dict[str, Any] = {
     "join_halves": _join_cases,
     "random_key": _random_key_cases,
     "dropout": _dropout_cases,
+    "random_window": _window_cases,
+    "random_window_grad": _window_cases,
     "optimizer_tick": _tick_cases,
     "clip_scale": _clip_scale_cases,
     "sgd": _sgd_cases,
@@ -203,6 +231,10 @@ LARGE: dict[str, Any] = {
     "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True, True),
     "join_halves": lambda name, rng: _join_case(rng, _ROWS, _COLS, RELU, True),
     "dropout": lambda name, rng: Case(name, [poison(_N)], [floats(rng, _N), key(3, 8)], (_N,), (0.3,)),
+    **dict.fromkeys(
+        ("random_window", "random_window_grad"),
+        lambda name, rng: _window_case(name, rng, (101, 40, 38, 3, 36, 32), FLIP_COLUMNS, key(3, 8)),
+    ),
     "sgd": lambda name, rng: _sgd_case(rng, _N, True, 0),
     "adam": lambda name, rng: _adam_case(rng, _N, 0, 3.0),
 }

@@ -10,7 +10,9 @@ import numpy as np
 
 import tinyres as tr
 from tinyres.engine.op import apply
-from tinyres.ops import conv, pooling
+from tinyres.kernels.random import uniform
+from tinyres.kernels.record import ALIKE, FLIP_COLUMNS, FLIP_ROWS
+from tinyres.ops import augmentation, conv, pooling
 from tinyres.ops.geometry import Geometry
 
 from .case import Case
@@ -88,6 +90,30 @@ def np_pool_grad(y: np.ndarray, x: np.ndarray, g: Geometry) -> np.ndarray:
     units = np.eye(x[0].size).reshape(-1, *x.shape[1:])
     own = [picked(units, np.broadcast_to(image, units.shape), g) for image in x]
     return np.array([np.einsum("uyxc,yxc->u", *pair) for pair in zip(own, y)]).reshape(x.shape)
+
+
+def np_window(x: np.ndarray, height: int, width: int, flags: int) -> np.ndarray:
+    """What a generator of seed 7 draws: four numbers an image say where its window is, and how it is read."""
+    found = np.empty((len(x), height, width, x.shape[3]))
+    for i, image in enumerate(x):
+        top, left, upside, mirrored = uniform(np.array([7, 0 if flags & ALIKE else 4 * i]), 4)
+        top, left = int(top * (x.shape[1] - height + 1)), int(left * (x.shape[2] - width + 1))
+        window = image[top : top + height, left : left + width]
+        window = window[::-1] if flags & FLIP_ROWS and upside >= 0.5 else window
+        found[i] = window[:, ::-1] if flags & FLIP_COLUMNS and mirrored >= 0.5 else window
+    return found
+
+
+def np_unwindow(y: np.ndarray, shape: tuple[int, ...], flags: int) -> np.ndarray:
+    units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    return np.array([np.sum(np_window(unit, *y.shape[1:3], flags) * y) for unit in units]).reshape(shape)
+
+
+def drawn(op: Any, oracle: Callable[..., np.ndarray], *attrs: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def run(x: Any) -> tr.Tensor:
+        return apply(op, (x,), *attrs, tr.Generator(7).key(4 * x.shape[0]))
+
+    return run, lambda x: oracle(x, *attrs)
 
 
 _POOLED = pooling._geometry("pool", (2, 4, 5, 3), (2, 3), (2, 1), ((1, 0), (1, 1)))
@@ -185,5 +211,21 @@ CASES = [
         lambda x: x.repeat(2, 1).repeat(3, 2),
         (((2, 3, 2, 3),), ((1, 1, 1, 1),)),
         bench=((8, 16, 16, 32),),
+    ),
+    Case(
+        "random_window",
+        *drawn(augmentation.RANDOM_WINDOW, np_window, 3, 2, FLIP_ROWS | FLIP_COLUMNS),
+        (((9, 4, 5, 2),), ((1, 3, 2, 1),), ((0, 3, 2, 1),)),
+    ),
+    Case(
+        "random_window",
+        *drawn(augmentation.RANDOM_WINDOW, np_window, 28, 28, ALIKE),
+        (((2, 32, 30, 1),),),
+        bench=((32, 32, 32, 3),),
+    ),
+    Case(
+        "random_window_grad",
+        *drawn(augmentation.RANDOM_WINDOW_GRAD, np_unwindow, (4, 5, 4, 2), FLIP_ROWS | FLIP_COLUMNS),
+        (((4, 3, 2, 2),),),
     ),
 ]

@@ -6,12 +6,12 @@ stream can be made on its own, by any number of workers, on either backend, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tinyres.kernels.forms import MAP, STATE
-from tinyres.kernels.record import Array, kernel
+from tinyres.kernels.forms import MAP, MOVEMENT, STATE
+from tinyres.kernels.record import ALIKE, FLIP_COLUMNS, FLIP_ROWS, Array, kernel
 from tinyres.kernels.sharing import UNDIVIDED
 
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -57,3 +57,42 @@ def dropout(out: Array, x: Array, key: Array, n: int, rate: float, *, flags: int
     """x / (1 - rate) where the element's number is at least `rate`, else 0."""
     keep = uniform(key, n) >= rate
     out[...] = np.where(keep, np.divide(x, x.dtype.type(1 - rate)), 0)
+
+
+_WINDOW = "n h w c oh ow"
+
+
+@kernel("f", "fl", _WINDOW, form=MOVEMENT, work="n oh ow c")
+def random_window(y: Array, x: Array, key: Array, *sizes: int, flags: int) -> None:
+    """y[n, oh, ow, c] = a window of each image x[n, h, w, c], each place as likely.
+
+    With FLIP_ROWS, FLIP_COLUMNS each is upside down, right side left, by chance; with ALIKE all have one draw.
+    """
+    n, h, w, c, oh, ow = sizes
+    images, windows = x.reshape(n, h, w, c), y.reshape(n, oh, ow, c)
+    for i, rows, columns in _drawn(key, sizes, flags):
+        windows[i] = images[i][np.ix_(rows, columns)]
+
+
+@kernel("f", "fl", _WINDOW, form=MOVEMENT, work="n h w c")
+def random_window_grad(x: Array, y: Array, key: Array, *sizes: int, flags: int) -> None:
+    """The transpose of `random_window`: y where the same key put the window, 0 beside it."""
+    n, h, w, c, oh, ow = sizes
+    images, windows = x.reshape(n, h, w, c), y.reshape(n, oh, ow, c)
+    images[...] = 0
+    for i, rows, columns in _drawn(key, sizes, flags):
+        images[i][np.ix_(rows, columns)] = windows[i]
+
+
+def _drawn(key: Array, sizes: Sequence[int], flags: int) -> Iterator[tuple[int, Array, Array]]:
+    """Each image, and which of its rows and columns make the window: four numbers of the stream for each."""
+    n, h, w, _, oh, ow = sizes
+    for i in range(n):
+        numbers = uniform(np.array([key[0], key[1] + (0 if flags & ALIKE else 4 * i)]), 4)
+        rows = int(numbers[0] * (h - oh + 1)) + np.arange(oh)
+        columns = int(numbers[1] * (w - ow + 1)) + np.arange(ow)
+        yield (
+            i,
+            rows[::-1] if flags & FLIP_ROWS and numbers[2] >= 0.5 else rows,
+            columns[::-1] if flags & FLIP_COLUMNS and numbers[3] >= 0.5 else columns,
+        )

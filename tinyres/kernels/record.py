@@ -58,6 +58,7 @@ GEMM_HALVES_FROM = 128  # matmul without transposes: from this k on, up to GEMM_
 GEMM_DEPTH = 512  # matmul: up to this k, adding to the output rounds as a product and an addition do
 
 TANH_FORM = 1 << 20  # gelu, gelu_grad: the form by tanh instead of erf
+FLIP_ROWS, FLIP_COLUMNS, ALIKE = 1, 2, 4  # random_window: flipped by chance; one draw for all images
 REVERSE = 1 << 21  # cumsum: from the end; argsort: descending
 SORTED_IN_WORKSPACE = 1 << 18  # argsort: rows up to this length need no scratch: TR_OWN_BYTES in int64
 

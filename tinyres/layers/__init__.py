@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tinyres.errors import closed
 from tinyres.layers import blocks
 from tinyres.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from tinyres.layers.augmentation import RandomCrop, RandomFlip
 from tinyres.layers.blocks import Scale
 from tinyres.layers.conv import Conv1D, Conv2D, Conv2DTranspose
 from tinyres.layers.dense import Dense
@@ -87,6 +88,8 @@ __all__ = [
     "PReLU",
     "Permute",
     "ReLU",
+    "RandomCrop",
+    "RandomFlip",
     "RepeatVector",
     "Rescaling",
     "Reshape",
