@@ -113,7 +113,7 @@ def test_what_was_not_measured_is_not_there(trace):
 
 
 def test_levels(trace):
-    with pytest.raises(ArgumentError, match="a level is one of block, layer, op, edge, parameter; got 'layers'"):
+    with pytest.raises(ArgumentError, match="a level is one of stage, block, layer, op, edge, parameter; got 'layers'"):
         trace.table("layers")
     with pytest.raises(ArgumentError, match='a level is "layer" or "op"'):
         tr.Graph(residual()[0]).trace(level="block")

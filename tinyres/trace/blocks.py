@@ -49,6 +49,17 @@ class Block:
         return sum(shares) if shares else None
 
     @property
+    def on_skip(self) -> str:
+        """What its skip carries x through: "Conv2D 1x1, stride 2, 16 to 32", "" where x goes over as it is."""
+        carried = (self.fork.carried if self.fork is not None else None) or {}
+        steps, before = [], self.input.shape
+        for node in self.nodes:
+            if node.name in carried:
+                steps.append(_step(node, before))
+                before = node.shape
+        return " + ".join(steps)
+
+    @property
     def strength(self) -> float | None:
         """Branch strength |F| / |x|; None without a branch, or where x is exactly 0."""
         if self.branch_end is None or self.x_norm == 0:
@@ -61,3 +72,15 @@ class Block:
         if self.join is None or self.output.grad_norm == 0:
             return None
         return self.join.grad_norm / self.output.grad_norm
+
+
+def _step(node: TraceNode, before: tuple[int, ...]) -> str:
+    """One node on a skip: its window, by how much it shrinks the image, and channels or units where they change."""
+    kernels = [p.shape for p in node.params.values() if p.fans is not None]
+    words = [f"{node.op} {'x'.join(map(str, kernels[0][:-2]))}".rstrip() if kernels else node.op]
+    if len(before) == len(node.shape) > 2 and before[1:-1] != node.shape[1:-1]:
+        strides = [str(-(-a // b)) if b else "0" for a, b in zip(before[1:-1], node.shape[1:-1])]
+        words.append(f"stride {strides[0] if len(set(strides)) == 1 else ' x '.join(strides)}")
+    if before and node.shape and before[-1] != node.shape[-1]:
+        words.append(f"{before[-1]} to {node.shape[-1]}")
+    return ", ".join(words)

@@ -7,6 +7,7 @@ sigmoid's slope is at most 1/4). A remedy is said only where a test applies it a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from tinyres.trace.flow import Flow, block_nodes, normalises_batch
 from tinyres.trace.lint import lint_trace
@@ -21,9 +22,18 @@ _TOO_SMALL, _TOO_LARGE = 0.9, 1.1
 _CANCELS = 0.5  # of a share, beyond 0 or 1
 _SHORT = 12  # layers in a row that train without skips once the gradient keeps its size
 
-SCALED_SKIP = (
-    "skips around the blocks, with BatchNorm in the branch (layers.blocks.he2015) or scaled by 1/√blocks (skipinit)"
-)
+
+def skips_that_help(nodes: Iterable[TraceNode]) -> str:
+    """The skips that nets of such layers were seen to train with."""
+    if of_images(nodes):
+        return "skips around the blocks, with BatchNorm in the branch (layers.blocks.basic)"
+    preset = "layers.blocks.he2015"
+    return f"skips around the blocks, with BatchNorm in the branch ({preset}) or scaled by 1/√blocks (skipinit)"
+
+
+def of_images(nodes: Iterable[TraceNode]) -> bool:
+    """Whether some of these layers have kernels of windows."""
+    return any(len(p.shape) == 4 for n in nodes for p in _weights(n))
 
 
 def why_vanishing(flow: Flow, trace: Trace) -> str:
@@ -38,7 +48,7 @@ def why_vanishing(flow: Flow, trace: Trace) -> str:
     if steep is not None:
         return (
             f"Each {steep.primitive} lets at most {steep.facts.slope:.0%} of it through: use ReLU with "
-            f"kernel_initializer='he_normal', and add {SCALED_SKIP}."
+            f"kernel_initializer='he_normal', and add {skips_that_help(nodes)}."
         )
     squashing = [n for n in nodes if n.facts.slope == 1]
     if squashing and min(map(rms, squashing)) > _SATURATED:
@@ -51,7 +61,8 @@ def why_vanishing(flow: Flow, trace: Trace) -> str:
     initialiser = "he_normal" if rectified else "lecun_normal"
     if _layers(nodes) <= _SHORT:
         return f"{told}: use kernel_initializer='{initialiser}'."
-    return f"{told}: kernel_initializer='{initialiser}' keeps the size; to train at this depth it takes {SCALED_SKIP}."
+    skips = skips_that_help(nodes)
+    return f"{told}: kernel_initializer='{initialiser}' keeps the size; to train at this depth it takes {skips}."
 
 
 def why_exploding(flow: Flow, trace: Trace) -> str:
@@ -67,16 +78,21 @@ def why_exploding(flow: Flow, trace: Trace) -> str:
             return f"BatchNorm over a batch of {batch} amplifies it: use batches of {LEAST_BATCH} examples and more."
         if skips:
             return ""
+        preset = "basic" if of_images(nodes) else "he2015"
         return (
-            "BatchNorm without skips amplifies it in every layer: add a skip around each block (layers.blocks.he2015)."
+            "BatchNorm without skips amplifies it in every layer: add a skip around each block "
+            f"(layers.blocks.{preset})."
         )
     gain = _gain(nodes)
     large = gain is not None and gain > _TOO_LARGE
     if skips:
         sized = f" The kernels are {gain:.1f} times the size that keeps it." if large else ""
+        told = "In every block the branch adds its own gradient to the skip's"
+        if of_images(nodes):
+            return f"{told}: put BatchNorm into it (layers.blocks.basic or preact_basic).{sized}"
         return (
-            "In every block the branch adds its own gradient to the skip's: scale the branch by 1/√blocks "
-            f"(layers.blocks.skipinit), let it start at 0 (rezero), or put BatchNorm into it (preact).{sized}"
+            f"{told}: scale the branch by 1/√blocks (layers.blocks.skipinit), let it start at 0 (rezero), or put "
+            f"BatchNorm into it (preact).{sized}"
         )
     if not large:
         return ""
@@ -118,7 +134,11 @@ def _listed(edges: list[TraceEdge]) -> str:
 def why_polynomial(trace: Trace) -> str:
     """What keeps the power low."""
     scaled = "with a branch scaled by 1/√blocks (skipinit) "
-    if all(b.join is b.output for b in trace.blocks if b.join is not None):  # nothing stands behind the Add
+    preactivated = all(b.join is b.output for b in trace.blocks if b.join is not None)  # nothing stands behind the Add
+    if of_images(block_nodes(trace)):
+        preset = "preact_basic or preact_bottleneck"
+        return "" if preactivated else f"With pre-activation blocks (layers.blocks.{preset}) it grows like L."
+    if preactivated:
         return f"{scaled.capitalize()}it hardly grows."
     return f"With pre-activation blocks (layers.blocks.preact) it grows like L, {scaled}hardly at all."
 

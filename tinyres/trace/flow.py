@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,13 @@ class Stage:
     """A run of blocks (or layers) whose inputs have one shape, in which |g| may follow one course.
 
     at: their places in the flow. course: of |g| at their inputs; None for fewer than 4, or where one is 0 or not
-    finite. law: the published rate of their build, whatever was measured.
+    finite. law: the published rate of their build, whatever was measured. scope: the one that they lie in, "" if none.
     """
 
     at: range
     course: Course | None
     law: Theory | None
+    scope: str = ""
 
     @property
     def theory(self) -> Theory | None:
@@ -126,7 +128,8 @@ def _flow(
         if run.stop < len(shapes):
             inside = inside[:-1]  # the last one leads into the next stage
         course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside))
-        stages.append(Stage(run, course, theory_of(trace, inside)))
+        scopes = {posixpath.dirname(b.name) for b in inside}
+        stages.append(Stage(run, course, theory_of(trace, inside), scopes.pop() if len(scopes) == 1 else ""))
     return Flow(name, trace.loss, unit, names, norms, values, skips, tuple(stages), not cuts)
 
 

@@ -95,6 +95,12 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
     return None
 
 
+def normalises_branches(trace: Trace) -> bool:
+    """Whether every block with a skip, projected or not, normalises in its branch; and there are such."""
+    forked = [block for block in trace.blocks if block.skip is not None]
+    return bool(forked) and all("batch" in _normalised(block) for block in forked)
+
+
 def drawn_gain(parameter: TraceParameter) -> tuple[str, float] | None:
     """(name, fan_in · Var(W)) of a weight that is as its initialiser drew it; None if that is not known.
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError, FileError, TraceError
 from tinyres.trace.blocks import Block
+from tinyres.trace.groups import Group, groups_of
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from tinyres.trace.verdict import Verdict
 
-LEVELS = ("block", "layer", "op", "edge", "parameter")
+LEVELS = ("stage", "block", "layer", "op", "edge", "parameter")
 
 writers: dict[str, Callable[[Trace, str], None]] = {}
 readers: dict[str, Callable[[str], Trace]] = {}
@@ -147,9 +148,12 @@ class Trace:
     def rows(self, level: str | None = None) -> list[dict[str, Any]]:
         """Flat dicts, ready for a DataFrame.
 
-        level: "block", "layer" (or "op" in a trace of ops), "edge" or "parameter"; default: blocks, if there are any.
+        level: "stage" (blocks of one scope, or whose outputs have one shape), "block", "layer" (or "op" in a trace of
+        ops), "edge" or "parameter"; default: blocks, if there are any.
         """
         level = self.known_level(level)
+        if level == "stage":
+            return [_group_row(g) for g in groups_of(self.blocks)]
         if level == "block":
             return [_block_row(b) for b in self.blocks]
         if level == "edge":
@@ -196,7 +200,7 @@ class Trace:
     if TYPE_CHECKING:
         # What verdict.py and the view room attach, for type checkers.
         def verdict(self) -> Verdict: ...
-        def table(self, level: str | None = None) -> str: ...
+        def table(self, level: str | None = None, expand: str | None = None) -> str: ...
         def export(self, path: str | os.PathLike[str]) -> None: ...
         def plot(self, kind: str = "gradient", ax: Any = None) -> Any: ...
         def _repr_html_(self) -> str: ...
@@ -216,6 +220,11 @@ def _columns(record: TraceNode | TraceParameter, *more: str) -> dict[str, Any]:
     if "source" in row:
         row["source"] = None if row["source"] is None else f"{row['source'][0]}:{row['source'][1]}"
     return row
+
+
+def _group_row(g: Group) -> dict[str, Any]:
+    ends = {"stage": g.name, "blocks": len(g.blocks), "first": g.blocks[0].name, "last": g.blocks[-1].name}
+    return ends | {k: getattr(g, k) for k in ("shape", "x_norm", "grad_norm", "rate", "skip", "strength")}
 
 
 def _block_row(b: Block) -> dict[str, Any]:

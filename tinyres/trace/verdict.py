@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from tinyres.trace.broken import not_finite
 from tinyres.trace.causes import (
-    SCALED_SKIP,
     layers_with_relu,
+    skips_that_help,
     why_exploding,
     why_nothing,
     why_polynomial,
@@ -23,7 +23,7 @@ from tinyres.trace.course import Course, Jump
 from tinyres.trace.flow import Flow, Stage, block_nodes, flow_of, normalises_batch
 from tinyres.trace.html import preformatted
 from tinyres.trace.scale import unscaled_inputs
-from tinyres.trace.theory import LEAST_BATCH
+from tinyres.trace.theory import LEAST_BATCH, normalises_branches
 from tinyres.trace.trace import Trace
 from tinyres.trace.words import factor, number, share_over_skip, times, two_digits
 
@@ -132,7 +132,7 @@ def _quiet_course(flow: Flow) -> str:
     course = flow.course
     if course is None or flow.rate is None:
         told = f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}"
-        return f"{told}." if len(flow.stages) == 1 else f"{told}, over {len(flow.stages)} stages of one shape each."
+        return f"{told}." if len(flow.stages) == 1 else f"{told}, over inputs of {len(flow.stages)} shapes."
     if course.power is not None:
         over = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s{_power(course)}"
         return f"the gradient reaches {flow.names[0]} ({over})."
@@ -150,7 +150,7 @@ def course_sentences(flow: Flow, trace: Trace) -> list[Sentence]:
     for stage in flow.stages:
         found += _of_stage(flow, stage, stage.course, trace) if stage.course is not None else []
     if flow.course is None or (not found and not flow.even):
-        found += _over_all(flow, ratio, found[0].rule if found else "")
+        found += _over_all(flow, ratio, found[0].rule if found else "", trace)
     return _remedies_once(found)
 
 
@@ -186,6 +186,8 @@ def _from(flow: Flow, stage: Stage) -> str:
     """Where a stage is, if there are several."""
     if len(flow.stages) == 1:
         return ""
+    if stage.scope:
+        return f"in {stage.scope} "
     return f"from {flow.names[stage.at[0]]} to {flow.names[stage.at[-1]]} "
 
 
@@ -221,11 +223,16 @@ def _power(course: Course) -> str:
     return f", L^{course.power:.1f} (± {error:.1f})" if error < 0.5 * course.power else ""
 
 
-def _over_all(flow: Flow, ratio: float, rule: str) -> list[Sentence]:
-    """A factor over all that is worth a word, where no course can be told of the whole."""
+def _over_all(flow: Flow, ratio: float, rule: str, trace: Trace) -> list[Sentence]:
+    """A factor over all that is worth a word, where no course can be told of the whole.
+
+    Of several stages none is said where each grows like a power of its own depth: there |x| begins anew, and |g|.
+    """
     if not math.isfinite(ratio) or max(ratio, 1 / ratio) < GRAVE:
         return []
-    over = f"over {len(flow.stages)} stages of one shape each " if len(flow.stages) > 1 else ""
+    if len(flow.stages) > 1 and ratio > 1 and normalises_branches(trace):
+        return []
+    over = f"over inputs of {len(flow.stages)} shapes " if len(flow.stages) > 1 else ""
     told = f"{over}the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
     grown = "explodes" if flow.even else "grows"
     return [Sentence(rule or ("vanishes" if ratio < 1 else grown), told)]
@@ -317,4 +324,4 @@ def _long_chain(course: list[Sentence], trace: Trace) -> Iterable[Sentence]:
             f"{layers} layers with ReLU stand in a row without a skip: such nets hardly train even where the gradient "
             "keeps its size (He et al. 2015, section 4.1; 66 Dense: 77% training error or more at every learning rate)."
         )
-        yield Sentence("long-chain", told, f"Add {SCALED_SKIP}.")
+        yield Sentence("long-chain", told, f"Add {skips_that_help(nodes)}.")

@@ -25,11 +25,15 @@ def trace_text(self: Trace) -> str:
     return table.text(self)
 
 
-def trace_table(self: Trace, level: str | None = None) -> str:
-    """Every row of a level as text in 80 columns; `print(trace)` folds long ones."""
+def trace_table(self: Trace, level: str | None = None, expand: str | None = None) -> str:
+    """Every row of a level as text in 80 columns; `print(trace)` folds long ones.
+
+    level: as in `rows`; "stage" has a row per group of blocks. expand: the name of a stage: the blocks as print folds
+    them, but this one whole. Raises TraceError for a stage that there is not, with the nearest.
+    """
     from tinyres.view import table
 
-    return table.table(self, self.known_level(level))
+    return table.table(self, self.known_level(level), expand)
 
 
 def trace_html(self: Trace) -> str:

@@ -1,6 +1,7 @@
 """A Trace as text in 80 columns: a head, one row per block with a bar of |g|, what the audit found, the verdict.
 
-Long nets are folded to 20 rows, and the fold says how many rows it stands for and in what range they lie.
+Long nets are folded to 20 rows, stage by stage where they have such; a fold says how many rows it stands for and in
+what range they lie.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinyres.errors import TraceError
 from tinyres.structure.names import shortened
 from tinyres.trace.blocks import Block
+from tinyres.trace.groups import Group, groups_of
 from tinyres.trace.nodes import TraceNode, TraceParameter
-from tinyres.trace.trace import Trace
+from tinyres.trace.trace import Trace, unknown_name
+from tinyres.view.folds import Fold, by_group, middle
 from tinyres.view.numbers import number, ratio, strength
 from tinyres.view.printable import printable
 
 WIDTH = 80
 MOST_ROWS = 20
 BAR = 10
+_LISTED = 6
 _LOGARITHMIC_FROM = 100.0
 _UNBROKEN: Any = {"break_on_hyphens": False, "break_long_words": False}
 
@@ -50,9 +55,14 @@ def text(trace: Trace) -> str:
     return printable("\n".join(line for lines in parts for line in lines))
 
 
-def table(trace: Trace, level: str) -> str:
-    """All rows of one level."""
-    return "\n".join(_body(trace, level, None))
+def table(trace: Trace, level: str, expand: str | None = None) -> str:
+    """All rows of one level; or the blocks folded as in print, but for one group."""
+    if expand is None:
+        return "\n".join(_body(trace, level, None))
+    known = [group.name for group in groups_of(trace.blocks)]
+    if expand not in known:
+        raise TraceError(unknown_name("expand", expand, known))
+    return "\n".join(_block_lines(trace.blocks, MOST_ROWS, expand))
 
 
 def _head(trace: Trace) -> list[str]:
@@ -74,6 +84,8 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
         level = "block" if trace.blocks else trace.level
     if level == "block":
         return _block_lines(trace.blocks, most)
+    if level == "stage":
+        return _group_lines(groups_of(trace.blocks), most)
     if level == "edge":
         return lines_of(trace.edges, _EDGE_COLUMNS, most)
     if level == "parameter":
@@ -81,7 +93,7 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
     return lines_of(trace.nodes, _NODE_COLUMNS, most)
 
 
-def _block_lines(blocks: Sequence[Block], most: int | None) -> list[str]:
+def _block_lines(blocks: Sequence[Block], most: int | None, expand: str | None = None) -> list[str]:
     last = blocks[-1].grad_norm if blocks else 0.0
     bars, scale = _bars([b.grad_norm for b in blocks])
     name_width = min(max([5, *(len(b.name) for b in blocks)]), 14)
@@ -94,7 +106,38 @@ def _block_lines(blocks: Sequence[Block], most: int | None) -> list[str]:
         Column("branch", 8, lambda b: ratio(b.branch)),
         Column("|F|/|x|", 9, lambda b: strength(b.strength)),
     ]
-    return lines_of(blocks, columns, most, bars, scale)
+    folds = None
+    if most is not None and (len(blocks) > most or expand):
+        folds = by_group(blocks, most, expand)
+        if folds is None and 1 < len(groups_of(blocks)) <= most:
+            return [*_group_lines(groups_of(blocks), most), *_on_skips(blocks), "  all blocks: trace.table()"]
+    lines = [*lines_of(blocks, columns, most, bars, scale, folds), *_on_skips(blocks)]
+    return [*lines, '  all: trace.table(); one row per stage: trace.table("stage")'] if folds else lines
+
+
+def _group_lines(groups: Sequence[Group], most: int | None) -> list[str]:
+    bars, scale = _bars([g.grad_norm for g in groups])
+    columns = [
+        Column("stage", min(max([5, *(len(g.name) for g in groups)]), 14) + 1, lambda g: g.name, words=True),
+        Column("blocks", 7, lambda g: str(len(g.blocks))),
+        Column("output", 13, lambda g: "x".join(map(str, g.shape)) or "-"),
+        Column("|x|", 9, lambda g: number(g.x_norm)),
+        Column("|g|", 9, lambda g: number(g.grad_norm)),
+        Column("per block", 10, lambda g: "-" if g.rate is None else f"x {g.rate:.2f}"),
+        Column("skip", 7, lambda g: ratio(g.skip)),
+        Column("|F|/|x|", 8, lambda g: strength(g.strength)),
+    ]
+    return lines_of(groups, columns, most)
+
+
+def _on_skips(blocks: Sequence[Block]) -> list[str]:
+    """What blocks have on their skips."""
+    found = [f"{b.name} {b.on_skip}" for b in blocks if b.on_skip]
+    if not found:
+        return []
+    more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
+    told = "on skips: " + "; ".join(found[:_LISTED] + more)
+    return textwrap.wrap(told, WIDTH, **_UNBROKEN, subsequent_indent="  ")
 
 
 def lines_of(
@@ -103,45 +146,23 @@ def lines_of(
     most: int | None = None,
     bars: Sequence[str] | None = None,
     scale: str = "",
+    folds: Sequence[Fold] | None = None,
 ) -> list[str]:
-    """A title line and one line per record; the middle is folded if there are more than `most`."""
+    """A title line and one line per record; folds: left out, by default the middle if there are more than `most`."""
 
     def line(cells: Sequence[str], bar: str) -> str:
         return printable(("".join(cells)[1:] + f"  {bar}").rstrip())
 
     lines = [line([c.placed(c.title) for c in columns], scale)]
     rows = list(zip(*(c.cells(records) for c in columns)))
-    head, tail = len(records), 0
-    if most is not None and len(records) > most:
-        head, tail = most // 2, (most - 1) // 2
-    for i in range(len(records)):
-        if head <= i < len(records) - tail:
-            if i == head:
-                lines.append(_fold(records[head : len(records) - tail]))
-            continue
-        lines.append(line(rows[i], bars[i] if bars is not None else ""))
+    if folds is None:
+        folds = [] if most is None else middle(records, most)
+    place = 0
+    for fold in (*folds, Fold(len(records), len(records), "")):
+        lines += [line(rows[i], bars[i] if bars is not None else "") for i in range(place, fold.first)]
+        lines += [fold.line] if fold.line else []
+        place = fold.end
     return lines
-
-
-def _fold(records: Sequence[Any]) -> str:
-    """One line for the rows that are left out: how many, how |g| goes, and between which values the skip lies."""
-    norms = [r.grad_norm for r in records]
-    parts = [f"{len(records)} more", f"|g| {_course(norms)}"]
-    shares = [r.skip for r in records if isinstance(r, Block) and r.skip is not None]
-    if shares:
-        parts.append(f"skip {ratio(min(shares))}..{ratio(max(shares))}")
-    return f"  ... {', '.join(parts)}: trace.table()"
-
-
-def _course(norms: Sequence[float]) -> str:
-    if not all(map(math.isfinite, norms)):
-        return "not finite in some"
-    span = f"{number(norms[0])}..{number(norms[-1])}"
-    if all(a >= b for a, b in zip(norms, norms[1:])):
-        return f"{span}, falling"
-    if all(a <= b for a, b in zip(norms, norms[1:])):
-        return f"{span}, rising"
-    return f"{number(min(norms))}..{number(max(norms))}, up and down"
 
 
 def _bars(norms: Sequence[float]) -> tuple[list[str], str]:

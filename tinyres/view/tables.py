@@ -55,6 +55,7 @@ def block_table(name: str, caption: str, blocks: Sequence[Block]) -> str:
         Column("branch", lambda b: ratio(b.branch)),
         Column("|F|/|x|", lambda b: strength(b.strength)),
         Column("passed after Add", lambda b: ratio(b.passed)),
+        Column("on the skip", lambda b: b.on_skip or "-", words=True),
         Column("from", lambda b: b.input.name, words=True),
     ]
     return table(name, caption, columns, blocks, lambda b: place[b.name])
