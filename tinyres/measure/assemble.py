@@ -78,6 +78,7 @@ def _nodes(
             block=block_of.get(i, ""),
             source=node.source,
             facts=tape.facts[i],
+            dead=measured.dead.get(i),
             params=params.get(i, {}),
         )
         for i, node in enumerate(tape.units)

@@ -40,7 +40,7 @@ class Measurement:
 
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
     several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
-    its skips, how far its value is from the fork's.
+    its skips, how far its value is from the fork's. dead: by unit that ends in a ReLU, how many channels are all 0.
     """
 
     values: dict[Node, Statistics]
@@ -50,6 +50,7 @@ class Measurement:
     carried: list[dict[int, float | None]]
     arrays: dict[Node, tuple[np.ndarray, np.ndarray | None]]
     audit: Audit | None
+    dead: dict[int, int]
 
 
 def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None, arrays: bool) -> Measurement:
@@ -77,7 +78,19 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
         carried=carried.read({i: statistics[values[node]] for i, node in enumerate(tape.units)}, dots),
         arrays=copies,
         audit=ledger.close(observer.left) if ledger is not None else None,
+        dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
     )
+
+
+def _dead(node: Node) -> int:
+    """How many channels are 0 throughout; most are seen to be alive within few rows, and only the others read on."""
+    rows = node.buffer.array[: node.buffer.size].reshape(-1, node.shape[-1]) if node.buffer.size else np.ones((1, 0))
+    left = np.arange(rows.shape[1])
+    first, count = 0, 64
+    while first < len(rows) and left.size:
+        left = left[~np.any(rows[first : first + count, left], axis=0)]
+        first, count = first + count, count * 4
+    return int(left.size)
 
 
 class _Observer:

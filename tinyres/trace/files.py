@@ -27,7 +27,7 @@ TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="
 _NUMBERS = (
     "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
 )  # fmt: skip
-_NODE = (*_NUMBERS, "op", "primitive", "block")
+_NODE = (*_NUMBERS, "op", "primitive", "block", "dead")
 _PARAMETER = (*_NUMBERS, "trainable")
 _EDGE = ("kind", "grad_norm", "share", "cosine", "count")
 
@@ -307,6 +307,8 @@ def _is_valid(column: str, value: Any) -> bool:
         return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
     if column == "trainable":
         return isinstance(value, bool)
+    if column == "dead":
+        return value is None or type(value) is int
     return type(value) in (int, float) or (value is None and column in ("share", "cosine"))
 
 

@@ -77,7 +77,8 @@ class TraceNode(Measured):
     op: class name of the layer, name of the op, or of a leaf what it is: "leaf" (an input, or made with
     requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the
     name of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
-    facts: what its ops make it.
+    facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are 0 for the
+    whole batch, everywhere in the images; None where nothing cuts them.
     """
 
     op: str = ""
@@ -86,6 +87,7 @@ class TraceNode(Measured):
     source: tuple[str, int] | None = None
     params: Mapping[str, TraceParameter] = field(default_factory=dict)
     facts: Facts = Facts()
+    dead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from tinyres.trace.nodes import TraceNode, TraceParameter
 
 _BY_CHANCE = 16  # units: so few, as drawn, may all be 0 at once
 _LISTED = 3
+_FEW, _MANY = 2, 0.25  # units, and the part of them, that are dead by more than chance
+_SEEN = 32  # values of a unit that tell
 
 
 def silent_parts(net: Net) -> Iterator[Finding]:
@@ -87,14 +89,33 @@ def _is_dead(net: Net, node: TraceNode) -> bool:
     return node.size == node.zeros > 0 and alive and all(p.value_norm > 0 for p in weights)
 
 
+def dead_units(net: Net) -> Iterator[Finding]:
+    """Units and channels that are 0 for the whole batch, where they are many and did not begin so."""
+    for node in net.trace.nodes:
+        units = node.shape[-1] if node.shape else 0
+        if not node.dead or node.dead < max(_FEW, _MANY * units) or node.zeros == node.size:
+            continue
+        if node.size // units >= _SEEN and not _as_drawn(net, node):
+            what = "channels" if len(node.shape) == 4 else "units"
+            yield finding_at(
+                "dead-units", node,
+                f"{node.dead} of {units} {what} are 0 for the whole batch, so no gradient passes through them",
+                "lower the learning rate, or look at the bias and the initialiser",
+            )  # fmt: skip
+
+
 def _by_chance(net: Net, node: TraceNode) -> bool:
     """Whether a few units, as they were drawn, may have fallen on the wrong side together."""
+    return _as_drawn(net, node) and _is_narrow(net, node)
+
+
+def _as_drawn(net: Net, node: TraceNode) -> bool:
+    """Whether what makes a node is as it began."""
     makers = [node, *(net.nodes[e.src] for e in net.data_into(node.name))]
     parameters = [p for n in makers for p in n.params.values()]
-    as_drawn = all(p.drawn or p.fans is None for p in parameters) and all(
+    return all(p.drawn or p.fans is None for p in parameters) and all(
         p.value_norm == 0 for p in parameters if p.fans is None and len(p.shape) == 1 and p.value_mean <= 0
     )
-    return as_drawn and _is_narrow(net, node)
 
 
 def _is_narrow(net: Net, node: TraceNode) -> bool:

@@ -219,6 +219,7 @@ def _columns(record: TraceNode | TraceParameter, *more: str) -> dict[str, Any]:
     row = {k: getattr(record, k) for k in names}
     if "source" in row:
         row["source"] = None if row["source"] is None else f"{row['source'][0]}:{row['source'][1]}"
+        row["dead"] = getattr(record, "dead", None)
     return row
 
 

@@ -17,7 +17,7 @@ from tinyres.trace.trace import Trace
 from tinyres.view.charts import charts_of
 from tinyres.view.numbers import number, ratio
 from tinyres.view.page import bullets, page
-from tinyres.view.table import audit_lines, over_parameters, zero_share
+from tinyres.view.table import audit_lines, dead_units, over_parameters, zero_share
 from tinyres.view.tables import BLOCKS, Column, block_table, table
 from tinyres.view.told import told_rows
 
@@ -102,6 +102,7 @@ _NODE_COLUMNS = [
     Column("|y|", lambda n: number(n.value_norm)),
     Column("|g|", lambda n: number(n.grad_norm)),
     Column("zeros", zero_share),
+    Column("dead", dead_units),
     Column("NaN, Inf", lambda n: str(n.nans + n.infs)),
     Column("|W|", over_parameters("value_norm")),
     Column("|dW|", over_parameters("grad_norm")),

@@ -6,6 +6,7 @@ what range they lie.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -90,7 +91,8 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
         return lines_of(trace.edges, _EDGE_COLUMNS, most)
     if level == "parameter":
         return lines_of(trace.parameters, _PARAMETER_COLUMNS, most)
-    return lines_of(trace.nodes, _NODE_COLUMNS, most)
+    columns = _NODE_COLUMNS_WITH_DEAD if any(n.dead for n in trace.nodes) else _NODE_COLUMNS
+    return lines_of(trace.nodes, columns, most)
 
 
 def _block_lines(blocks: Sequence[Block], most: int | None, expand: str | None = None) -> list[str]:
@@ -211,6 +213,11 @@ def zero_share(node: TraceNode) -> str:
     return f"{100 * node.zeros / node.size:.0f}%" if node.size else "-"
 
 
+def dead_units(node: TraceNode) -> str:
+    """How many units or channels are 0 for the whole batch."""
+    return "-" if node.dead is None else str(node.dead)
+
+
 def _relative(parameter: TraceParameter) -> float | None:
     return parameter.grad_norm / parameter.value_norm if parameter.value_norm else None
 
@@ -233,6 +240,13 @@ _NODE_COLUMNS = [
     Column("zeros", 7, zero_share),
     Column("|W|", 9, over_parameters("value_norm")),
     Column("|dW|", 9, over_parameters("grad_norm")),
+]
+_NODE_COLUMNS_WITH_DEAD = [
+    dataclasses.replace(_NODE_COLUMNS[0], width=22),
+    dataclasses.replace(_NODE_COLUMNS[1], width=11),
+    *_NODE_COLUMNS[2:5],
+    Column("dead", 5, dead_units),
+    *_NODE_COLUMNS[5:],
 ]
 _EDGE_COLUMNS = [
     Column("from", 25, lambda e: e.src, words=True),
