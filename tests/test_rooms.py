@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "structure": set(),
     "trace": {"errors", "store", "structure"},
     "view": {"errors", "store"} | RECORD,
-    "measure": CORE | RECORD,
+    "measure": CORE | RECORD | {"view"},
     "nn": CORE | {"ops", "structure"},
     "layers": LAYERS,
     "data": {"errors", "store"},
@@ -154,6 +156,37 @@ print(trace)
     ).stdout.partition("\n")
     assert rooms == "errors store structure trace view"
     assert text.strip() == str(trace).strip()
+
+
+def run(program: str, cwd: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd, env=environment).stdout
+
+
+def test_an_import_loads_no_room_before_it_is_asked_for(tmp_path: Path) -> None:
+    program = """
+import sys
+import tinyres as tr
+def rooms(): return {name.split(".")[1] for name in sys.modules if name.startswith("tinyres.")}
+print(*sorted(rooms()))
+tr.Sequential([tr.layers.Dense(2)])
+print(*sorted(rooms() & {"measure", "trace", "view", "study", "keras"}))
+"""
+    imported, model = run(program, tmp_path).splitlines()
+    assert imported.split() == sorted(LAYERS - {"structure"} | {"_core", "capture", "layers", "optim"})
+    assert model == ""
+
+
+def test_pickled_records_show_themselves_where_no_trace_was_made(tmp_path: Path) -> None:
+    import tinyres as tr
+
+    x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")
+    trace = tr.Graph(tr.sum(tr.tanh(x) + x)).trace()
+    records = [trace, trace.verdict(), *trace.forks, *trace.nodes, tr.compare(a=trace, b=trace)]
+    (tmp_path / "records.pickle").write_bytes(pickle.dumps(records))
+    program = "import pickle; print(*pickle.load(open('records.pickle', 'rb')), sep='\\n')"
+    assert run(program, tmp_path) == "\n".join(map(str, records)) + "\n"
 
 
 ROOT = PACKAGE.parent

@@ -9,7 +9,6 @@ from typing import Any as _Any
 
 from tinyres import errors, layers, optim
 from tinyres import ops as _ops
-from tinyres import view as _view  # noqa: F401  teaches traces how to show themselves
 from tinyres.backends import native as _native
 from tinyres.backends.native import set_threads
 from tinyres.capture import capture
@@ -20,30 +19,42 @@ from tinyres.engine.state import current_scope, enable_grad, is_grad_enabled, na
 from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.launch import backend, info, set_backend
 from tinyres.layers import losses
-from tinyres.measure.graph import Graph
-from tinyres.model import Model, Sequential, load
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
-from tinyres.trace import Trace, compare
-from tinyres.training import callbacks, metrics
-from tinyres.training.gradients import GradientNorms
-from tinyres.training.history import History
 
 if TYPE_CHECKING:
     from tinyres import applications, data, keras
+    from tinyres.measure.graph import Graph
+    from tinyres.model import Model, Sequential, load
     from tinyres.study.lesion import lesion
     from tinyres.study.shattering import gradient_agreement, shattering
+    from tinyres.training import callbacks, metrics
+    from tinyres.training.gradients import GradientNorms
+    from tinyres.training.history import History
+    from tinyres.view import Trace, compare
 
 __version__ = "0.1.0"
 
-# What an import of tinyres does not need loads when it is first asked for.
-_LAZY = {
+# What loads when it is first asked for, since not every program trains a model or looks at a trace.
+_LAZY_MODULES = {
     "applications": "tinyres.applications",
+    "callbacks": "tinyres.training.callbacks",
     "data": "tinyres.data",
-    "gradient_agreement": "tinyres.study.shattering",
     "keras": "tinyres.keras",
+    "metrics": "tinyres.training.metrics",
+}
+_LAZY_NAMES = {
+    "GradientNorms": "tinyres.training.gradients",
+    "Graph": "tinyres.measure.graph",
+    "History": "tinyres.training.history",
+    "Model": "tinyres.model",
+    "Sequential": "tinyres.model",
+    "Trace": "tinyres.view",
+    "compare": "tinyres.view",
+    "gradient_agreement": "tinyres.study.shattering",
     "lesion": "tinyres.study.lesion",
+    "load": "tinyres.model",
     "shattering": "tinyres.study.shattering",
 }
 
@@ -83,10 +94,14 @@ _INSTEAD = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in _LAZY:
+    if name in _LAZY_MODULES:
+        found = _importlib.import_module(_LAZY_MODULES[name])
+    elif name in _LAZY_NAMES:
+        found = getattr(_importlib.import_module(_LAZY_NAMES[name]), name)
+    else:
         errors.refuse_name(__name__, name, ("layers", "Model", "Tensor", "and what dir(tinyres) lists"), _INSTEAD)
-    module = _importlib.import_module(_LAZY[name])
-    return module if _LAZY[name] == f"tinyres.{name}" else getattr(module, name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

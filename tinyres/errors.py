@@ -6,7 +6,6 @@ the builtin that a Python user would catch for that kind of mistake.
 
 from __future__ import annotations
 
-import difflib
 import dis
 import inspect
 import sys
@@ -103,6 +102,8 @@ def refuse_name(module: str, name: str, known: Sequence[str], remedies: Mapping[
     Called by the module's `__getattr__`. Where the name is imported, Python would drop the words of an AttributeError,
     so there it is an UnknownImportError.
     """
+    import difflib  # only mistakes need it
+
     called = module.removeprefix("tinyres.")
     if name.startswith("_"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")

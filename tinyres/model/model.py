@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from tinyres import optim
 from tinyres.engine.node import changes
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.measure.graph import Graph
 from tinyres.model import pickling, rewiring
 from tinyres.model.architecture import every_layer
 from tinyres.model.as_keras import AsKeras
@@ -22,7 +21,6 @@ from tinyres.nn.summary import summary
 from tinyres.nn.tree import LayerTree
 from tinyres.ops.random import Generator, default_generator, preserving_generator
 from tinyres.optim import Optimizer
-from tinyres.trace.html import preformatted
 from tinyres.training import loop, steps
 from tinyres.training.batches import Position
 from tinyres.training.callback import Callback, CallbackList
@@ -34,6 +32,9 @@ from tinyres.training.protocol import Stepped
 from tinyres.training.reading import Port, read_count, read_steps
 from tinyres.training.rehearsal import read
 from tinyres.training.runners import Runners
+
+if TYPE_CHECKING:
+    from tinyres.measure.graph import Graph
 
 
 class Model(AsKeras):
@@ -289,6 +290,8 @@ class Model(AsKeras):
         x, y, sample_weight: as for `fit`, all as one batch. loss: as for `compile`, whose loss is the default.
         training: whether layers are in training mode. Leaves no mark: gradients, moving statistics and generators stay.
         """
+        from tinyres.measure.graph import Graph  # loads when a graph is first asked for
+
         compiled = self.loss if loss is None else loss
         if compiled is None:
             raise ArgumentError(
@@ -370,6 +373,8 @@ class Model(AsKeras):
         return next((w.dtype for w in self.weights), self.dtype)
 
     def _repr_html_(self) -> str:
+        from tinyres.trace.html import preformatted
+
         return preformatted(summary(self))
 
     __reduce_ex__ = pickling.reduced  # type: ignore[assignment]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyres.store import archive
-from tinyres.view.plots import heat_map
 
 GRADIENTS = archive.Format("tinyres gradients", 2, "a recording of gradients", "history.gradients.save")
 SUFFIXES = (".npz", ".json")
@@ -107,6 +106,8 @@ class GradientNorms:
         Gives the Axes. Colours are logarithmic; what is 0 or was not measured is left blank. Raises MissingExtraError
         without matplotlib.
         """
+        from tinyres.view.plots import heat_map
+
         return heat_map(self.steps, self.names, self.norms, ax)
 
     @property

@@ -1,4 +1,4 @@
-"""How a Trace and a Comparison show themselves: their methods that draw and write, attached when `tinyres` is imported.
+"""How a Trace and a Comparison show themselves: their methods that draw and write, attached when this room is imported.
 
 What a method needs loads when it is first called, since most programs that train a net show no picture.
 """
@@ -196,5 +196,16 @@ METHODS: dict[type, dict[str, Any]] = {
 def attach() -> None:
     """Give Trace and Comparison their methods."""
     for record, methods in METHODS.items():
-        for name, method in methods.items():
+        for name, method in (methods | {"__reduce_ex__": _pickled}).items():
             setattr(record, name, method)
+
+
+def _pickled(self: Any, protocol: Any) -> tuple[Any, ...]:
+    """As ever, but what rebuilds it stands here, so that it can also show itself in a program that made no trace."""
+    made = object.__reduce_ex__(self, protocol)
+    assert isinstance(made, tuple), "records are not singletons"
+    return _rebuilt, made[:2], *made[2:]
+
+
+def _rebuilt(make: Any, args: tuple[Any, ...]) -> Any:
+    return make(*args)
