@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from tinyres.errors import UnknownNameError
+from tinyres.errors import Absent
 
 REMEDIES = {
     "add": "write a + b",
@@ -58,21 +56,8 @@ REMEDIES = {
 }
 
 
-class _Elsewhere:
-    """A method that a Tensor does not have: whoever asks for it reads what to write."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, tensor: object, owner: type) -> NoReturn:
-        raise UnknownNameError(f"[tensor] a Tensor has no .{self.name}; got this name; {REMEDIES[self.name]}")
-
-
 class OtherNames:
-    """Says what to write for a method that a Tensor does not have.
-
-    Not by a `__getattr__`: a class that has one is slower at every attribute, which is a tenth of an eager step.
-    """
+    """Says what to write for a method that a Tensor does not have."""
 
     __slots__ = ()
 
@@ -80,5 +65,5 @@ class OtherNames:
         return [name for name in object.__dir__(self) if name not in REMEDIES]
 
 
-for _name in REMEDIES:
-    setattr(OtherNames, _name, _Elsewhere(_name))
+for _name, _remedy in REMEDIES.items():
+    setattr(OtherNames, _name, Absent(f"[tensor] a Tensor has no .{_name}; got this name; {_remedy}"))

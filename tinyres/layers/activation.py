@@ -11,7 +11,7 @@ from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError
 from tinyres.nn import regularizers
-from tinyres.nn.layer import SingleInput
+from tinyres.nn.layer import SingleInput, made_by_build
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class PReLU(SingleInput):
     Tensor([[-0.5,  2. ]], shape=(1, 2), dtype=float32, requires_grad=True)
     """
 
-    alpha: Parameter
+    alpha: Parameter = made_by_build()
 
     def __init__(
         self,

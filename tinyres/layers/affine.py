@@ -8,13 +8,13 @@ from typing import Any
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.layers import activation as activations
 from tinyres.nn import regularizers
-from tinyres.nn.layer import SingleInput
+from tinyres.nn.layer import SingleInput, made_by_build
 
 
 class Affine(SingleInput):
     """activation(product with a kernel + bias); ReLU is computed within the op of the product."""
 
-    bias: Parameter | None
+    bias: Parameter | None = made_by_build()
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from tinyres.layers.conv import Conv2D
 from tinyres.layers.dense import Dense
 from tinyres.layers.merge import Add
 from tinyres.layers.norm import BatchNorm
-from tinyres.nn.layer import Layer
+from tinyres.nn.layer import Layer, made_by_build
 
 __all__ = [
     "Scale",
@@ -56,7 +56,7 @@ class Scale(Layer):
     [[0.0, 0.0]]
     """
 
-    scale: Parameter
+    scale: Parameter = made_by_build()
 
     def __init__(self, initializer: Any = "ones", name: str | None = None) -> None:
         super().__init__(name)

@@ -16,6 +16,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
+from tinyres.nn.layer import made_by_build
 from tinyres.ops.geometry import pair, sides
 
 Pairs = Any  # an int, or one for rows and one for columns
@@ -108,7 +109,7 @@ class Conv2D(Convolution):
     ((2, 8, 8, 4), (3, 3, 1, 4))
     """
 
-    kernel: Parameter
+    kernel: Parameter = made_by_build()
 
     def __init__(
         self,
@@ -208,7 +209,7 @@ class Conv2DTranspose(Convolution):
     ((1, 8, 8, 2), (3, 3, 2, 3))
     """
 
-    kernel: Parameter
+    kernel: Parameter = made_by_build()
 
     def __init__(
         self,

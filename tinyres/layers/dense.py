@@ -12,6 +12,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
+from tinyres.nn.layer import made_by_build
 
 
 class Dense(Affine):
@@ -28,7 +29,7 @@ class Dense(Affine):
     Tensor([[3., 3.]], shape=(1, 2), dtype=float32, requires_grad=True)
     """
 
-    kernel: Parameter
+    kernel: Parameter = made_by_build()
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.layers.conv import Convolution, Pairs, Shape, count
 from tinyres.nn import regularizers
+from tinyres.nn.layer import made_by_build
 
 
 class _Depthwise(Convolution):
@@ -36,7 +37,7 @@ class DepthwiseConv2D(_Depthwise):
     ((1, 3, 3, 6), (3, 3, 3, 2))
     """
 
-    kernel: Parameter
+    kernel: Parameter = made_by_build()
 
     def __init__(
         self,
@@ -86,8 +87,8 @@ class SeparableConv2D(_Depthwise):
     ((1, 3, 3, 4), [(3, 3, 3, 1), (1, 1, 3, 4), (4,)])
     """
 
-    depthwise_kernel: Parameter
-    pointwise_kernel: Parameter
+    depthwise_kernel: Parameter = made_by_build()
+    pointwise_kernel: Parameter = made_by_build()
 
     def __init__(
         self,

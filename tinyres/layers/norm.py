@@ -9,7 +9,7 @@ from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
-from tinyres.nn.layer import SingleInput
+from tinyres.nn.layer import SingleInput, made_by_build
 from tinyres.ops.normalisation import batchnorm_and_statistics
 
 
@@ -32,10 +32,10 @@ class BatchNormalization(SingleInput):
             [ 1.]], shape=(2, 1), dtype=float32, requires_grad=True)
     """
 
-    gamma: Parameter | None
-    beta: Parameter | None
-    moving_mean: Parameter
-    moving_variance: Parameter
+    gamma: Parameter | None = made_by_build()
+    beta: Parameter | None = made_by_build()
+    moving_mean: Parameter = made_by_build()
+    moving_variance: Parameter = made_by_build()
 
     def __init__(
         self,

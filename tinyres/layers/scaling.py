@@ -9,7 +9,7 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor, constant
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.nn.layer import SingleInput
+from tinyres.nn.layer import SingleInput, made_by_build
 
 _EPSILON = 1e-7  # Keras' least deviation to divide by
 
@@ -49,9 +49,9 @@ class Normalization(SingleInput):
             [ 1.]], shape=(2, 1), dtype=float32)
     """
 
-    mean_weight: Parameter
-    variance_weight: Parameter
-    count: Parameter
+    mean_weight: Parameter = made_by_build()
+    variance_weight: Parameter = made_by_build()
+    count: Parameter = made_by_build()
 
     def __init__(
         self,

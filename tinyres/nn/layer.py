@@ -16,23 +16,31 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyres.engine.state import Scope, entered, state, user_source
 from tinyres.engine.tensor import Tensor, tensor
-from tinyres.errors import ArgumentError, UnknownNameError
+from tinyres.errors import Absent, ArgumentError
 from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn import regularizers
 from tinyres.nn.naming import joined
 from tinyres.nn.options import OptionsOfKeras, refuse_option
-from tinyres.nn.other_names import REMEDIES, OtherNames
+from tinyres.nn.other_names import OtherNames
 from tinyres.nn.symbolic import Symbolic, current_block, input_of, output_of, record, shape_of, symbolics
 from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions
+
+
+def made_by_build() -> Any:
+    """For a layer's class to say so of an attribute: asked for before the layer is built, it tells what to do."""
+    return Absent(
+        "[{owner}] it has no .{name}; got this name; it is not built yet: call it on data or on an Input first"
+    )
+
 
 LAYERS: Definitions[type[Layer]] = Definitions("a layer of class")
 
@@ -222,28 +230,25 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}{'' if self.built else ', not built'}>"
 
-    if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
-            owner = type(self).__name__
-            if name in ATTRIBUTES and "built" in self.__dict__:
-                return ATTRIBUTES[name](self)
-            if name in REMEDIES:
-                raise UnknownNameError(f"[{owner}] tinyres has no .{name}; got this name; {REMEDIES[name]}")
-            if "built" not in self.__dict__:
-                raise AttributeError(f"[{owner}] __init__ must begin with super().__init__(); it has not set {name!r}")
-            hint = "" if self.built else "; it is not built yet: call it on data or on an Input first"
-            raise AttributeError(f"[{owner}] {self.path} has no attribute {name!r}{hint}")
+class _OfCalls:
+    """Keras' name of what a built layer was called on or gave; an attribute of a layer of one's own goes before it."""
+
+    def __init__(self, read: Callable[[Layer], Any]) -> None:
+        self.read = read
+
+    def __get__(self, layer: Layer | None, owner: type) -> Any:
+        return self if layer is None else self.read(layer)
 
 
-# Keras' names of data; attributes of the same name that a layer of one's own sets go before them.
-ATTRIBUTES: dict[str, Callable[[Layer], Any]] = {
+for _name, _read in {
     "input": input_of,
     "output": output_of,
     "input_shape": lambda layer: shape_of(input_of(layer)),
     "output_shape": lambda layer: shape_of(output_of(layer)),
     "losses": lambda layer: list(regularizers.penalties(layer)),
-}
+}.items():
+    setattr(Layer, _name, _OfCalls(_read))
 
 
 class SingleInput(Layer):

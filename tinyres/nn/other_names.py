@@ -7,10 +7,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tinyres.errors import ArgumentError
+from tinyres.errors import Absent, ArgumentError
 
 if TYPE_CHECKING:
     from tinyres.engine.tensor import Parameter
+
+
+# What is asked for and not here, and what to do instead.
+REMEDIES = {
+    "children": "use layer.layers",
+    "cpu": "leave it out: it runs on the CPU",
+    "cuda": "leave it out: it runs on the CPU",
+    "double": 'use model.astype("float64")',
+    "evaluate_generator": "use evaluate, which takes generators",
+    "fit_generator": "use fit, which takes generators",
+    "forward": "call it: model(x); a layer of one's own defines call",
+    "half": "float32 and float64 are there",
+    "load_state_dict": "use set_weights, or load_weights",
+    "modules": "use layer.layers",
+    "predict_classes": "use model.predict(x).argmax(axis=-1)",
+    "predict_generator": "use predict, which takes generators",
+    "predict_proba": "use predict",
+    "register_buffer": "use add_weight(trainable=False)",
+    "register_parameter": "use add_weight",
+    "state_dict": "use get_weights, or save_weights",
+    "to": 'leave it out: it runs on the CPU; model.astype("float64") changes the dtype',
+    "zero_grad": "use optimizer.zero_grad()",
+}
 
 
 class OtherNames:
@@ -62,25 +85,9 @@ class OtherNames:
             "model, and compile(metrics=[...])"
         )
 
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in REMEDIES]
 
-# What is asked for and not here, and what to do instead.
-REMEDIES = {
-    "children": "use layer.layers",
-    "cpu": "leave it out: it runs on the CPU",
-    "cuda": "leave it out: it runs on the CPU",
-    "double": 'use model.astype("float64")',
-    "evaluate_generator": "use evaluate, which takes generators",
-    "fit_generator": "use fit, which takes generators",
-    "forward": "call it: model(x); a layer of one's own defines call",
-    "half": "float32 and float64 are there",
-    "load_state_dict": "use set_weights, or load_weights",
-    "modules": "use layer.layers",
-    "predict_classes": "use model.predict(x).argmax(axis=-1)",
-    "predict_generator": "use predict, which takes generators",
-    "predict_proba": "use predict",
-    "register_buffer": "use add_weight(trainable=False)",
-    "register_parameter": "use add_weight",
-    "state_dict": "use get_weights, or save_weights",
-    "to": 'leave it out: it runs on the CPU; model.astype("float64") changes the dtype',
-    "zero_grad": "use optimizer.zero_grad()",
-}
+
+for _name, _remedy in REMEDIES.items():
+    setattr(OtherNames, _name, Absent(f"[{{owner}}] tinyres has no .{_name}; got this name; {_remedy}"))

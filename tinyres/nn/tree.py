@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinyres.engine.node import changes
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, tensor
-from tinyres.errors import ArgumentError, FileError, ShapeError
+from tinyres.errors import Absent, ArgumentError, FileError, ShapeError
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.naming import Candidate, checked_name, joined, snake_case, unique_paths
 from tinyres.nn.options import refuse_option
@@ -57,6 +57,10 @@ def _take_allowance(owner: str, leaf: str, sizes: tuple[int, ...]) -> None:
             )
 
 
+def _set_by_init() -> Any:
+    return Absent("[{owner}] __init__ must begin with super().__init__(); it has not set '{name}'")
+
+
 class LayerTree:
     """The part of a Layer that names, lists, reads and writes weights.
 
@@ -64,6 +68,8 @@ class LayerTree:
     """
 
     _passing: ClassVar[frozenset[str]] = frozenset({"built", "scope"})
+    _trained: dict[str, Parameter] = _set_by_init()
+    scope: str | None = _set_by_init()
 
     def __init__(self, name: str | None = None, trainable: bool = True, dtype: DTypeLike = "float32") -> None:
         self._version = 0
@@ -71,10 +77,10 @@ class LayerTree:
         self._name_chosen = name is not None
         self._path: str | None = None
         self._trainable = bool(trainable)
-        self._trained: dict[str, Parameter] = {}
+        self._trained = {}
         self._kept: dict[str, Parameter] = {}
         self._penalties: dict[str, Any] = {}
-        self.scope: str | None = None
+        self.scope = None
         self.dtype = np.dtype(dtype)
         self.built = False
 
