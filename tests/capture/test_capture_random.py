@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from seeds import seeds
 
 import tinyres as tr
 from tinyres.backends import native
 
-SEEDS = range(60)
 UNITS, ROWS = 80, 20  # two panels of columns, so that a product that overwrites its operand shows
 
 
@@ -84,7 +84,7 @@ def run(step: Callable[[tr.Tensor], tr.Tensor], parameters: list[tr.Parameter]) 
     return seen + [t.numpy().tobytes() for t in (*parameters, *gradients)]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(60, 20))
 def test_a_random_net_is_captured_bit_for_bit(seed: int) -> None:
     eager = run(*random_step(seed))
     for threads in (1, 2) if native.AVAILABLE else (1,):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 from races import find_race
+from seeds import seeds
 
 import tinyres as tr
 from tinyres import kernels
@@ -336,7 +337,7 @@ class RandomList:
         return [*results, self.state.numpy().tobytes()]
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", seeds(150, 30))
 def test_a_random_list_on_windows_is_captured_bit_for_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for backend, threads in WAYS:
         tr.set_backend(backend)
@@ -353,7 +354,7 @@ def test_a_random_list_on_windows_is_captured_bit_for_bit(seed: int, monkeypatch
 
 
 @pytest.mark.skipif(not native.AVAILABLE, reason="workers belong to the native core")
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, 15))
 def test_no_two_workers_race_on_windows(seed: int) -> None:
     step = tr.capture(RandomList(seed).step)
     step(np.zeros(LENGTH, np.float32))
