@@ -115,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="change an option; lists like depths=8,16"
     )
     experiment.add_argument("--seeds", type=int, default=None, metavar="N", help="how many seeds, for the ±")
+    experiment.add_argument(
+        "--net",
+        default="dense",
+        choices=("dense", "resnet"),
+        help="resnet: degradation and lesion with convolutions on images, in minutes (default dense)",
+    )
     experiment.add_argument("--quick", action="store_true", help="a first look in seconds: smaller nets, fewer seeds")
     experiment.add_argument("--out", default=".", metavar="DIR", help="where to save (default: here)")
     experiment.add_argument("--no-picture", action="store_true", help="do not draw; then matplotlib is not needed")
@@ -140,17 +146,21 @@ def _info(options: argparse.Namespace) -> int:
 
 def _experiment(options: argparse.Namespace) -> int:
     from tinyres.study.experiment import require_matplotlib
-    from tinyres.study.experiments import EXPERIMENTS
+    from tinyres.study.experiments import EXPERIMENTS, OF_IMAGES
     from tinyres.study.progress import watched
 
+    known = EXPERIMENTS if options.net == "dense" else OF_IMAGES
     if options.name is None:
-        for name, experiment in EXPERIMENTS.items():
-            print(f"{name:<18} {experiment.title}")
+        for name, experiment in known.items():
+            also = " (also --net resnet)" if known is EXPERIMENTS and name in OF_IMAGES else ""
+            print(f"{name:<18} {experiment.title}{also}")
         return 0
-    if options.name not in EXPERIMENTS:
-        known = ", ".join(EXPERIMENTS)
-        raise ArgumentError(f"[experiment] the experiments are {known}; got {options.name!r}; choose one of them")
-    experiment = EXPERIMENTS[options.name]
+    if options.name not in known:
+        kind = "" if known is EXPERIMENTS else " with --net resnet"
+        raise ArgumentError(
+            f"[experiment] the experiments{kind} are {', '.join(known)}; got {options.name!r}; choose one of them"
+        )
+    experiment = known[options.name]
     settings = {**(experiment.quick if options.quick else {}), **experiment.parsed(options.set)}
     if options.seeds is not None:
         settings["seeds"] = options.seeds

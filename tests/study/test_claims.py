@@ -205,6 +205,30 @@ def test_a_fit_leaves_noise_out() -> None:
     assert fit((1, 2, 4, 8), noisy)["fell"] is None
 
 
+def image_rows(plain: tuple[float | None, float | None], residual: tuple[float, float]) -> list[dict[str, Any]]:
+    errors = {"plain": plain, "residual": residual}
+    return [
+        {"net": net, "layers": layers, **trained(error)}
+        for net in errors
+        for layers, error in zip((20, 56), errors[net])
+    ]
+
+
+def test_degradation_on_images_is_told_where_the_spread_allows_it() -> None:
+    text = said(experiments.degradation_resnet, image_rows((0.2, 0.4), (0.19, 0.2)))
+    for sentence in (
+        "At 20 layers both err alike in test: 20.0% ± 1.0 plain, 19.0% ± 1.0 residual.",
+        "At 56 layers the skips save 20 points of test error: 40.0% ± 1.0 plain, 20.0% ± 1.0 residual.",
+        "from 20 to 56 layers: plain 20.0% ± 1.0 -> 40.0% ± 1.0, residual 19.0% ± 1.0 -> 20.0% ± 1.0.",
+        "So the deep plain net does not overfit",
+    ):
+        assert sentence in text
+    text = said(experiments.degradation_resnet, image_rows((0.2, 0.21), (0.2, 0.2)))
+    assert "save" not in text and "overfit" not in text
+    text = said(experiments.degradation_resnet, image_rows((0.2, None), (0.2, 0.2)))
+    assert "At 56" not in text and "overfit" not in text and "3/3 diverged" in text
+
+
 def lesion_rows(plain: float, residual: float, step: float = 0.02) -> list[dict[str, Any]]:
     errors = {net: [0.2 + residual + step * i for i in range(4)] for net in ("preact", "he2015")}
     errors[PLAIN_OF_LESION] = [0.2 + plain]

@@ -87,6 +87,25 @@ def test_plain_nets_degrade_with_depth_and_residual_ones_do_not() -> None:
     assert rows["residual, no BN", 34]["train"] is None and "2/2 diverged" in result.table()
 
 
+@pytest.mark.parametrize("name", ["degradation", "lesion"])
+def test_experiments_run_with_convolutions_on_images(name: str, tmp_path: Path, capsys: Any) -> None:
+    settings = ["--set", "steps=30", "--set", "width=2", "--quick", "--no-picture", "--out", str(tmp_path)]
+    assert main(["experiment", name, "--net", "resnet", *settings]) == 0
+    told = capsys.readouterr()
+    assert max(map(len, told.out.splitlines()[:-1])) <= 80 and told.err.startswith(f"{name}-resnet: 2 parts")
+    rows = json.loads((tmp_path / f"{name}-resnet.json").read_text())["rows"]
+    assert {row["net"].split("-")[0] for row in rows} == {"plain", "residual"}
+    for experiment in experiments.OF_IMAGES.values():
+        assert experiment.defaults["seeds"] >= 3 and len(experiment.defaults["rates"]) >= 3
+
+
+def test_skips_save_what_plain_nets_of_images_lose_with_depth() -> None:
+    result = experiments.degradation_resnet(depths=(20, 56), seeds=1, rates=(0.03,))
+    rows = by(result, "net", "layers")
+    assert abs(rows["plain", 20]["test"] - 0.19) < 0.05 and abs(rows["residual", 20]["test"] - 0.19) < 0.04
+    assert rows["plain", 56]["test"] > rows["residual", 56]["test"] + 0.08
+
+
 def test_a_lesion_needs_two_blocks() -> None:
     with pytest.raises(ArgumentError, match="a block is deleted from 2 or more; got blocks=1"):
         experiments.lesion(blocks=1)
@@ -260,6 +279,8 @@ def test_the_command_lists_runs_and_saves(capsys: pytest.CaptureFixture[str], tm
     ("arguments", "words"),
     [
         (["nets"], "the experiments are init-laws, degradation"),
+        (["paths", "--net", "resnet"], "the experiments with --net resnet are degradation, lesion; got 'paths'"),
+        (["lesion", "--net", "resnet", "--set", "depth=21"], "one of 20, 32, 44, 56, 110, each once; got 21"),
         (["paths", "--set", "depth=3"], "paths is set by blocks=54, width=32"),
         (["paths", "--set", "blocks=many"], "blocks reads like 54; got 'many'"),
         (["paths", "--out", "missing"], "--out must be a directory; got missing"),

@@ -10,7 +10,7 @@ import pytest
 import tinyres as tr
 from tinyres import layers
 from tinyres.errors import ArgumentError
-from tinyres.study.sweep import Examples, Task, held_back, sweep, trainings
+from tinyres.study.sweep import Examples, Task, held_back, reporting, sweep, trainings
 
 
 def task(epochs: int = 2) -> Task:
@@ -42,6 +42,14 @@ def test_the_rate_is_the_best_on_what_is_held_back() -> None:
     assert len(found.runs) == len(found.models) == 3
     assert found.over_seeds("train").mean < 0.3
     assert sum(len(spread.values) for spread in found.tried.values()) == trainings(3, 3)
+
+
+def test_each_training_is_reported() -> None:
+    shares: list[float] = []
+    with reporting(shares.append):
+        sweep(net, task(), (0.1, 0.5), seeds=2)
+    sweep(net, task(), (0.1,), seeds=1)
+    assert shares == [1 / 3, 2 / 3, 1.0]
 
 
 def test_a_rate_at_the_end_is_marked() -> None:

@@ -8,7 +8,9 @@ on; what is left has run all seeds. The test examples choose nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +27,18 @@ from tinyres.study.spread import Spread
 HELD_BACK = 5  # one training example in so many is for validation
 # What a training takes here on one thread, per Dense layer: recording and measuring, and a step at batch 50, width 32.
 SECONDS_TO_BEGIN, SECONDS_PER_STEP = 7e-3, 7e-6
+
+_on_training: ContextVar[Callable[[float], None]] = ContextVar("on_training", default=lambda share: None)
+
+
+@contextmanager
+def reporting(on_training: Callable[[float], None]) -> Iterator[None]:
+    """Within, sweeps call this after each training with the share of their trainings that are done."""
+    token = _on_training.set(on_training)
+    try:
+        yield
+    finally:
+        _on_training.reset(token)
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,9 @@ class Task:
         return 1 - metrics[0] if self.by_accuracy else loss
 
 
-def held_back(x: np.ndarray, y: np.ndarray) -> tuple[Examples, Examples]:
-    """Training examples in two parts: to train on, and to choose by."""
-    held = np.arange(len(x)) % HELD_BACK == 0
+def held_back(x: np.ndarray, y: np.ndarray, every: int = HELD_BACK) -> tuple[Examples, Examples]:
+    """Training examples in two parts: to train on, and to choose by, one in `every`."""
+    held = np.arange(len(x)) % every == 0
     return Examples(x[~held], y[~held]), Examples(x[held], y[held])
 
 
@@ -129,11 +143,14 @@ def sweep(make: Callable[[], Model], task: Task, rates: tuple[float, ...], seeds
         raise ArgumentError(f"[sweep] it takes a seed and a rate or more; got {seeds} seeds, rates {rates}; give some")
     alive = sorted(set(rates))
     runs: dict[float, list[tuple[Run, Model]]] = {rate: [] for rate in alive}
+    planned, done = trainings(len(alive), seeds), 0
     for seed in range(seeds):
         for rate in alive:
             manual_seed(seed)
             model = make()
             runs[rate].append((_run(model, task, rate), model))
+            done += 1
+            _on_training.get()(done / planned)
         alive = sorted(sorted(alive, key=lambda rate: _rank(runs[rate]))[: (len(alive) + 1) // 2])
     chosen = min(alive, key=lambda rate: _rank(runs[rate]))
     return Trained(

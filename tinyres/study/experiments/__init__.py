@@ -11,9 +11,11 @@ from __future__ import annotations
 from tinyres.study.experiment import Experiment, Result
 from tinyres.study.experiments.activation_order import activation_order
 from tinyres.study.experiments.degradation import degradation
+from tinyres.study.experiments.degradation_resnet import degradation_resnet
 from tinyres.study.experiments.identity import identity
 from tinyres.study.experiments.init_laws import init_laws
 from tinyres.study.experiments.lesion import lesion
+from tinyres.study.experiments.lesion_resnet import lesion_resnet
 from tinyres.study.experiments.paths import paths
 from tinyres.study.experiments.shattering import shattering
 from tinyres.study.experiments.shortcuts import shortcuts
@@ -32,15 +34,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     )
 }
 
+# The same with ResNets of convolutions on images: `--net resnet`.
+OF_IMAGES: dict[str, Experiment] = {"degradation": degradation_resnet, "lesion": lesion_resnet}
+
 __all__ = [
     "EXPERIMENTS",
+    "OF_IMAGES",
     "Experiment",
     "Result",
     "activation_order",
     "degradation",
+    "degradation_resnet",
     "identity",
     "init_laws",
     "lesion",
+    "lesion_resnet",
     "paths",
     "shattering",
     "shortcuts",

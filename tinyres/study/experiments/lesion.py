@@ -13,7 +13,7 @@ from tinyres.study import variants
 from tinyres.study.experiment import Experiment, Field, Finding, Job, Row, error_bars, seeds_note
 from tinyres.study.nets import stack
 from tinyres.study.spread import Spread, percent
-from tinyres.study.sweep import seconds, sweep
+from tinyres.study.sweep import Examples, Trained, seconds, sweep
 from tinyres.study.training import CHANCE, CLASSES, RATES, noisy_digits, percent_or_none
 
 NETS: dict[str, Callable[..., Any]] = {
@@ -50,31 +50,7 @@ def plan(
 
     def run(net: str, depth: int) -> list[dict[str, Any]]:
         found = sweep(partial(stack, NETS[net], depth, width, 64, CLASSES), task, rates, seeds)
-        counts = [count for count in COUNTS if count < depth]
-        per_seed: dict[int, list[float]] = {count: [] for count in (0, *counts)}
-        for seed, model in enumerate(m for m in found.models if m is not None):
-            one = lesions.lesion(model, task.test.x, task.test.y)
-            assert one.error is not None
-            per_seed[0].append(one.error)
-            per_seed[1].append(one.error + one.median_damage)
-            for count in counts[1:]:
-                several = lesions.lesion(model, task.test.x, task.test.y, random=count, repeats=repeats, seed=seed)
-                error = several.mean_error(count)
-                assert error is not None
-                per_seed[count].append(error)
-        return [
-            {
-                "net": net,
-                "blocks": depth,
-                "deleted": count,
-                "rate_text": found.rate_text,
-                "error": Spread.of(errors),
-                "damage": Spread.of(e - intact for e, intact in zip(errors, per_seed[0])) if count else None,
-                "moving": found.record()["test_moving"],
-            }
-            for count, errors in per_seed.items()
-            if errors
-        ]
+        return deletions(net, depth, found, task.test, repeats)
 
     jobs = []
     for net in NETS:
@@ -83,6 +59,35 @@ def plan(
         cost = seconds(2 * depth + 2, task, len(rates), seeds) + SECONDS_PER_CUT * seeds * depth * cuts
         jobs.append(Job(f"{net}, {depth} blocks", cost, partial(run, net, depth)))
     return jobs
+
+
+def deletions(net: str, blocks: int, found: Trained, test: Examples, repeats: int) -> list[dict[str, Any]]:
+    """The rows of one net, of so many blocks that can be deleted: its error by how many are."""
+    counts = [count for count in COUNTS if count < blocks]
+    per_seed: dict[int, list[float]] = {count: [] for count in (0, *counts)}
+    for seed, model in enumerate(m for m in found.models if m is not None):
+        one = lesions.lesion(model, test.x, test.y)
+        assert one.error is not None
+        per_seed[0].append(one.error)
+        per_seed[1].append(one.error + one.median_damage)
+        for count in counts[1:]:
+            several = lesions.lesion(model, test.x, test.y, random=count, repeats=repeats, seed=seed)
+            error = several.mean_error(count)
+            assert error is not None
+            per_seed[count].append(error)
+    return [
+        {
+            "net": net,
+            "blocks": blocks,
+            "deleted": count,
+            "rate_text": found.rate_text,
+            "error": Spread.of(errors),
+            "damage": Spread.of(e - intact for e, intact in zip(errors, per_seed[0])) if count else None,
+            "moving": found.record()["test_moving"],
+        }
+        for count, errors in per_seed.items()
+        if errors
+    ]
 
 
 def fields(records: Sequence[Row]) -> list[Field]:
@@ -102,19 +107,19 @@ def claims(records: Sequence[Row]) -> list[str]:
     if not records:
         return ["Every training diverged."]
     by = {(r["net"], r["deleted"]): r for r in records}
-    nets = [net for net in NETS if (net, 1) in by]
+    nets = [net for net in _nets(records) if (net, 1) in by]
     said = []
     learned = [net for net in nets if by[net, 0]["error"].mean < LEARNED]
-    unhurt = [net for net in learned if net != PLAIN and _hardly(by[net, 1]["damage"])]
+    unhurt = [net for net in learned if not _is_plain(net) and _hardly(by[net, 1]["damage"])]
     if unhurt:
         told = [f"{net} {_change(by, net)}" for net in unhurt]
         said.append(f"Without one block, in the median, a residual net errs hardly more in test: {', '.join(told)}.")
-    if PLAIN in learned:
-        ruined = by[PLAIN, 1]["error"]
+    for plain in filter(_is_plain, learned):
+        ruined = by[plain, 1]["error"]
         if ruined.mean is not None and ruined.mean > CHANCE - NEAR_CHANCE:
-            said.append(f"A plain net falls to guessing, which errs in {percent(CHANCE)}: {_change(by, PLAIN)}.")
-        elif all(by[net, 1]["damage"].below(by[PLAIN, 1]["damage"]) for net in unhurt) and unhurt:
-            said.append(f"A plain net loses more: {_change(by, PLAIN)}.")
+            said.append(f"A plain net falls to guessing, which errs in {percent(CHANCE)}: {_change(by, plain)}.")
+        elif all(by[net, 1]["damage"].below(by[plain, 1]["damage"]) for net in unhurt) and unhurt:
+            said.append(f"A plain net loses more: {_change(by, plain)}.")
     smooth = [net for net in unhurt if _grows([r["error"] for r in records if r["net"] == net])]
     if smooth:
         grown = ", ".join(smooth)
@@ -126,6 +131,14 @@ def claims(records: Sequence[Row]) -> list[str]:
         "choices. BatchNorm keeps the statistics of the whole net, settled on the training part; intact nets by the "
         f"moving ones: {', '.join(moving)}. Rates: the best on a validation part; *: at the end of those tried.",
     ]
+
+
+def _nets(records: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(r["net"] for r in records))
+
+
+def _is_plain(net: str) -> bool:
+    return net.startswith("plain")
 
 
 def _points(share: Spread | None) -> str:
@@ -149,20 +162,25 @@ def _change(by: dict[tuple[str, int], Row], net: str) -> str:
 
 def findings(records: Sequence[Row]) -> list[Finding]:
     """One deletion in each net."""
+    told = {"preact": "residual (preact): hardly any change", "he2015": "residual (he2015): hardly any change"}
+    return one_deletion(records, {**told, PLAIN: "plain: chance, 90%"})
+
+
+def one_deletion(records: Sequence[Row], told: dict[str, str]) -> list[Finding]:
+    """What one deletion does to each net. told: what is published of it."""
     by = {(r["net"], r["deleted"]): r for r in records}
     shows = "test error after deleting one block (median over the blocks)"
-    told = {"preact": "residual (preact): hardly any change", "he2015": "residual (he2015): hardly any change"}
-    told[PLAIN] = "plain: chance, 90%"
-    return [Finding(shows, told[net], _change(by, net).replace("->", "→")) for net in NETS if (net, 1) in by]
+    return [
+        Finding(shows, told[net], _change(by, net).replace("->", "→")) for net in _nets(records) if (net, 1) in by
+    ]
 
 
 def draw(records: Sequence[Row], ax: Any) -> None:
     """Test error over the number of deleted blocks."""
-    for net in NETS:
+    for net in _nets(records):
         rows = [r for r in records if r["net"] == net]
-        if rows:
-            label = f"{net}, {rows[0]['blocks']} blocks"
-            error_bars(ax, [r["deleted"] for r in rows], [r["error"] for r in rows], label)
+        label = f"{net}, {rows[0]['blocks']} blocks"
+        error_bars(ax, [r["deleted"] for r in rows], [r["error"] for r in rows], label)
     ax.axhline(CHANCE, color="0.6", linestyle=":", label="guessing")
     ax.set(xlabel="blocks deleted", ylabel="test error", ylim=(0, 1))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
