@@ -1,16 +1,33 @@
-"""Data to train on: the bundled digits and clothes, tables from the user's own files, and batches of large arrays."""
+"""Data to train on: bundled digits and clothes, the user's own tables and images, published formats, batches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinyres.data.cifar import CIFAR10_CLASSES, load_cifar10
 from tinyres.data.digits import load_digits
 from tinyres.data.fashion import FASHION_CLASSES, load_fashion
+from tinyres.data.idx import load_mnist, read_idx
+from tinyres.data.images import Images, load_images
 from tinyres.data.loader import Loader
 from tinyres.data.table import Table, load_table, read_table
 from tinyres.errors import closed
 
-__all__ = ["FASHION_CLASSES", "Loader", "Table", "load_digits", "load_fashion", "load_table", "read_table"]
+__all__ = [
+    "CIFAR10_CLASSES",
+    "FASHION_CLASSES",
+    "Images",
+    "Loader",
+    "Table",
+    "load_cifar10",
+    "load_digits",
+    "load_fashion",
+    "load_images",
+    "load_mnist",
+    "load_table",
+    "read_idx",
+    "read_table",
+]
 
 _INSTEAD = {
     "AUTOTUNE": "leave it out",
