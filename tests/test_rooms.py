@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": TRAINING,
     "model": TRAINING | {"training"},
     "applications": TRAINING | {"training", "model"},
-    "study": TRAINING | {"training", "model"},
+    "study": TRAINING | {"training", "model", "applications"},
     "keras": TRAINING | {"training", "model"},
     "cli": {"errors", "store", "launch", "study"},
     "__main__": {"cli"},
