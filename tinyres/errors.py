@@ -64,6 +64,10 @@ class TraceError(TinyresError, RuntimeError):
     """A graph or trace that cannot answer."""
 
 
+class OutOfMemoryError(TinyresError, MemoryError):
+    """What would take more memory than is free; nothing of it was taken."""
+
+
 class FileError(TinyresError, ValueError):
     """A file that is missing, damaged, or not what it should be."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyres.backends.memory import ASKED_FROM, check_fits
 from tinyres.kernels.dtypes import DTYPES
 
 ALIGNMENT = 64
@@ -65,6 +66,8 @@ def _bin_for(nbytes: int) -> _Bin:
 
 
 def _new_block(bin_: _Bin) -> tuple[Any, int, _Bin]:
+    if bin_.nbytes >= ASKED_FROM:
+        check_fits("memory", bin_.nbytes, "one tensor")
     raw = np.empty(bin_.nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     memory = raw[start : start + bin_.nbytes]

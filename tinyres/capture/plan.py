@@ -12,6 +12,7 @@ import numpy as np
 from tinyres.backends import native
 from tinyres.backends.backend import Backend
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
+from tinyres.backends.memory import check_fits
 from tinyres.backends.native import NATIVE
 from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
@@ -49,6 +50,7 @@ class Executable:
         self.unplanned_bytes = sum(
             _rounded(s.nbytes) for i, s in enumerate(program.slots) if s.base == i and s.role == "temporary"
         )
+        check_fits("capture", self.arena_bytes, "what this step computes")
         self._arena = Buffer(self.arena_bytes, _BYTE)
         self._buffers = [
             Window(self._arena, offsets.get(slot.base, 0) + slot.offset, slot.size, slot.dtype)

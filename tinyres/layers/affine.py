@@ -14,6 +14,7 @@ from tinyres.nn.layer import SingleInput, made_by_build
 class Affine(SingleInput):
     """activation(product with a kernel + bias); ReLU is computed within the op of the product."""
 
+    weighs = True
     bias: Parameter | None = made_by_build()
 
     def __init__(

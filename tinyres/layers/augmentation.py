@@ -18,6 +18,8 @@ _MODES = {"horizontal": (False, True), "vertical": (True, False), "horizontal_an
 class _Augmentation(SingleInput):
     """What draws: from a generator of its own with a seed, else from the library's."""
 
+    passes_values = True
+
     def __init__(self, seed: int | None, data_format: str | None, name: str | None) -> None:
         super().__init__(name)
         self.seed = seed

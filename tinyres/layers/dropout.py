@@ -21,6 +21,8 @@ class Dropout(SingleInput):
     Tensor([1., 2.], shape=(2,), dtype=float32)
     """
 
+    passes_values = True
+
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:

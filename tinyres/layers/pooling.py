@@ -15,6 +15,8 @@ Pairs = Any  # an int, or one for rows and one for columns
 
 
 class _Pooling(SingleInput):
+    passes_values = True
+
     def __init__(
         self,
         pool_size: Pairs = (2, 2),
@@ -62,6 +64,8 @@ class AveragePooling2D(_Pooling):
 
 
 class _GlobalPooling(SingleInput):
+    passes_values = True
+
     def __init__(self, data_format: str | None = None, keepdims: bool = False, name: str | None = None) -> None:
         super().__init__(name)
         self.data_format = channels_last(type(self).__name__, data_format)
@@ -102,6 +106,8 @@ class UpSampling2D(SingleInput):
     (1, 4, 6, 3)
     """
 
+    passes_values = True
+
     def __init__(
         self,
         size: Pairs = (2, 2),
@@ -133,6 +139,8 @@ class ZeroPadding2D(SingleInput):
     (1, 3, 6, 3)
     """
 
+    passes_values = True
+
     def __init__(self, padding: Any = (1, 1), data_format: str | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self.padding = sides("ZeroPadding2D", padding)
@@ -150,6 +158,8 @@ class Cropping2D(SingleInput):
     >>> tr.layers.Cropping2D(1)(tr.ones((1, 4, 5, 3))).shape
     (1, 2, 3, 3)
     """
+
+    passes_values = True
 
     def __init__(
         self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, name: str | None = None

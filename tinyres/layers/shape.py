@@ -21,6 +21,8 @@ class Flatten(SingleInput):
     (1, 4)
     """
 
+    passes_values = True
+
     def call(self, x: Tensor) -> Tensor:
         """x with one axis after the batch."""
         return ops.reshape(x, (_batch("Flatten", x), math.prod(x.shape[1:])))
@@ -35,6 +37,8 @@ class Reshape(SingleInput):
     >>> tr.layers.Reshape((2, -1))(tr.tensor([[1.0, 2.0, 3.0, 4.0]])).shape
     (1, 2, 2)
     """
+
+    passes_values = True
 
     def __init__(self, target_shape: Sequence[int], name: str | None = None) -> None:
         super().__init__(name)
@@ -63,6 +67,8 @@ class Permute(SingleInput):
     (1, 3, 1)
     """
 
+    passes_values = True
+
     def __init__(self, dims: Sequence[int], name: str | None = None) -> None:
         super().__init__(name)
         self.dims = tuple(int(n) for n in dims)
@@ -89,6 +95,8 @@ class RepeatVector(SingleInput):
     >>> tr.layers.RepeatVector(3)(tr.tensor([[1.0, 2.0]])).shape
     (1, 3, 2)
     """
+
+    passes_values = True
 
     def __init__(self, n: int, name: str | None = None) -> None:
         super().__init__(name)

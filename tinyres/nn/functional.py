@@ -23,6 +23,7 @@ from tinyres.nn.depth import by_depth
 from tinyres.nn.layer import Layer
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
+from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.nn.symbolic import Call, Symbolic, agrees, substituted, symbolics
 from tinyres.nn.tree import candidate
 
@@ -269,9 +270,10 @@ class Functional(Layer):
     def _as_tensors(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if not self.steps:
             return super()._as_tensors(args)
+        owner = type(self).__name__
         if len(args) != 1:
-            owner = type(self).__name__
             raise ArgumentError(f"[{owner}] a model is called on one argument; got {len(args)}; put them into a list")
+        hint_at_raw_bytes(owner, self, args[0])
         return args
 
     def _arranged(self, inputs: Any) -> list[Tensor]:

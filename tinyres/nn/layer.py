@@ -30,6 +30,7 @@ from tinyres.nn import regularizers
 from tinyres.nn.naming import joined
 from tinyres.nn.options import OptionsOfKeras, refuse_option
 from tinyres.nn.other_names import OtherNames
+from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.nn.symbolic import Symbolic, current_block, input_of, output_of, record, shape_of, symbolics
 from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions
@@ -60,6 +61,8 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
     """
 
     _takes_training = False
+    weighs = False  # it sums what it is called on by weights
+    passes_values = False  # it moves or drops what it is called on, and leaves values as large as they are
     sample_shape: tuple[int, ...] | None = None  # what input_shape told a layer that begins a Sequential
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -225,6 +228,7 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
             return tensor(value, dtype=self.dtype)
         if isinstance(value, Tensor) or not hasattr(value, "__array__"):
             return value
+        hint_at_raw_bytes(type(self).__name__, self, value)
         return tensor(value, dtype=self.dtype)
 
     def __repr__(self) -> str:

@@ -22,6 +22,8 @@ from tinyres.ops.composed import COMPOSED
 class InputLayer(Layer):
     """Where data enters a model."""
 
+    passes_values = True
+
     def __init__(
         self,
         shape: Sequence[int | None] | None = None,

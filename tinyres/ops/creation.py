@@ -25,8 +25,8 @@ def full(shape: Sizes, value: float, dtype: DTypeLike = FLOAT32, requires_grad: 
     Tensor([7., 7.], shape=(2,), dtype=float32)
     """
     try:
-        values = np.full(shape, value)
-    except (TypeError, ValueError, MemoryError):
+        values = np.broadcast_to(value, shape)
+    except (TypeError, ValueError):
         raise ShapeError(
             f"[full] a shape is an int or a tuple of sizes from 0 on; got {shape!r}; write (2, 3)"
         ) from None

@@ -6,12 +6,14 @@ on the data alone is made here, so that bad data changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinyres.backends.memory import check_fits
 from tinyres.engine.accepting import refuse_masked
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
@@ -68,17 +70,37 @@ def _read_input(op: str, x: Any, port: Port) -> np.ndarray:
     rest = port.shape[1:]
     if not agrees((None, *rest), array.shape):
         wanted = f"(samples, {', '.join(map(str, rest))})" if rest else "(samples,)"
-        hint = "give one row per sample"
-        if array.shape == rest:
-            hint = "a single sample is x[None]"
-        elif array.ndim == len(port.shape) and len(rest) == 1:
-            hint = f"this model was built for {rest[0]} features"
+        hint = _shape_hint(array.shape, rest)
         raise ShapeError(f"[{op}] {port.name} takes x of shape {wanted}; got {array.shape}; {hint}")
+    needed = array.size * port.dtype.itemsize
+    if array.dtype != port.dtype or not array.flags.c_contiguous:
+        check_fits(op, needed, f"x as one array of {port.dtype}", "give a tinyres.data.Loader, or fewer samples")
     if port.dtype is INT64 and array.dtype.kind == "f":
         if not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
             raise DTypeError(f"[{op}] {port.name} takes whole numbers; got {array.dtype} with others; round x first")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and the loss says so
         return np.ascontiguousarray(array, port.dtype)
+
+
+def _shape_hint(got: tuple[int, ...], rest: tuple[int | None, ...]) -> str:
+    """What to do with x of this shape for samples of shape `rest`."""
+    if got == rest:
+        return "a single sample is x[None]"
+    sample = got[1:]
+    if len(sample) == len(rest) == 1:
+        return f"this model was built for {rest[0]} features"
+    if len(rest) < 3:
+        return "give one row per sample"
+    if agrees(rest, (*sample, 1)):
+        return "give the channel an axis, x[..., None]"
+    if len(sample) == len(rest) == 3:
+        upside = (sample[1], sample[2], sample[0])
+        if agrees(rest, upside):
+            return "channels stand last, x.transpose(0, 2, 3, 1)"
+        return f"this model was built for images of {' x '.join(map(str, rest))}; resize them, or build it for these"
+    if None not in rest and math.prod(sample) == math.prod(n for n in rest if n is not None):
+        return f"use x.reshape(-1, {', '.join(map(str, rest))})"
+    return "give one image per sample"
 
 
 def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray:

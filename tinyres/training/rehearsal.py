@@ -12,6 +12,8 @@ from tinyres.engine.state import no_grad, preserving
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError
 from tinyres.launch import DryRecorder, recording
+from tinyres.nn.layer import Layer
+from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.ops.random import preserving_generator
 from tinyres.training.batches import Samples, placeholder
 from tinyres.training.plan import Goal, LossPlan
@@ -120,6 +122,8 @@ def read(model: Trainable, op: str, x: Any, y: Any, loss: Any, weight: Any = Non
 
 def read_model_inputs(model: Trainable, op: str, x: Any) -> list[np.ndarray]:
     """One array per input of the model, checked."""
+    if isinstance(model, Layer):
+        hint_at_raw_bytes(op, model, x)
     ports = model.ports
     if ports is None:  # a subclassed model, or one that is not built: the data says what the inputs are
         several = isinstance(x, (list, tuple)) and bool(x) and all(isinstance(a, (np.ndarray, Tensor)) for a in x)
