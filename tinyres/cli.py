@@ -8,7 +8,8 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tinyres.errors import ArgumentError, FileError, MissingExtraError, TinyresError
 from tinyres.store import text
@@ -86,24 +87,58 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tinyres {tinyres.__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_demo(commands)
+    _add_experiment(commands)
+    bench = commands.add_parser(
+        "bench",
+        help="time kernels and a train step on this machine, native beside NumPy",
+        description="Time kernels and a train step, native beside reference (NumPy); paste the table where it helps.",
+    )
+    bench.set_defaults(command=_bench)
+    info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
-        help="train plain and residual nets on handwritten digits and compare their gradients",
-        description="Train nets of one depth that differ in one thing and compare what their gradients do.",
+        help="train plain and residual nets on handwritten digits, or on images, and compare their gradients",
+        description="Train nets of one depth that differ in one thing and compare what their gradients do. "
+        "`tinyres demo images`: ResNets of convolutions, on clothes or images of your own, in a minute.",
     )
-    demo.add_argument("--blocks", type=int, default=16, metavar="N", help="blocks of two Dense (default 16)")
-    demo.add_argument("--width", type=int, default=64, metavar="N", help="units per Dense (default 64)")
-    demo.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the data (default 5)")
-    demo.add_argument("--seed", type=int, default=0, metavar="N", help="first seed of weights and order (default 0)")
-    demo.add_argument("--seeds", type=int, default=3, metavar="N", help="how many seeds to train (default 3)")
-    demo.add_argument("--optimizer", default="adam", choices=("sgd", "adam", "adamw"), help="default adam")
-    demo.add_argument("--lr", type=float, default=None, metavar="X", help="learning rate (default: each net's own)")
-    demo.add_argument("--nets", default=None, metavar="A,B", help="which nets, by name, separated by commas")
-    demo.add_argument("--data", default=None, metavar="FILE", help=".npz with x and y, or .csv with a label column")
+    demo.add_argument("on", nargs="?", default="digits", choices=tuple(_DEMOS), help="default: digits")
+    numbers = {
+        "--blocks": "digits: blocks of two Dense (default 16)",
+        "--depth": "images: layers, 20, 32, 44, 56 or 110 (default 32)",
+        "--width": "units per Dense (default 64); images: filters of the first stage (default 8)",
+        "--epochs": "digits: passes over the data (default 5)",
+        "--steps": "images: of each training (default 200)",
+        "--seed": "first seed of weights and order (default 0)",
+        "--seeds": "digits: how many seeds to train (default 3)",
+        "--size": "images of your own: pixels of a side, to which all are resized",
+    }
+    for option, told in numbers.items():
+        demo.add_argument(option, type=int, default=None, metavar="N", help=told)
+    demo.add_argument("--optimizer", default=None, choices=("sgd", "adam", "adamw"), help="digits: default adam")
+    demo.add_argument("--lr", type=float, default=None, metavar="X", help="digits: learning rate (default: its own)")
+    demo.add_argument("--nets", default=None, metavar="A,B", help="digits: which nets, by name, separated by commas")
+    demo.add_argument(
+        "--data",
+        default=None,
+        metavar="FILE",
+        help=".npz with x and y, or .csv with a label column; images: a folder with a folder for each class, or a .npz",
+    )
     demo.add_argument("--label", default=None, metavar="COLUMN", help="the label column, by name or as 'column 3'")
-    demo.add_argument("--regression", action="store_true", help="the label is a number to predict, not a class")
-    demo.add_argument("--json", default=None, metavar="FILE", help="also write the results to this file")
+    demo.add_argument(
+        "--regression", action="store_true", default=None, help="the label is a number to predict, not a class"
+    )
+    demo.add_argument("--json", default=None, metavar="FILE", help="digits: also write the results to this file")
+    demo.add_argument("--out", default=None, metavar="DIR", help="images: where to put the picture (default: here)")
     demo.set_defaults(command=_demo)
+
+
+def _add_experiment(commands: Any) -> None:
     experiment = commands.add_parser(
         "experiment",
         help="reproduce a published finding on gradients in residual nets, in ten seconds to three minutes",
@@ -125,15 +160,6 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument("--out", default=".", metavar="DIR", help="where to save (default: here)")
     experiment.add_argument("--no-picture", action="store_true", help="do not draw; then matplotlib is not needed")
     experiment.set_defaults(command=_experiment)
-    bench = commands.add_parser(
-        "bench",
-        help="time kernels and a train step on this machine, native beside NumPy",
-        description="Time kernels and a train step, native beside reference (NumPy); paste the table where it helps.",
-    )
-    bench.set_defaults(command=_bench)
-    info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
-    info.set_defaults(command=_info)
-    return parser
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -194,24 +220,33 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from tinyres.study import demo, demo_text, nets
+    own = ("command", "on")
+    given = {name: value for name, value in vars(options).items() if name not in own and value is not None}
+    takes, run = _DEMOS[options.on]
+    wrong = [f"--{name}" for name in given if name not in takes]
+    if wrong:
+        shown = ", ".join(f"--{name}" for name in takes)
+        raise ArgumentError(f"[demo] the demo on {options.on} has the options {shown}; got {wrong[0]}; leave it out")
+    return run(given)
 
-    chosen = demo.DemoOptions(
-        blocks=options.blocks,
-        width=options.width,
-        epochs=options.epochs,
-        seed=options.seed,
-        seeds=options.seeds,
-        optimizer=options.optimizer,
-        lr=options.lr,
-        nets=tuple(nets.NETS) if options.nets is None else tuple(n for n in options.nets.split(",") if n),
-        data=options.data,
-        label=options.label,
-        regression=options.regression,
-    )
+
+def _demo_on_images(given: dict[str, Any]) -> int:
+    from tinyres.study import demo_images
+
+    demo_images.run(demo_images.ImageOptions(**given))
+    return 0
+
+
+def _demo_on_digits(given: dict[str, Any]) -> int:
+    from tinyres.study import demo, demo_text
+
+    json = given.pop("json", None)
+    if "nets" in given:
+        given["nets"] = tuple(n for n in given["nets"].split(",") if n)
+    chosen = demo.DemoOptions(**given)
     demo.check(chosen)
     data = demo.split_data(chosen)
-    with contextlib.nullcontext() if options.json is None else replacing(options.json) as file:
+    with contextlib.nullcontext() if json is None else replacing(json) as file:
         print(demo_text.equation(demo.scalar_equation()))
         for line in data.said:
             print("\n".join(demo_text.said(line)))
@@ -224,6 +259,16 @@ def _demo(options: argparse.Namespace) -> int:
             nets_ = [result.as_dict() for result in results.values()]
             written = {"options": vars(chosen), "data": data.said, "nets": nets_, "sentences": sentences}
             file.write(text.encoded(written, indent=1))
-    if options.json is not None:
-        print(f"\nwritten to {options.json}")
+    if json is not None:
+        print(f"\nwritten to {json}")
     return 0
+
+
+# What a demo is on -> (its options, what runs it).
+_DEMOS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], int]]] = {
+    "digits": (
+        tuple("blocks width epochs seed seeds optimizer lr nets data label regression json".split()),
+        _demo_on_digits,
+    ),
+    "images": (tuple("depth width steps seed data size out".split()), _demo_on_images),
+}

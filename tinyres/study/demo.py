@@ -171,7 +171,7 @@ def _standardised(
     return DemoData(parts[0], y_train, parts[1], y_test, outputs, regression, said)
 
 
-class _Steps(callbacks.Callback):
+class Steps(callbacks.Callback):
     """Times every step, and tells the caller that one is done."""
 
     def __init__(self, on_step: Any) -> None:
@@ -202,7 +202,7 @@ def run_net(name: str, options: DemoOptions, data: DemoData, on_step: Any) -> Ne
     """Build, trace, train and measure one net, once per seed."""
     train_errors: list[float | None] = []
     test_errors: list[float | None] = []
-    steps = _Steps(on_step)
+    steps = Steps(on_step)
     for seed in range(options.seed, options.seed + options.seeds):
         manual_seed(seed)
         model = stack(NETS[name][0], options.blocks, options.width, data.x_train.shape[1], data.outputs, data.head)

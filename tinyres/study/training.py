@@ -13,6 +13,7 @@ import numpy as np
 from tinyres.data import load_digits, load_fashion
 from tinyres.ops.random import Generator
 from tinyres.optim import SGD
+from tinyres.optim.schedules import WarmupCosine
 from tinyres.study.experiment import Field, Row, seeds_note
 from tinyres.study.spread import Spread
 from tinyres.study.sweep import Examples, Task, held_back
@@ -44,14 +45,20 @@ def noisy_digits(epochs: int, noise: float = 1.0, seed: int = 0) -> Task:
 def clothes(steps: int) -> Task:
     """Classify the bundled images of clothes, of mean 0 and variance 1, in about so many steps.
 
-    SGD with momentum 0.9 and batches of 60, 30 to an epoch; a tenth of the training images is for validation.
+    SGD with momentum 0.9 and batches of 60, 30 to an epoch; the rate rises over a tenth of the steps and falls as a
+    cosine. A tenth of the training images is for validation.
     """
     (x_train, y_train), (x_test, y_test) = load_fashion()
     mean, std = x_train.mean(), x_train.std()
     training, validation = held_back((x_train - mean) / std, y_train, every=10)
     test = Examples((x_test - mean) / std, y_test)
-    optimizer = partial(_sgd, momentum=0.9)
-    return Task(training, validation, test, LOSS, optimizer, max(1, round(steps / 30)), batch_size=60)
+    epochs = max(1, round(steps / 30))
+    return Task(training, validation, test, LOSS, partial(rising_and_falling, 30 * epochs), epochs, batch_size=60)
+
+
+def rising_and_falling(steps: int, rate: float) -> SGD:
+    """SGD with momentum 0.9 whose rate rises to this one and falls to 0 within so many steps."""
+    return SGD(lr=WarmupCosine(rate, warmup_steps=max(1, steps // 10), total_steps=steps), momentum=0.9)
 
 
 def image_seconds(layers: int, width: int, task: Task, trainings: int) -> float:
