@@ -1,6 +1,6 @@
 """Prints the README's table of published findings: every experiment at its defaults, with seeds and ±.
 
-    python3 bench/published_findings.py                about seven minutes
+    python3 bench/published_findings.py                about seven minutes, and half an hour for those on images
     python3 bench/published_findings.py paths lesion   only these
     python3 bench/published_findings.py --quick        all of them in a minute, at sizes that say less
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from tinyres.study.experiment import Result
-from tinyres.study.experiments import EXPERIMENTS
+from tinyres.study.experiments import EXPERIMENTS, OF_IMAGES
 from tinyres.study.progress import watched
 
 HEAD = "| `tinyres experiment …` | what it shows | published, or theory | printed here |\n|---|---|---|---|"
@@ -21,7 +21,8 @@ HEAD = "| `tinyres experiment …` | what it shows | published, or theory | prin
 
 def lines(result: Result) -> Iterator[str]:
     """The rows of the table for one experiment: its name and what it shows once, a line per finding."""
-    name, shows = f"`{result.name}`", ""
+    on_images = {experiment.name: f"{name} --net resnet" for name, experiment in OF_IMAGES.items()}
+    name, shows = f"`{on_images.get(result.name, result.name)}`", ""
     for finding in result.findings:
         told = "" if finding.shows == shows else f"{finding.shows}; {result.options['seeds']} seeds"
         yield f"| {' | '.join([name, *map(_escaped, (told, finding.published, finding.here))])} |"
@@ -35,10 +36,11 @@ def _escaped(text: str) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Run what is asked for and print its rows as they come."""
     quick = "--quick" in arguments
-    names = [name for name in arguments if name != "--quick"] or list(EXPERIMENTS)
+    known = {experiment.name: experiment for experiment in (*EXPERIMENTS.values(), *OF_IMAGES.values())}
+    names = [name for name in arguments if name != "--quick"] or list(known)
     print(HEAD)
     for name in names:
-        experiment = EXPERIMENTS[name]
+        experiment = known[name]
         for line in lines(watched(experiment, experiment.quick if quick else {})):
             print(line, flush=True)
 

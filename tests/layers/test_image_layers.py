@@ -258,3 +258,19 @@ def test_other_images_than_it_was_built_for_are_refused():
         ShapeError, match=r"c was built for 4 channels, \(n, height, width, channels\); got shape \(1, 7, 6"
     ):
         layer(IMAGES[:1, :, :, :3])
+
+
+def test_scaling_layers_take_images_channel_by_channel():
+    images = RNG.integers(0, 256, (5, 4, 3, 3)).astype(np.uint8)
+    scaled = layers.Rescaling(1 / 255, offset=-0.5)(images).numpy()
+    assert np.allclose(scaled, images / 255 - 0.5, atol=1e-6)
+    norm = layers.Normalization()
+    norm.adapt(images)
+    assert norm.mean_weight.shape == (3,)
+    mean, deviation = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+    assert np.allclose(norm(images).numpy(), (images - mean) / deviation, atol=1e-5)
+    whole = layers.Normalization(axis=None)
+    whole.adapt(images)
+    assert np.allclose(whole(images).numpy(), (images - images.mean()) / images.std(), atol=1e-5)
+    with pytest.raises(ShapeError, match=r"was built for 3 features in the last axis; got shape \(5, 4, 3, 1\)"):
+        norm.adapt(images[..., :1])

@@ -247,8 +247,10 @@ def test_lesions() -> None:
     assert "hardly more in test: preact 20.0% ± 1.0 -> 21.0% ± 1.0" in text
     assert "A plain net falls to guessing, which errs in 90.0%: 20.0% ± 1.0 -> 89.0% ± 1.0." in text
     assert "grows with every further deletion, step by step: preact, he2015 (published: smoothly)." in text
-    text = said(experiments.lesion, lesion_rows(0.3, 0.2))
-    for sentence in ("hardly more", "guessing", "step by step"):
+    text = said(experiments.lesion, lesion_rows(0.3, 0.1))
+    assert "a residual net loses less than a plain one: preact 20.0% ± 1.0 -> 30.0% ± 1.0, he2015" in text
+    text = said(experiments.lesion, lesion_rows(0.21, 0.2))
+    for sentence in ("loses less", "hardly more", "guessing", "step by step"):
         assert sentence not in text
     guessing = [{**row, "error": around(0.9)} for row in lesion_rows(0.0, 0.0)]
     assert "guessing" not in said(experiments.lesion, guessing) and "hardly" not in said(experiments.lesion, guessing)

@@ -100,10 +100,8 @@ def test_experiments_run_with_convolutions_on_images(name: str, tmp_path: Path, 
 
 
 def test_skips_save_what_plain_nets_of_images_lose_with_depth() -> None:
-    result = experiments.degradation_resnet(depths=(20, 56), seeds=1, rates=(0.03,))
-    rows = by(result, "net", "layers")
-    assert abs(rows["plain", 20]["test"] - 0.19) < 0.05 and abs(rows["residual", 20]["test"] - 0.19) < 0.04
-    assert rows["plain", 56]["test"] > rows["residual", 56]["test"] + 0.08
+    errors = by(experiments.degradation_resnet(depths=(56,), seeds=1, rates=(0.03,)), "net")
+    assert errors["residual"]["test"] < 0.26 < 0.33 < errors["plain"]["test"]
 
 
 def test_a_lesion_needs_two_blocks() -> None:

@@ -114,7 +114,13 @@ def claims(records: Sequence[Row]) -> list[str]:
     if unhurt:
         told = [f"{net} {_change(by, net)}" for net in unhurt]
         said.append(f"Without one block, in the median, a residual net errs hardly more in test: {', '.join(told)}.")
-    for plain in filter(_is_plain, learned):
+    plains = [net for net in learned if _is_plain(net)]
+    hurt = [net for net in learned if not _is_plain(net) and net not in unhurt]
+    less = [net for net in hurt if all(by[net, 1]["damage"].below(by[plain, 1]["damage"]) for plain in plains)]
+    if plains and less:
+        told = [f"{net} {_change(by, net)}" for net in less]
+        said.append(f"Without one block, in the median, a residual net loses less than a plain one: {', '.join(told)}.")
+    for plain in plains:
         ruined = by[plain, 1]["error"]
         if ruined.mean is not None and ruined.mean > CHANCE - NEAR_CHANCE:
             said.append(f"A plain net falls to guessing, which errs in {percent(CHANCE)}: {_change(by, plain)}.")
