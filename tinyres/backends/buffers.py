@@ -65,9 +65,9 @@ def _bin_for(nbytes: int) -> _Bin:
     return bin_
 
 
-def _new_block(bin_: _Bin) -> tuple[Any, int, _Bin]:
-    if bin_.nbytes >= ASKED_FROM:
-        check_fits("memory", bin_.nbytes, "one tensor")
+def _new_block(bin_: _Bin, needed: int) -> tuple[Any, int, _Bin]:
+    if needed >= ASKED_FROM:
+        check_fits("memory", needed, "one tensor")
     raw = np.empty(bin_.nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     memory = raw[start : start + bin_.nbytes]
@@ -92,7 +92,7 @@ class Buffer:
             self.block = block = bin_.pop()
         except IndexError:
             self.block = _NO_BLOCK  # stays if the allocation below fails, so that __del__ finds one
-            self.block = block = _new_block(bin_)
+            self.block = block = _new_block(bin_, nbytes)
         self.address = block[1]
         self.size = size
         self.dtype = dtype
