@@ -59,12 +59,12 @@ __all__ = [
 
 _INSTEAD = {
     "Variable": "use tinyres.Parameter, or layer.add_weight",
-    "applications": "there are no trained models; build the net of layers",
+    "applications": "there are no trained models; tinyres.applications builds resnet and vgg",
     "config": "dtypes are of models: model.astype",
     "constraints": "set the weights after each step, in a Callback",
     "distribution": "training runs in one process",
     "mixed_precision": "leave it out; float32 and float64 are there",
-    "preprocessing": "prepare the arrays with NumPy; layers.Rescaling and Normalization are there",
+    "preprocessing": "prepare the arrays with NumPy; layers.Rescaling, Normalization, RandomFlip and RandomCrop are there",
     "random": "use tinyres.manual_seed and NumPy's generators",
     "saving": "use model.save and tinyres.load",
     "wrappers": "call fit and predict of the model",

@@ -14,7 +14,7 @@ __all__ = ["normalize", "set_random_seed", "to_categorical"]
 _INSTEAD = {
     "Sequence": "use tinyres.data.Loader, or anything that yields batches",
     "get_file": "nothing is downloaded; use tinyres.data.load_table(path)",
-    "image_dataset_from_directory": "read the pictures into an array",
+    "image_dataset_from_directory": "use tinyres.data.load_images(folder, size=(height, width))",
     "model_to_dot": 'use model.graph(x, y).trace().export("net.svg")',
     "np_utils": "use keras.utils.to_categorical",
     "plot_model": 'use model.graph(x, y).trace().export("net.svg")',
