@@ -243,13 +243,13 @@ keras.utils.get_file('a', 'http://x')
 ! use tinyres.data.load_table(path)
 
 keras.datasets.mnist.load_data()
-! use tinyres.data.load_digits() or load_table(path): nothing is downloaded
+! use tinyres.data.load_digits(), or load_mnist(folder) with its files there: nothing is downloaded
 
 from tinyres.keras.datasets import mnist
-! use tinyres.data.load_digits() or load_table(path): nothing is downloaded
+! use tinyres.data.load_digits(), or load_mnist(folder) with its files there: nothing is downloaded
 
 from tinyres.keras import preprocessing
-! layers.Rescaling and Normalization are there
+! layers.Rescaling, Normalization, RandomFlip, RandomCrop are there
 
 K.clear_session()
 abs(K.epsilon() - 1e-07) < 1e-5

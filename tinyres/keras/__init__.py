@@ -64,7 +64,7 @@ _INSTEAD = {
     "constraints": "set the weights after each step, in a Callback",
     "distribution": "training runs in one process",
     "mixed_precision": "leave it out; float32 and float64 are there",
-    "preprocessing": "prepare the arrays with NumPy; layers.Rescaling, Normalization, RandomFlip and RandomCrop are there",
+    "preprocessing": "prepare arrays with NumPy; layers.Rescaling, Normalization, RandomFlip, RandomCrop are there",
     "random": "use tinyres.manual_seed and NumPy's generators",
     "saving": "use model.save and tinyres.load",
     "wrappers": "call fit and predict of the model",
