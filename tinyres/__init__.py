@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from tinyres import applications, data, keras
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
+    from tinyres.study.agreement import gradient_agreement
     from tinyres.study.lesion import lesion
-    from tinyres.study.shattering import gradient_agreement, shattering
+    from tinyres.study.shattering import shattering
     from tinyres.training import callbacks, metrics
     from tinyres.training.gradients import GradientNorms
     from tinyres.training.history import History
@@ -52,7 +53,7 @@ _LAZY_NAMES = {
     "Sequential": "tinyres.model",
     "Trace": "tinyres.view",
     "compare": "tinyres.view",
-    "gradient_agreement": "tinyres.study.shattering",
+    "gradient_agreement": "tinyres.study.agreement",
     "lesion": "tinyres.study.lesion",
     "load": "tinyres.model",
     "shattering": "tinyres.study.shattering",

@@ -1,4 +1,4 @@
-"""Shattered gradients: how alike the gradients of neighbouring inputs, and of single samples, still are.
+"""Shattered gradients: how alike the gradients of neighbouring inputs still are.
 
 Balduzzi et al., "The shattered gradients problem" (2017): in deep plain nets the gradient with respect to the input
 looks like white noise along a line of inputs, in residual nets it keeps some of its order. BatchNorm statistics are
@@ -10,16 +10,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from tinyres.engine.backward import grad, propagate, reachable, scalar_root
-from tinyres.engine.node import Node
+from tinyres.engine.backward import grad
 from tinyres.engine.state import enable_grad, no_grad
-from tinyres.engine.tensor import Tensor, tensor
+from tinyres.engine.tensor import tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.kernels.record import RELU
 from tinyres.layers.norm import BatchNormalization
 from tinyres.model import Model
 from tinyres.model.architecture import every_layer
@@ -27,11 +25,8 @@ from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import Generator, preserving_generator
 from tinyres.study.cuts import blocks_of, outputs_of
 from tinyres.trace.html import preformatted
-from tinyres.training.rehearsal import read
 from tinyres.view.numbers import number
 from tinyres.view.table import Column, lines_of
-
-MOST_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
@@ -48,23 +43,19 @@ class Correlation:
     half: float | None
 
 
-@dataclass(frozen=True)
-class LayerAgreement:
-    """Of one Dense layer: its name, its parameters, and how alike the gradients of single samples are.
+class _Named(Protocol):
+    """A dataclass with a name."""
 
-    cosine: mean over all pairs of samples; None where all gradients are exactly 0. coherence: |Σ gᵢ|² / (n Σ |gᵢ|²),
-    1 where all samples pull the same way, about 1/n where they have nothing to do with each other.
-    """
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    name: str
-    cosine: float | None
-    coherence: float | None
+    @property
+    def name(self) -> str: ...
 
 
-R = TypeVar("R", Correlation, LayerAgreement)
+R = TypeVar("R", bound=_Named)
 
 
-class _Rows(Generic[R]):
+class Rows(Generic[R]):
     """Records that print as a table in 80 columns."""
 
     def __init__(self, records: Sequence[R], head: str, columns: Sequence[Column]) -> None:
@@ -101,21 +92,8 @@ class _Rows(Generic[R]):
         return preformatted(str(self))
 
 
-class Shattering(_Rows[Correlation]):
+class Shattering(Rows[Correlation]):
     """What `tr.shattering` measured: a Correlation per block, in graph order; print it, or take `.rows()`."""
-
-
-class Agreement(_Rows[LayerAgreement]):
-    """What `tr.gradient_agreement` measured: a LayerAgreement per Dense layer, and `.total` over all of them."""
-
-    def __init__(self, records: Sequence[LayerAgreement], total: LayerAgreement, head: str) -> None:
-        columns = [
-            Column("layer", 40, lambda r: r.name, words=True),
-            Column("cosine", 12, lambda r: number(r.cosine)),
-            Column("coherence", 12, lambda r: number(r.coherence)),
-        ]
-        super().__init__([*records, total], head, columns)
-        self.total = total
 
 
 def shattering(
@@ -123,12 +101,12 @@ def shattering(
 ) -> Shattering:
     """How alike dy/dx is at inputs along a line, after each block: its autocorrelation.
 
-    x: (points, features), at equal distances; default: `points` of them on the segment between two random points with
-    standard-normal features, off the origin, where all kinks of a net without biases lie; from -2 to 2 for a single
-    feature. y: a random readout of the block's output; `readouts` of them are averaged, drawn with `seed`. statistics:
-    BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the gradient is smooth, near 0 it
-    is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2; `pair_correlations` is the
-    quantity of their theorems.
+    x: (points, *shape of the input), features or images, at equal distances; default: `points` of them on the segment
+    between two random points with standard-normal features, off the origin, where all kinks of a net without biases
+    lie; from -2 to 2 for a single feature. y: a random readout of the block's output; `readouts` of them are averaged,
+    drawn with `seed`. statistics: BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the
+    gradient is smooth, near 0 it is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2;
+    `pair_correlations` is the quantity of their theorems.
 
     >>> import tinyres as tr
     >>> h = inputs = tr.Input(shape=(1,))
@@ -137,14 +115,16 @@ def shattering(
     >>> 0.5 < tr.shattering(tr.Model(inputs, h))[-1].lag1 <= 1.0
     True
     """
-    _check(model, "shattering", statistics)
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 2:
+    checked(model, "shattering", statistics)
+    shape = model.inputs[0].shape[1:]
+    if len(model.inputs) != 1 or not shape or None in shape:
         shapes = ", ".join(str(s.shape) for s in model.inputs)
-        raise ShapeError(f"[shattering] a line leads through one input of shape (None, n); got {shapes}; use another")
+        raise ShapeError(f"[shattering] a line leads through one input of a known shape; got {shapes}; use another")
     rng = Generator(seed).numpy()
-    values = _line(model.inputs[0].shape[-1], points, rng) if x is None else np.asarray(x)
-    if values.ndim != 2 or len(values) < 3:
-        raise ShapeError(f"[shattering] x is (points, features), 3 points or more; got {values.shape}; give a line")
+    values = _line(shape, points, rng) if x is None else np.asarray(x)
+    if values.ndim != 1 + len(shape) or len(values) < 3:
+        wanted = "features" if len(shape) == 1 else ", ".join(map(str, shape))
+        raise ShapeError(f"[shattering] x is (points, {wanted}), 3 points or more; got {values.shape}; give a line")
     apart = float(np.linalg.norm(values[-1] - values[0])) / (len(values) - 1)
     found = [
         Correlation(name, i + 1, autocorrelation(gradients), _half(gradients, apart))
@@ -165,15 +145,16 @@ def pair_correlations(
 ) -> dict[str, float]:
     """The correlation of dy/dx at two different inputs, over all pairs of them, after each block, by its name.
 
-    x: (n, features). The rest as in `shattering`. Σ⟨gᵢ, gⱼ⟩ over pairs, over what it would be if all were alike.
-    Source: Balduzzi et al. 2017, theorems 1 to 3, where x are inputs that activate units independently of each other.
+    x: (n, *shape of the input). The rest as in `shattering`. Σ⟨gᵢ, gⱼ⟩ over pairs, over what it would be if all were
+    alike. Source: Balduzzi et al. 2017, theorems 1 to 3, where x are inputs that activate units independently of each
+    other.
 
     >>> import tinyres as tr
     >>> model = tr.Sequential([tr.Input(shape=(3,)), tr.layers.Dense(2)])
     >>> round(pair_correlations(model, np.eye(3))["dense"], 3)
     1.0
     """
-    _check(model, "pair_correlations", statistics)
+    checked(model, "pair_correlations", statistics)
     values = np.asarray(x)
     rng = Generator(seed).numpy()
     found = {}
@@ -188,7 +169,7 @@ def pair_correlations(
 def _input_gradients(
     model: Model, values: np.ndarray, readouts: int, rng: np.random.Generator, statistics: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Per block its name and dy/dx at each input, (readouts, n, features), for random readouts y of its output."""
+    """Per block its name and dy/dx at each input, (readouts, n, numbers), for random readouts y of its output."""
     frozen = calibrated(model, values) if statistics == "batch" else copy.deepcopy(model)
     depths = _depths(frozen)
     probe = frozen.from_graph(frozen.inputs[0], list(depths.values()), None)
@@ -197,7 +178,8 @@ def _input_gradients(
         results = probe(points, training=False)
         for name, h in zip(depths, results if isinstance(results, list) else [results]):
             weights = rng.standard_normal((readouts, *h.shape[1:]))
-            yield name, np.stack([grad((h * v).sum(), [points], retain_graph=True)[0].numpy() for v in weights])
+            found = [grad((h * v).sum(), [points], retain_graph=True)[0].numpy() for v in weights]
+            yield name, np.stack(found).reshape(readouts, len(values), -1)
 
 
 def autocorrelation(gradients: np.ndarray, lag: int = 1) -> float:
@@ -222,58 +204,6 @@ def _half(gradients: np.ndarray, apart: float) -> float | None:
     return None
 
 
-def gradient_agreement(model: Model, x: Any, y: Any, *, loss: Any = None, statistics: str = "batch") -> Agreement:
-    """How alike the gradients of single samples are, per Dense layer and over all of them.
-
-    x, y: as for `evaluate`, at most 4096 samples as one batch. loss: default is that of `compile`. statistics: as in
-    `tr.shattering`. One backward gives all: the gradients of samples i and j for a kernel have the inner product
-    (xᵢ·xⱼ)(gᵢ·gⱼ), with x the layer's input and g the gradient at its output. The model is not touched.
-
-    >>> import tinyres as tr
-    >>> model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1, use_bias=False)])
-    >>> same = tr.gradient_agreement(model, np.ones((3, 2)), np.full((3, 1), 9.0), loss="mse")
-    >>> round(same.total.cosine, 4), round(same.total.coherence, 4)
-    (1.0, 1.0)
-    """
-    _check(model, "gradient_agreement", statistics)
-    if not 2 <= len(y) <= MOST_SAMPLES:
-        raise ShapeError(
-            f"[gradient_agreement] it compares 2 to {MOST_SAMPLES} samples; got {len(y)}; give a part of them"
-        )
-    root = _loss(model, x, y, loss, statistics)
-    calls: dict[Node, list[_DenseCall]] = {}
-
-    def collect(node: Node, total: Tensor) -> None:
-        if node.op is not None and node.op.name in ("dense", "dense_without_bias"):
-            call = _DenseCall.of(node, total)
-            calls.setdefault(node.inputs[1], []).append(call)
-
-    propagate(root, reachable(root), on_node=collect)
-    if not calls:
-        raise ArgumentError("[gradient_agreement] the model must have Dense layers that learn; got none; unfreeze some")
-    records, total = [], np.zeros((len(y), len(y)))
-    for uses in reversed(calls.values()):  # backward comes to the last layer first
-        gram = _gram(uses)
-        total += gram
-        records.append(LayerAgreement(uses[-1].name, *_agreement(gram)))
-    head = f"Agreement of {len(y)} per-sample gradients; 1: all alike, 0: nothing in common"
-    return Agreement(records, LayerAgreement("all", *_agreement(total)), head)
-
-
-def _loss(model: Model, x: Any, y: Any, loss: Any, statistics: str) -> Node:
-    """The recorded loss of the frozen model on this data as one batch."""
-    chosen = model.loss if loss is None else loss
-    if chosen is None:
-        raise ArgumentError(
-            '[gradient_agreement] a gradient starts from a loss; got none; compile the model, or give loss="mse"'
-        )
-    samples = read(model, "gradient_agreement", x, y, chosen)
-    inputs, target = samples.whole()
-    frozen = calibrated(model, inputs) if statistics == "batch" else copy.deepcopy(model)
-    with enable_grad():
-        return scalar_root("gradient_agreement", frozen.loss_of(chosen)(frozen, inputs, target, False)[1])
-
-
 def calibrated(model: Model, x: Any) -> Model:
     """A copy whose BatchNorm layers have the statistics of x as their moving ones, layer by layer."""
     clone = copy.deepcopy(model)
@@ -288,56 +218,10 @@ def calibrated(model: Model, x: Any) -> Model:
     return clone
 
 
-@dataclass(frozen=True)
-class _DenseCall:
-    """One use of a Dense layer: its input x and the gradient g at its output, each (n, positions, units)."""
-
-    name: str
-    x: np.ndarray
-    g: np.ndarray
-    bias: bool
-
-    @classmethod
-    def of(cls, node: Node, total: Tensor) -> _DenseCall:
-        source = node.inputs[0]
-        g = total.numpy().astype(np.float64)
-        if node.attrs[0] & RELU:
-            g *= node.buffer.array.reshape(node.shape) > 0
-        n = node.shape[0]
-        x = source.buffer.array.astype(np.float64).reshape(n, -1, source.shape[-1])
-        name = node.scope.path if node.scope is not None else node.label()
-        return cls(name, x, g.reshape(n, -1, node.shape[-1]), len(node.inputs) == 3)
-
-
-def _gram(uses: Sequence[_DenseCall]) -> np.ndarray:
-    """(n, n) inner products of the samples' gradients of one kernel and its bias, over all uses of the layer."""
-    x = np.concatenate([use.x for use in uses], axis=1)
-    g = np.concatenate([use.g for use in uses], axis=1)
-    n, positions, _ = x.shape
-    x, g = x.reshape(n * positions, -1), g.reshape(n * positions, -1)
-    products = (x @ x.T + float(uses[0].bias)) * (g @ g.T)
-    return products.reshape(n, positions, n, positions).sum(axis=(1, 3))
-
-
-def _agreement(gram: np.ndarray) -> tuple[float | None, float | None]:
-    squares = np.diag(gram)
-    if not squares.sum() > 0:
-        return None, None
-    coherence = float(gram.sum() / (len(gram) * squares.sum()))
-    norms = np.sqrt(squares)
-    there = norms > 0
-    if there.sum() < 2:
-        return None, coherence
-    cosines = gram[np.ix_(there, there)] / np.outer(norms[there], norms[there])
-    pairs = there.sum() * (there.sum() - 1)
-    return float((cosines.sum() - np.trace(cosines)) / pairs), coherence
-
-
-def _line(features: int | None, points: int, rng: np.random.Generator) -> np.ndarray:
-    assert features is not None
-    if features == 1:
+def _line(shape: tuple[Any, ...], points: int, rng: np.random.Generator) -> np.ndarray:
+    if shape == (1,):
         return np.linspace(-2.0, 2.0, points)[:, None]
-    start, end = rng.standard_normal((2, features))
+    start, end = rng.standard_normal((2, *shape))
     return np.linspace(start, end, points)
 
 
@@ -357,7 +241,8 @@ def _depths(model: Model) -> dict[str, Symbolic]:
     }
 
 
-def _check(model: Any, op: str, statistics: str) -> None:
+def checked(model: Any, op: str, statistics: str) -> None:
+    """Raise ArgumentError for what is no graph of layers, and for other statistics."""
     if not isinstance(model, Model) or not model.steps:
         got = type(model).__name__
         raise ArgumentError(f"[{op}] it reads a model's graph of layers; got {got} without one; use tr.Model(...)")
