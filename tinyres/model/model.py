@@ -370,7 +370,7 @@ class Model(AsKeras):
     @property
     def float_dtype(self) -> np.dtype:
         """The dtype of the weights."""
-        return next((w.dtype for w in self.weights), self.dtype)
+        return next((w.dtype for _, w in self._walk("", state_too=True)), self.dtype)
 
     def _repr_html_(self) -> str:
         from tinyres.trace.html import preformatted

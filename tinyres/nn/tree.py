@@ -301,7 +301,7 @@ class LayerTree:
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
-            if name not in ("_trained", "_kept", "_penalties"):
+            if isinstance(value, _HOLDING) and name not in ("_trained", "_kept", "_penalties"):
                 yield from _leaves(name, value)
 
     def _walk(self, prefix: str, state_too: bool) -> Iterator[tuple[str, Parameter]]:
@@ -328,12 +328,13 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Layers and Parameters in an attribute, each with a name."""
     if isinstance(value, (LayerTree, Parameter)):
         yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            yield from _leaves(f"{name}_{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(f"{name}_{key}", item)
+    elif isinstance(value, (list, tuple, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(item, _HOLDING):
+                yield from _leaves(f"{name}_{key}", item)
+
+
+_HOLDING = (LayerTree, Parameter, list, tuple, dict)
 
 
 def _unique(walk: Iterator[tuple[str, Parameter]]) -> dict[str, Parameter]:
