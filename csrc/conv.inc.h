@@ -184,7 +184,8 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
             .large_b = 1,
             .ahead = gemm_ahead(c, w),
         };
-        const int64_t rows = phases ? n[CONV_SH] : 1, columns = phases ? n[CONV_SW] : 1;
+        /* further phases, of strides beyond the image, have no pixels */
+        const int64_t rows = phases ? at_most(n[CONV_SH], n[CONV_H]) : 1, columns = phases ? at_most(n[CONV_SW], n[CONV_W]) : 1;
         for (int64_t p = 0; p < rows * columns; p++) {
             if (phases)
                 conv_phase(&a, &b, &to, n, p / columns, p % columns);

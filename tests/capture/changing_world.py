@@ -277,7 +277,7 @@ def program(seed: int, captured: bool, alone: bool = True) -> list[list[Any]]:
     rng = random.Random(seed)
     if alone:
         tr.manual_seed(4)
-    world, seen, trains = World(captured, alone), [], rng.random() < 0.4
+    world, seen, trains = World(captured, alone), [], rng.random() < 0.25
     with np.errstate(all="ignore"):
         for _ in range(rng.randrange(4, 12)):
             world.does(action_of(rng, alone, trains))

@@ -68,6 +68,9 @@ class RandomFlip(_Augmentation):
         return random_flip(x, *_MODES[self.mode], self._source) if training else x
 
 
+LARGEST = 1 << 16  # rows or columns of a window: what resizes to it has as many weights times those of the image
+
+
 class RandomCrop(_Augmentation):
     """In training a window of height x width pixels at a place that is drawn, the same for all images of a batch.
 
@@ -92,6 +95,10 @@ class RandomCrop(_Augmentation):
         super().__init__(seed, data_format, name)
         self.height = count("RandomCrop", "height", height)
         self.width = count("RandomCrop", "width", width)
+        if max(self.height, self.width) > LARGEST:
+            raise ArgumentError(
+                f"[RandomCrop] a window has up to {LARGEST} rows and columns; got {height} x {width}; crop less"
+            )
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """The windows."""

@@ -50,7 +50,6 @@ class Geometry(NamedTuple):
         """Columns of windows."""
         return (self.w + self.left + self.right - self.dw * (self.kw - 1) - 1) // self.sw + 1
 
-
     @property
     def met(self) -> float:
         """How many pairs of a window and a tap meet a pixel."""
@@ -60,8 +59,11 @@ class Geometry(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def _met(size: int, windows: int, stride: int, before: int, taps: int, apart: int) -> int:
-    places = np.arange(windows)[:, None] * stride - before + np.arange(taps) * apart
-    return int(np.count_nonzero((places >= 0) & (places < size)))
+    if taps > windows:  # the two are alike: what stands at place i · stride + j · apart
+        windows, stride, taps, apart = taps, apart, windows, stride
+    first = before - np.arange(taps) * apart
+    last = np.minimum((first + size - 1) // stride, windows - 1)
+    return int(np.maximum(last - np.maximum(-(-first // stride), 0) + 1, 0).sum())
 
 
 @functools.lru_cache(maxsize=1024)
