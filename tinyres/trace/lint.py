@@ -18,7 +18,7 @@ from tinyres.trace.broken import not_finite
 from tinyres.trace.net import Finding, Findings, Net, finding_at, is_sum
 from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.silent import dead_units, silent_parts, unread_layers
-from tinyres.trace.skips import changed_skips, detached_skips, missing_skips, stem
+from tinyres.trace.skips import changed_skips, detached_skips, missing_norms, missing_skips, stem
 from tinyres.trace.trace import Trace
 
 __all__ = ["Finding", "Findings", "lint_trace"]
@@ -36,8 +36,8 @@ def lint_trace(trace: Trace, unread: Iterable[str] = ()) -> Findings:
         return Findings([Finding(broken.rule, broken.node, getattr(node, "source", None), told, remedy)])
     net = Net(trace)
     rules = (
-        _sums, changed_skips, detached_skips, missing_skips, _broadcasts, silent_parts, dead_units, _lost_branches,
-        _one_unit, _unscaled,
+        _sums, changed_skips, detached_skips, missing_skips, missing_norms, _broadcasts, silent_parts, dead_units,
+        _lost_branches, _one_unit, _unscaled,
     )  # fmt: skip
     found = [finding for rule in rules for finding in rule(net)]
     found = [f for f in found if f.rule != "missing-skip" or not _told_otherwise(net, f.node, found)]

@@ -9,6 +9,7 @@ from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
 
 _SAME = 1e-5  # |y - x| / |x| of what is the identity up to rounding
 _SAME_GRADIENT = 0.01
+_SELDOM = 3  # times as many do otherwise
 
 Build = tuple[tuple[object, ...], ...]
 
@@ -157,6 +158,27 @@ def missing_skips(net: Net) -> Iterator[Finding]:
                 f"{len(forks)} of {len(forks) + len(runs)} blocks of this build have a skip, {name} has none",
                 "add the input of the block to the output of its branch",
             )  # fmt: skip
+
+
+def missing_norms(net: Net) -> Iterator[Finding]:
+    """Branches with weights that normalise nothing, where nearly all others of the net do."""
+    normalised = 0
+    bare: list[tuple[Fork, TraceNode]] = []
+    for fork, _, branches in net.residual_forks():
+        branch = net.between([e.dst for e in branches], fork.join)
+        if any(n.facts.normalises for n in branch):
+            normalised += 1
+        elif net.nodes[fork.join].facts.adds and has_kernel(branch):
+            bare.append((fork, branch[-1]))
+    if not 0 < _SELDOM * len(bare) <= normalised:
+        return
+    for fork, end in bare:
+        yield finding_at(
+            "missing-norm", end,
+            f"{normalised} of {normalised + len(bare)} residual branches normalise, that from {fork.node} to "
+            f"{fork.join} does not",
+            "normalise in this branch too, or in none and scale them",
+        )  # fmt: skip
 
 
 def stem(name: str) -> str:
