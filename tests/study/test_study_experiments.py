@@ -93,8 +93,9 @@ def test_experiments_run_with_convolutions_on_images(name: str, tmp_path: Path, 
     assert main(["experiment", name, "--net", "resnet", *settings]) == 0
     told = capsys.readouterr()
     assert max(map(len, told.out.splitlines()[:-1])) <= 80 and told.err.startswith(f"{name}-resnet: 2 parts")
-    rows = json.loads((tmp_path / f"{name}-resnet.json").read_text())["rows"]
-    assert {row["net"].split("-")[0] for row in rows} == {"plain", "residual"}
+    saved = json.loads((tmp_path / f"{name}-resnet.json").read_text())
+    assert {row["net"].split("-")[0] for row in saved["rows"]} == {"plain", "residual"}
+    assert len(readme_cells(f"{name} --net resnet")) == len(saved["findings"]) == 2
     for experiment in experiments.OF_IMAGES.values():
         assert experiment.defaults["seeds"] >= 3 and len(experiment.defaults["rates"]) >= 3
 
