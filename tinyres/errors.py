@@ -161,6 +161,12 @@ def refuse_arguments(owner: str, function: Callable[..., Any], args: Sequence[An
         raise ArgumentError(f"[{owner}] it takes ({takes}); got {error}; write it so") from None
 
 
+def named_arguments(cls: type) -> list[str]:
+    """What the constructor takes by name; none where there is no constructor of its own."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
 class Worded(type):
     """Makes classes whose constructors refuse in words what they do not take."""
 

@@ -89,3 +89,13 @@ def test_unknown_names_list_the_known_ones(wrong):
 def test_wrong_seeds(seed):
     with pytest.raises(ArgumentError, match=r"\[initializer\] a seed is an integer of at least 0, or None"):
         initializers.HeNormal(seed=seed)
+
+
+@pytest.mark.parametrize("cls", [initializers.Zeros, initializers.Ones])
+def test_an_initializer_without_arguments_is_shown_and_saved(cls, tmp_path):
+    """Its config() asked for the attributes args and kwargs: no model with Ones() could be saved or printed."""
+    assert (cls().config(), repr(cls())) == ({}, f"{cls.__name__}()")
+    model = tr.Sequential([tr.Input(shape=(3,)), layers.Dense(2, kernel_initializer=cls())])
+    model.save(tmp_path / "m.npz")
+    loaded = tr.load(tmp_path / "m.npz")
+    assert type(loaded.layers[-1].kernel_initializer) is cls

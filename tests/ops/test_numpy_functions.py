@@ -264,3 +264,19 @@ def test_a_batched_product_of_temporaries_in_a_captured_step() -> None:
         assert step(x).item() == loss
         assert w.grad is not None
         np.testing.assert_array_equal(w.grad.numpy(), replayed)
+
+
+@pytest.mark.parametrize("options", [{"ord": 2}, {"ord": 1}, {"ord": np.inf}, {"ord": -2, "axis": (0, 1)}])
+def test_a_norm_of_matrices_that_is_not_frobenius_is_refused(options):
+    """They were taken for the norm of all elements: 2 is the largest singular value, 1 a largest sum of columns."""
+    t = tr.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    with pytest.raises(tr.errors.ArgumentError, match=r"\[np.linalg.norm\] of a matrix there is the Frobenius norm"):
+        np.linalg.norm(t, **options)
+    for good in ({}, {"ord": "fro"}, {"ord": 1, "axis": 1}, {"axis": (0, 1)}):
+        np.testing.assert_allclose(np.linalg.norm(t, **good).numpy(), np.linalg.norm(t.numpy(), **good), rtol=1e-6)
+
+
+def test_values_that_a_gradient_would_flow_through_are_not_taken_out_by_unique():
+    with pytest.raises(tr.errors.GradientError, match=r"\[np.unique\] .* use t.detach\(\)"):
+        np.unique(tr.tensor([1.0, 1.0, 2.0], requires_grad=True))
+    assert np.unique(tr.tensor([1, 1, 2])).tolist() == [1, 2]

@@ -122,6 +122,9 @@ class Op:
         OPS[self.name] = self
         DEFINED_OPS.add(self.module, self.name, self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _defined, (self.path,)
+
     @property
     def path(self) -> str:
         """What files call it."""
@@ -130,6 +133,11 @@ class Op:
     def is_rectifier(self, attrs: tuple[Any, ...]) -> bool:
         """Whether it rectifies when it runs with these attrs."""
         return self.rectifies(*attrs) if callable(self.rectifies) else self.rectifies
+
+
+def _defined(path: str) -> Op:
+    """The op that this process has under the path: what a pickled one is."""
+    return DEFINED_OPS.find(path)
 
 
 class OutputOf(Op):

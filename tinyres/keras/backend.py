@@ -177,5 +177,6 @@ def floatx() -> str:
     """The dtype of weights unless a model is told otherwise."""
     return "float32"
 
+
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

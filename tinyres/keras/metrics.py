@@ -22,5 +22,6 @@ def get(identifier: Any) -> Any:
     """The metric of this name, in any of Keras' spellings, or of this function or object."""
     return _get("metrics", identifier)
 
+
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

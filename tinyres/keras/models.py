@@ -31,5 +31,6 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
         model.optimizer = model.loss = None
     return model
 
+
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

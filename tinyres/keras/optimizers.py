@@ -52,6 +52,9 @@ class _AsClass:
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, self._cls)
 
+    def __reduce__(self) -> str:
+        return self._make.__name__
+
     def __repr__(self) -> str:
         return f"<optimizer {self._make.__name__}>"
 
@@ -176,6 +179,7 @@ def _read(owner: str, learning_rate: Any, weight_decay: Any, options: dict[str, 
             remedy = _REFUSED.get(option, "leave it out")
             raise ArgumentError(f"[{owner}] tinyres has no option {option}; got {value!r}; {remedy}")
     return given
+
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

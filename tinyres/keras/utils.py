@@ -71,5 +71,6 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002  what notebooks draw their data from
     manual_seed(seed)
 
+
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

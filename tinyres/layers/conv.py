@@ -157,9 +157,7 @@ class Conv2D(Convolution):
 
     def _product(self, x: Tensor, fused: str | None) -> Tensor:
         self._check(x)
-        return ops.conv2d(
-            x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, self.groups, fused
-        )
+        return ops.conv2d(x, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate, self.groups, fused)
 
 
 class Conv1D(Conv2D):

@@ -25,6 +25,10 @@ def _of_classes(targets: np.ndarray, outputs: int) -> float:
     return math.log(outputs)
 
 
+def _sparse_mean(probabilities: Tensor, labels: Tensor) -> Tensor:
+    return values.sparse_mean_of_logits(values.log_of(probabilities), labels)
+
+
 def _of_yes_or_no(targets: np.ndarray, outputs: int) -> float:
     """Probabilities of a half."""
     return math.log(2)
@@ -65,7 +69,7 @@ BINARY_LOGITS = Objective(
 SPARSE = Objective(
     "sparse_categorical_crossentropy",
     values.sparse_error,
-    lambda probabilities, labels: values.sparse_mean_of_logits(values.log_of(probabilities), labels),
+    _sparse_mean,
     targets="labels",
     on_logits={"softmax": SPARSE_LOGITS},
     chance=_of_classes,
@@ -111,7 +115,10 @@ class Loss(metaclass=Worded):
         self.reduction = reduction
         made = self._made()
         self.name = name or made.name
-        self.objective = replace(made, name=self.name, total=reduction == "sum")
+        self._set_objective(made)
+
+    def _set_objective(self, made: Objective) -> None:
+        self.objective = replace(made, name=self.name, total=self.reduction == "sum")
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """One value per sample."""
@@ -135,6 +142,13 @@ class Loss(metaclass=Worded):
     def _made(self) -> Objective:
         """What this class, with its options, computes."""
         return Objective(type(self).__name__, lambda prediction, target: self.call(target, prediction))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "objective"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._set_objective(self._made())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"

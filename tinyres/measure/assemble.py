@@ -18,9 +18,7 @@ from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace
 
 
-def assemble(
-    header: Header, tape: Tape, structure: Structure, measured: Measurement, paths: Spectrum | None
-) -> Trace:
+def assemble(header: Header, tape: Tape, structure: Structure, measured: Measurement, paths: Spectrum | None) -> Trace:
     """The Trace of one measured pass."""
     parameters = [
         TraceParameter(
@@ -85,9 +83,7 @@ def _nodes(
     ]
 
 
-def _edge(
-    src: str, dst: str, kind: str, count: int, producer: Node, consumer: int, measured: Measurement
-) -> TraceEdge:
+def _edge(src: str, dst: str, kind: str, count: int, producer: Node, consumer: int, measured: Measurement) -> TraceEdge:
     whole = measured.gradients.get(producer, NOTHING).norm
     part = measured.splits.get((producer, consumer))
     if part is None:
@@ -131,9 +127,7 @@ def _note(edges: Sequence[TraceEdge], kinds: Sequence[str], join: TraceNode, at_
     return ""
 
 
-def _block(
-    shape: BlockShape, nodes: list[TraceNode], forks: list[Fork], fork_shapes: Sequence[ForkShape]
-) -> Block:
+def _block(shape: BlockShape, nodes: list[TraceNode], forks: list[Fork], fork_shapes: Sequence[ForkShape]) -> Block:
     return Block(
         name=shape.name,
         input=nodes[shape.input],

@@ -102,9 +102,7 @@ class Graph:
         graph._pinned = []
         return graph
 
-    def trace(
-        self, level: str = "layer", arrays: bool = False, audit: bool | str = True, paths: bool = False
-    ) -> Trace:
+    def trace(self, level: str = "layer", arrays: bool = False, audit: bool | str = True, paths: bool = False) -> Trace:
         """Run backward (and, for a Graph of a model, forward before it) and measure every node and edge.
 
         level: "layer" (one node per layer call) or "op". arrays: keep values and gradients too. audit: check that
@@ -225,9 +223,7 @@ def _recorded(op: str, loss: Tensor) -> Node:
     if not isinstance(loss, Tensor):
         raise ArgumentError(f"[{op}] a graph ends in a Tensor; got {type(loss).__name__}; pass the loss itself")
     if loss.size != 1:
-        raise ShapeError(
-            f"[{op}] a graph ends in one number; got shape {loss.shape}; reduce it with .mean() or .sum()"
-        )
+        raise ShapeError(f"[{op}] a graph ends in one number; got shape {loss.shape}; reduce it with .mean() or .sum()")
     if loss.node is None:
         raise TraceError(
             f"[{op}] the loss must be recorded; nothing was for this Tensor of shape {loss.shape}: computed under "

@@ -108,9 +108,7 @@ def _measured(name: str, whole: Tensor, parts: Lengths, longest: int) -> Spectru
     lengths = range(longest + 1)
     return Spectrum(
         at=name,
-        shares=tuple(
-            None if norm == 0 else dots[rows[k][1]] / dots[square] if k in rows else 0.0 for k in lengths
-        ),
+        shares=tuple(None if norm == 0 else dots[rows[k][1]] / dots[square] if k in rows else 0.0 for k in lengths),
         norms=tuple(statistics[rows[k][0]].norm if k in rows else 0.0 for k in lengths),
         error=statistics[left].norm / norm if norm != 0 else statistics[left].norm,
     )

@@ -60,9 +60,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
     values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
     carried = Carried(tape, structure, sheet)
     observer = _Observer(tape, sheet, ledger, arrays)
-    propagate(
-        root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node
-    )
+    propagate(root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node)
     statistics, dots = sheet.read()
     copies = {}
     if arrays:
@@ -71,9 +69,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
     return Measurement(
         values={node: statistics[row] for node, row in values.items()},
         gradients={node: statistics[row] for node, row in observer.gradients.items()},
-        splits={
-            key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()
-        },
+        splits={key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()},
         splitting=observer.splitting,
         carried=carried.read({i: statistics[values[node]] for i, node in enumerate(tape.units)}, dots),
         arrays=copies,

@@ -175,9 +175,7 @@ def _names(units: list[Node], layers: list[Scope | None], roles: list[str]) -> l
     return names
 
 
-def _parameter_names(
-    parameters: list[Node], edges: Iterable[tuple[int, int]], unit_names: list[str]
-) -> list[str]:
+def _parameter_names(parameters: list[Node], edges: Iterable[tuple[int, int]], unit_names: list[str]) -> list[str]:
     """Full names: a Parameter that is called just "kernel" is named after the first layer call that reads it."""
     first: dict[int, int] = {}
     for parameter, consumer in edges:

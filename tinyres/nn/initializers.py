@@ -12,7 +12,6 @@ from the library's generator (`tr.manual_seed`); an initialiser with a seed give
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 
 from tinyres.engine.node import ParameterLeaf
 from tinyres.engine.tensor import Parameter, node_of
-from tinyres.errors import ArgumentError, Worded
+from tinyres.errors import ArgumentError, Worded, named_arguments
 from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
@@ -50,6 +49,7 @@ __all__ = [
 def __dir__() -> list[str]:
     return sorted(__all__)
 
+
 INITIALIZERS: dict[str, type[Initializer]] = {}
 INITIALIZER_CLASSES: Definitions[type[Initializer]] = Definitions("an initializer of class")
 
@@ -75,7 +75,7 @@ class Initializer(metaclass=Worded):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+        return {argument: getattr(self, argument) for argument in named_arguments(type(self))}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"

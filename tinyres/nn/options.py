@@ -41,9 +41,7 @@ class OptionsOfKeras(Worded):
         if open_end == "unknown":  # the base's, which refuses what it is given
             del parameters[open_end]
         passed_on = ("trainable", "dtype") if open_end not in (None, "unknown") else ()
-        common = {
-            key: options.pop(key) for key in _COMMON if key in options and key not in (*parameters, *passed_on)
-        }
+        common = {key: options.pop(key) for key in _COMMON if key in options and key not in (*parameters, *passed_on)}
         if open_end in (None, "unknown"):
             for option in [key for key in options if key not in parameters]:
                 value = options.pop(option)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, Worded, refuse_arguments
+from tinyres.errors import ArgumentError, Worded, named_arguments, refuse_arguments
 from tinyres.store.definitions import Definitions
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -16,6 +15,7 @@ __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
 
 REGULARIZER_CLASSES: Definitions[type[Regularizer]] = Definitions("a regularizer of class")
 
@@ -38,7 +38,7 @@ class Regularizer(metaclass=Worded):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+        return {argument: getattr(self, argument) for argument in named_arguments(type(self))}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"

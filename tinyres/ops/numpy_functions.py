@@ -133,6 +133,16 @@ def _stacked(axis: int) -> Callable[[Sequence[Any]], Tensor]:
     return stacked
 
 
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    matrix = np.ndim(x) != 1 if axis is None else isinstance(axis, (list, tuple)) and len(axis) == 2
+    if matrix and ord not in (None, "fro"):
+        raise ArgumentError(
+            f"[np.linalg.norm] of a matrix there is the Frobenius norm alone; got ord={ord!r} and shape {np.shape(x)}; "
+            "name an axis for norms of rows or columns, or flatten it"
+        )
+    return moments.norm(x, ord, axis, keepdims)
+
+
 # By function: what does the same to Tensors, with the parameters that both know.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.all: integers.all,
@@ -153,7 +163,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.expand_dims: arranging.expand_dims,
     np.flip: _flip,
     np.hstack: _stacked(1),
-    np.linalg.norm: moments.norm,
+    np.linalg.norm: _norm,
     np.max: reduction.max,
     np.mean: reduction.mean,
     np.min: reduction.min,
@@ -203,7 +213,6 @@ _LOOKS = {
     np.searchsorted,
     np.shape,
     np.size,
-    np.unique,
     np.zeros_like,
 }
 

@@ -57,7 +57,6 @@ class _Sealing(Worded):
         vars(made)["_made"] = True
         return made
 
-
     @property
     def __signature__(cls) -> inspect.Signature:
         """The constructor's arguments, the common ones by name."""

@@ -29,6 +29,7 @@ __all__ = [
 def __dir__() -> list[str]:
     return sorted(__all__)
 
+
 SCHEDULES: Definitions[type[LearningRateSchedule]] = Definitions("a schedule of class")
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-
 class SGD(Optimizer):
     """Gradient descent with momentum: v = momentum·v + g; p = p − lr·v (Sutskever et al. 2013; PyTorch's form).
 

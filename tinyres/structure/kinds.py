@@ -164,9 +164,7 @@ def _inner(
             yield ForkShape(fork.node, join, edges, kinds, inner=True)
 
 
-def _leaking(
-    shape: Shape, links: Links, tree: PostDominators, conditions: Conditions
-) -> dict[int, list[ForkShape]]:
+def _leaking(shape: Shape, links: Links, tree: PostDominators, conditions: Conditions) -> dict[int, list[ForkShape]]:
     """By node, the forks whose join all that enters it comes from, though some of it is also read from elsewhere."""
     data = [[p for p in producers if not (shape.is_weight[p] or p in conditions)] for producers in links.producers]
     found: dict[int, list[ForkShape]] = {}

@@ -35,7 +35,7 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """"a, b and 3 more"."""
+    """ "a, b and 3 more"."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 

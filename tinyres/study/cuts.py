@@ -79,7 +79,7 @@ def cut_block(model: Model, block: LayerBlock) -> Cut:
 def cut_skip(model: Model, block: LayerBlock) -> Cut:
     """Delete the skips of a block: its Adds keep their branches only. Raises ArgumentError if it has none."""
     if not block.adds:
-        raise ArgumentError(f"[lesion] only a skip can be deleted as one; {block.name} has none; use what=\"block\"")
+        raise ArgumentError(f'[lesion] only a skip can be deleted as one; {block.name} has none; use what="block"')
     return Cut({call: branches(call, positions) for call, positions in block.adds.items()}, {})
 
 

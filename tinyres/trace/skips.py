@@ -215,5 +215,3 @@ def _among(net: Net, run: list[TraceNode], forks: list[Fork]) -> bool:
     """Whether a run stands behind one of these blocks and in front of another."""
     first, last = net.place[run[0].name], net.place[run[-1].name]
     return any(net.place[f.join] < first for f in forks) and any(net.place[f.node] >= last for f in forks)
-
-

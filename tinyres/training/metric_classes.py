@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import types
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, NoReturn
@@ -277,34 +278,39 @@ class RootMeanSquaredError(MeanMetric):
         return math.sqrt(super().value(sums, count))
 
 
-def _of_loss(cls: type[losses.Loss], sign: float = 1.0) -> type[Metric]:
-    """The metric class of a loss class: the same mean over samples, weighted by their weights."""
+class _OfLoss(MeanMetric):
+    """The metric of a loss: the same mean over samples, weighted by their weights."""
 
-    class OfLoss(MeanMetric):
-        def __init__(self, *args: Any, name: str | None = None, dtype: Any = None, **options: Any) -> None:
-            made = cls(*args, **options)
-            self._loss = made
+    of: type[losses.Loss]
+    sign = 1.0
 
-            def rows(prediction: Tensor, target: Tensor) -> Tensor:
-                found = made.objective.rows(prediction, target)
-                return found if sign == 1.0 else found * sign
+    def __init__(self, *args: Any, name: str | None = None, dtype: Any = None, **options: Any) -> None:
+        self._loss = self.of(*args, **options)
+        super().__init__(self._signed, name or _snake(self.of.__name__), self._whole if self.sign == 1.0 else None)
 
-            super().__init__(rows, name or _snake(cls.__name__), made.objective if sign == 1.0 else None)
+    def config(self) -> dict[str, Any]:
+        return {**{option: getattr(self._loss, option) for option in self.of.options}, "name": self.name}
 
-        def config(self) -> dict[str, Any]:
-            return {**{option: getattr(self._loss, option) for option in cls.options}, "name": self.name}
+    def _signed(self, prediction: Tensor, target: Tensor) -> Tensor:
+        found = self._loss.objective.rows(prediction, target)
+        return found if self.sign == 1.0 else found * self.sign
 
-    OfLoss.__name__ = OfLoss.__qualname__ = cls.__name__
-    OfLoss.__module__ = __name__
-    OfLoss.__doc__ = f"{(cls.__doc__ or '').split('.')[0].strip()}, over all samples. Options: see the loss."
-    return OfLoss
+    def _whole(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self._loss.objective(prediction, target)
+
+
+def _of_loss(cls: type[losses.Loss], sign: float = 1.0, name: str | None = None) -> type[Metric]:
+    """The metric class of a loss class, of the same name unless another is given."""
+    about = f"{(cls.__doc__ or '').split('.')[0].strip()}, over all samples. Options: see the loss."
+    members = {"__doc__": about, "__module__": __name__, "of": cls, "sign": sign}
+    return types.new_class(name or cls.__name__, (_OfLoss,), exec_body=lambda body: body.update(members))
 
 
 MeanSquaredError = _of_loss(losses.MeanSquaredError)
 MeanAbsoluteError = _of_loss(losses.MeanAbsoluteError)
 MeanAbsolutePercentageError = _of_loss(losses.MeanAbsolutePercentageError)
 MeanSquaredLogarithmicError = _of_loss(losses.MeanSquaredLogarithmicError)
-LogCoshError = _of_loss(losses.LogCosh)
+LogCoshError = _of_loss(losses.LogCosh, name="LogCoshError")
 Hinge = _of_loss(losses.Hinge)
 SquaredHinge = _of_loss(losses.SquaredHinge)
 CategoricalHinge = _of_loss(losses.CategoricalHinge)

@@ -233,9 +233,7 @@ def resolve(op: str, metrics: Any) -> list[tuple[str, Metric]]:
     return [(metric.name, metric) for metric in found]
 
 
-def both(
-    plain: Sequence[tuple[str, Metric]], weighted: Sequence[tuple[str, Metric]]
-) -> list[tuple[str, Metric]]:
+def both(plain: Sequence[tuple[str, Metric]], weighted: Sequence[tuple[str, Metric]]) -> list[tuple[str, Metric]]:
     """The metrics, then those that go by sample_weight; of the same name these are called weighted_…, as in Keras."""
     names = [name for name, _ in plain]
     found = list(plain)

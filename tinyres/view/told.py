@@ -10,7 +10,7 @@ from tinyres.view.numbers import number, ratio, strength
 
 
 def size_of(trace: Trace) -> str:
-    """"16 blocks, batch 128"."""
+    """ "16 blocks, batch 128"."""
     count, what = (len(trace.blocks), "block") if trace.blocks else (len(trace.nodes), "node")
     counted = f"{count} {what}" + ("s" if count != 1 else "")
     return counted if trace.header.batch is None else f"{counted}, batch {trace.header.batch}"

@@ -86,5 +86,3 @@ def draw(records: Sequence[Row], ax: Any) -> None:
 
 def _narrow(column: Field) -> Field:
     return Field(column.title, column.key, 13, column.text)
-
-

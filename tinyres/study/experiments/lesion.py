@@ -176,9 +176,7 @@ def one_deletion(records: Sequence[Row], told: dict[str, str]) -> list[Finding]:
     """What one deletion does to each net. told: what is published of it."""
     by = {(r["net"], r["deleted"]): r for r in records}
     shows = "test error after deleting one block (median over the blocks)"
-    return [
-        Finding(shows, told[net], _change(by, net).replace("->", "→")) for net in _nets(records) if (net, 1) in by
-    ]
+    return [Finding(shows, told[net], _change(by, net).replace("->", "→")) for net in _nets(records) if (net, 1) in by]
 
 
 def draw(records: Sequence[Row], ax: Any) -> None:
