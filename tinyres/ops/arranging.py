@@ -14,6 +14,7 @@ from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.gather import take
 from tinyres.ops.movement import flatten, reshape, share_buffer, to_own_shape, transpose
 from tinyres.ops.reduction import Axis, axis_numbers, normalized_axes, one_axis, sum
@@ -34,6 +35,7 @@ def _squeeze_shape(x: Tensor, axis: int | tuple[int, ...] | None) -> Shape:
 SQUEEZE = Op("squeeze", shape=_squeeze_shape, forward=share_buffer, vjp=to_own_shape, takes="x", view=True)
 
 
+@by_axis
 def squeeze(x: Operand, axis: Axis = None) -> Tensor:
     """x without these axes of size 1, or without all of them. No copy.
 
@@ -62,6 +64,7 @@ def _expand_dims_shape(x: Tensor, axis: int | tuple[int, ...]) -> Shape:
 EXPAND_DIMS = Op("expand_dims", shape=_expand_dims_shape, forward=share_buffer, vjp=to_own_shape, takes="x", view=True)
 
 
+@by_axis
 def expand_dims(x: Operand, axis: int | Sequence[int]) -> Tensor:
     """x with new axes of size 1, which stand at `axis` in the result. No copy.
 
@@ -100,6 +103,7 @@ def copy(x: Operand) -> Tensor:
     return transpose(x, tuple(range(x.ndim)))
 
 
+@by_axis
 def split(x: Operand, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Parts of x along an axis, as np.split.
 
@@ -203,6 +207,7 @@ def _repeat_vjp(g: Tensor, ctx: Context) -> Gradients:
 REPEAT = Op("repeat", shape=_repeat_shape, forward=_repeat_forward, vjp=_repeat_vjp, takes="x")
 
 
+@by_axis
 def repeat(x: Operand, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
     """Each element along an axis several times in a row, as np.repeat; without an axis, of the flattened Tensor.
 

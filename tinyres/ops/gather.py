@@ -24,6 +24,7 @@ from tinyres.kernels.dtypes import BOOL, INT64
 from tinyres.kernels.record import OPERATIONS, RELATION_SHIFT
 from tinyres.kernels.sharing import SCALAR
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.indexing import IndexOutOfRange, WrongIndex, basic_index
 
 
@@ -87,6 +88,7 @@ SCATTER_ROWS = Op(
 )
 
 
+@by_axis
 def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     """The elements or rows of x with these numbers along an axis, as np.take; of the flattened Tensor without one.
 

@@ -23,6 +23,7 @@ from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.kernels.record import OPERATIONS, RELATION_SHIFT
 from tinyres.launch import launch
 from tinyres.ops import arithmetic, comparison, division, elementwise, power, reduction
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal, greater
 from tinyres.ops.reduction import Axis, axis_numbers, nonempty
@@ -237,6 +238,7 @@ def bitwise_not(x: Operand) -> Tensor:
     return _bitwise("xor", "~", x, True if x.dtype is BOOL else -1)
 
 
+@by_axis
 def any(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether a value over the axes is true (not 0), as a mask; not so over none.
 
@@ -247,6 +249,7 @@ def any(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return greater(reduction.sum(_truth(x), axis, keepdims), 0)
 
 
+@by_axis
 def all(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether every value over the axes is true (not 0), as a mask; so it is over none.
 

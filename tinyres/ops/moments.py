@@ -14,6 +14,7 @@ from tinyres.engine.primitives import Operand
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.comparison import equal, where
 from tinyres.ops.composed import composed
 from tinyres.ops.elementwise import abs, square
@@ -54,6 +55,7 @@ def _norm_vjp(g: Tensor, ctx: Context) -> Gradients:
 NORM = Op("norm", shape=_norm_shape, forward=_norm_forward, vjp=_norm_vjp, saves=(0,), reads_output=True)
 
 
+@by_axis
 def norm(x: Operand, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The length √Σx² over the axes, or Σ|x| (ord=1), max |x| (ord=inf), min |x| (ord=-inf); 0 over none.
 
@@ -73,6 +75,7 @@ def norm(x: Operand, ord: float | str | None = None, axis: Axis = None, keepdims
     raise ArgumentError(f"[norm] ord is 2 (the default), 1, inf or -inf; got {ord!r}; write it as a sum of powers")
 
 
+@by_axis
 @composed
 def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """The variance over the axes: the mean squared distance from the mean, as np.var.
@@ -92,6 +95,7 @@ def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) ->
     return variance * (elements / _freedom("var", x, axis, elements, ddof))
 
 
+@by_axis
 @composed
 def std(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """The standard deviation over the axes, as np.std: the root of the variance. Where it is 0 its gradient is 0.

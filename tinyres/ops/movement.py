@@ -21,6 +21,7 @@ from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.composed import composed
 from tinyres.ops.indexing import INDEX, Entry, window
 
@@ -269,6 +270,7 @@ CONCATENATE = Op(
 )
 
 
+@by_axis
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """The Tensors one after the other along an axis; all other sizes must agree.
 
@@ -296,6 +298,7 @@ def _axis_number(op: str, axis: Any) -> int:
         raise ArgumentError(f"[{op}] the axis is an int; got {axis!r}; name the axis by number") from None
 
 
+@by_axis
 @composed
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis.

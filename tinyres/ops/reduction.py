@@ -23,6 +23,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.dtypes import FLOAT32, INT64
 from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import equal
 from tinyres.ops.elementwise import exp
@@ -124,6 +125,7 @@ def _sum_vjp(g: Tensor, ctx: Context) -> Gradients:
 SUM = Op("sum", shape=_sum_shape, forward=_sum_forward, vjp=_sum_vjp)
 
 
+@by_axis
 def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes; 0 over none. That of integers and bools (0 and 1) is int64, exactly.
 
@@ -171,6 +173,7 @@ def _mean_vjp(g: Tensor, ctx: Context) -> Gradients:
 MEAN = Op("mean", shape=_mean_shape, forward=_mean_forward, vjp=_mean_vjp)
 
 
+@by_axis
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over the axes; that of integers and bools (0 and 1) is float32.
 
@@ -204,6 +207,7 @@ def _extremum_vjp(g: Tensor, ctx: Context) -> Gradients:
 MAX = Op("max", shape=_max_shape, forward=_max_forward, vjp=_extremum_vjp, saves=(0,), reads_output=True)
 
 
+@by_axis
 def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over the axes; NaN if one is NaN. Equal maxima share the gradient equally.
 
@@ -227,6 +231,7 @@ def _min_forward(out: Buffer, x: Tensor, axis: int | tuple[int, ...] | None, kee
 MIN = Op("min", shape=_min_shape, forward=_min_forward, vjp=_extremum_vjp, saves=(0,), reads_output=True)
 
 
+@by_axis
 def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over the axes; NaN if one is NaN. Equal minima share the gradient equally.
 
@@ -274,6 +279,7 @@ LOGSUMEXP = Op(
 )
 
 
+@by_axis
 def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log Σ e^x over the axes; never overflows. Its gradient is the softmax.
 
@@ -300,6 +306,7 @@ def _argmax_forward(out: Buffer, x: Tensor) -> None:
 ARGMAX = Op("argmax", shape=_argmax_shape, forward=_argmax_forward, dtype=INT64)
 
 
+@by_axis
 def argmax(x: Operand, axis: int | None = None) -> Tensor:
     """Where the (first) maximum stands along an axis, or in the flattened Tensor; int64, no gradient.
 

@@ -12,6 +12,7 @@ from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.kernels.record import REVERSE
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.composed import composed
 from tinyres.ops.creation import ones
 from tinyres.ops.integers import product_of_integers
@@ -19,6 +20,7 @@ from tinyres.ops.movement import concatenate, flatten, reshape, transpose
 from tinyres.ops.reduction import Axis, normalized_axes, numeric, one_axis, reduction
 
 
+@by_axis
 @composed
 def prod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over the axes; 1 over none. Its gradient is right also where elements are 0.
@@ -68,6 +70,7 @@ def _cumsum_shape(x: Tensor, axis: int, reverse: bool) -> Shape:
 CUMSUM = Op("cumsum", shape=_cumsum_shape, forward=_cumsum_forward, vjp=_cumsum_vjp)
 
 
+@by_axis
 def cumsum(x: Operand, axis: int | None = None, reverse: bool = False) -> Tensor:
     """The sums of the elements up to each along an axis, or of the flattened Tensor.
 

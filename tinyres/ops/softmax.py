@@ -21,6 +21,7 @@ from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFail
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import Kernel
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.elementwise import exp
 from tinyres.ops.movement import transpose
 from tinyres.ops.reduction import one_axis, sum
@@ -65,6 +66,7 @@ SOFTMAX = Op(
 )
 
 
+@by_axis
 def softmax(x: Operand, axis: int = -1) -> Tensor:
     """e^x divided by its sum along an axis; never overflows.
 
@@ -86,6 +88,7 @@ LOG_SOFTMAX = Op(
 )
 
 
+@by_axis
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     """The logarithm of the softmax along an axis, without its underflow.
 

@@ -16,6 +16,7 @@ from tinyres.kernels.dtypes import FLOAT64, INT64
 from tinyres.kernels.record import REVERSE, SORTED_IN_WORKSPACE
 from tinyres.launch import launch
 from tinyres.ops.arithmetic import neg
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.casting import astype
 from tinyres.ops.composed import composed
 from tinyres.ops.gather import GATHER_ROWS
@@ -37,6 +38,7 @@ def _argsort_forward(out: Buffer, x: Tensor, descending: bool) -> None:
 ARGSORT = Op("argsort", shape=_argsort_shape, forward=_argsort_forward, dtype=INT64)
 
 
+@by_axis
 @composed
 def argsort(x: Operand, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The positions that put the values along an axis in ascending order; int64, no gradient.
@@ -52,6 +54,7 @@ def argsort(x: Operand, axis: int | None = -1, descending: bool = False) -> Tens
     return transpose(_order(x, descending), order) if order else _order(x, descending)
 
 
+@by_axis
 @composed
 def sort(x: Operand, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The values along an axis in ascending order; each gradient goes back to where its value stood.
@@ -90,6 +93,7 @@ def _last_axis(op: str, x: Operand, axis: int | None) -> tuple[Tensor, tuple[int
     return transpose(x, order), tuple(order)
 
 
+@by_axis
 def argmin(x: Operand, axis: int | None = None) -> Tensor:
     """Where the (first) minimum stands along an axis, or in the flattened Tensor; int64, no gradient.
 
