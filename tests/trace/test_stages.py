@@ -149,3 +149,11 @@ def test_without_skips_each_stage_that_explodes_is_named() -> None:
     assert {s.rule for s in verdict} == {"explodes"}
     assert verdict[0].startswith("in stage0 the gradient explodes in every block toward the input")
     assert "theory for BatchNorm before ReLU: x 1.47" in verdict[0] and "(layers.blocks.basic)" in verdict[0]
+
+
+def test_many_layers_with_dead_units_are_one_finding() -> None:
+    model = compiled(tr.Sequential([tr.Input((8,)), *[layers.Dense(8, "relu") for _ in range(6)], layers.Dense(10)]))
+    for layer in model.layers[:6]:
+        layer.bias.assign([-100.0] * 3 + [0.1] * 5)
+    (found,) = model.graph(np.random.default_rng(0).normal(size=(64, 8)), np.arange(64) % 10).lint()
+    assert found.rule == "dead-units" and "(and so 5 more, to dense_5)" in found.problem

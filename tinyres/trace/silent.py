@@ -91,6 +91,10 @@ def _is_dead(net: Net, node: TraceNode) -> bool:
 
 def dead_units(net: Net) -> Iterator[Finding]:
     """Units and channels that are 0 for the whole batch, where they are many and did not begin so."""
+    yield from _gathered(list(_with_dead_units(net)))
+
+
+def _with_dead_units(net: Net) -> Iterator[Finding]:
     for node in net.trace.nodes:
         units = node.shape[-1] if node.shape else 0
         if not node.dead or node.dead < max(_FEW, _MANY * units) or node.zeros == node.size:
