@@ -152,7 +152,9 @@ def test_without_skips_each_stage_that_explodes_is_named() -> None:
 
 
 def test_many_layers_with_dead_units_are_one_finding() -> None:
-    model = compiled(tr.Sequential([tr.Input((8,)), *[layers.Dense(8, "relu") for _ in range(6)], layers.Dense(10, "softmax")]))
+    model = compiled(
+        tr.Sequential([tr.Input((8,)), *[layers.Dense(8, "relu") for _ in range(6)], layers.Dense(10, "softmax")])
+    )
     for layer in model.layers[:6]:
         layer.bias.assign([-100.0] * 3 + [0.1] * 5)
     (found,) = model.graph(np.random.default_rng(0).normal(size=(64, 8)), np.arange(64) % 10).lint()
