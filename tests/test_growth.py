@@ -7,6 +7,7 @@ other line of the tree changes. Everything is added to a copy, built there, and 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,19 +19,15 @@ from tinyres.backends import native
 
 ROOT = Path(__file__).parents[1]
 
-# By file: a line that is there, and what comes after it; "" is the end of the file.
-ADDED = {
-    "csrc/kernels.def": {"TR_KERNEL(square,": 'TR_KERNEL(cube, "f", "f", "n", "", keeps, 0.08 * n[0], NONE)\n'},
-    "csrc/elementwise.inc.h": {"TR_MAP(square,": "TR_FUNCTION(cubed, a *a *a)\nTR_MAP(cube, 1, 0, 0, cubed)\n"},
-    "tinyres/kernels/elementwise.py": {
-        "": '''
+TYPED = re.compile(r"<!-- typed: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
+README = dict(TYPED.findall((ROOT / "README.md").read_text()))
 
-@kernel("f", "f", "n", form=MAP)
-def cube(out: Array, x: Array, n: int, *, flags: int) -> None:
-    np.multiply(np.square(x), x, out=out)
-'''
-    },
-    "tests/kernel_cases/elementwise.py": {"_UNARY = ": '_UNARY.append("cube")\n'},
+# By file: a line that is there, and what comes after it; "" is the end of the file. The kernel is the README's.
+ADDED = {
+    "csrc/kernels.def": {"TR_KERNEL(square,": README["csrc/kernels.def"]},
+    "csrc/elementwise.inc.h": {"TR_MAP(square,": README["csrc/elementwise.inc.h"]},
+    "tinyres/kernels/elementwise.py": {"": "\n\n" + README["tinyres/kernels/elementwise.py"]},
+    "tests/kernel_cases/elementwise.py": {"_UNARY = ": README["tests/kernel_cases/elementwise.py"]},
     "tinyres/ops/elementwise.py": {
         "": '''
 
@@ -117,6 +114,7 @@ def test_a_kernel_an_op_and_a_layer_are_one_record_each(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     kept = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "*.egg-info", ".*cache", ".git", "build")
     shutil.copytree(ROOT, tree, ignore=kept)
+    assert set(README) <= set(ADDED)
     for name, additions in ADDED.items():
         path = tree / name
         path.write_text(with_additions(path.read_text(), additions))

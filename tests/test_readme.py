@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_growth import ADDED
 from test_rooms import MAY_IMPORT
 
 import tinyres as tr
@@ -40,6 +41,7 @@ def noted(kind: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+TYPED = [(block["note"], block["text"]) for block in BLOCKS if (block["note"] or "").startswith("typed: ")]
 SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
 ROUNDING = 1e-6  # how far outputs may be from the README's where nothing is said
 
@@ -89,10 +91,10 @@ def assert_like(printed: str, promised: str, within: float) -> None:
     np.testing.assert_allclose(numbers_of(printed), numbers_of(promised), rtol=within)
 
 
-def test_every_python_block_is_a_snippet_or_stands_in_a_file() -> None:
+def test_every_python_block_is_a_snippet_or_typed_by_a_test() -> None:
     for block in BLOCKS:
         if block["language"] == "python":
-            assert re.match(r"snippet: |from ", block["note"] or ""), f"nothing runs this block:\n{block['text']}"
+            assert re.match(r"snippet: |typed: ", block["note"] or ""), f"nothing runs this block:\n{block['text']}"
     assert len(SNIPPETS) == sum((block["note"] or "").startswith("snippet: ") for block in BLOCKS), "a name comes twice"
 
 
@@ -138,16 +140,14 @@ def test_adding_an_op_takes_one_record_and_one_row() -> None:
     assert sum(bool(line.strip()) for line in lines) < 20
 
 
-def test_the_kernel_that_is_shown_stands_in_the_sources() -> None:
-    sources = [*(ROOT / "csrc").glob("*.h"), ROOT / "csrc" / "kernels.def"]
-    core = {line.strip() for path in sources for line in path.read_text().splitlines()}
-    shown = [line.strip() for block in BLOCKS if block["language"] == "c" for line in block["text"].splitlines()]
-    assert len(shown) == 3
-    assert set(shown) <= core
-    for block in BLOCKS:
-        note = block["note"] or ""
-        if note.startswith("from "):
-            assert block["text"] in (ROOT / note.removeprefix("from ")).read_text()
+def test_the_kernel_that_is_shown_is_what_test_growth_types() -> None:
+    """Four places, each with the file that it goes into; that it builds and passes is shown there."""
+    typed = {note.removeprefix("typed: "): text for note, text in TYPED}
+    assert list(typed) == [name for name in ADDED if "kernel" in name or name.startswith("csrc/")]
+    for path, text in typed.items():
+        assert (ROOT / path).exists()
+        assert text in "".join(ADDED[path].values())
+    assert {block["text"] for block in BLOCKS if block["language"] == "c"} <= set(typed.values())
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
