@@ -7,8 +7,10 @@ import codecs
 import contextlib
 import io
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tinyres.errors import ArgumentError, FileError, MissingExtraError, TinyresError
@@ -23,16 +25,9 @@ _PLAIN = str.maketrans(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 if it worked, 2 with one clear line on standard error for bad options, files or outputs."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    if options.command is None:
-        parser.print_help()
-        return 0
     try:
         with _readable_anywhere():
-            code = int(options.command(options))
-            sys.stdout.flush()
-        return code
+            return _run(argv)
     except TinyresError as error:
         print(f"tinyres: {error}", file=sys.stderr)
         return 2
@@ -45,6 +40,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help does not get lost silently where nothing can be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command, or show help, until all of the output is written."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(argv)
+        if options.command is None:
+            parser.print_help()
+            return 0
+        return int(options.command(options))
+    finally:
+        sys.stdout.flush()
+
+
+def _print_pairs(pairs: Iterable[tuple[str, str]], indent: int) -> None:
+    """Names and what is said of them, within the width of the terminal."""
+    width = max(shutil.get_terminal_size().columns, indent + 20)
+    for name, said in pairs:
+        print(textwrap.fill(f"{name:<{indent - 1}} {said}", width, subsequent_indent=" " * indent))
 
 
 @contextlib.contextmanager
@@ -81,9 +103,7 @@ def _discard_output() -> None:
 def _parser() -> argparse.ArgumentParser:
     import tinyres
 
-    parser = argparse.ArgumentParser(
-        prog="tinyres", description="Train small residual nets and see the gradient at every node."
-    )
+    parser = _Parser(prog="tinyres", description="Train small residual nets and see the gradient at every node.")
     parser.add_argument("--version", action="version", version=f"tinyres {tinyres.__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -165,8 +185,7 @@ def _add_experiment(commands: Any) -> None:
 def _info(options: argparse.Namespace) -> int:
     from tinyres.launch import info
 
-    for key, value in info().items():
-        print(f"{key:<16} {value}")
+    _print_pairs([(key, str(value)) for key, value in info().items()], 17)
     return 0
 
 
@@ -177,9 +196,8 @@ def _experiment(options: argparse.Namespace) -> int:
 
     known = EXPERIMENTS if options.net == "dense" else OF_IMAGES
     if options.name is None:
-        for name, experiment in known.items():
-            also = " (also --net resnet)" if known is EXPERIMENTS and name in OF_IMAGES else ""
-            print(f"{name:<18} {experiment.title}{also}")
+        also = {name: " (also --net resnet)" for name in OF_IMAGES if known is EXPERIMENTS}
+        _print_pairs([(name, one.title + also.get(name, "")) for name, one in known.items()], 19)
         return 0
     if options.name not in known:
         kind = "" if known is EXPERIMENTS else " with --net resnet"

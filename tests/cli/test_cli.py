@@ -144,11 +144,25 @@ def test_any_encoding_of_the_output_and_60_columns(encoding: str) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_one_line() -> None:
+@pytest.mark.parametrize("arguments", [["info"], ["experiment"], [], ["--version"], ["experiment", "--help"]], ids=str)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    """Help and the version were lost with exit status 0."""
     with open("/dev/full", "w") as full:
-        done = run("info", stdout=full)
+        done = run(*arguments, stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 2
     assert done.stderr == "tinyres: [output] the output cannot be written: No space left on device; free some space\n"
+
+
+@pytest.mark.parametrize("command", ["demo", "experiment", "bench", "info"])
+@pytest.mark.parametrize("options", [["--help"], []])
+def test_help_and_lists_in_ascii_and_60_columns(command: str, options: list[str]) -> None:
+    """The help of experiment has a ±: it ended in UnicodeEncodeError."""
+    if options or command in ("experiment", "info"):
+        environment = {"PYTHONIOENCODING": "ascii", "COLUMNS": "60"}
+        done = run(command, *options, env=environment, stdout=subprocess.PIPE, encoding="ascii")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert max(map(len, done.stdout.splitlines())) <= 60
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
