@@ -118,3 +118,24 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(FileError, match="a table is needed; .*pipe.csv' is a pipe or a device"):
         read_table(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("header", ["0,1,label", "1,2,Target", "class,0,1", "0,1,y"])
+def test_numbered_columns_beside_a_named_label_are_a_header(tmp_path: Path, header: str) -> None:
+    """What pandas writes for DataFrame(x) with a column "label": it was taken for an example of a class "label"."""
+    rows = ["5,6,a", "7,8,b"] if not header.startswith("class") else ["a,5,6", "b,7,8"]
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows, ""]))
+    table = read_table(tmp_path / "t.csv")
+    assert (table.x.tolist(), table.y.tolist()) == ([[5.0, 6.0], [7.0, 8.0]], [0, 1])
+
+
+def test_a_first_row_that_counts_and_has_a_label_of_others_is_an_example(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("0,1,y\n5,6,n\n7,8,y\n")
+    assert read_table(tmp_path / "t.csv").x.shape == (3, 2)
+
+
+def test_a_quote_that_does_not_close_is_refused(tmp_path: Path) -> None:
+    """The rows to the end of the file became one label."""
+    (tmp_path / "t.csv").write_text('x,label\n1,a\n2,"b\n3,a\n4,b\n')
+    with pytest.raises(FileError, match="the quote that opens in line 3 does not close"):
+        read_table(tmp_path / "t.csv")

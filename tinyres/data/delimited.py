@@ -16,6 +16,7 @@ from tinyres.store.opening import opened
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-"))  # in lower case, as in tables from elsewhere
+LABEL_NAMES = ("label", "y", "target", "class")  # in the order in which they are looked for
 _LOOKED_AT = 100  # rows from which separator and header are told
 
 
@@ -120,6 +121,8 @@ def _rows(text: str, separator: str, path: Path) -> list[tuple[int, list[str]]]:
             if cells and not cells[0].startswith("#") and any(cells):
                 rows.append((line, [cell.strip() for cell in cells]))
             line = reader.line_num + 1
+        if text.count('"') % 2 and rows and "\n" in rows[-1][1][-1]:
+            raise csv.Error(f"the quote that opens in line {rows[-1][0]} does not close")
     except csv.Error as error:
         raise FileError(f"[load_table] a .csv must be text; {path.name}: {error}; export it again") from error
     return rows
@@ -153,14 +156,18 @@ def _separator(text: str) -> str:
 def _is_header(rows: Sequence[list[str]], comma: bool) -> bool:
     """Whether the first row names the columns.
 
-    It does if it holds words above a column of numbers, counts the columns (0, 1, 2, ... or 1, 2, 3, ...), or holds
-    words only that do not come again below. A missing value, or a label in words above other labels, is none.
+    It does if it holds words above a column of numbers, counts the columns (0, 1, 2, ... or 1, 2, 3, ...), perhaps but
+    for one that is called as a label is, or holds words only that do not come again below. A missing value, or a label
+    in words above other labels, is none.
     """
     first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     numbers = [as_number(cell, comma) for cell in first]
     if None not in numbers:
-        counted = [list(map(float, range(start, start + len(first)))) for start in (0, 1)]
-        return len(first) > 2 and numbers in counted
+        return len(first) > 2 and numbers in _counted(len(first))
+    called = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES]
+    counts = [n for n in numbers if n is not None]
+    if len(called) == 1 and len(counts) == len(first) - 1 and counts in _counted(len(counts)):
+        return all(row[called[0]] != first[called[0]] for row in below)
     words = [i for i, cell in enumerate(first) if numbers[i] is None and not is_missing(cell)]
     for i in words:
         cells = [row[i] for row in below if not is_missing(row[i])]
@@ -168,3 +175,7 @@ def _is_header(rows: Sequence[list[str]], comma: bool) -> bool:
             return True
     only_words = len(words) == sum(not is_missing(cell) or cell == "" for cell in first)
     return bool(words) and only_words and not any(first[i] == row[i] for i in words for row in below)
+
+
+def _counted(count: int) -> list[list[float]]:
+    return [[float(n) for n in range(start, start + count)] for start in (0, 1)]

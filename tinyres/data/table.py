@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinyres.data.delimited import TextTable, is_missing, read_text
+from tinyres.data.delimited import LABEL_NAMES, TextTable, is_missing, read_text
 from tinyres.errors import FileError
 from tinyres.store.archive import read_arrays
 from tinyres.store.opening import opened
 
-LABEL_NAMES = ("label", "y", "target", "class")
 INDEX_NAMES = ("", "unnamed: 0", "index")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 _MANY = 20  # labels of so many rows and more can be told from numbers that merely count or measure
