@@ -195,3 +195,14 @@ def test_a_thousand_blocks(tmp_path):
     assert len(str(trace).splitlines()) < 30
     trace.save(tmp_path / "t.npz")
     assert len(tr.Trace.load(tmp_path / "t.npz").blocks) == 1000
+
+
+def test_a_file_whose_edges_go_backwards_is_refused(trace, tmp_path):
+    """It loaded, and its verdict ended in KeyError."""
+    trace.save(tmp_path / "t.json")
+    header = json.loads((tmp_path / "t.json").read_text())
+    edges = header["edges"]
+    edges["src"][-1], edges["dst"][-1] = edges["dst"][-1], 0
+    (tmp_path / "t.json").write_text(json.dumps(header))
+    with pytest.raises(tr.errors.FileError, match="an edge goes from node .* back to 0"):
+        tr.Trace.load(tmp_path / "t.json")

@@ -147,6 +147,8 @@ def _decoded(data: Any, arrays: Arrays) -> Trace:
     ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
     params: dict[int, dict[str, TraceParameter]] = {}
     for src, dst in ends:
+        if dst <= src < count:
+            raise ValueError(f"an edge goes from node {src} back to {dst}")
         if src >= count:
             record = _at(parameters, src - count)
             params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
