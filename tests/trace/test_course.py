@@ -28,14 +28,11 @@ def courses(block, depth, seeds, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COVERED)
 def test_the_interval_covers_the_rate_of_the_build_in_90_to_98_percent(name: str) -> None:
-    """The rate of the build is the median over 60 seeds; BatchNorm holds the walk together, so it may cover all."""
+    """The rate of the build is the median over 60 seeds."""
     found = courses(COVERED[name], 16, range(60), width=32, batch=64)
     rate = float(np.median([c.rate for c in found]))
     covered = np.mean([c.low <= rate <= c.high for c in found])
-    assert covered >= 0.88 and (covered <= 0.985 or name == "batchnorm"), covered
-    # And it is no wider than it need be.
-    spread = np.std([math.log(c.rate) for c in found])
-    assert np.mean([math.log(c.high / c.low) / 2 for c in found]) < 5 * spread
+    assert 0.9 <= covered <= 0.98, covered
 
 
 @pytest.mark.slow

@@ -7,20 +7,29 @@ sigmoid's slope is at most 1/4). A remedy is said only where a test applies it a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections.abc import Collection, Iterable, Sequence
 
-from tinyres.trace.flow import Flow, block_nodes, normalises_batch
+from tinyres.structure.kinds import GATE, SKIP
+from tinyres.trace.blocks import Block
+from tinyres.trace.flow import block_nodes, blocks_of, normalises_batch
 from tinyres.trace.lint import lint_trace
 from tinyres.trace.nodes import TraceEdge, TraceNode, TraceParameter
-from tinyres.trace.scale import rms
+from tinyres.trace.scale import empty_input, rms
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
 from tinyres.trace.words import place
 
 _SATURATED = 0.85  # root mean square of a tanh's values: most of them are near -1 and 1
 _TOO_SMALL, _TOO_LARGE = 0.9, 1.1
+_OPEN = 0.98  # of |g|: a gate that lets this much through is no cause
 _CANCELS = 0.5  # of a share, beyond 0 or 1
 _SHORT = 12  # layers in a row that train without skips once the gradient keeps its size
+
+SMALL_BATCH = 16  # from here on |g| grows within a tenth as over large batches, in each of five builds
+_LARGER = f"use batches of {LEAST_BATCH} examples and more"
+
+_ON_SKIPS = ("skip-path", "double-skip", "self-add", "detached-skip")
 
 
 def skips_that_help(nodes: Iterable[TraceNode]) -> str:
@@ -36,14 +45,17 @@ def of_images(nodes: Iterable[TraceNode]) -> bool:
     return any(len(p.shape) == 4 for n in nodes for p in _weights(n))
 
 
-def why_vanishing(flow: Flow, trace: Trace) -> str:
-    """The cause and the remedy of a gradient that shrinks toward the input; "" where none is shown."""
-    on_the_skip = _on_the_skip(trace)
+def why_vanishing(trace: Trace, names: Collection[str] | None = None) -> str:
+    """The cause and the remedy of a gradient that shrinks toward the input; "" where none is shown.
+
+    names: of the blocks through which it does, None for all.
+    """
+    blocks, nodes = blocks_of(trace, names), block_nodes(trace, names)
+    on_the_skip = _on_the_skip(trace, blocks, nodes)
     if on_the_skip:
         return on_the_skip
-    nodes = block_nodes(trace)
-    if any(b.fork is not None for b in trace.blocks):
-        return _cancelling(trace)
+    if any(b.fork is not None for b in blocks):
+        return _gated(blocks) or _cancelling(blocks)
     steep = next((n for n in nodes if 0 < n.facts.slope < 1), None)
     if steep is not None:
         return (
@@ -65,23 +77,23 @@ def why_vanishing(flow: Flow, trace: Trace) -> str:
     return f"{told}: kernel_initializer='{initialiser}' keeps the size; to train at this depth it takes {skips}."
 
 
-def why_exploding(flow: Flow, trace: Trace) -> str:
+def why_exploding(trace: Trace, names: Collection[str] | None = None) -> str:
     """The same for a gradient that grows toward the input by a factor per block."""
-    on_the_skip = _on_the_skip(trace)
+    blocks, nodes = blocks_of(trace, names), block_nodes(trace, names)
+    on_the_skip = _on_the_skip(trace, blocks, nodes)
     if on_the_skip:
         return on_the_skip
-    nodes = block_nodes(trace)
-    skips = any(b.skip is not None for b in trace.blocks)
+    skips = any(b.skip is not None for b in blocks)
     if normalises_batch(nodes):
         batch = trace.header.batch or 0
-        if trace.header.training and 1 < batch < LEAST_BATCH:
-            return f"BatchNorm over a batch of {batch} amplifies it: use batches of {LEAST_BATCH} examples and more."
+        small = bool(trace.header.training) and 1 < batch < SMALL_BATCH
         if skips:
-            return ""
+            return over_few(batch) if small else ""
+        more, larger = (f", over a batch of {batch} the more", f", and {_LARGER}") if small else ("", "")
         preset = "basic" if of_images(nodes) else "he2015"
         return (
-            "BatchNorm without skips amplifies it in every layer: add a skip around each block "
-            f"(layers.blocks.{preset})."
+            f"BatchNorm without skips amplifies it in every layer{more}: add a skip around each block "
+            f"(layers.blocks.{preset}){larger}."
         )
     gain = _gain(nodes)
     large = gain is not None and gain > _TOO_LARGE
@@ -100,15 +112,25 @@ def why_exploding(flow: Flow, trace: Trace) -> str:
     return f"The kernels are {gain:.1f} times the size that keeps it: use kernel_initializer='{initialiser}'."
 
 
+def over_few(batch: int) -> str:
+    """The cause and the remedy of a growth that BatchNorm over few examples makes."""
+    return f"BatchNorm over a batch of {batch} amplifies it: {_LARGER}."
+
+
 def why_nothing(trace: Trace) -> tuple[str, str]:
     """Where a gradient of exactly 0 begins, and what to look for: what is 0 itself, else what passes nothing back."""
     nodes = {n.name: n for n in trace.nodes}
+    empty = empty_input(trace)
+    if empty is not None:
+        return f": every value of {empty.name} is 0", "look at how the data is read"
     fed = {e.dst for e in trace.edges if e.src in nodes and nodes[e.src].value_norm > 0}
     dead = next((n for n in trace.nodes[:-1] if n.name in fed and n.size == n.zeros > 0), None)
     if dead is not None:
         told = f": every unit of {place(dead)} is 0 for the whole batch"
         if any(p.value_norm == 0 for p in _weights(dead)):
-            return f"{told}, for its kernel is 0", "use another initialiser, as he_normal"
+            opens = any(p.value_norm == 0 and p.grad_norm > 0 for p in _weights(dead))
+            remedy = "the first step of training opens it, for it has a gradient itself"
+            return f"{told}, for its kernel is 0", remedy if opens else "use another initialiser, as he_normal"
         if dead.facts.rectifies:
             told += ", and a ReLU passes nothing where it is 0"
             return told, "lower the learning rate, or look at its bias and initialiser"
@@ -143,10 +165,10 @@ def why_polynomial(trace: Trace) -> str:
     return f"With pre-activation blocks (layers.blocks.preact) it grows like L, {scaled}hardly at all."
 
 
-def _cancelling(trace: Trace) -> str:
+def _cancelling(blocks: Sequence[Block]) -> str:
     """That branches take away what comes over the skip, where they do so in most blocks."""
-    shares = sorted(b.skip for b in trace.blocks if b.skip is not None)
-    if len(shares) < len(trace.blocks) or not shares:
+    shares = sorted(b.skip for b in blocks if b.skip is not None)
+    if len(shares) < len(blocks) or not shares:
         return ""
     middle = shares[len(shares) // 2]
     if -_CANCELS < middle < 1 + _CANCELS:
@@ -157,10 +179,23 @@ def _cancelling(trace: Trace) -> str:
     )
 
 
-def _on_the_skip(trace: Trace) -> str:
-    """What lint has found on a skip."""
-    found = [f for f in lint_trace(trace) if f.rule in ("skip-path", "double-skip", "self-add")]
-    if not found:
+def _gated(blocks: Sequence[Block]) -> str:
+    """How much the gates on the skips let through, where all have one and it is not all of |g|."""
+    let: list[float] = []
+    for block in blocks:
+        kinds = {e.kind: e for e in block.fork.edges} if block.fork is not None else {}
+        if GATE in kinds and SKIP in kinds and block.join is not None and block.join.grad_norm > 0:
+            let.append(kinds[SKIP].grad_norm / block.join.grad_norm)
+    if not let or len(let) < len(blocks) or statistics.median(let) > _OPEN:
+        return ""
+    return f"The gates let {statistics.median(let):.0%} of |g| over the skips (median)."
+
+
+def _on_the_skip(trace: Trace, blocks: Sequence[Block], nodes: Sequence[TraceNode]) -> str:
+    """What lint has found on the skips of these blocks, if it has on most of them."""
+    inside = {n.name for n in nodes}
+    found = [f for f in lint_trace(trace) if f.rule in _ON_SKIPS and f.node in inside]
+    if not found or 2 * len({f.node for f in found}) <= len(blocks):
         return ""
     more = f", and {len(found) - 1} more like it (graph.lint())" if len(found) > 1 else ""
     return f"{found[0].node}: {found[0].problem}{more}; {found[0].remedy}."
@@ -199,6 +234,15 @@ def _gain(nodes: list[TraceNode]) -> float | None:
             if variance > 0:
                 gains.append(0.5 * math.log(variance * p.fans[0] / (2 if cut else 1)))
     return math.exp(sum(gains) / len(gains)) if gains else None
+
+
+def loudness(trace: Trace, block: Block | None) -> float:
+    """The size of what a block's branch puts out over that of the others', their median; 0 where it is not known."""
+    if block is None or block.branch_end is None:
+        return 0.0
+    others = [b.branch_end.value_norm for b in trace.blocks if b.branch_end is not None and b is not block]
+    usual = statistics.median(others) if others else 0.0
+    return block.branch_end.value_norm / usual if usual > 0 else 0.0
 
 
 def layers_with_relu(trace: Trace, fused: bool) -> int:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyres.trace.blocks import Block
-from tinyres.trace.course import LEAST, Course, course_of
+from tinyres.trace.course import LEAST, Course, change_of, course_of
 from tinyres.trace.nodes import TraceNode
-from tinyres.trace.theory import Theory, is_polynomial, theory_of
+from tinyres.trace.theory import Theory, is_polynomial, theory_of, theory_of_layers, walk_of
 from tinyres.trace.trace import Trace
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of blocks (or layers) whose inputs have one shape, in which |g| may follow one course.
+    """A run of blocks (or layers) whose inputs have one shape and in which |g| may follow one course.
 
     at: their places in the flow. course: of |g| at their inputs; None for fewer than 4, or where one is 0 or not
     finite. law: the published rate of their build, whatever was measured. scope: the one that they lie in, "" if none.
@@ -122,20 +122,41 @@ def _flow(
     runs = [range(a, b) for a, b in zip([0, *cuts], [*cuts, len(shapes)])]
     if max(map(len, runs)) < LEAST:
         runs = [range(len(shapes))]
+    builds = [is_polynomial(trace, blocks[run.start : run.stop]) for run in runs]
+    if not cuts:
+        runs = [part for run, build in zip(runs, builds) for part in _of_one_rate(run, norms, build)]
     stages = []
     for run in runs:
         inside = blocks[run.start : run.stop]
         if run.stop < len(shapes):
             inside = inside[:-1]  # the last one leads into the next stage
-        course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside))
+        course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside), walk_of(trace, inside))
+        law = theory_of(trace, inside) if blocks else theory_of_layers(trace, names[run.start : run.stop])
         scopes = {posixpath.dirname(b.name) for b in inside}
-        stages.append(Stage(run, course, theory_of(trace, inside), scopes.pop() if len(scopes) == 1 else ""))
+        stages.append(Stage(run, course, law, scopes.pop() if len(scopes) == 1 else ""))
     return Flow(name, trace.loss, unit, names, norms, values, skips, tuple(stages), not cuts)
 
 
-def block_nodes(trace: Trace) -> list[TraceNode]:
-    """The nodes that lie in blocks; without any, all."""
-    return [n for b in trace.blocks for n in b.nodes] or list(trace.nodes)
+def _of_one_rate(run: range, norms: Sequence[float], polynomial: bool | None) -> list[range]:
+    """A run, in two where |g| clearly follows one rate and then another."""
+    change = None if polynomial else change_of(norms[run.start : run.stop])
+    if change is None:
+        return [run]
+    return [range(run.start, run.start + change), range(run.start + change, run.stop)]
+
+
+def blocks_of(trace: Trace, names: Collection[str] | None) -> list[Block]:
+    """The blocks of these names; all for None."""
+    return [b for b in trace.blocks if names is None or b.name in names]
+
+
+def block_nodes(trace: Trace, names: Collection[str] | None = None) -> list[TraceNode]:
+    """The nodes that lie in blocks (of these names); without any, those before the last layer with parameters."""
+    if trace.blocks:
+        return [n for b in blocks_of(trace, names) for n in b.nodes]
+    nodes = list(trace.nodes)
+    head = max((i for i, n in enumerate(nodes) if n.params), default=len(nodes))
+    return [n for n in nodes[:head] if n.primitive]
 
 
 def normalises_batch(nodes: Iterable[TraceNode]) -> bool:

@@ -17,6 +17,13 @@ def rms(node: TraceNode) -> float:
     return node.value_norm / math.sqrt(node.size) if node.size else 0.0
 
 
+def empty_input(trace: Trace) -> TraceNode | None:
+    """The first input whose every value is 0, if all that kernels read are such."""
+    read = {e.src for e in trace.edges if any(p.fans is not None for p in trace[e.dst].params.values())}
+    inputs = [n for n in trace.nodes if not n.primitive and n.size and n.name in read]
+    return inputs[0] if inputs and all(n.value_norm == 0 for n in inputs) else None
+
+
 def unscaled_inputs(trace: Trace) -> Iterator[tuple[TraceNode, str, str]]:
     """Inputs that were not scaled, where nothing normalises them: the node, what is, and what to do."""
     nodes = {n.name: n for n in trace.nodes}

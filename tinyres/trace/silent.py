@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from tinyres.trace.net import Finding, Net, finding_at
 from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.scale import empty_input
 
 _BY_CHANCE = 16  # units: so few, as drawn, may all be 0 at once
 _LISTED = 3
@@ -21,6 +22,13 @@ def silent_parts(net: Net) -> Iterator[Finding]:
     """Dead ReLUs, dead branches and parameters without a gradient; not what one example under BatchNorm silences."""
     header = net.trace.header
     if header.batch == 1 and header.training is not False and any(n.facts.normalises for n in net.trace.nodes):
+        return
+    empty = empty_input(net.trace)
+    if empty is not None:
+        yield finding_at(
+            "empty-input", empty, "every value is 0, so no kernel that reads it has a gradient",
+            "look at how the data is read",
+        )  # fmt: skip
         return
     silent = {n.name for n in net.trace.nodes if n.primitive and n.size and (n.grad_norm == 0 or n.value_norm == 0)}
     seen: set[str] = set()
@@ -75,10 +83,20 @@ def _finding(net: Net, part: list[TraceNode]) -> Iterator[Finding]:
         where = root or idle[0][0]
         if where is net.trace.nodes[-1] or (root is None and _is_narrow(net, where) and _elsewhere_alive(net)):
             return  # a loss of 0 asks for nothing; few units may be silent by chance
+        if where.facts.normalises == "batch" and where.value_norm == 0 < _read(net, where):
+            yield finding_at(
+                "same-examples", where, "every value is 0, for all examples are alike where it reads them",
+                "look whether the data holds different examples, and whether they are told apart on the way",
+            )  # fmt: skip
+            return
         names = list(dict.fromkeys(n.params[k].name for n, k in idle))
         short = ", ".join(dict.fromkeys(k for _, k in idle))
         listed = short if len(names) <= _LISTED else f"{len(names)} parameters, from {names[0]} to {names[-1]}"
         yield finding_at("no-gradient", where, f"no gradient reaches {listed}", _REMEDY)
+
+
+def _read(net: Net, node: TraceNode) -> float:
+    return max((net.nodes[e.src].value_norm for e in net.data_into(node.name)), default=0.0)
 
 
 def _is_dead(net: Net, node: TraceNode) -> bool:

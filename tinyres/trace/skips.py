@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyres.structure.kinds import GATE
 from tinyres.trace.net import Finding, Net, finding_at, has_kernel
 from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
 
@@ -18,11 +19,14 @@ def changed_skips(net: Net) -> Iterator[Finding]:
     """What changes the signal on its way over a skip: by what it is, or because it was measured to."""
     told: set[str] = set()
     for fork, skips, _ in net.residual_forks():
+        gated = any(e.kind == GATE for e in fork.edges)
         for edge in skips:
             carried = _carried(net, fork, edge)
             projected = has_kernel(carried)
             departed = _departing(fork, carried)
             for node in carried:
+                if gated and node.facts.multiplies and not node.facts.scales:
+                    continue  # as in a highway
                 what = _changes(node, projected)
                 how = "" if what or projected else _measured(edge, node, departed.get(node.name))
                 if (what or how) and node.name not in told:
@@ -85,7 +89,10 @@ def _measured(edge: TraceEdge, node: TraceNode, departs: float | None) -> str:
 def _passed(net: Net, edge: TraceEdge, fork: Fork) -> str:
     """How much of the join's gradient came over the skip, as measured."""
     whole = net.nodes[fork.join].grad_norm
-    return f", which lets {edge.grad_norm / whole:.0%} of |g| through" if whole > 0 else ""
+    if whole == 0:
+        return ""
+    passed = edge.grad_norm / whole
+    return f", which lets {f'{passed:.0%} of' if passed <= 1.005 else f'{passed:.2f} times'} |g| through"
 
 
 def detached_skips(net: Net) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tinyres.structure.fans import fans
 from tinyres.structure.kinds import SKIP
 from tinyres.trace.blocks import Block
+from tinyres.trace.course import Walk
 from tinyres.trace.facts import Facts
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
@@ -50,7 +51,7 @@ _VARIANCES: dict[str, tuple[str, Callable[[Sequence[int]], float]]] = {
     "orthogonal": ("orthogonal", _orthogonal),
 }
 _AT_BORDERS = 0.99  # a coverage below this is named
-_AGREES = 0.15  # of log rate: a measured rate further off, and outside of its own interval, is not the law's
+_AGREES = 0.2  # of the law's log rate: a measured one further off, and with the law outside its interval, is another
 
 
 class Theory(NamedTuple):
@@ -64,7 +65,7 @@ class Theory(NamedTuple):
 
     def agrees(self, rate: float, low: float, high: float) -> bool:
         """Whether a measured rate with its interval can be of this law."""
-        return low <= self.rate <= high or abs(math.log(rate / self.rate)) < _AGREES
+        return low <= self.rate <= high or abs(math.log(rate / self.rate)) < _AGREES * abs(math.log(self.rate))
 
 
 def theory_of(trace: Trace, blocks: Sequence[Block] | None = None) -> Theory | None:
@@ -73,6 +74,20 @@ def theory_of(trace: Trace, blocks: Sequence[Block] | None = None) -> Theory | N
     if not blocks or (trace.header.batch or 0) < LEAST_BATCH:
         return None
     laws = {_law(block, bool(trace.header.training)) for block in blocks}
+    return laws.pop() if len(laws) == 1 else None
+
+
+def theory_of_layers(trace: Trace, names: Sequence[str]) -> Theory | None:
+    """The law per layer of a net without blocks, of these layers, if each follows it."""
+    if (trace.header.batch or 0) < LEAST_BATCH or any(len(f.edges) > 1 for f in trace.forks):
+        return None
+    wanted, parts = set(names), []
+    for node in trace.nodes:
+        if node.params:
+            parts.append([node])
+        elif parts:
+            parts[-1].append(node)
+    laws = {_chain(part, bool(trace.header.training), alone=True) for part in parts if part[0].name in wanted}
     return laws.pop() if len(laws) == 1 else None
 
 
@@ -99,6 +114,17 @@ def normalises_branches(trace: Trace) -> bool:
     """Whether every block with a skip, projected or not, normalises in its branch; and there are such."""
     forked = [block for block in trace.blocks if block.skip is not None]
     return bool(forked) and all("batch" in _normalised(block) for block in forked)
+
+
+def walk_of(trace: Trace, blocks: Sequence[Block]) -> Walk:
+    """How the steps of log |g| of these blocks scatter, measured over 60 seeds of each build in five sizes.
+
+    BatchNorm holds |g| to its course, and the first of its blocks reads what no block has rectified. Over skips that
+    nothing normalises, the same few examples carry the gradient through all blocks.
+    """
+    if blocks and trace.header.training is not False and all("batch" in _normalised(b) for b in blocks):
+        return Walk(strays=0.8, first_apart=True)
+    return Walk(strays=1.5) if any(b.fork is not None for b in blocks) else Walk()
 
 
 def drawn_gain(parameter: TraceParameter) -> tuple[str, float] | None:
@@ -135,9 +161,10 @@ def _law(block: Block, training: bool) -> Theory | None:
     if not _identity_skip(block) or block.join is not block.output or len(block.fork.edges) != 2:
         return None
     law = _chain(branch, training, alone=False)
-    if law is None:
+    if law is None or branch[-1].facts.rectifies or branch[-1].facts.leaks:
         return None
-    # Skip and branch are uncorrelated, so their |g|² add up.
+    # Skip and branch are uncorrelated, so their |g|² add up; not where a cut ends the branch: what it adds is never
+    # below 0, so all examples grow alike (measured: x 1.22 where this sum is 1.12).
     return Theory(f"{law.net}, skips and no BatchNorm", math.sqrt(1 + law.rate**2))
 
 

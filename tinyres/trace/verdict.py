@@ -12,16 +12,20 @@ from collections.abc import Iterable
 
 from tinyres.trace.broken import not_finite
 from tinyres.trace.causes import (
+    SMALL_BATCH,
     layers_with_relu,
+    loudness,
+    over_few,
     skips_that_help,
     why_exploding,
     why_nothing,
     why_polynomial,
     why_vanishing,
 )
-from tinyres.trace.course import Course, Jump
+from tinyres.trace.course import LEAST, Course, Jump
 from tinyres.trace.flow import Flow, Stage, block_nodes, flow_of, normalises_batch
 from tinyres.trace.html import preformatted
+from tinyres.trace.lint import lint_trace
 from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.theory import LEAST_BATCH, normalises_branches
 from tinyres.trace.trace import Trace
@@ -32,10 +36,13 @@ GRAVE = 100.0
 STEEP_POWER = 1.5  # at 202 layers training errors stand in the order of these powers
 _SINGLE = 10.0  # times, at one block
 _UNDERFLOW = 1e-30
-_FAR_FROM_CHANCE = 10.0  # times
+_FAR_FROM_CHANCE = 10.0  # times: from there on nets at a fixed rate train worse (tests/trace/test_remedies.py)
+_IN_PROPORTION = 2.0  # times chance
+_ROUNDING = 1e-6  # of the largest: what is 0 but for rounding
 _LONG = 30  # layers in a row
 _CANCELS = 3.0  # of a share, beyond 0 or 1
 _STEADY = 0.03
+_ALIKE = 3.0  # times: a stage and the whole that tell one thing
 _GROWN = 3.0  # times, of |x| from the first block to the last
 
 
@@ -59,9 +66,17 @@ class Sentence(str):
 
 
 class Verdict(tuple[Sentence, ...]):
-    """The sentences, the gravest first; prints one per line, or that nothing stands out."""
+    """The sentences, the gravest first; prints one per line, or that nothing stands out.
 
-    __slots__ = ()
+    over_chance: the loss over that of an answer that ignores the input, None if that is not known.
+    """
+
+    over_chance: float | None
+
+    def __new__(cls, sentences: Iterable[Sentence] = (), over_chance: float | None = None) -> Verdict:
+        verdict = super().__new__(cls, tuple(sentences))
+        verdict.over_chance = over_chance
+        return verdict
 
     def __str__(self) -> str:
         return told(self)
@@ -74,11 +89,17 @@ class Verdict(tuple[Sentence, ...]):
 
 
 def told(verdict: Verdict) -> str:
-    """One sentence per line, or that nothing stands out."""
-    return "\n".join(verdict) or (
-        "verdict: the gradient flows well, and values and loss are in proportion "
-        "(labels and learning rate are not looked at)"
-    )
+    """One sentence per line, or that nothing stands out: the loss is in proportion up to twice its chance level."""
+    if verdict:
+        return "\n".join(verdict)
+    over = verdict.over_chance
+    if over is None:
+        flows = "and the values are in proportion (the loss has no chance level to hold it against; "
+    elif over <= _IN_PROPORTION:
+        flows = "and values and loss are in proportion ("
+    else:
+        flows = f"the loss is {two_digits(over)} times that of an answer that ignores the input ("
+    return f"verdict: the gradient flows well, {flows}labels and learning rate are not looked at)"
 
 
 def verdict_of(trace: Trace) -> Verdict:
@@ -101,7 +122,10 @@ def verdict_of(trace: Trace) -> Verdict:
     if silent:
         return Verdict(silent)
     course = course_sentences(flow, trace)
-    return Verdict([*course, *_cancelled(course, trace), *_values(trace), *_loss(trace), *_long_chain(course, trace)])
+    found = [*course, *_cancelled(course, trace), *_without_gradient(trace)]
+    found += [*_values(flow, course, trace), *_loss(trace), *_long_chain(course, trace)]
+    chance = trace.header.chance
+    return Verdict(found, trace.loss / chance if chance else None)
 
 
 Trace.verdict = verdict_of  # type: ignore[method-assign, assignment]
@@ -132,7 +156,7 @@ def _quiet_course(flow: Flow) -> str:
     course = flow.course
     if course is None or flow.rate is None:
         told = f"the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}"
-        return f"{told}." if len(flow.stages) == 1 else f"{told}, over inputs of {len(flow.stages)} shapes."
+        return f"{told}." if len(flow.stages) == 1 else f"{told}, {_across(flow)}."
     if course.power is not None:
         over = f"x {two_digits(ratio)} over {len(flow.names)} {flow.unit}s{_power(course)}"
         return f"the gradient reaches {flow.names[0]} ({over})."
@@ -149,7 +173,9 @@ def course_sentences(flow: Flow, trace: Trace) -> list[Sentence]:
     found: list[Sentence] = []
     for stage in flow.stages:
         found += _of_stage(flow, stage, stage.course, trace) if stage.course is not None else []
-    if flow.course is None or (not found and not flow.even):
+    told = [stage.course.total for stage in flow.stages if stage.course is not None]
+    alike = found and any(abs(math.log(total / ratio)) < math.log(_ALIKE) for total in told if ratio > 0 < total)
+    if (flow.course is None and not alike) or (not found and not flow.even):
         found += _over_all(flow, ratio, found[0].rule if found else "", trace)
     return _remedies_once(found)
 
@@ -160,26 +186,44 @@ def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Se
     ratio = course.total / math.prod(jump.factor for jump in course.jumps)
     if course.power is not None:
         if ratio >= GRAVE or (course.power >= STEEP_POWER and ratio >= NOTABLE):
+            if _over_few(trace):
+                return [_grows(flow, stage, ratio, trace), *found]
             if not _power(course):
-                return [_grows(flow, stage, ratio), *found] if ratio >= GRAVE else found
+                return [_grows(flow, stage, ratio, trace), *found] if ratio >= GRAVE else found
             told = f"{_from(flow, stage)}the gradient grows like a power of the depth toward the input{_power(course)}"
             told += f": x {two_digits(ratio)} over {len(stage.at)} {flow.unit}s."
             return [Sentence("polynomial", told, why_polynomial(trace)), *found]
         return found
-    if max(ratio, 1 / ratio) < NOTABLE or course.low <= 1 <= course.high:
+    if max(ratio, 1 / ratio) < NOTABLE:
         return found
+    if course.low <= 1 <= course.high:
+        return found if max(ratio, 1 / ratio) < GRAVE else [*found, _unsteady(flow, stage, ratio)]
     mixed = not flow.even and len(flow.stages) == 1 and any(b.skip is not None for b in trace.blocks)
     if mixed or (not course.is_rate and ratio > 1):
         if ratio < GRAVE:
             return found
-        return [*found, _grows(flow, stage, ratio)] if ratio > 1 else found
+        return [*found, _grows(flow, stage, ratio, trace)] if ratio > 1 else found
     return [_exponential(flow, stage, course, trace), *found]
 
 
-def _grows(flow: Flow, stage: Stage, ratio: float) -> Sentence:
+def _over_few(trace: Trace) -> int:
+    """The batch, where BatchNorm works over so few examples that no law of large batches holds; else 0."""
+    batch = trace.header.batch or 0
+    return batch if 1 < batch < SMALL_BATCH and trace.header.training and normalises_batch(block_nodes(trace)) else 0
+
+
+def _grows(flow: Flow, stage: Stage, ratio: float, trace: Trace) -> Sentence:
     """A growth of no known course."""
     told = f"{_from(flow, stage)}the gradient grows toward the input, x {two_digits(ratio)} over {len(stage.at)} "
-    return Sentence("grows", f"{told}{flow.unit}s.")
+    batch = _over_few(trace)
+    return Sentence("grows", f"{told}{flow.unit}s.", over_few(batch) if batch else "")
+
+
+def _unsteady(flow: Flow, stage: Stage, ratio: float) -> Sentence:
+    """Far from 1 as a whole, though its steps scatter so that no factor per block is sure."""
+    first, last = flow.names[stage.at[0]], flow.names[stage.at[-1]]
+    told = f"the gradient at {first} is {times(ratio)} that at {last}, by steps up and down that show no steady factor."
+    return Sentence("vanishes" if ratio < 1 else "grows", told)
 
 
 def _from(flow: Flow, stage: Stage) -> str:
@@ -202,7 +246,7 @@ def _exponential(flow: Flow, stage: Stage, course: Course, trace: Trace) -> Sent
         f"({factor(course.rate)}, 95% interval {number(course.low)} to {number(course.high)}{theory}); {first} "
         f"receives {times(course.total)} what {last} receives."
     )
-    return Sentence(rule, told, why(flow, trace))
+    return Sentence(rule, told, why(trace, flow.names[stage.at.start : stage.at.stop]))
 
 
 def _remedies_once(found: list[Sentence]) -> list[Sentence]:
@@ -223,6 +267,11 @@ def _power(course: Course) -> str:
     return f", L^{course.power:.1f} (± {error:.1f})" if error < 0.5 * course.power else ""
 
 
+def _across(flow: Flow) -> str:
+    """What several stages differ in: their shape or, of one shape, their rate."""
+    return f"over {len(flow.stages)} stages" if flow.even else f"over inputs of {len(flow.stages)} shapes"
+
+
 def _over_all(flow: Flow, ratio: float, rule: str, trace: Trace) -> list[Sentence]:
     """A factor over all that is worth a word, where no course can be told of the whole.
 
@@ -232,7 +281,7 @@ def _over_all(flow: Flow, ratio: float, rule: str, trace: Trace) -> list[Sentenc
         return []
     if len(flow.stages) > 1 and ratio > 1 and normalises_branches(trace):
         return []
-    over = f"over inputs of {len(flow.stages)} shapes " if len(flow.stages) > 1 else ""
+    over = f"{_across(flow)} " if len(flow.stages) > 1 else ""
     told = f"{over}the gradient at {flow.names[0]} is {times(ratio)} that at {flow.names[-1]}."
     grown = "explodes" if flow.even else "grows"
     return [Sentence(rule or ("vanishes" if ratio < 1 else grown), told)]
@@ -250,11 +299,15 @@ def _single(flow: Flow, stage: Stage, course: Course, jump: Jump, trace: Trace) 
     )
     grown = flow.value_norms[at + 1] / flow.value_norms[at] if flow.value_norms[at] > 0 else 0.0
     block = next((b for b in trace.blocks if b.name == flow.names[at]), None)
+    loud = loudness(trace, block)
+    if loud > _SINGLE:
+        told = f"{told} Its branch puts out {two_digits(loud)} times what the others put out (median)."
+        return Sentence("one-block", told, "Look at its kernels.")
     if block is not None and any(n.facts.normalises for n in block.nodes) and grown > _SINGLE and jump.factor > 1:
         why = f"Its input is {times(1 / grown)} the size of the next one's: to normalise it multiplies its gradient."
         return Sentence("small-input", f"{told} {why}")
-    batch = trace.header.batch or 0
-    if block is not None and normalises_batch(block.nodes) and trace.header.training and 1 < batch < LEAST_BATCH:
+    batch = _over_few(trace)
+    if block is not None and normalises_batch(block.nodes) and batch:
         remedy = f"BatchNorm over a batch of {batch} lets single blocks jump: use {LEAST_BATCH} examples and more."
         return Sentence("one-block", told, remedy)
     return Sentence("one-block", told, "Look at what this one does unlike the others.")
@@ -268,7 +321,7 @@ def _nothing_arrives(flow: Flow, trace: Trace) -> Sentence | None:
     norms = [norm for n in trace.nodes for norm in (n.value_norm, n.grad_norm) if norm > 0]
     if norms and min(norms) < _UNDERFLOW:
         below = f"values or gradients have vanished below the smallest number of {trace.header.dtype}"
-        return Sentence("no-gradient", f"{told}: {below}.", why_vanishing(flow, trace))
+        return Sentence("no-gradient", f"{told}: {below}.", why_vanishing(trace))
     cause, remedy = why_nothing(trace)
     return Sentence("no-gradient", f"{told}{cause};", f"{remedy}.")
 
@@ -278,13 +331,21 @@ def _idle(trace: Trace) -> Iterable[Sentence]:
     if trace.header.batch != 1 or not trace.header.training or not normalises_batch(trace.nodes):
         return
     kernels = [p for p in trace.parameters if p.fans is not None and p.trainable]
-    idle = [p for p in kernels if p.grad_norm == 0]
+    largest = max((p.grad_norm for p in kernels), default=0.0)
+    idle = [p for p in kernels if p.grad_norm <= _ROUNDING * largest]
     if 2 * len(idle) > len(kernels):
         told = (
             f"{len(idle)} of {len(kernels)} kernels receive no gradient: BatchNorm over a batch of 1 gives the same "
             "whatever comes in."
         )
         yield Sentence("idle-kernels", told, f"Use batches of {LEAST_BATCH} examples and more.")
+
+
+def _without_gradient(trace: Trace) -> Iterable[Sentence]:
+    """Parts of the net that receive no gradient though the first block does."""
+    for finding in lint_trace(trace):
+        if finding.rule in ("dead-relu", "dead-branch", "no-gradient", "same-examples"):
+            yield Sentence("idle-part", f"{finding.node}: {finding.problem};", f"{finding.remedy}.")
 
 
 def _cancelled(told: list[Sentence], trace: Trace) -> Iterable[Sentence]:
@@ -296,8 +357,12 @@ def _cancelled(told: list[Sentence], trace: Trace) -> Iterable[Sentence]:
         yield Sentence("cancels", f"at the input of {name} {words}.")
 
 
-def _values(trace: Trace) -> Iterable[Sentence]:
-    """Inputs that were not scaled, where nothing normalises them."""
+def _values(flow: Flow, course: list[Sentence], trace: Trace) -> Iterable[Sentence]:
+    """Inputs that were not scaled, where nothing normalises them; and values whose size runs away over the depth."""
+    norms = flow.value_norms
+    grown = norms[-1] / norms[0] if len(norms) >= LEAST and flow.even and norms[0] > 0 else 1.0
+    if not course and max(grown, 1 / grown if grown else math.inf) >= GRAVE:
+        yield Sentence("values", f"|x| at {flow.names[-1]} is {times(grown)} that at {flow.names[0]}.")
     for _, told, remedy in unscaled_inputs(trace):
         yield Sentence("unscaled-input", told, remedy)
 
