@@ -265,7 +265,8 @@ def test_options_are_read_as_their_defaults_are() -> None:
 
 def test_the_command_lists_runs_and_saves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["experiment"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == NAMES
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed if not line.startswith(" ")] == NAMES
     options = ["--quick", "--set", "depths=2,3", "--seeds", "2", "--no-picture", "--out", str(tmp_path)]
     assert main(["experiment", "init-laws", *options]) == 0
     told = capsys.readouterr()
