@@ -56,8 +56,22 @@ def without_gradient(x: tr.Tensor) -> tr.Tensor:
         return x * 1.0
 
 
-def halved_gradient() -> Callable[[tr.Tensor], tr.Tensor]:
-    return tr.custom_vjp(lambda x: x * 1.0, lambda g, ctx: (g * 0.5,), name="planted_half")
+def same_value(name: str, vjp: Callable[[tr.Tensor], tr.Tensor]) -> Callable[[tr.Tensor], tr.Tensor]:
+    """An op of one's own that is the identity in its value; what it sends back is another thing."""
+    return tr.custom_vjp(lambda x: x * 1.0, lambda g, ctx: (vjp(g),), name=f"planted_{name}")
+
+
+ONLY_THE_GRADIENT = {
+    name: same_value(name, vjp)
+    for name, vjp in {
+        "halved gradient": lambda g: g * 0.5,
+        "reversed gradient": lambda g: -g,
+        "reversed and doubled gradient": lambda g: g * -2.0,
+        "rolled gradient": lambda g: tr.concatenate([g[:, 1:], g[:, :1]], axis=1),
+        "clipped gradient": lambda g: tr.clip(g, -1e-3, 1e-3),
+        "no gradient": lambda g: g * 0.0,
+    }.items()
+}
 
 
 ON_THE_SKIP: dict[str, Callable[[tr.Tensor], tr.Tensor]] = {
@@ -153,10 +167,13 @@ def planted_bugs() -> Iterator[Planted]:
             graph = graph_of(only_at(3, odd_cut, usual))
             yield Planted(f"{name} on the skip, norm {norm}", graph, "detached-skip", "block3/add")
 
-    def odd_gradient(x: Any, units: int) -> Any:
-        return layers.Add()([branch(x, units, True), Own(halved_gradient(), name="odd")(x)])
+    for name, own in ONLY_THE_GRADIENT.items():
 
-    yield Planted("halved gradient", graph_of(only_at(1, odd_gradient, usual)), "skip-path", "/odd")
+        def odd_gradient(x: Any, units: int, own: Any = own) -> Any:
+            before = Own(same_value("same", lambda g: g), name="same")(x)
+            return layers.Add()([branch(x, units, True), Own(lambda h: h - 0.0)(Own(own, name="odd")(before))])
+
+        yield Planted(name, graph_of(only_at(1, odd_gradient, usual)), "skip-path", "/odd")
     yield Planted(
         "LayerNorm with weights",
         graph_of(only_at(1, lambda x, u: layers.Add()([branch(x, u, True), LayerNorm(name="odd")(x)]), usual)),

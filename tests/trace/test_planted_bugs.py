@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted_bugs import Own, Planted, graph_of, planted_bugs
+from planted_bugs import ONLY_THE_GRADIENT, Own, Planted, branch, graph_of, planted_bugs
 from small_nets import Weights
 
 import tinyres as tr
 from tinyres import layers
 from tinyres.layers import blocks as presets
+from tinyres.trace.lint import lint_trace
 
 PLANTED = list(planted_bugs())
 
@@ -63,6 +64,53 @@ def test_what_is_right_is_left_alone(name: str, depth: int, batch: int, width: i
         pytest.skip("a narrow net without skips is dead as it is drawn, and lint says so")
     findings = graph_of(RIGHT[name], depth=depth, batch=batch, width=width, scoped=scoped)().lint()
     assert findings == (), str(findings)
+
+
+def test_what_is_said_of_a_gradient_that_only_comes_back_changed() -> None:
+    said = {p.name: str(p.graph().lint()) for p in PLANTED if "gradient" in p.name}
+    assert "and reverses the gradient;" in said["reversed gradient"]
+    assert "and reverses the gradient and scales it by 2;" in said["reversed and doubled gradient"]
+    assert "and scales the gradient by 0.50;" in said["halved gradient"]
+    assert "and sends no gradient back;" in said["no gradient"]
+    assert "and turns the gradient (cosine 0." in said["rolled gradient"]
+
+
+REVERSED = ONLY_THE_GRADIENT["reversed gradient"]
+IDENTITIES = {
+    "by 1": lambda x: x * 1.0,
+    "twice reversed": lambda x: REVERSED(REVERSED(x)),
+    "twice negated": lambda x: tr.neg(tr.neg(x)),
+    "rolled and rolled back": lambda x: roll(roll(x, 1), -1),
+}
+
+
+def roll(x: tr.Tensor, by: int) -> tr.Tensor:
+    return tr.concatenate([x[:, by:], x[:, :by]], axis=1)
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_what_ends_as_it_began_is_an_identity(name: str) -> None:
+    def block(x: Any, units: int, i: int) -> Any:
+        return layers.Add()([branch(x, units, True), Own(IDENTITIES[name])(x)])
+
+    assert graph_of(block)().lint() == ()
+    with tr.name_scope("bare"):
+        w = Weights()
+        x = tr.dense(w.data(16, 8), w("stem", 8, 8))
+        h = tr.relu(tr.dense(x, w("k", 8, 8))) + IDENTITIES[name](x)
+    assert found_in(tr.mean(tr.square(tr.dense(h, w("head", 8, 2))))) == []
+
+
+def test_a_saved_trace_tells_what_comes_back_over_a_skip(tmp_path: Any) -> None:
+    planted = next(p for p in PLANTED if p.name == "reversed gradient")
+    trace = planted.graph().trace()
+    trace.save(tmp_path / "net.trace.json")
+    (finding,) = lint_trace(tr.Trace.load(tmp_path / "net.trace.json"))
+    assert "reverses the gradient" in finding.problem
+    (returned,) = [f.returned for f in trace.forks if f.returned]
+    assert {name.rpartition("/")[2]: (round(r.ratio, 6), round(r.cosine, 6)) for name, r in returned.items()} == {
+        "same": (1.0, -1.0), "odd": (1.0, -1.0), "own": (1.0, 1.0)
+    }  # fmt: skip
 
 
 def found_in(loss: tr.Tensor) -> list[tuple[str, str]]:

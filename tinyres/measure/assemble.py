@@ -13,7 +13,7 @@ from tinyres.structure.blocks import BlockShape, block_of_nodes
 from tinyres.structure.kinds import CONDITION, GATE, PARALLEL, PARAMETER, SKIP, ForkShape
 from tinyres.structure.structure import Structure
 from tinyres.trace.blocks import Block
-from tinyres.trace.nodes import Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace
 
@@ -39,7 +39,8 @@ def assemble(header: Header, tape: Tape, structure: Structure, measured: Measure
         _edge(tape.names[src], tape.names[dst], kind, tape.edges[src, dst], tape.units[src], dst, measured)
         for (src, dst), kind in zip(structure.shape.edges, structure.kinds)
     ]
-    forks = [_fork(f, nodes, edges, carried) for f, carried in zip(structure.forks, measured.carried)]
+    skips = zip(structure.forks, measured.carried, measured.returned)
+    forks = [_fork(f, nodes, edges, carried, returned) for f, carried, returned in skips]
     blocks = [_block(b, nodes, forks, structure.forks) for b in structure.blocks]
     edges += [
         _edge(tape.parameter_names[src], tape.names[dst], PARAMETER, count, tape.parameters[src], dst, measured)
@@ -94,12 +95,18 @@ def _edge(src: str, dst: str, kind: str, count: int, producer: Node, consumer: i
 
 
 def _fork(
-    shape: ForkShape, nodes: list[TraceNode], edges: list[TraceEdge], carried: Mapping[int, float | None]
+    shape: ForkShape,
+    nodes: list[TraceNode],
+    edges: list[TraceEdge],
+    carried: Mapping[int, float | None],
+    returned: Mapping[int, Returned],
 ) -> Fork:
     own = tuple([_of_kind(edges[e], kind, shape.inner) for e, kind in zip(shape.edges, shape.kinds)])
     join = nodes[shape.join]
     note = _note(own, shape.kinds, join, shape.join == len(nodes) - 1)
-    return Fork(nodes[shape.node].name, join.name, own, note, {nodes[i].name: d for i, d in carried.items()})
+    values = {nodes[i].name: departs for i, departs in carried.items()}
+    gradients = {nodes[i].name: ratio for i, ratio in returned.items()}
+    return Fork(nodes[shape.node].name, join.name, own, note, values, gradients)
 
 
 def _of_kind(edge: TraceEdge, kind: str, inner: bool) -> TraceEdge:

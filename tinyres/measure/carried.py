@@ -15,10 +15,17 @@ _LARGEST = 64  # nodes on the skips of one fork
 
 
 class Carrier(NamedTuple):
-    """A node that all that goes over one skip passes. base: what its value is to be compared with, None: nothing."""
+    """A node that all that goes over one skip passes.
+
+    base: what its value is to be compared with, None: nothing. before: what its gradient goes on to, the carrier in
+    front of it or the fork, None where several ways lead from the fork to the first. end: the last carrier
+    with this base.
+    """
 
     node: int
     base: int | None
+    before: int | None = None
+    end: int = -1
 
 
 class Carried:
@@ -26,19 +33,19 @@ class Carried:
 
     def __init__(self, tape: Tape, structure: Structure, sheet: Sheet) -> None:
         self._tape = tape
-        self._carriers = [list(_carriers(fork, tape, structure)) for fork in structure.forks]
+        self.carriers = [list(carriers_of(fork, tape, structure)) for fork in structure.forks]
         self._rows: dict[tuple[int, int], int] = {}
-        for node, base in (c for own in self._carriers for c in own):
+        for node, base in ((c.node, c.base) for own in self.carriers for c in own):
             if base is not None and (node, base) not in self._rows:
                 buffer = tape.units[node].buffer
                 self._rows[node, base] = sheet.dot(buffer, tape.units[base].buffer, buffer.size)
 
     def read(self, values: Mapping[int, Statistics], dots: list[float]) -> list[dict[int, float | None]]:
         """Per fork: |y - x| / |x| by carrier, None where there is nothing to compare it with."""
-        return [{c.node: self._departs(c, values, dots) for c in own} for own in self._carriers]
+        return [{c.node: self._departs(c, values, dots) for c in own} for own in self.carriers]
 
     def _departs(self, carrier: Carrier, values: Mapping[int, Statistics], dots: list[float]) -> float | None:
-        node, base = carrier
+        node, base = carrier.node, carrier.base
         if base is None:
             return None
         x, y = values[base].norm, values[node].norm
@@ -48,7 +55,7 @@ class Carried:
         return math.sqrt(max(0.0, square)) / x
 
 
-def _carriers(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[Carrier]:
+def carriers_of(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[Carrier]:
     """Per skip into the join, what lies on all of its ways; compared with the fork, or the last of another shape."""
     if SKIP not in fork.kinds:
         return
@@ -63,14 +70,19 @@ def _carriers(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[Car
         chain = [n for n in _passed_by_all(starts, end, region, structure) if n not in seen]
         seen.update(chain)
         projects = any(_projects(n, tape) for n in chain)
-        base = fork.node
+        alone = bool(chain) and not any(p in region for p in links.producers[chain[0]])
+        base, before = fork.node, fork.node if alone else None
+        found: list[Carrier] = []
         for node in chain:
             joins = any(p in whole and p not in region for p in links.producers[node])
             if projects or joins or not _alike(tape, node, base):
-                yield Carrier(node, None)
-                base = node
+                found.append(Carrier(node, None))
+                base = before = node
             else:
-                yield Carrier(node, base)
+                found.append(Carrier(node, base, before))
+                before = None if before is None else node
+        ends = {c.base: c.node for c in found}
+        yield from (c._replace(end=ends[c.base]) for c in found)
 
 
 def _passed_by_all(starts: set[int], end: int, region: set[int], structure: Structure) -> list[int]:

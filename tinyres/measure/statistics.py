@@ -21,10 +21,11 @@ from tinyres.engine.tensor import Tensor
 from tinyres.launch import launch
 from tinyres.measure.audit import Arrived, Ledger
 from tinyres.measure.carried import Carried
+from tinyres.measure.returned import Returns
 from tinyres.measure.sheet import Sheet, Statistics
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure
-from tinyres.trace.nodes import Audit
+from tinyres.trace.nodes import Audit, Returned
 
 
 class EdgeNumbers(NamedTuple):
@@ -40,7 +41,8 @@ class Measurement:
 
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
     several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
-    its skips, how far its value is from the fork's. dead: by unit that ends in a ReLU, how many channels are all 0.
+    its skips, how far its value is from the fork's; returned: what became of the gradient there. dead: by unit that
+    ends in a ReLU, how many channels are all 0.
     """
 
     values: dict[Node, Statistics]
@@ -48,6 +50,7 @@ class Measurement:
     splits: dict[tuple[Node, int], EdgeNumbers]
     splitting: set[Node]
     carried: list[dict[int, float | None]]
+    returned: list[dict[int, Returned]]
     arrays: dict[Node, tuple[np.ndarray, np.ndarray | None]]
     audit: Audit | None
     dead: dict[int, int]
@@ -59,7 +62,8 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
     watched = [*tape.units, *tape.parameters]
     values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
     carried = Carried(tape, structure, sheet)
-    observer = _Observer(tape, sheet, ledger, arrays)
+    returns = Returns(tape, structure.forks, carried.carriers, sheet)
+    observer = _Observer(tape, sheet, returns, ledger, arrays)
     propagate(root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node)
     statistics, dots = sheet.read()
     copies = {}
@@ -72,6 +76,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
         splits={key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()},
         splitting=observer.splitting,
         carried=carried.read({i: statistics[values[node]] for i, node in enumerate(tape.units)}, dots),
+        returned=returns.read(statistics, dots),
         arrays=copies,
         audit=ledger.close(observer.left) if ledger is not None else None,
         dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
@@ -92,11 +97,12 @@ def _dead(node: Node) -> int:
 class _Observer:
     """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
 
-    def __init__(self, tape: Tape, sheet: Sheet, ledger: Ledger | None, arrays: bool) -> None:
+    def __init__(self, tape: Tape, sheet: Sheet, returns: Returns, ledger: Ledger | None, arrays: bool) -> None:
         self.gradients: dict[Node, int] = {}
         self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
         self.copies: dict[Node, np.ndarray] = {}
         self._sheet = sheet
+        self._returns = returns
         self._owner = tape.owner
         self._ledger = ledger
         self._arrays = arrays
@@ -132,6 +138,7 @@ class _Observer:
             row = self._sheet.statistics(total.buffer, total.size)
         self.gradients[node] = row
         self._passing = total.buffer, row
+        self._returns.whole(node, total, row)
         if node in self.splitting:
             self._split(node, arrived, total)
         if self._arrays:
@@ -147,6 +154,7 @@ class _Observer:
         for unit, cotangents in by_consumer.items():
             buffer = cotangents[0].buffer if len(cotangents) == 1 else _summed(cotangents)
             part = self._sheet.statistics(buffer, total.size)
+            self._returns.part(node, unit, buffer, total.size, part)
             self.splits[node, unit] = part, self._sheet.dot(buffer, total.buffer, total.size)
 
 

@@ -18,7 +18,7 @@ from tinyres.store import archive
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
 from tinyres.trace.facts import Weight, decoded_facts, encoded_facts, guessed_facts
-from tinyres.trace.nodes import Audit, Failure, Fork, Measured, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.nodes import Audit, Failure, Fork, Measured, Returned, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
 
@@ -116,6 +116,7 @@ def _encoded(trace: Trace) -> dict[str, Any]:
                 f.note,
                 [e.kind for e in f.edges],
                 None if f.carried is None else [[place[n], d] for n, d in f.carried.items()],
+                None if f.returned is None else [[place[n], *r] for n, r in f.returned.items()],
             ]
             for f in trace.forks
         ],
@@ -176,6 +177,7 @@ def _fork(
     note: Any,
     kinds: Any = None,
     carried: Any = None,
+    returned: Any = None,
     *,
     nodes: list[TraceNode],
     edges: list[TraceEdge],
@@ -190,7 +192,10 @@ def _fork(
     passed = None
     if carried is not None:
         passed = {_at(nodes, n).name: None if departs is None else _number(departs) for n, departs in carried}
-    return Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(found), _text(note), passed)
+    sent = None
+    if returned is not None:
+        sent = {_at(nodes, n).name: Returned(_number(ratio), _number(cosine)) for n, ratio, cosine in returned}
+    return Fork(_at(nodes, node).name, _at(nodes, join).name, tuple(found), _text(note), passed, sent)
 
 
 def _block(

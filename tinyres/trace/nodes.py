@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,6 +111,13 @@ class TraceEdge:
     count: int = 1
 
 
+class Returned(NamedTuple):
+    """What a node on a skip sends back beside what came to the end of the skip: ratio of the norms, and cosine."""
+
+    ratio: float
+    cosine: float
+
+
 @dataclass(frozen=True, slots=True)
 class Fork:
     """A node that feeds several consumers; here its gradient is the sum of what comes back over its edges.
@@ -117,7 +125,8 @@ class Fork:
     node: its name. join: the first node that everything from here to the loss passes. edges: to its consumers in graph
     order, their shares sum to 1. note: what to keep in mind where skip and branch are not clear-cut, else "".
     carried: by node that lies on its skips, |y - x| / |x| of what it made of the value x at the fork; None where that
-    cannot be compared, as behind a projection. None as a whole in traces of files that do not tell.
+    cannot be compared, as behind a projection. returned: likewise what became of the gradient, of those that can be.
+    None as a whole in traces of files that do not tell.
     """
 
     node: str
@@ -125,6 +134,7 @@ class Fork:
     edges: tuple[TraceEdge, ...]
     note: str = ""
     carried: Mapping[str, float | None] | None = None
+    returned: Mapping[str, Returned] | None = None
 
     def share(self, kind: str) -> float | None:
         """The summed share of all edges of this kind, None if there is none or the gradient is exactly 0."""

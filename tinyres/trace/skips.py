@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from tinyres.structure.kinds import GATE
 from tinyres.trace.net import Finding, Net, finding_at, has_kernel
-from tinyres.trace.nodes import Fork, TraceEdge, TraceNode
+from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
 
 _SAME = 1e-5  # |y - x| / |x| of what is the identity up to rounding
-_SAME_GRADIENT = 0.01
+_SAME_GRADIENT = 0.01  # |g_out - g| / |g| likewise; what underflows on the way is less
+_ONE_WAY = 0.9999  # |cosine| of gradients along one line
 _SELDOM = 3  # times as many do otherwise
 
 Build = tuple[tuple[object, ...], ...]
@@ -24,15 +26,18 @@ def changed_skips(net: Net) -> Iterator[Finding]:
             carried = _carried(net, fork, edge)
             projected = has_kernel(carried)
             departed = _departing(fork, carried)
+            turned = _turning(fork, carried)
             for node in carried:
                 if gated and node.facts.multiplies and not node.facts.scales:
                     continue  # as in a highway
-                what = _changes(node, projected)
-                how = "" if what or projected else _measured(edge, node, departed.get(node.name))
-                if (what or how) and node.name not in told:
+                what = _changes(node, projected, not departed and _is_known(fork, carried))
+                how = "" if what or projected else _departs(departed.get(node.name))
+                back = "" if what or how or projected else _turns(turned.get(node.name))
+                if (what or how or back) and node.name not in told:
                     told.add(node.name)
                     named = what or _called(node)
-                    problem = f"{named} lies on the skip from {fork.node} to {fork.join}{how}{_passed(net, edge, fork)}"
+                    told_as = back or f"{how}{_passed(net, edge, fork)}"
+                    problem = f"{named} lies on the skip from {fork.node} to {fork.join}{told_as}"
                     remedy = "let the skip be the identity and move it into the branch or behind the Add"
                     yield finding_at("skip-path", node, problem, remedy)
 
@@ -43,7 +48,13 @@ def _carried(net: Net, fork: Fork, edge: TraceEdge) -> list[TraceNode]:
     return between if fork.carried is None else [n for n in between if n.name in fork.carried]
 
 
-def _changes(node: TraceNode, projected: bool) -> str:
+def _is_known(fork: Fork, carried: list[TraceNode]) -> bool:
+    """Whether the value of everything on a skip was compared with the fork's."""
+    return fork.carried is not None and all(fork.carried.get(n.name) is not None for n in carried)
+
+
+def _changes(node: TraceNode, projected: bool, unchanged: bool) -> str:
+    """What a node does to a skip. unchanged: the value was seen to leave the skip as it came, as after a scale by 1."""
     facts = node.facts
     if facts.rectifies and not node.params:
         return "a ReLU"
@@ -55,7 +66,7 @@ def _changes(node: TraceNode, projected: bool) -> str:
         return "a Dropout"
     if facts.slope and projected:
         return _called(node)
-    return "a scale" if facts.scales else ""
+    return "a scale" if facts.scales and (node.params or not unchanged) else ""
 
 
 def _called(node: TraceNode) -> str:
@@ -76,14 +87,39 @@ def _departing(fork: Fork, carried: list[TraceNode]) -> dict[str, float]:
     return found if last > _SAME else {}
 
 
-def _measured(edge: TraceEdge, node: TraceNode, departs: float | None) -> str:
+def _turning(fork: Fork, carried: list[TraceNode]) -> dict[str, Returned]:
+    """What nodes on a skip make of its gradient, from its end on; empty where it leaves the skip as it came."""
+    known = fork.returned or {}
+    found: dict[str, Returned] = {}
+    before = last = 0.0
+    for node in reversed(carried):
+        returned = known.get(node.name)
+        if returned is not None:
+            departs = math.hypot(returned.ratio - returned.cosine, math.sqrt(max(0.0, 1 - returned.cosine**2)))
+            if departs > _SAME_GRADIENT and abs(departs - before) > _SAME_GRADIENT * departs:
+                found[node.name] = returned
+            before = last = departs
+    return found if last > _SAME_GRADIENT else {}
+
+
+def _departs(departs: float | None) -> str:
     """How a node on a skip was seen to be something else than the identity, "" if it was not."""
-    if departs is not None:
-        return f" and is not the identity: what it passes on is off by {departs:.2g} of its size"
-    if edge.dst != node.name or edge.count != 1 or node.grad_norm == 0 or node.facts.adds:
+    return "" if departs is None else f" and is not the identity: what it passes on is off by {departs:.2g} of its size"
+
+
+def _turns(returned: Returned | None) -> str:
+    """How the gradient leaves a node on a skip whose value is the identity, "" if it is that of one."""
+    if returned is None:
         return ""
-    passed = edge.grad_norm / node.grad_norm
-    return f" and scales the gradient by {passed:.2f}" if abs(passed - 1) > _SAME_GRADIENT else ""
+    scaled = abs(returned.ratio - 1) > _SAME_GRADIENT
+    by = f" and scales it by {returned.ratio:.2g}" if scaled else ""
+    if returned.ratio == 0:
+        return " and sends no gradient back"
+    if returned.cosine < -_ONE_WAY:
+        return f" and reverses the gradient{by}"
+    if returned.cosine > _ONE_WAY:
+        return f" and scales the gradient by {returned.ratio:.2f}"
+    return f" and turns the gradient (cosine {returned.cosine:.2f}){by}"
 
 
 def _passed(net: Net, edge: TraceEdge, fork: Fork) -> str:
