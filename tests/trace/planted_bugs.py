@@ -98,6 +98,11 @@ ON_THE_SKIP: dict[str, Callable[[tr.Tensor], tr.Tensor]] = {
 CUT: dict[str, Callable[[tr.Tensor], tr.Tensor]] = {
     "detach": lambda x: x.detach(),
     "no_grad": without_gradient,
+    "scaled and detached": lambda x: (x * 1.01).detach(),
+    "negated and detached": lambda x: (-x).detach(),
+    "tanh and detached": lambda x: tr.tanh(x).detach(),
+    "normalised and detached": lambda x: layer_norm(x).detach(),
+    "detached and shifted": lambda x: x.detach() + 1.0,
 }
 
 

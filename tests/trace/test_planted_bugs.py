@@ -66,6 +66,26 @@ def test_what_is_right_is_left_alone(name: str, depth: int, batch: int, width: i
     assert findings == (), str(findings)
 
 
+def test_a_detached_skip_tells_the_factor() -> None:
+    said = {p.name: str(p.graph().lint()) for p in PLANTED if "detached" in p.name}
+    assert "adds the values of block2/add times 1.01 cut off" in said["scaled and detached on the skip, norm True"]
+    assert "adds the values of block2/add times -1 cut off" in said["negated and detached on the skip, norm True"]
+    assert "adds a constant to the branch, where 5 of 6 blocks" in said["tanh and detached on the skip, norm True"]
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_input_is_injected_into_each_block(norm: bool) -> None:
+    tr.manual_seed(0)
+    inputs = x = tr.Input(shape=(16,))
+    for i in range(6):
+        with tr.name_scope(f"block{i}"):
+            x = layers.Add()([branch(x, 16, norm), x, inputs] if i else [branch(x, 16, norm), x])
+    model = tr.Model(inputs, layers.Dense(4, activation="softmax")(x))
+    model.compile(loss="sparse_categorical_crossentropy")
+    data = np.random.default_rng(0)
+    assert model.graph(data.standard_normal((32, 16)), data.integers(0, 4, 32)).lint() == ()
+
+
 def test_what_is_said_of_a_gradient_that_only_comes_back_changed() -> None:
     said = {p.name: str(p.graph().lint()) for p in PLANTED if "gradient" in p.name}
     assert "and reverses the gradient;" in said["reversed gradient"]

@@ -66,7 +66,11 @@ def carriers_of(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[C
         return
     whole = links.ways([links.edges[e][1] for e in fork.stream], fork.join)
     seen: set[int] = set()
-    for end in (p for p in links.producers[fork.join] if p in region):
+    weighted = _weighted(starts, region, tape, structure)
+    ends = [p for p in links.producers[fork.join] if p in region]
+    # What comes over a later block's branch is not the skip.
+    least = 0 if fork.node in links.producers[fork.join] else min(weighted[p][0] for p in ends)
+    for end in (p for p in ends if weighted[p][0] == least):
         chain = [n for n in _passed_by_all(starts, end, region, structure) if n not in seen]
         seen.update(chain)
         projects = any(_projects(n, tape) for n in chain)
@@ -74,15 +78,27 @@ def carriers_of(fork: ForkShape, tape: Tape, structure: Structure) -> Iterator[C
         base, before = fork.node, fork.node if alone else None
         found: list[Carrier] = []
         for node in chain:
-            joins = any(p in whole and p not in region for p in links.producers[node])
+            joins = any(p in whole and p not in region for p in links.producers[node]) or (
+                len(links.producers[node]) > 1 and weighted[node][0] < weighted[node][1]
+            )
             if projects or joins or not _alike(tape, node, base):
                 found.append(Carrier(node, None))
                 base = before = node
             else:
                 found.append(Carrier(node, base, before))
                 before = None if before is None else node
-        ends = {c.base: c.node for c in found}
-        yield from (c._replace(end=ends[c.base]) for c in found)
+        last = {c.base: c.node for c in found}
+        yield from (c._replace(end=last[c.base]) for c in found)
+
+
+def _weighted(starts: set[int], region: set[int], tape: Tape, structure: Structure) -> dict[int, tuple[int, int]]:
+    """By node of a region: the fewest and the most nodes with weights on the ways to it."""
+    found: dict[int, tuple[int, int]] = {}
+    for n in sorted(region):
+        before = [found[p] for p in structure.links.producers[n] if p in found] + [(0, 0)] * (n in starts)
+        own = _projects(n, tape)
+        found[n] = min(few for few, _ in before) + own, max(most for _, most in before) + own
+    return found
 
 
 def _passed_by_all(starts: set[int], end: int, region: set[int], structure: Structure) -> list[int]:

@@ -12,6 +12,7 @@ from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
 _SAME = 1e-5  # |y - x| / |x| of what is the identity up to rounding
 _SAME_GRADIENT = 0.01  # |g_out - g| / |g| likewise; what underflows on the way is less
 _ONE_WAY = 0.9999  # |cosine| of gradients along one line
+_TOLD = 0.01  # |mean| / std from which on the mean tells arrays apart
 _SELDOM = 3  # times as many do otherwise
 
 Build = tuple[tuple[object, ...], ...]
@@ -132,14 +133,18 @@ def _passed(net: Net, edge: TraceEdge, fork: Fork) -> str:
 
 
 def detached_skips(net: Net) -> Iterator[Finding]:
-    """Sums that read a constant with the very values of what the other summand was computed from."""
-    by_numbers: dict[tuple[object, ...], list[TraceNode]] = {}
+    """Sums that read a constant with the values, but for a factor, of what the other summand was computed from."""
+    by_shape: dict[tuple[int, ...], list[TraceNode]] = {}
     for node in net.trace.nodes:
-        by_numbers.setdefault(_numbers(node), []).append(node)
+        by_shape.setdefault(node.shape, []).append(node)
     told: set[str] = set()
     for leaf in net.trace.nodes:
-        twins = [n for n in by_numbers[_numbers(leaf)] if n is not leaf]
-        if leaf.primitive or not leaf.value_std > 0 or not twins:
+        if leaf.primitive or not leaf.value_std > 0:
+            continue
+        factors = {n.name: _factor(leaf, n) for n in by_shape[leaf.shape] if n is not leaf}
+        twins = [net.nodes[name] for name, factor in factors.items() if factor]
+        twins.sort(key=lambda n: abs(factors[n.name] - 1) > _SAME)
+        if not twins:
             continue
         for join in _sums_of(net, leaf):
             origins = [t for t in twins if t is not join and _leads_to(net, t.name, join.name)]
@@ -148,13 +153,27 @@ def detached_skips(net: Net) -> Iterator[Finding]:
                 told.add(join.name)
                 yield finding_at(
                     "detached-skip", join,
-                    f"adds the values of {origin.name} cut off from it, so no gradient flows over this skip",
+                    f"adds the values of {origin.name}{_times(factors[origin.name])} cut off from it, so no gradient "
+                    "flows over this skip",
                     "look for a detach(), a no_grad() or a way through NumPy on the skip",
                 )  # fmt: skip
 
 
-def _numbers(node: TraceNode) -> tuple[object, ...]:
-    return node.shape, node.value_norm, node.value_mean, node.value_std, node.zeros
+def _factor(leaf: TraceNode, node: TraceNode) -> float:
+    """What a leaf's values are a multiple of a node's by, as far as their statistics tell; 0 if they are none."""
+    if leaf.zeros != node.zeros or not 0 < node.value_std < math.inf:
+        return 0.0
+    numbers = [(n.value_norm, n.value_mean, n.value_std) for n in (leaf, node)]
+    if numbers[0] == numbers[1]:
+        return 1.0
+    tilts = [mean / std for _, mean, std in numbers]
+    if min(map(abs, tilts)) < _TOLD or not math.isclose(abs(tilts[0]), abs(tilts[1]), rel_tol=_SAME):
+        return 0.0
+    return math.copysign(leaf.value_norm / node.value_norm, tilts[0] * tilts[1])
+
+
+def _times(factor: float) -> str:
+    return "" if factor == 1 else f" times {factor:.3g}"
 
 
 def _sums_of(net: Net, leaf: TraceNode) -> Iterator[TraceNode]:
@@ -189,6 +208,7 @@ def missing_skips(net: Net) -> Iterator[Finding]:
         if len(whole) < len(net.trace.nodes) // 2:
             within.update(n.name for n in whole)
     stems = {stem(b.name) for b in net.trace.blocks if b.skip is not None}
+    cut = {f.node for f in detached_skips(net)}
     for build, forks in builds.items():
         runs = list(_runs(net, build, within))
         runs = [r for r in runs if _among(net, r, forks) or (r[-1].block and stem(r[-1].block) in stems)]
@@ -196,11 +216,45 @@ def missing_skips(net: Net) -> Iterator[Finding]:
             continue
         for run in runs:
             name = run[-1].block or (run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}")
+            join = _adds_a_constant(net, run[-1])
+            if join is not None and join.name in cut:
+                continue
+            if join is not None:
+                yield finding_at(
+                    "detached-skip", join,
+                    f"adds a constant to the branch, where {len(forks)} of {len(forks) + len(runs)} blocks of this "
+                    "build have a skip: no gradient flows over it",
+                    "look for a detach(), a no_grad() or a way through NumPy on the skip",
+                )  # fmt: skip
+                continue
             yield finding_at(
                 "missing-skip", run[-1],
                 f"{len(forks)} of {len(forks) + len(runs)} blocks of this build have a skip, {name} has none",
                 "add the input of the block to the output of its branch",
             )  # fmt: skip
+
+
+def _adds_a_constant(net: Net, end: TraceNode) -> TraceNode | None:
+    """The sum behind a branch if it reads, at full size, what nothing in the trace leads to."""
+    (edge,) = net.outgoing[end.name][:1] or (None,)
+    join = None if edge is None else net.nodes[edge.dst]
+    if join is None or not join.facts.adds:
+        return None
+    read = [net.nodes[e.src] for e in net.data_into(join.name)]
+    return join if any(n.shape == join.shape and _is_constant(net, n) for n in read) else None
+
+
+def _is_constant(net: Net, node: TraceNode) -> bool:
+    """Whether a node is computed from constants of the program alone."""
+    stack, seen = [node], {node.name}
+    while stack:
+        reached = stack.pop()
+        if reached.params or (not reached.primitive and reached.op != "constant"):
+            return False
+        before = [net.nodes[e.src] for e in net.incoming[reached.name] if e.src not in seen]
+        stack += before
+        seen.update(n.name for n in before)
+    return True
 
 
 def missing_norms(net: Net) -> Iterator[Finding]:
