@@ -31,7 +31,9 @@ class Recorder(Protocol):
 
     def record(self, call: Launch) -> None: ...
 
-    def starts_backward(self, loss: Any) -> None: ...
+    def starts_backward(self, loss: Any, on_node: Any) -> Any:
+        """The observer of this pass, for the one that was given, or None."""
+        ...
 
     def set_grad(self, leaf: Any, gradient: Any) -> None: ...
 
@@ -73,7 +75,7 @@ class DryRecorder:
     def record(self, call: Launch) -> None:
         """Nothing is kept."""
 
-    def starts_backward(self, loss: Any) -> None:
+    def starts_backward(self, loss: Any, on_node: Any) -> None:
         self.refuse("backward", "a gradient cannot be computed")
 
     def set_grad(self, leaf: Any, gradient: Any) -> None:

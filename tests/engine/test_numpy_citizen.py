@@ -114,3 +114,17 @@ def test_methods_of_pytorch_are_told_what_to_write():
             getattr(t, name)
     with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'nonsense'"):
         t.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda a: tr.full((2,), a[0, 0]),
+        lambda a: tr.keras.utils.to_categorical(a[0]),
+        lambda a: tr.layers.Normalization().adapt(a),
+    ],
+    ids=["full", "to_categorical", "adapt"],
+)
+def test_a_mask_is_refused_by_what_reads_arrays_itself(use):
+    with pytest.raises(DTypeError, match="a Tensor has no mask; got a masked array"):
+        use(np.ma.masked_array([[0.0, 1.0], [1.0, 0.0]], [[True, False], [False, False]]))

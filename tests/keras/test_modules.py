@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tinyres as tr
+from tinyres.errors import ArgumentError
 
 SUBMODULES = (
-    "activations backend callbacks datasets initializers layers losses metrics models ops optimizers "
-    "regularizers utils"
+    "activations backend callbacks datasets initializers layers losses metrics models ops optimizers regularizers utils"
 ).split()
 
 
@@ -116,3 +116,15 @@ def test_an_import_of_what_is_not_there_keeps_the_words():
     with pytest.raises(AttributeError, match=r"\[tinyres\] tinyres has no unsqueeze; got this name; use x\[:, None\]"):
         tr.unsqueeze  # noqa: B018
     assert not hasattr(tr, "unsqueeze") and not hasattr(tr.keras.layers, "LSTM")
+
+
+def test_losses_by_name_take_the_targets_first():
+    """`get` gave functions of (prediction, target): a divergence the wrong way round, and no error."""
+    y, p = np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])
+    expected = [0.9 * np.log(1.8) + 0.1 * np.log(0.2)]
+    for name in ("kl_divergence", "kld", "KLDivergence"):
+        np.testing.assert_allclose(np.ravel(tr.keras.losses.get(name)(y, p)), expected, rtol=1e-5)
+    huber = tr.keras.losses.Huber(delta=2.0)
+    assert tr.keras.losses.get(huber) is huber and tr.keras.losses.get("mse") is tr.keras.losses.mean_squared_error
+    with pytest.raises(ArgumentError, match=r"\[loss\] known names are"):
+        tr.keras.losses.get("mes")

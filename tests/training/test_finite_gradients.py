@@ -18,16 +18,12 @@ def masked_division(y_true, y_pred):
     return tr.where(difference == 0, tr.zeros_like(difference), 1.0 / difference)
 
 
-
-
 def rule_of_ones_own():
     return tr.custom_vjp(lambda x: x * 1.0, lambda g, ctx: (g / 0.0,), name="broken")
 
 
 @pytest.mark.parametrize("capture", [True, False])
-@pytest.mark.parametrize(
-    ("loss", "op"), [(root_mean_square, "sqrt"), (masked_division, "div"), (None, "broken")]
-)
+@pytest.mark.parametrize(("loss", "op"), [(root_mean_square, "sqrt"), (masked_division, "div"), (None, "broken")])
 def test_fit_stops_before_the_update(capture, loss, op):
     own = rule_of_ones_own() if loss is None else None
     model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1, kernel_initializer="zeros")])
@@ -84,3 +80,52 @@ def test_nan_in_x_is_said_with_count_and_place():
         with pytest.raises(NonFiniteError, match=message):
             call()
     assert model.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("op", ["sqrt", "log", "div", "pow"])
+def test_check_finite_of_ones_own_step_sees_the_gradient_too(op):
+    """The loss was finite, and the update made every weight NaN."""
+    rules = {
+        "sqrt": lambda d: tr.sqrt(tr.mean(d * d)),
+        "log": lambda d: tr.where(d > 0, tr.log(d), d).mean(),
+        "div": lambda d: tr.where(d > 0, 1 / d, d).mean(),
+        "pow": lambda d: ((d * d) ** 0.25).mean(),
+    }
+    w = tr.Parameter(np.ones((4, 2)), name="w")
+    opt = tr.optim.SGD([w], lr=0.1)
+
+    @tr.capture(check_finite=True)
+    def step(x):
+        loss = rules[op](w - x) + w.sum()
+        loss.backward()
+        opt.step()
+        opt.zero_grad()
+        return loss
+
+    step(np.zeros((4, 2)))  # the replay is what has to stop
+    before = w.numpy()
+    with pytest.raises(
+        NonFiniteError, match=rf"the gradient must be finite, as the loss is; that of {op} is the first"
+    ):
+        step(before)
+    assert np.array_equal(w.numpy(), before) and np.isfinite(before).all() and w.grad is None
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_nan_in_the_samples_of_an_evaluation_is_said(capture):
+    x, y = np.ones((8, 2)), np.zeros((8, 1))
+    broken = x.copy()
+    broken[5, 1] = np.nan
+    model = tr.Sequential([tr.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    end = r"the loss must be finite; got nan; x has 1 NaN or infinite value\(s\), the first is nan at \(5, 1\)"
+    with pytest.raises(NonFiniteError, match=rf"\[evaluate\] {end}"):
+        model.evaluate(broken, y, capture=capture)
+    with pytest.raises(NonFiniteError, match=rf"\[fit: validation_data\] {end}"):
+        model.fit(x, y, validation_data=(broken, y), verbose=0, capture=capture)
+
+
+@pytest.mark.parametrize("option", ["clipnorm", "clipvalue"])
+def test_a_limit_of_0_is_not_no_limit(option):
+    with pytest.raises(ArgumentError, match=rf"\[SGD\] tinyres has no option {option}; got 0; "):
+        tr.keras.optimizers.SGD(**{option: 0})

@@ -137,6 +137,15 @@ def test_accuracy_of_sigmoid_outputs_counts_each_label():
     assert logits.evaluate(x, y)[1] == pytest.approx(149 / 150), "the threshold of logits is 0"
 
 
+def test_accuracy_of_sigmoid_outputs_with_a_loss_of_labels_is_of_the_largest():
+    x = RNG.normal(size=(50, 4)).astype(np.float32)
+    model = sigmoid_model(loss="sparse_categorical_crossentropy")
+    y = model.predict(x).argmax(axis=1)
+    assert model.evaluate(x, y)[1] == 1.0
+    y[0] = (y[0] + 1) % 3
+    assert model.evaluate(x, y)[1] == pytest.approx(49 / 50)
+
+
 def test_accuracy_of_softmax_outputs_is_of_the_largest():
     x = RNG.normal(size=(50, 4)).astype(np.float32)
     for loss, target in (("sparse_categorical_crossentropy", LABELS[:25]), ("categorical_crossentropy", ONE_HOT[:25])):

@@ -27,9 +27,9 @@ __all__ = ["capture"]
 def capture(fn: Callable[..., Any] | None = None, *, check_finite: bool = False, check: bool = False) -> Any:
     """Turn a function of tensors into a CapturedStep; also a decorator, with or without arguments.
 
-    check_finite: stop at the first loss that is not finite, with all state as before that call, and name the first
-    node that made it. check: at each recording also run the function eagerly and raise CaptureError at the first
-    call whose result differs (slow; for finding frozen side effects).
+    check_finite: stop at the first loss, or gradient of one by `backward`, that is not finite, with all state as before
+    that call, and name the first node that made it. check: at each recording also run the function eagerly and raise
+    CaptureError at the first call whose result differs (slow; for finding frozen side effects).
 
     >>> import tinyres as tr
     >>> double = tr.capture(lambda x: x * 2.0)

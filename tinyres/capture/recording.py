@@ -16,7 +16,9 @@ import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer, births
+from tinyres.capture.finite import FiniteGradients
 from tinyres.capture.following import Followed
+from tinyres.engine.backward import OnNode
 from tinyres.engine.node import Node
 from tinyres.engine.op import apply
 from tinyres.engine.primitives import ADD, add_in_place
@@ -57,7 +59,7 @@ class GradUse:
 
 
 class Recording:
-    """The recorder of one captured step. check_finite: stop replays at a loss that is NaN or Inf."""
+    """The recorder of one captured step. check_finite: stop replays at a loss or gradient that is NaN or Inf."""
 
     def __init__(self, check_finite: bool = False) -> None:
         self._check_finite = check_finite
@@ -74,9 +76,11 @@ class Recording:
             RecordedCall(kernel, tuple(outs), tuple(ins), tuple(args), tuple(scalars), flags, current_scope())
         )
 
-    def starts_backward(self, loss: Tensor) -> None:
-        if self._check_finite:
-            launch(kernels.check_finite, (), (loss.buffer,), (loss.size,))
+    def starts_backward(self, loss: Tensor, on_node: OnNode | None) -> OnNode | None:
+        if not self._check_finite:
+            return on_node
+        launch(kernels.check_finite, (), (loss.buffer,), (loss.size,))
+        return FiniteGradients(on_node)
 
     def set_grad(self, leaf: Node, gradient: Tensor | None) -> None:
         use = self.uses.get(leaf)

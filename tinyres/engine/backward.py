@@ -55,7 +55,7 @@ def backward(
     seed = None if gradient is None else _seed(gradient, loss)
     recorder = door.recorder
     if recorder is not None:
-        recorder.starts_backward(loss)
+        on_node = recorder.starts_backward(loss, on_node)
     order = reachable(root)
     gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node, seed=seed)
     for node, gradient in gradients.items():

@@ -27,7 +27,7 @@ from tinyres.layers.losses import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
-from tinyres.layers.losses import get as get
+from tinyres.layers.losses import get as _get
 
 __all__ = [
     "BinaryCrossentropy",
@@ -103,6 +103,23 @@ mae = mean_absolute_error
 mape = mean_absolute_percentage_error
 mse = mean_squared_error
 msle = mean_squared_logarithmic_error
+
+
+def get(identifier: Any) -> Any:
+    """The loss of this name, in any of Keras' spellings, as a function of (y_true, y_pred); an object as it is.
+
+    >>> import tinyres as tf
+    >>> tf.keras.losses.get("mse")([[0.0]], [[2.0]])
+    Tensor([4.], shape=(1,), dtype=float32)
+    """
+    if identifier is None or isinstance(identifier, Loss):
+        return identifier
+    name = _get(identifier).name  # an error where there is none
+    if isinstance(identifier, str):
+        per_sample = [each for each in globals().values() if isinstance(each, _PerSample)]
+        identifier = globals().get(identifier) or next(each for each in per_sample if each.objective.name == name)
+    return identifier() if isinstance(identifier, type) else identifier
+
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__)

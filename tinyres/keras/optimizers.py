@@ -175,7 +175,8 @@ def _read(owner: str, learning_rate: Any, weight_decay: Any, options: dict[str, 
     if options.get("global_clipnorm") is not None:
         given["clip_norm"] = options["global_clipnorm"]
     for option, value in options.items():
-        if option != "global_clipnorm" and (value not in (None, False) or option not in _REFUSED):
+        unset = value is None or value is False
+        if option != "global_clipnorm" and not (unset and option in _REFUSED):
             remedy = _REFUSED.get(option, "leave it out")
             raise ArgumentError(f"[{owner}] tinyres has no option {option}; got {value!r}; {remedy}")
     return given

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, DTypeError, closed
+from tinyres.errors import ArgumentError, DTypeError, closed, refuse_masked
 from tinyres.ops import manual_seed
 
 __all__ = ["normalize", "set_random_seed", "to_categorical"]
@@ -33,6 +33,7 @@ def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = "float32
     array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
+    refuse_masked("to_categorical", x)
     labels = np.asarray(x)
     if labels.dtype.kind not in "iubf" or not np.all(labels == np.floor(labels.astype(np.float64))):
         raise DTypeError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor, constant
-from tinyres.errors import ArgumentError, ShapeError
+from tinyres.errors import ArgumentError, ShapeError, refuse_masked
 from tinyres.nn.layer import SingleInput, made_by_build
 
 _EPSILON = 1e-7  # Keras' least deviation to divide by
@@ -95,6 +95,7 @@ class Normalization(SingleInput):
         """
         if self.mean is not None:
             raise ArgumentError("[Normalization] mean and variance were given; got adapt as well; leave one out")
+        refuse_masked("Normalization", data)
         array = np.asarray(data, np.float64)
         if array.ndim < 2 or not array.size:
             raise ShapeError(f"[Normalization] adapt takes (samples, features); got shape {array.shape}; give samples")

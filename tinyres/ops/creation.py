@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyres.engine.tensor import Tensor, tensor
-from tinyres.errors import ShapeError
+from tinyres.errors import ShapeError, refuse_masked
 from tinyres.kernels.dtypes import FLOAT32, INT64
 
 Sizes = int | Sequence[int]
@@ -24,6 +24,7 @@ def full(shape: Sizes, value: float, dtype: DTypeLike = FLOAT32, requires_grad: 
     >>> tr.full((2,), 7.0)
     Tensor([7., 7.], shape=(2,), dtype=float32)
     """
+    refuse_masked("full", value)
     try:
         values = np.broadcast_to(value, shape)
     except (TypeError, ValueError):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinyres.data.loader import Loader
-from tinyres.errors import ArgumentError, DTypeError
+from tinyres.errors import ArgumentError, DTypeError, NonFiniteError
 from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
 from tinyres.training.callback import CallbackList
 from tinyres.training.protocol import Trainable
-from tinyres.training.reading import refuse_targets
+from tinyres.training.reading import non_finite_inputs, refuse_targets
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
 
 
@@ -58,6 +59,7 @@ class Evaluation:
         passes: int = 1,
     ) -> None:
         x, y, weight = data
+        self._op = op
         self._model, self._size, self._captured = model, batch_size, captured
         read = Reader(model, op, model.loss)
         self._samples: Samples | None = None
@@ -82,13 +84,17 @@ class Evaluation:
     def of(cls, model: Trainable, samples: Samples, batch_size: int, captured: bool) -> Evaluation:
         """Samples that are read already."""
         made = cls.__new__(cls)
+        made._op = "fit: validation"
         made._model, made._size, made._captured = model, batch_size, captured
         made._samples = samples
         made._batches = lambda: samples.batches(batch_size)
         return made
 
     def run(self, callbacks: CallbackList | None = None) -> dict[str, float]:
-        """One pass, of which these callbacks are told."""
+        """One pass, of which these callbacks are told.
+
+        Raises NonFiniteError where the loss is not finite since x, in arrays, is not; of finite x it is what it is.
+        """
         told = callbacks or CallbackList("evaluate", None)
         meters = self._model.plan("evaluate").testing
         meters.reset()
@@ -102,6 +108,10 @@ class Evaluation:
             if ends:
                 told.call("on_test_batch_end", number, meters.read())
         logs = meters.read()
+        if self._samples is not None and not math.isfinite(logs["loss"]):
+            why = non_finite_inputs(self._samples.inputs)
+            if why:
+                raise NonFiniteError(f"[{self._op}] the loss must be finite; got {logs['loss']}{why}")
         told.call("on_test_end", logs)
         return logs
 

@@ -190,6 +190,8 @@ class Accuracy(MeanMetric):
         super().__init__(self._right, name, accuracies.accuracy, on_logits=True)
 
     def settled(self, activation: str | None, objective: Objective | None) -> Metric:
+        if objective is not None and objective.targets == "labels":
+            return self
         if activation == "sigmoid" or (objective is not None and objective.name == "binary_crossentropy"):
             logits = objective is not None and objective.takes_logits == "sigmoid" and activation is None
             return BinaryAccuracy(self.name, threshold=0.0 if logits else 0.5)

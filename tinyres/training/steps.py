@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tinyres import kernels
+from tinyres.capture.finite import FiniteGradients
 from tinyres.engine.backward import backward
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import NonFiniteError
 from tinyres.launch import launch
-from tinyres.training.finite import FiniteGradients
 from tinyres.training.protocol import Stepped, Trainable
 from tinyres.training.watching import LayerNorms
 
@@ -24,11 +23,7 @@ def train_step(model: Trainable, x: Any, y: Any, weight: Any, watch: bool) -> St
     plan.training.add(measured, y, weight)
     plan.optimizer.zero_grad()
     observer = LayerNorms([loss, *measured.losses]) if watch else None
-    finite = FiniteGradients(observer)
-    try:
-        backward(loss, on_node=finite)
-    except NonFiniteError as error:
-        raise finite.explained(error) from None
+    backward(loss, on_node=FiniteGradients(observer))
     plan.optimizer.step()
     if observer is None:
         return loss, (), []

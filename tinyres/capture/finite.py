@@ -1,7 +1,7 @@
 """A gradient that is not finite though the loss is: checked where an op can make one, before anything is updated.
 
 Of finite values most ops send finite gradients. Those that do not say so in their record (`breaks`): √x at 0 is the
-usual one. So only what they send is checked, by kernels at the head of the update; nets without them pay nothing.
+usual one. So only what they send is checked, by kernels at the head of the update; steps without them pay nothing.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ class FiniteGradients:
     def __call__(self, node: Node, total: Tensor) -> None:
         if node in self._suspects:
             self.last = self._suspects[node]
-            launch(kernels.check_finite, (), (total.buffer,), (total.size,))
+            try:
+                launch(kernels.check_finite, (), (total.buffer,), (total.size,))
+            except NonFiniteError as error:
+                raise self._explained(error) from None
         self.last = node
         if node.op is not None and _may_break(node.op):
             self._suspects.update(dict.fromkeys(node.inputs, node))
         if self._then is not None:
             self._then(node, total)
 
-    def explained(self, error: NonFiniteError) -> NonFiniteError:
+    def _explained(self, error: NonFiniteError) -> NonFiniteError:
         """The error of the call that made the first such value, in terms of the op that it belongs to."""
         node = self.last
         where = f" in {node.scope.path}" if node is not None and node.scope is not None else ""
