@@ -52,7 +52,8 @@ class Comparison:
         return firsts.pop() if len(firsts) == 1 else "first", lasts.pop() if len(lasts) == 1 else "last"
 
     def __repr__(self) -> str:
-        return f"<Comparison of {', '.join(self.traces)}; print it>"
+        told = [f.name if f.rate is None else f"{f.name} (|g| x {f.rate:.2f} per {f.unit})" for f in self.flows]
+        return f"<Comparison of {', '.join(told)}; print it>"
 
     if TYPE_CHECKING:
         # What the view room attaches, for type checkers.

@@ -185,7 +185,11 @@ class Trace:
         return reader(path)
 
     def __repr__(self) -> str:
-        return f"<Trace of {len(self.nodes)} nodes in {len(self.blocks)} blocks, loss {self.loss:.4g}; print it>"
+        told = f"{len(self.nodes)} nodes in {len(self.blocks)} blocks, loss {self.loss:.4g}"
+        if len(self.blocks) > 1:
+            first, last = self.blocks[0], self.blocks[-1]
+            told += f", |g| {first.grad_norm:.3g} at {first.name}, {last.grad_norm:.3g} at {last.name}"
+        return f"<Trace of {told}; print it>"
 
     def known_level(self, level: str | None) -> str:
         """The level itself, for None the default; raises for one that is unknown or was not measured."""

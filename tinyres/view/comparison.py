@@ -9,7 +9,7 @@ from tinyres.trace.compare import Comparison
 from tinyres.trace.html import preformatted
 from tinyres.view import ribbon
 from tinyres.view.numbers import number
-from tinyres.view.printable import printable
+from tinyres.view.printable import shown
 from tinyres.view.table import WIDTH, Column, lines_of
 
 
@@ -19,7 +19,7 @@ def text(comparison: Comparison) -> str:
     alone = [
         _wrapped(f"only in {name}: {listed(nodes, most=2)}") for name, nodes in comparison.unmatched.items() if nodes
     ]
-    return printable("\n".join([table(comparison), *told, *alone]))
+    return shown("\n".join([table(comparison), *told, *alone]))
 
 
 def table(comparison: Comparison) -> str:

@@ -13,6 +13,7 @@ from tinyres.trace.blocks import Block
 from tinyres.trace.compare import Comparison
 from tinyres.trace.flow import Flow
 from tinyres.trace.html import preformatted
+from tinyres.trace.net import Findings
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.trace import Trace
 from tinyres.trace.verdict import Verdict, told
@@ -154,16 +155,23 @@ def comparison_plot(self: Comparison, ax: Any = None) -> Any:
 
 def verdict_text(self: Verdict) -> str:
     """One sentence per line, or that nothing stands out."""
-    from tinyres.view.printable import printable
+    from tinyres.view.printable import shown
 
-    return printable(told(self))
+    return shown(told(self))
+
+
+def findings_text(self: Findings) -> str:
+    """One finding per line, or that there is none."""
+    from tinyres.view.printable import shown
+
+    return shown("\n".join(map(str, self)) if self else "lint: nothing found")
 
 
 def record_text(self: Any) -> str:
     """A line, and a line per edge of what has several."""
     from tinyres.view import printable, records
 
-    return printable.printable(records.TEXTS[type(self)](self))
+    return printable.shown(records.TEXTS[type(self)](self))
 
 
 def record_html(self: Any) -> str:
@@ -182,6 +190,7 @@ METHODS: dict[type, dict[str, Any]] = {
         "plot": trace_plot,
     },
     Verdict: {"__str__": verdict_text},
+    Findings: {"__str__": findings_text},
     **dict.fromkeys((TraceParameter, TraceNode, TraceEdge, Fork, Block, Audit, Flow), _RECORD),
     Comparison: {
         "__str__": comparison_text,

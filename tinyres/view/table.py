@@ -21,12 +21,13 @@ from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace, unknown_name
 from tinyres.view.folds import Fold, by_group, middle
 from tinyres.view.numbers import number, ratio, strength
-from tinyres.view.printable import printable
+from tinyres.view.printable import printable, room, shown
 
 WIDTH = 80
 MOST_ROWS = 20
 BAR = 10
 _LISTED = 6
+_LEAST_WORDS = 8  # columns
 _LOGARITHMIC_FROM = 100.0
 _UNBROKEN: Any = {"break_on_hyphens": False, "break_long_words": False}
 
@@ -53,7 +54,7 @@ class Column:
 def text(trace: Trace) -> str:
     """What `print(trace)` shows."""
     parts = _head(trace), [""], _body(trace, None, MOST_ROWS), audit_lines(trace), verdict_lines(trace)
-    return printable("\n".join(line for lines in parts for line in lines))
+    return shown("\n".join(line for lines in parts for line in lines))
 
 
 def table(trace: Trace, level: str, expand: str | None = None) -> str:
@@ -155,6 +156,9 @@ def lines_of(
     def line(cells: Sequence[str], bar: str) -> str:
         return printable(("".join(cells)[1:] + f"  {bar}").rstrip())
 
+    width = room()
+    if most is not None and width is not None and sum(c.width for c in columns) + 2 + BAR > width:
+        columns, bars, scale = _narrowed(columns, records, width), None, ""
     lines = [line([c.placed(c.title) for c in columns], scale)]
     rows = list(zip(*(c.cells(records) for c in columns)))
     if folds is None:
@@ -165,6 +169,18 @@ def lines_of(
         lines += [fold.line] if fold.line else []
         place = fold.end
     return lines
+
+
+def _narrowed(columns: Sequence[Column], records: Sequence[Any], width: int) -> list[Column]:
+    """The columns, those of numbers as wide as what they hold, those of words as it takes to fit, but readable."""
+    own = [
+        c if c.words else dataclasses.replace(c, width=1 + max(map(len, [c.title, *map(c.text, records)])))
+        for c in columns
+    ]
+    excess = max(0, sum(c.width for c in own) - 1 - width)
+    return [
+        dataclasses.replace(c, width=min(c.width, max(_LEAST_WORDS, c.width - excess))) if c.words else c for c in own
+    ]
 
 
 def _bars(norms: Sequence[float]) -> tuple[list[str], str]:
