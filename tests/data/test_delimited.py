@@ -75,6 +75,23 @@ def test_the_label_column_is_chosen_by_name_or_number(tmp_path: Path) -> None:
         read(tmp_path, text, label="Kind")
 
 
+def test_an_id_among_the_features_is_said(tmp_path: Path) -> None:
+    rows = "".join(f"{i + 7},{i % 3},{i % 2}\n" for i in range(40))
+    table = read(tmp_path, "id,a,label\n" + rows)
+    assert table.features == ("id", "a")
+    assert table.notes == ("column 1 (id) counts the rows and is taken for a feature: drop it if it is an ID",)
+
+
+def test_whole_numbers_that_hardly_are_classes_are_said(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{2 * (i % 25)}\n" for i in (*range(0, 80, 2), *range(1, 80, 2)))
+    table = read(tmp_path, "a,count\n" + rows)
+    assert table.classes is not None and len(table.classes) == 49
+    assert table.notes == (
+        "24 of the 49 classes have no example",
+        "3.2 examples per class: if the label is a number to predict, ask for --regression",
+    )
+
+
 def test_pandas_index_column_is_left_out_and_said(tmp_path: Path) -> None:
     table = read(tmp_path, ",a,label\n0,5,1\n1,6,0\n2,7,0\n")
     assert table.features == ("a",) and table.x.tolist() == [[5], [6], [7]]

@@ -79,3 +79,18 @@ def test_skips_without_normalisation_take_a_scale_a_start_at_0_or_batchnorm() ->
     assert "scale the branch by 1/√blocks" in remedies and "rezero" in remedies and "preact" in remedies
     assert before == 1.0  # it diverges
     assert best(skipinit(24), 24) < 0.05 and best(presets.rezero, 24) < 0.2 and best(presets.preact, 24) < 0.05
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1.0, False), (3.0, False), (30.0, True)])
+def test_a_first_loss_far_above_chance_trains_worse(scale: float, told: bool) -> None:
+    for seed in range(2):
+        tr.manual_seed(seed)
+        model = stack(dense("he_normal"), 2, 32, 64, 10)
+        head = model.layers[-1].kernel
+        head.assign(head.numpy() * scale)
+        sgd = tr.optim.SGD(lr=0.01, momentum=0.9)
+        model.compile(sgd, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        assert [s.rule for s in model.graph(X[:128], Y[:128]).trace(audit=False).verdict()] == ["loss"] * told
+        model.fit(X[:1000], Y[:1000], batch_size=50, epochs=3, verbose=0)
+        error = 1 - model.evaluate(X[:1000], Y[:1000])[1]
+        assert error > 0.5 if told else error < 0.25

@@ -18,6 +18,7 @@ from tinyres.store.opening import opened
 
 INDEX_NAMES = ("", "unnamed: 0", "index")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+_FEW_EACH = 5  # examples per class, of many classes, below which numbers rather measure something
 _MANY = 20  # labels of so many rows and more can be told from numbers that merely count or measure
 
 
@@ -131,6 +132,11 @@ def _from_text(table: TextTable, label: str | None, path: Path) -> _Parts:
     if index is not None:
         notes.append(f"column {index + 1} ({table.names[index] or 'unnamed'}) counts the rows: left out as an index")
     columns = [_numbers(table, i, path) for i in features]
+    for i, column in zip(features, columns):
+        if len(column) >= _MANY and bool(np.all(np.diff(column) == 1)):
+            notes.append(
+                f"column {i + 1} ({table.names[i]}) counts the rows and is taken for a feature: drop it if it is an ID"
+            )
     labels = [row[at] for row in table.rows]
     empty = [line for line, cell in zip(table.lines, labels) if is_missing(cell)]
     if empty:
@@ -256,6 +262,19 @@ def _labels(parts: _Parts, rows: int, path: Path) -> tuple[npt.NDArray[np.int64]
     classes = tuple(str(v) if words else str(int(v)) for v in values)
     if not words and values[0] == 0 and values[-1] < max(rows, 2):  # numbered already; a class may have no example
         count = int(values[-1]) + 1
-        return y.astype(np.int64), tuple(map(str, range(count))), []
+        return y.astype(np.int64), tuple(map(str, range(count))), _sparse(rows, len(values), count)
     shown = ", ".join(f"{name} -> {i}" for i, name in enumerate(classes[:5])) + (", ..." if len(classes) > 5 else "")
-    return numbered.astype(np.int64).reshape(-1), classes, [f"labels were numbered: {shown}"]
+    sparse = [] if words else _sparse(rows, len(values), len(values))
+    return numbered.astype(np.int64).reshape(-1), classes, [f"labels were numbered: {shown}", *sparse]
+
+
+def _sparse(rows: int, present: int, classes: int) -> list[str]:
+    """What to say of many whole numbers that may be no classes: some have no example, or each has few."""
+    told = []
+    if present < classes >= _MANY:
+        told.append(f"{classes - present} of the {classes} classes have no example")
+    if present >= _MANY and rows < _FEW_EACH * present:
+        told.append(
+            f"{rows / present:.1f} examples per class: if the label is a number to predict, ask for --regression"
+        )
+    return told
