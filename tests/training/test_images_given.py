@@ -108,10 +108,10 @@ def test_more_than_memory_is_refused_before_it_is_taken(monkeypatch):
     x = np.broadcast_to(np.float32(0), (10**9, 12, 10, 3))
     with pytest.raises(MemoryError, match=r"\[predict\] .* x as one array of float32 takes 1,440.0 GB"):
         net(layers.Conv2D(2, 3)).predict(x)
-    monkeypatch.setattr(memory, "ASKED_FROM", 1000)
-    monkeypatch.setattr(memory, "available", lambda: 2_000)
     model = net(layers.Conv2D(8, 3))
     before = model.get_weights()
+    monkeypatch.setattr(memory, "ASKED_FROM", 1000)
+    monkeypatch.setattr(memory, "available", lambda: 2_000)
     with pytest.raises(OutOfMemoryError, match=r"\[capture\] .* what this step computes takes 0 MB, 0 MB are free"):
         model.fit(IMAGES, LABELS, batch_size=4, verbose=0)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
@@ -126,3 +126,31 @@ def test_a_container_is_asked_too(monkeypatch, tmp_path):
     assert memory.available() == 1500
     (tmp_path / "memory.max").write_text("max")
     assert memory._of_group() is None
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: tr.eye(10**7),
+        lambda: tr.arange(10**13),
+        lambda: tr.Sequential([tr.Input(shape=(100,)), layers.Dense(10**11)]),
+    ],
+    ids=["eye", "arange", "Dense"],
+)
+def test_what_numpy_takes_for_us_is_refused_in_words_too(take):
+    with pytest.raises(OutOfMemoryError, match=r"it must fit into memory; .* takes [0-9,]+\.0 GB, .* are free; "):
+        take()
+
+
+def test_a_limit_of_the_process_is_told_as_memory(monkeypatch):
+    def refuse(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("tinyres.backends.buffers.np.empty", refuse)
+    with pytest.raises(OutOfMemoryError, match=r"one tensor takes \d+ MB, which the system refuses"):
+        tr.zeros((12_345, 1_717))
+
+
+def test_labels_of_a_million_classes_take_a_row_each():
+    rows = tr.keras.utils.to_categorical([1, 999_999])
+    assert rows.shape == (2, 10**6) and np.argmax(rows, axis=1).tolist() == [1, 999_999] and rows.sum() == 2

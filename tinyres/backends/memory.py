@@ -25,6 +25,13 @@ def check_fits(op: str, nbytes: int, what: str, remedy: str = "use smaller batch
         )
 
 
+def refused(op: str, nbytes: int, what: str) -> OutOfMemoryError:
+    """The error for what the system has refused, as where the process has a limit of its own."""
+    return OutOfMemoryError(
+        f"[{op}] it must fit into memory; {what} takes {in_words(nbytes)}, which the system refuses; take less"
+    )
+
+
 def in_words(nbytes: int) -> str:
     """A number of bytes as people read it.
 

@@ -49,7 +49,9 @@ def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = "float32
         raise ArgumentError(
             f"[to_categorical] labels lie in 0..{classes - 1}; got {labels.min()} to {largest}; give num_classes"
         )
-    return np.eye(classes, dtype=dtype)[labels]
+    rows = np.zeros((*labels.shape, classes), dtype)
+    np.put_along_axis(rows, labels[..., None], 1, axis=-1)
+    return rows
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinyres.backends.memory import check_fits
 from tinyres.engine.node import changes
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Parameter, tensor
@@ -147,6 +148,7 @@ class LayerTree:
         sizes = _checked_shape(owner, leaf, shape)
         drawing = initializers.get(initializer)
         _take_allowance(owner, leaf, sizes)
+        check_fits(owner, 8 * math.prod(sizes), f"what {leaf} {sizes} is drawn from", "use fewer units or filters")
         value = np.asarray(drawing(sizes))
         if value.shape != sizes:
             raise ShapeError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyres.backends.memory import check_fits
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ShapeError, refuse_masked
 from tinyres.kernels.dtypes import FLOAT32, INT64
@@ -88,8 +90,10 @@ def arange(*bounds: float, dtype: DTypeLike | None = None) -> Tensor:
     (Tensor([0, 1, 2], shape=(3,), dtype=int64), Tensor([0. , 0.5], shape=(2,), dtype=float32))
     """
     try:
+        start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+        check_fits("arange", 8 * math.ceil((stop - start) / step), "one array", "take fewer numbers")
         values = np.arange(*bounds)
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (OverflowError, TypeError, ValueError, ZeroDivisionError):
         raise ShapeError(
             f"[arange] takes stop, or start and stop, or these and a step that is not 0; got {bounds}; write arange(5)"
         ) from None
@@ -103,9 +107,15 @@ def _kind(values: np.ndarray) -> Any:
 def eye(n: int, m: int | None = None, dtype: DTypeLike = FLOAT32) -> Tensor:
     """1 on the diagonal of an n x m matrix (m: n unless given), else 0.
 
+    Raises ShapeError unless both are ints from 0 on, OutOfMemoryError for more than there is.
+
     >>> import tinyres as tr
     >>> tr.eye(2)
     Tensor([[1., 0.],
             [0., 1.]], shape=(2, 2), dtype=float32)
     """
-    return tensor(np.eye(n, m), dtype=dtype)
+    sizes = n, n if m is None else m
+    if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
+        raise ShapeError(f"[eye] rows and columns are ints from 0 on; got {sizes}; write eye(3)")
+    check_fits("eye", 8 * math.prod(sizes), "one array", "take fewer rows")
+    return tensor(np.eye(*sizes), dtype=dtype)
