@@ -48,7 +48,7 @@ def test_a_trace_keeps_one_row_per_block(plain: tr.Trace, columns: int, monkeypa
     assert len(rows) == 16
 
 
-@pytest.mark.parametrize("columns", [40, 60])
+@pytest.mark.parametrize("columns", [60, 72])
 def test_no_word_of_what_is_told_is_lost(
     plain: tr.Trace, residual: tr.Trace, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,3 +75,13 @@ def test_representations_tell_the_numbers(plain: tr.Trace, residual: tr.Trace) -
     assert repr(tr.compare(plain=plain, residual=residual)) == (
         f"<Comparison of plain (|g| x {rates[0]:.2f} per block), residual (|g| x {rates[1]:.2f} per block); print it>"
     )
+
+
+def test_sentences_are_wrapped_once(plain: tr.Trace, residual: tr.Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = str(tr.compare(plain=plain, residual=residual)).splitlines()
+    assert lines[1].split()[0] == "plain" and lines[2].split()[0] == "residual"  # one row for each net
+    told = lines[3:]
+    for line, following in zip(told, told[1:]):
+        if following.startswith("  "):
+            assert len(line) + 1 + len(following.split()[0]) > 60

@@ -20,7 +20,8 @@ from tinyres.store.replacing import replacing
 from tinyres.study.spread import Spread
 from tinyres.view.numbers import number
 from tinyres.view.plots import require_matplotlib as require_matplotlib
-from tinyres.view.table import WIDTH, Column, lines_of
+from tinyres.view.printable import width_of_prose
+from tinyres.view.table import Column, lines_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -266,4 +267,4 @@ def _written(value: Any) -> str:
 
 
 def _wrapped(sentence: str) -> list[str]:
-    return textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.wrap(sentence, width_of_prose(), subsequent_indent="  ", break_on_hyphens=False)

@@ -21,6 +21,7 @@ from tinyres.structure.names import listed
 from tinyres.study.cuts import Cut, LayerBlock, blocks_of, copied, cut_block, cut_skip, without
 from tinyres.trace.html import preformatted
 from tinyres.view.numbers import number
+from tinyres.view.printable import shown
 from tinyres.view.table import Column, lines_of
 
 MOST_ROWS = 20
@@ -107,7 +108,7 @@ class Lesions:
         lines.append(f"median damage {self._points(self.median_damage)}")
         if self.spared:
             lines.append(f"not deleted, since nothing would fit: {listed(list(self.spared), most=3)}")
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
     def __repr__(self) -> str:
         return f"<Lesions: {len(self.cuts)} cuts, median damage {self._points(self.median_damage)}; print it>"

@@ -9,8 +9,8 @@ from tinyres.trace.compare import Comparison
 from tinyres.trace.html import preformatted
 from tinyres.view import ribbon
 from tinyres.view.numbers import number
-from tinyres.view.printable import shown
-from tinyres.view.table import WIDTH, Column, lines_of
+from tinyres.view.printable import shown, width_of_prose
+from tinyres.view.table import Column, lines_of
 
 
 def text(comparison: Comparison) -> str:
@@ -48,4 +48,6 @@ def _exponential(x: float | None) -> str:
 
 
 def _wrapped(sentence: str) -> str:
-    return textwrap.fill(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    return textwrap.fill(
+        sentence, width_of_prose(), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )

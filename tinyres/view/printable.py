@@ -48,6 +48,11 @@ def room() -> int | None:
     return None
 
 
+def width_of_prose() -> int:
+    """At how many columns sentences are wrapped: 80, or as many as a narrower terminal has."""
+    return min(_USUAL, room() or _USUAL)
+
+
 def shown(text: str) -> str:
     """The text as the terminal can show it, in its signs and its width.
 

@@ -21,9 +21,8 @@ from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace, unknown_name
 from tinyres.view.folds import Fold, by_group, middle
 from tinyres.view.numbers import number, ratio, strength
-from tinyres.view.printable import printable, room, shown
+from tinyres.view.printable import printable, room, shown, width_of_prose
 
-WIDTH = 80
 MOST_ROWS = 20
 BAR = 10
 _LISTED = 6
@@ -140,7 +139,7 @@ def _on_skips(blocks: Sequence[Block]) -> list[str]:
         return []
     more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
     told = "on skips: " + "; ".join(found[:_LISTED] + more)
-    return textwrap.wrap(told, WIDTH, **_UNBROKEN, subsequent_indent="  ")
+    return textwrap.wrap(told, width_of_prose(), **_UNBROKEN, subsequent_indent="  ")
 
 
 def lines_of(
@@ -157,7 +156,8 @@ def lines_of(
         return printable(("".join(cells)[1:] + f"  {bar}").rstrip())
 
     width = room()
-    if most is not None and width is not None and sum(c.width for c in columns) + 2 + BAR > width:
+    taken = sum(c.width for c in columns) - 1 + (2 + BAR if bars else 0)
+    if width is not None and taken > width:
         columns, bars, scale = _narrowed(columns, records, width), None, ""
     lines = [line([c.placed(c.title) for c in columns], scale)]
     rows = list(zip(*(c.cells(records) for c in columns)))
@@ -212,7 +212,7 @@ def audit_lines(trace: Trace) -> list[str]:
         return ["audit ok: every gradient is the sum of what came over its edges"]
     lines = [f"AUDIT FAILED in {len(audit.failures)} place" + ("s" if len(audit.failures) > 1 else "")]
     for failure in audit.failures[:5]:
-        lines += textwrap.wrap(str(failure), WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(str(failure), width_of_prose(), initial_indent="  ", subsequent_indent="    ")
     if len(audit.failures) > 5:
         lines.append(f"  ... {len(audit.failures) - 5} more in trace.audit().failures")
     return lines
@@ -221,7 +221,7 @@ def audit_lines(trace: Trace) -> list[str]:
 def verdict_lines(trace: Trace) -> list[str]:
     """The verdict's sentences, wrapped; none when all is well."""
     sentences = trace.verdict()
-    return [line for s in sentences for line in textwrap.wrap(s, WIDTH, **_UNBROKEN, subsequent_indent="  ")]
+    return [line for s in sentences for line in textwrap.wrap(s, width_of_prose(), **_UNBROKEN, subsequent_indent="  ")]
 
 
 def zero_share(node: TraceNode) -> str:
