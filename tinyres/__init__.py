@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib as _importlib
+import sys as _sys
 import warnings as _warnings
 from typing import TYPE_CHECKING
 from typing import Any as _Any
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from tinyres.view import Trace, compare
 
 __version__ = "0.1.0"
+
+# So that `from tinyres.losses import mse` finds what `tinyres.losses` is.
+_sys.modules.update({f"{__name__}.{_m.__name__.rpartition('.')[2]}": _m for _m in (losses, initializers, regularizers)})
 
 # What loads when it is first asked for, since not every program trains a model or looks at a trace.
 _LAZY_MODULES = {

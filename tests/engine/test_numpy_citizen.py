@@ -11,7 +11,7 @@ import pytest
 
 import tinyres as tr
 from tinyres.engine.other_names import REMEDIES as OTHER_METHODS
-from tinyres.errors import ArgumentError, DTypeError
+from tinyres.errors import ArgumentError, DTypeError, GradientError
 
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
 ROWS = np.ma.masked_array(np.ones((4, 3)), np.eye(4, 3))
@@ -128,3 +128,14 @@ def test_methods_of_pytorch_are_told_what_to_write():
 def test_a_mask_is_refused_by_what_reads_arrays_itself(use):
     with pytest.raises(DTypeError, match="a Tensor has no mask; got a masked array"):
         use(np.ma.masked_array([[0.0, 1.0], [1.0, 0.0]], [[True, False], [False, False]]))
+
+
+def test_asking_numpy_for_an_array_is_leaving_the_graph():
+    """np.asarray is asked for, so it gives a copy, as `numpy()`; a function of NumPy's on the Tensor itself refuses."""
+    w = tr.tensor([1.0, 2.0], requires_grad=True)
+    array = np.asarray(w)
+    array[0] = 9.0
+    assert type(array) is np.ndarray and w.tolist() == [1.0, 2.0]
+    assert np.histogram(w, bins=2)[0].tolist() == [1, 1], "counts have no gradient"
+    with pytest.raises(GradientError, match=r"\[np.median\] no tinyres op does this"):
+        np.median(w)

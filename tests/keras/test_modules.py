@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -128,3 +130,17 @@ def test_losses_by_name_take_the_targets_first():
     assert tr.keras.losses.get(huber) is huber and tr.keras.losses.get("mse") is tr.keras.losses.mean_squared_error
     with pytest.raises(ArgumentError, match=r"\[loss\] known names are"):
         tr.keras.losses.get("mes")
+
+
+@pytest.mark.parametrize(
+    ("line", "owner"),
+    [
+        ("from tinyres.keras.optimizers.schedules import ExponentialDecay as found", "tinyres.optim.schedules"),
+        ("from tinyres.losses import get as found", "tinyres.layers.losses"),
+        ("from tinyres.initializers import HeNormal as found", "tinyres.nn.initializers"),
+        ("from tinyres.regularizers import L2 as found", "tinyres.nn.regularizers"),
+    ],
+)
+def test_what_is_reached_by_a_dot_is_imported_by_it(line, owner):
+    run = f"{line}; print(found.__module__)"
+    assert subprocess.run([sys.executable, "-c", run], capture_output=True, text=True).stdout.strip() == owner

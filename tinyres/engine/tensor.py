@@ -171,6 +171,7 @@ class Tensor(Attached, OtherNames):
         )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """The values as an array of NumPy's: asked for by np.asarray, and outside of the graph, as `numpy()` is."""
         if copy is False:
             raise ArgumentError("[numpy] a Tensor's memory is not shared with NumPy; got copy=False; ask for a copy")
         array = self.numpy()

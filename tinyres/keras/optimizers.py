@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tinyres import optim
 from tinyres.errors import ArgumentError, closed, refuse_arguments
 from tinyres.optim import Optimizer, get, schedules
+
+sys.modules[f"{__name__}.schedules"] = schedules  # for `from tinyres.keras.optimizers.schedules import …`
 
 __all__ = [
     "Adam",
