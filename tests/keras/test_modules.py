@@ -144,3 +144,14 @@ def test_losses_by_name_take_the_targets_first():
 def test_what_is_reached_by_a_dot_is_imported_by_it(line, owner):
     run = f"{line}; print(found.__module__)"
     assert subprocess.run([sys.executable, "-c", run], capture_output=True, text=True).stdout.strip() == owner
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Nadam", "RMSprop", "SGD"])
+def test_a_learning_rate_given_twice_is_refused(name):
+    make = getattr(tr.keras.optimizers, name)
+    for give in (lambda: make(0.5, lr=0.1), lambda: make(learning_rate=0.5, lr=0.1)):
+        with pytest.raises(ArgumentError, match=rf"\[{name}\] lr and learning_rate are one; got 0.5 and lr=0.1"):
+            give()
+    with pytest.raises(ArgumentError, match="lr and learning_rate are one; got 0.1 and 0.5; give one"):
+        getattr(tr.optim, name)(lr=0.1, learning_rate=0.5)
+    assert make(lr=0.25).lr == make(learning_rate=0.25).lr == make(0.25).lr == 0.25

@@ -45,6 +45,11 @@ class _AsClass:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         refuse_arguments(self._make.__name__, self._make, args, options)
+        if "lr" in options and (args or "learning_rate" in options):
+            rate = args[0] if args else options["learning_rate"]
+            raise ArgumentError(
+                f"[{self._make.__name__}] lr and learning_rate are one; got {rate!r} and lr={options['lr']!r}; give one"
+            )
         return self._make(*args, **options)
 
     def from_config(self, config: dict[str, Any]) -> Any:

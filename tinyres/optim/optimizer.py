@@ -105,6 +105,8 @@ class Optimizer(OtherNames, metaclass=_Sealing):
                 f"write {type(self).__name__}(lr={params})"
             )
         rate: Any = common.get("learning_rate")
+        if rate is not None and common.get("lr") is not None:
+            raise ArgumentError(f"[{op}] lr and learning_rate are one; got {common['lr']!r} and {rate!r}; give one")
         rate = common.get("lr", self.default_lr) if rate is None else rate
         clip_norm = common.get("clip_norm")
         rate = schedules.decode(rate) if isinstance(rate, Mapping) else rate
