@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib as _importlib
 import sys as _sys
+import types as _types
 import warnings as _warnings
 from typing import TYPE_CHECKING
 from typing import Any as _Any
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from tinyres.view import Trace, compare
 
 __version__ = "0.1.0"
-
-# So that `from tinyres.losses import mse` finds what `tinyres.losses` is.
-_sys.modules.update({f"{__name__}.{_m.__name__.rpartition('.')[2]}": _m for _m in (losses, initializers, regularizers)})
 
 # What loads when it is first asked for, since not every program trains a model or looks at a trace.
 _LAZY_MODULES = {
@@ -111,6 +109,36 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Alias(_types.ModuleType):
+    """A module under a second name, which loads when something in it is asked for."""
+
+    def __init__(self, name: str, module: str) -> None:
+        super().__init__(name, f"{module}, under another name.")
+        self._module = module
+
+    def __getattr__(self, name: str) -> _Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(_importlib.import_module(self._module), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(_importlib.import_module(self._module))
+
+
+# So that imports find what stands under these names here, and what Keras has under them.
+for _name, _module in {
+    "callbacks": "tinyres.training.callbacks",
+    "initializers": "tinyres.nn.initializers",
+    "losses": "tinyres.layers.losses",
+    "metrics": "tinyres.training.metrics",
+    "models": "tinyres.keras.models",
+    "optimizers": "tinyres.keras.optimizers",
+    "regularizers": "tinyres.nn.regularizers",
+    "utils": "tinyres.keras.utils",
+}.items():
+    _sys.modules[f"{__name__}.{_name}"] = _Alias(f"{__name__}.{_name}", _module)
 
 
 __all__ = [

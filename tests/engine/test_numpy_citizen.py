@@ -139,3 +139,18 @@ def test_asking_numpy_for_an_array_is_leaving_the_graph():
     assert np.histogram(w, bins=2)[0].tolist() == [1, 1], "counts have no gradient"
     with pytest.raises(GradientError, match=r"\[np.median\] no tinyres op does this"):
         np.median(w)
+
+
+def test_python_functions_of_numbers() -> None:
+    t = tr.tensor([7.5, -7.5])
+    quotient, rest = divmod(t, 2.0)
+    assert (quotient.tolist(), rest.tolist()) == ([3.0, -4.0], [1.5, 0.5])
+    assert [part.tolist() for part in divmod(8.0, t)] == [[1.0, -2.0], [0.5, -7.0]]
+    assert (round(t).tolist(), round(t / 8, 1).tolist()) == ([8.0, -8.0], pytest.approx([0.9, -0.9]))
+
+
+def test_backward_says_where_its_other_arguments_are() -> None:
+    loss = tr.sum(tr.tensor([1.0], requires_grad=True))
+    for other in ({"create_graph": True}, {"inputs": []}):
+        with pytest.raises(tr.errors.ArgumentError, match=r"\[backward\] it takes .*tinyres.grad\(loss, inputs"):
+            loss.backward(**other)

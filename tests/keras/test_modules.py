@@ -110,6 +110,11 @@ def test_to_categorical():
         to_categorical([0.5])
 
 
+def test_one_hot_rows_that_do_not_fit_are_told():
+    with pytest.raises(tr.errors.OutOfMemoryError, match=r"\[to_categorical\] it must fit .* keep the numbers"):
+        tr.keras.utils.to_categorical([0, 1], num_classes=10**13)
+
+
 def test_an_import_of_what_is_not_there_keeps_the_words():
     with pytest.raises(ImportError, match=r"\[keras.layers\] tinyres has no keras.layers.LSTM; got this name; th"):
         from tinyres.keras.layers import LSTM  # noqa: F401
@@ -137,6 +142,12 @@ def test_losses_by_name_take_the_targets_first():
     [
         ("from tinyres.keras.optimizers.schedules import ExponentialDecay as found", "tinyres.optim.schedules"),
         ("from tinyres.losses import get as found", "tinyres.layers.losses"),
+        ("from tinyres.callbacks import EarlyStopping as found", "tinyres.training.callbacks"),
+        ("from tinyres.metrics import AUC as found", "tinyres.training.counting"),
+        ("from tinyres.models import Sequential as found", "tinyres.model.sequential"),
+        ("from tinyres.optimizers import Adam as found", "tinyres.keras.optimizers"),
+        ("from tinyres.utils import to_categorical as found", "tinyres.keras.utils"),
+        ("import tinyres.callbacks; found = tinyres.callbacks.CSVLogger", "tinyres.training.writers"),
         ("from tinyres.initializers import HeNormal as found", "tinyres.nn.initializers"),
         ("from tinyres.regularizers import L2 as found", "tinyres.nn.regularizers"),
     ],

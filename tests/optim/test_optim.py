@@ -302,3 +302,10 @@ def test_nothing_outside_of_buffers_happens_while_recording():
         with pytest.raises(CaptureError, match=r"\[lr\]"):
             opt.lr  # noqa: B018
     assert opt.lr == 0.5
+
+
+def test_names_of_pytorch_are_told_what_to_write():
+    opt = tr.optim.SGD(lr=0.1)
+    with pytest.raises(AttributeError, match=r"\[SGD\] tinyres has no .param_groups; got this name; set opt.lr"):
+        opt.param_groups  # noqa: B018
+    assert "param_groups" not in dir(opt) and not hasattr(opt, "state_dict")

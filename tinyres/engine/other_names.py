@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tinyres.errors import Absent
+from collections.abc import Mapping
+from typing import Any
+
+from tinyres.errors import Absent, ArgumentError
 
 REMEDIES = {
     "add": "write a + b",
@@ -63,6 +66,20 @@ class OtherNames:
 
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if name not in REMEDIES]
+
+
+def refuse_backward(gradient: Any, others: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for what PyTorch's `backward` takes and a Tensor's does not, or takes elsewhere."""
+    for name, value in others.items():
+        raise ArgumentError(
+            f"[backward] it takes gradient and retain_graph; got {name}={value!r}; a gradient of some inputs, or one "
+            "to differentiate again, is tinyres.grad(loss, inputs, create_graph=True)"
+        )
+    if isinstance(gradient, bool):
+        raise ArgumentError(
+            f"[backward] the first argument is the gradient of this Tensor; got {gradient}; "
+            f"write backward(retain_graph={gradient})"
+        )
 
 
 for _name, _remedy in REMEDIES.items():

@@ -20,7 +20,7 @@ from tinyres.engine.accepting import FLOATS as FLOATS
 from tinyres.engine.accepting import known_dtype, refuse_masked
 from tinyres.engine.attached import Attached
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf, set_regime
-from tinyres.engine.other_names import OtherNames
+from tinyres.engine.other_names import OtherNames, refuse_backward
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.launch import door, refuse_while_recording
@@ -141,7 +141,7 @@ class Tensor(Attached, OtherNames):
         and optimizer steps. `t.copy()` does not."""
         return Tensor(self.buffer, self.shape, self.dtype)
 
-    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: bool = False) -> None:
+    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: bool = False, **others: Any) -> None:
         """Add ∂self/∂leaf to `.grad` of every leaf that requires it; self must have one element.
 
         gradient: of the shape of self, which then may be any: ∂L/∂self of what follows, as in PyTorch.
@@ -150,11 +150,7 @@ class Tensor(Attached, OtherNames):
         """
         from tinyres.engine.backward import backward
 
-        if isinstance(gradient, bool):
-            raise ArgumentError(
-                f"[backward] the first argument is the gradient of this Tensor; got {gradient}; "
-                f"write backward(retain_graph={gradient})"
-            )
+        refuse_backward(gradient, others)
         backward(self, retain_graph, gradient=gradient)
 
     def _view(self, reader: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyres.backends.memory import check_fits
 from tinyres.errors import ArgumentError, DTypeError, closed, refuse_masked
 from tinyres.ops import manual_seed
 
@@ -26,7 +27,7 @@ def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = "float32
     """Labels as one-hot rows: (n,) or (n, 1) gives (n, classes).
 
     num_classes: one more than the largest label unless it is given. Raises DTypeError for what are no whole numbers,
-    ArgumentError for labels outside of 0..num_classes - 1.
+    ArgumentError for labels outside of 0..num_classes - 1, OutOfMemoryError for rows that do not fit.
 
     >>> import tinyres as tf
     >>> tf.keras.utils.to_categorical([0, 2])
@@ -49,6 +50,9 @@ def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = "float32
         raise ArgumentError(
             f"[to_categorical] labels lie in 0..{classes - 1}; got {labels.min()} to {largest}; give num_classes"
         )
+    size = labels.size * classes * np.dtype(dtype).itemsize
+    remedy = "keep the numbers, with a sparse_ loss"
+    check_fits("to_categorical", size, f"{labels.size} rows of {classes} classes", remedy)
     rows = np.zeros((*labels.shape, classes), dtype)
     np.put_along_axis(rows, labels[..., None], 1, axis=-1)
     return rows

@@ -344,7 +344,7 @@ class Optimizer(OtherNames, metaclass=_Sealing):
         own = getattr(type(self), name, None)
         settable = own is not None and (_can_be_set(own) or getattr(own, "fset", own) is not None)
         if not (settable or name.startswith("_") or name in vars(self)) and "_made" in vars(self):
-            names = [n for n in dir(type(self)) if _can_be_set(getattr(type(self), n))]
+            names = [n for n in dir(type(self)) if _can_be_set(getattr(type(self), n, None))]
             raise ArgumentError(
                 f"[{self.name}] what can be set is {', '.join(names)}; got {name} = {value!r}; give it when the "
                 "optimizer is made, if it takes it"

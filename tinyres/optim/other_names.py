@@ -1,4 +1,4 @@
-"""What people of Keras ask of an optimizer: its names for what is here, and words for what is not."""
+"""What people of Keras and PyTorch ask of an optimizer: its names for what is here, and words for what is not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError
+from tinyres.errors import Absent, ArgumentError
 from tinyres.launch import door
 
 if TYPE_CHECKING:
     from tinyres.backends.buffers import Buffer
+
+
+# What is asked of PyTorch's optimizers and not here, and what to do instead.
+REMEDIES = {
+    "add_param_group": "make a second optimizer, or use bind(parameters)",
+    "defaults": "use config()",
+    "load_state_dict": "use model.save and tinyres.load, which keep an optimizer's state",
+    "param_groups": "set opt.lr and the other numbers, which hold for all parameters",
+    "state_dict": "use variables, or model.save, which keeps an optimizer's state",
+}
 
 
 class OtherNames:
@@ -90,3 +100,10 @@ class OtherNames:
     def from_config(cls, config: dict[str, Any]) -> Any:
         """An optimizer by what `get_config` gave."""
         return cls(**{key: value for key, value in config.items() if key != "name"})
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in REMEDIES]
+
+
+for _name, _remedy in REMEDIES.items():
+    setattr(OtherNames, _name, Absent(f"[{{owner}}] tinyres has no .{_name}; got this name; {_remedy}"))
