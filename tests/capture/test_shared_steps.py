@@ -75,6 +75,7 @@ def batch(features: int, classes: int, rows: int) -> tuple[np.ndarray, np.ndarra
     return rng.standard_normal((rows, features), dtype=np.float32), rng.integers(0, classes, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("features", "units", "classes", "rows"), SHAPES)
 @pytest.mark.parametrize(("optimizer", "dropout"), KINDS)
 def test_a_step_has_the_same_bits_for_any_number_of_threads(

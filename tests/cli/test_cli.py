@@ -143,6 +143,7 @@ def test_any_encoding_of_the_output_and_60_columns(encoding: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [["info"], ["experiment"], [], ["--version"], ["experiment", "--help"]], ids=str)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -154,6 +155,7 @@ def test_a_full_disk_is_one_line(arguments: list[str], unbuffered: str) -> None:
     assert done.stderr == "tinyres: [output] the output cannot be written: No space left on device; free some space\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["demo", "experiment", "bench", "info"])
 @pytest.mark.parametrize("options", [["--help"], []])
 def test_help_and_lists_in_ascii_and_60_columns(command: str, options: list[str]) -> None:

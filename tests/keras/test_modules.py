@@ -137,6 +137,7 @@ def test_losses_by_name_take_the_targets_first():
         tr.keras.losses.get("mes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "owner"),
     [

@@ -53,6 +53,7 @@ def test_astype_gives_a_copy_in_float64():
         model.astype("int64")
 
 
+@pytest.mark.slow
 def test_a_deep_copy_of_a_deep_net_is_independent_and_does_not_recurse():
     inputs = x = layers.Input(shape=(2,))
     shared = layers.Dense(2, kernel_initializer="zeros")

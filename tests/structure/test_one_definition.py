@@ -111,3 +111,14 @@ def test_the_twin_has_no_skip_left_to_drop(name: str) -> None:
     assert not skips(twin)
     left = {edge for edge in skips_of_trace(traced(twin)) if "Add" in type(twin.get_layer(edge.split("<")[0])).__name__}
     assert left == set()
+
+
+def test_a_block_that_adds_the_input_of_the_net_begins_with_the_block_before() -> None:
+    x = h = tr.Input(shape=(8,))
+    for i in range(3):
+        with tr.name_scope(f"block{i}"):
+            h = tr.layers.Add()([tr.layers.Dense(8, activation="relu")(h), x])
+    model = tr.Model(x, tr.layers.Dense(2)(h))
+    trace = model.graph(np.ones((4, 8), "f4"), np.ones((4, 2), "f4"), loss="mse").trace()
+    assert [block.input.name for block in trace.blocks] == ["input", "block0/add", "block1/add"]
+    assert trace["block2"].fork is None and trace["block0"].grad_norm != trace["block1"].grad_norm

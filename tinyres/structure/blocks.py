@@ -141,7 +141,14 @@ def _fork_of(entry: int, inside: list[int], forks: Forks, links: Links) -> int |
     for i in forks.at(entry):
         if sum(links.edges[e][1] in members for e in forks[i].stream) > 1:
             return i
-    return next(iter(closed), max(joined, default=None))
+    if closed:
+        return closed[0]
+    return max((i for i in joined if not _injected(forks[i], entry, forks, links)), default=None)
+
+
+def _injected(fork: ForkShape, entry: int, forks: Forks, links: Links) -> bool:
+    """Whether it is the net's input, which an earlier block added too: the block begins with what that block gave."""
+    return not links.producers[fork.node] and any(forks[i].join <= entry for i in forks.at(fork.node))
 
 
 def _one_per_join(
