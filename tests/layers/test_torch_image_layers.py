@@ -7,20 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytorch_images import channels_first as first
+from pytorch_images import channels_last as last
 
 import tinyres as tr
 from tinyres import layers as L
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-
-
-def first(x: Any) -> Any:
-    return x.permute(0, 3, 1, 2)
-
-
-def last(x: Any) -> Any:
-    return x.permute(0, 2, 3, 1)
 
 
 def same(x: Any, size: Sequence[int], strides: Sequence[int], taps: Sequence[int] = (1, 1), value: float = 0.0) -> Any:

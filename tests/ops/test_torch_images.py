@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytorch_images import channels_first, channels_last
 
 import tinyres as tr
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-
-
-def channels_first(x: Any) -> Any:
-    return x.permute(0, 3, 1, 2)
-
-
-def channels_last(x: Any) -> Any:
-    return x.permute(0, 2, 3, 1)
 
 
 def torch_conv2d(x: Any, kernel: Any, bias: Any = None, **options: Any) -> Any:

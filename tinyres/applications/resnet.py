@@ -16,7 +16,7 @@ from tinyres.layers.pooling import GlobalAveragePooling2D, MaxPooling2D
 from tinyres.model import Model
 from tinyres.nn.operators import Input
 
-_CIFAR = (20, 32, 44, 56, 110)
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 _IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
@@ -79,11 +79,11 @@ def _form(depth: int, version: int) -> _Form:
     basic, bottleneck = (
         (blocks.basic, blocks.bottleneck) if version == 1 else (blocks.preact_basic, blocks.preact_bottleneck)
     )
-    if depth in _CIFAR:
+    if depth in CIFAR_DEPTHS:
         return _Form(((depth - 2) // 6,) * 3, basic, 16, (3, 1), 10, (32, 32, 3))
     if depth in _IMAGENET:
         return _Form(_IMAGENET[depth], basic if depth < 50 else bottleneck, 64, (7, 2), 1000, (224, 224, 3))
-    known = ", ".join(map(str, [*_CIFAR, *_IMAGENET]))
+    known = ", ".join(map(str, [*CIFAR_DEPTHS, *_IMAGENET]))
     raise ArgumentError(f"[resnet] the depth is one of {known}; got {depth!r}; choose one of them")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.backends.memory import ASKED_FROM, check_fits, refused
+from tinyres.backends.memory import check_fits, refused
 from tinyres.kernels.dtypes import DTYPES
 
 ALIGNMENT = 64
@@ -66,8 +66,7 @@ def _bin_for(nbytes: int) -> _Bin:
 
 
 def _new_block(bin_: _Bin, needed: int) -> tuple[Any, int, _Bin]:
-    if needed >= ASKED_FROM:
-        check_fits("memory", needed, "one tensor")
+    check_fits("memory", needed, "one tensor")
     try:
         raw = np.empty(bin_.nbytes + ALIGNMENT, np.uint8)
     except MemoryError:

@@ -133,11 +133,16 @@ def split_data(options: DemoOptions) -> DemoData:
             f"[demo] there must be at least 2 classes; column {table.label!r} of {options.data} has only "
             f"{table.classes[int(y[0])]!r}; choose another label column (--label)"
         )
-    order = np.random.default_rng(options.seed).permutation(len(x))
-    cut = max(1, int(len(x) * TEST_FRACTION))
-    test, train = order[:cut], order[cut:]
+    train, test = in_two_parts(len(x), options.seed)
     outputs = 1 if table.classes is None else len(table.classes)
     return _standardised(x[train], y[train], x[test], y[test], outputs, options.regression, described(table))
+
+
+def in_two_parts(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of so many examples are for training, and which for testing: drawn by the seed."""
+    order = np.random.default_rng(seed).permutation(count)
+    cut = max(1, int(count * TEST_FRACTION))
+    return order[cut:], order[:cut]
 
 
 def described(table: Table) -> tuple[str, ...]:

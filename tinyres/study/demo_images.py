@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from tinyres.applications import resnet
+from tinyres.applications.resnet import CIFAR_DEPTHS
 from tinyres.data import FASHION_CLASSES, load_fashion, load_images
 from tinyres.errors import ArgumentError, FileError, NonFiniteError
 from tinyres.model import Model
 from tinyres.ops.random import manual_seed
-from tinyres.study.demo import LEAST_EXAMPLES, TEST_FRACTION, Steps
-from tinyres.study.demo_text import said
+from tinyres.study.demo import LEAST_EXAMPLES, Steps, in_two_parts
+from tinyres.study.demo_text import each_shown, said
 from tinyres.study.spread import percent
 from tinyres.study.training import LOSS, rising_and_falling
 from tinyres.trace import Trace, compare
 
-DEPTHS = (20, 32, 44, 56, 110)
 BATCH = 64
 TRACED = 64  # images
 LARGEST = 64  # pixels of a side up to which a folder's images stay as they are
@@ -72,8 +71,8 @@ class ImageResult:
 
 def check(options: ImageOptions) -> None:
     """Refuse options that cannot be run, before anything is."""
-    if options.depth not in DEPTHS:
-        known = ", ".join(map(str, DEPTHS))
+    if options.depth not in CIFAR_DEPTHS:
+        known = ", ".join(map(str, CIFAR_DEPTHS))
         raise ArgumentError(f"[demo] --depth is one of {known}; got {options.depth}; choose one of them")
     for name in ("width", "steps", "size"):
         value = getattr(options, name)
@@ -102,9 +101,7 @@ def split_data(options: ImageOptions) -> ImageData:
             f"[demo] there must be at least {LEAST_EXAMPLES} images of at least 2 classes; got {len(images.x)} of "
             f"{len(np.unique(images.y))} in {options.data}; give more"
         )
-    order = np.random.default_rng(options.seed).permutation(len(images.x))
-    cut = max(1, int(len(order) * TEST_FRACTION))
-    test, train = order[:cut], order[cut:]
+    train, test = in_two_parts(len(images.x), options.seed)
     shown = ", ".join(images.classes[:6]) + (", ..." if len(images.classes) > 6 else "")
     told = f"{Path(options.data).name}: {height} x {width} pixels, {channels} channel(s), "
     told += f"{len(images.classes)} classes ({shown})"
@@ -167,23 +164,10 @@ def _most_mistaken(model: Model, data: ImageData) -> str:
 
 
 def train(options: ImageOptions, data: ImageData) -> dict[str, ImageResult]:
-    """Both nets: under a bar in a terminal, else with a line for each."""
+    """Run both nets, and show how far each is."""
     epochs, batches = epochs_of(options, data)
-    results = {}
-    if not sys.stdout.isatty():
-        for name in RATES:
-            steps = f"{epochs * batches} steps of {BATCH} images"
-            print(f"training {name}: {options.depth} layers, {steps} ...", flush=True)
-            results[name] = run_net(name, options, data, lambda: None)
-        return results
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True) as progress:
-        for name in RATES:
-            task = progress.add_task(name, total=epochs * batches)
-            results[name] = run_net(name, options, data, lambda task=task: progress.advance(task))  # type: ignore[misc]
-    return results
+    about = f"{options.depth} layers, {epochs * batches} steps of {BATCH} images"
+    return each_shown(RATES, about, epochs * batches, lambda name, on_step: run_net(name, options, data, on_step))
 
 
 def run(options: ImageOptions) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from tinyres.study import demo
 
 WIDEST = 80
+
+T = TypeVar("T")
 
 
 def equation(parts: dict[str, float]) -> str:
@@ -26,21 +30,32 @@ def equation(parts: dict[str, float]) -> str:
 
 
 def train(options: demo.DemoOptions, data: demo.DemoData) -> dict[str, demo.NetResult]:
-    """Run every net: under a bar in a terminal, else with a line for each."""
+    """Run every net, and show how far it is."""
     batches = -(-len(data.x_train) // 32) * options.epochs * options.seeds
+    about = f"{options.blocks} blocks of 2 Dense, width {options.width}"
+    return each_shown(options.nets, about, batches, lambda name, on_step: demo.run_net(name, options, data, on_step))
+
+
+def each_shown(
+    names: Iterable[str], about: str, steps: int, run: Callable[[str, Callable[[], None]], T]
+) -> dict[str, T]:
+    """What `run(name, on_step)` gives for each net: under a bar in a terminal, else with a line for each.
+
+    about: the nets, in that line. steps: how often a run calls on_step.
+    """
     results = {}
     if not sys.stdout.isatty():
-        for name in options.nets:
-            print(f"training {name}: {options.blocks} blocks of 2 Dense, width {options.width} ...", flush=True)
-            results[name] = demo.run_net(name, options, data, lambda: None)
+        for name in names:
+            print(f"training {name}: {about} ...", flush=True)
+            results[name] = run(name, lambda: None)
         return results
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, transient=True) as progress:
-        for name in options.nets:
-            task: Any = progress.add_task(name, total=batches)
-            results[name] = demo.run_net(name, options, data, lambda task=task: progress.advance(task))
+        for name in names:
+            task = progress.add_task(name, total=steps)
+            results[name] = run(name, partial(progress.advance, task))
     return results
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from tinyres.ops.random import Generator
 from tinyres.optim import SGD
 from tinyres.optim.schedules import WarmupCosine
 from tinyres.study.experiment import Field, Row, seeds_note
-from tinyres.study.spread import Spread
+from tinyres.study.spread import Spread, percent
 from tinyres.study.sweep import Examples, Task, held_back
 
 LOSS = "sparse_categorical_crossentropy"
@@ -54,6 +55,14 @@ def clothes(steps: int) -> Task:
     test = Examples((x_test - mean) / std, y_test)
     epochs = max(1, round(steps / 30))
     return Task(training, validation, test, LOSS, partial(rising_and_falling, 30 * epochs), epochs, batch_size=60)
+
+
+def axes_of_errors(ax: Any, xlabel: str, ylabel: str) -> None:
+    """Errors upwards in percent, beside a line at the error of guessing."""
+    ax.axhline(CHANCE, color="0.6", linestyle=":", label=f"guessing, {percent(CHANCE)}")
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.0))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(fontsize=8)
 
 
 def rising_and_falling(steps: int, rate: float) -> SGD:

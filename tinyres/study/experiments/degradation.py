@@ -15,7 +15,7 @@ from tinyres.study.experiment import Experiment, Field, Finding, Job, Row, error
 from tinyres.study.nets import stack
 from tinyres.study.spread import Factor, Spread, percent
 from tinyres.study.sweep import seconds, sweep
-from tinyres.study.training import CHANCE, CLASSES, ERRORS, LOSS, RATE, RATES, errors_note, noisy_digits
+from tinyres.study.training import CLASSES, ERRORS, LOSS, RATE, RATES, axes_of_errors, errors_note, noisy_digits
 from tinyres.view.numbers import number
 
 # net -> (block, initialiser or None for the preset's own)
@@ -171,10 +171,7 @@ def draw(records: Sequence[Row], ax: Any) -> None:
     for net in dict.fromkeys(r["net"] for r in records):
         rows = [r for r in records if r["net"] == net and not r["train"].diverged]
         error_bars(ax, [r["layers"] for r in rows], [r["train"] for r in rows], net)
-    ax.axhline(CHANCE, color="0.6", linestyle=":", label="guessing")
-    ax.set(xlabel="Dense layers", ylabel="training error, best rate of each", ylim=(-0.02, 1.0))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(fontsize=7)
+    axes_of_errors(ax, "Dense layers", "training error, best rate of each")
 
 
 degradation = Experiment(

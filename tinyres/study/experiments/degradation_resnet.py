@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any
 
 from tinyres.applications import resnet
+from tinyres.applications.resnet import CIFAR_DEPTHS
 from tinyres.errors import ArgumentError
 from tinyres.model import Model
 from tinyres.study.experiment import Experiment, Field, Finding, Job, Row, error_bars
-from tinyres.study.spread import percent
 from tinyres.study.sweep import sweep, trainings
-from tinyres.study.training import CHANCE, ERRORS, RATE, clothes, errors_note, image_seconds
+from tinyres.study.training import ERRORS, RATE, axes_of_errors, clothes, errors_note, image_seconds
 
 NETS = ("plain", "residual")
-DEPTHS = (20, 32, 44, 56, 110)
 IMAGE_RATES = (0.01, 0.03, 0.1, 0.3)
 ALIKE = 0.03  # a difference of errors that is hardly one
 PUBLISHED = "Published: test errors on CIFAR-10, residual 8.75% at 20 layers, 6.97% at 56; plain nets get worse."
@@ -28,11 +27,11 @@ def build(net: str, layers: int, width: int) -> Model:
 
 def check_depths(depths: tuple[int, ...]) -> None:
     """Raise ArgumentError for depths that there is no such ResNet of, or that come twice."""
-    wrong = [depth for depth in depths if depth not in DEPTHS]
+    wrong = [depth for depth in depths if depth not in CIFAR_DEPTHS]
     if wrong or len(set(depths)) < len(depths):
         got = f"{wrong[0]}" if wrong else ",".join(map(str, depths))
         raise ArgumentError(
-            f"[experiment] a depth is one of {', '.join(map(str, DEPTHS))}, each once; got {got}; choose of these"
+            f"[experiment] a depth is one of {', '.join(map(str, CIFAR_DEPTHS))}, each once; got {got}; choose of these"
         )
 
 
@@ -114,10 +113,7 @@ def draw(records: Sequence[Row], ax: Any) -> None:
         line = error_bars(ax, places, [r["test"] for r in rows], f"{net}, test")
         colour = line.lines[0].get_color()
         error_bars(ax, places, [r["train"] for r in rows], f"{net}, training", linestyle="--", color=colour)
-    ax.axhline(CHANCE, color="0.6", linestyle=":", label=f"guessing, {percent(CHANCE)}")
-    ax.set(xlabel="layers", ylabel="error, best rate of each", ylim=(-0.02, 1.0))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(fontsize=8)
+    axes_of_errors(ax, "layers", "error, best rate of each")
 
 
 degradation_resnet = Experiment(

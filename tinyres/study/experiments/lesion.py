@@ -14,7 +14,7 @@ from tinyres.study.experiment import Experiment, Field, Finding, Job, Row, error
 from tinyres.study.nets import stack
 from tinyres.study.spread import Spread, percent
 from tinyres.study.sweep import Examples, Trained, seconds, sweep
-from tinyres.study.training import CHANCE, CLASSES, RATES, noisy_digits, percent_or_none
+from tinyres.study.training import CHANCE, CLASSES, RATES, axes_of_errors, noisy_digits, percent_or_none
 
 NETS: dict[str, Callable[..., Any]] = {
     "preact": presets.preact,
@@ -185,10 +185,7 @@ def draw(records: Sequence[Row], ax: Any) -> None:
         rows = [r for r in records if r["net"] == net]
         label = f"{net}, {rows[0]['blocks']} blocks"
         error_bars(ax, [r["deleted"] for r in rows], [r["error"] for r in rows], label)
-    ax.axhline(CHANCE, color="0.6", linestyle=":", label="guessing")
-    ax.set(xlabel="blocks deleted", ylabel="test error", ylim=(0, 1))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(fontsize=8)
+    axes_of_errors(ax, "blocks deleted", "test error")
 
 
 lesion = Experiment(
