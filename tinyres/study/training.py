@@ -58,9 +58,10 @@ def clothes(steps: int) -> Task:
 
 
 def axes_of_errors(ax: Any, xlabel: str, ylabel: str) -> None:
-    """Errors upwards in percent, beside a line at the error of guessing."""
+    """Errors upwards in percent over a count, beside a line at the error of guessing."""
     ax.axhline(CHANCE, color="0.6", linestyle=":", label=f"guessing, {percent(CHANCE)}")
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.0))
+    ax.xaxis.get_major_locator().set_params(integer=True)  # of blocks or layers
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.legend(fontsize=8)
 
