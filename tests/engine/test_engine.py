@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -201,6 +202,14 @@ def test_a_zero_gradient_by_definition_is_an_edge_without_cotangent() -> None:
     backward((tr.sign(x) * x).sum(), on_edge=lambda c, i, p, g: seen.append((c.op.name, g is None)))
     assert ("sign", True) in seen
     assert grad_of(x) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("function", [tr.sign, tr.round, tr.floor, tr.ceil, lambda x: x // 2])
+def test_a_leaf_that_only_steps_lead_from_gets_zeros(function: Callable[..., tr.Tensor]) -> None:
+    x, captured = leaf([1.5, -1.5]), leaf([1.5, -1.5])
+    function(x).sum().backward()
+    tr.capture(lambda: function(captured).sum().backward())()
+    assert grad_of(x) == grad_of(captured) == [0.0, 0.0]
 
 
 # Freeing

@@ -5,7 +5,7 @@ import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn import initializers
 from tinyres.ops.random import default_generator
 from tinyres.structure.fans import fans
@@ -99,3 +99,12 @@ def test_an_initializer_without_arguments_is_shown_and_saved(cls, tmp_path):
     model.save(tmp_path / "m.npz")
     loaded = tr.load(tmp_path / "m.npz")
     assert type(loaded.layers[-1].kernel_initializer) is cls
+
+
+def test_a_constant_takes_values_that_broadcast_to_the_weight() -> None:
+    layer = tr.layers.Dense(3, kernel_initializer=tr.initializers.Constant([[1.0], [2.0]]))
+    assert layer(tr.ones((1, 2))).numpy().tolist() == [[3.0, 3.0, 3.0]]
+    with pytest.raises(ShapeError, match=r"\[initializer\] the values of a constant broadcast .* got \(4,\) for"):
+        tr.initializers.Constant(np.ones(4))((2, 3))
+    with pytest.raises(ArgumentError, match=r"\[initializer\] constant takes a number, or an array of them; got 'a'"):
+        tr.initializers.Constant("a")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError
+from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError, ShapeError
 
 A = np.array([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0]], "float32")
 
@@ -280,3 +280,13 @@ def test_values_that_a_gradient_would_flow_through_are_not_taken_out_by_unique()
     with pytest.raises(tr.errors.GradientError, match=r"\[np.unique\] .* use t.detach\(\)"):
         np.unique(tr.tensor([1.0, 1.0, 2.0], requires_grad=True))
     assert np.unique(tr.tensor([1, 1, 2])).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 62, 63, 64, 70])
+def test_integers_are_shifted_as_by_numpy(count: int) -> None:
+    values = np.array([-5, 5, 0, -(2**63), 2**63 - 1])
+    x = tr.tensor(values, dtype="int64")
+    assert (x << count).numpy().tolist() == np.left_shift(x, count).numpy().tolist() == (values << count).tolist()
+    assert (x >> count).numpy().tolist() == np.right_shift(x, count).numpy().tolist() == (values >> count).tolist()
+    with pytest.raises(DTypeError, match=r"\[right_shift\] >> takes integers; got float32"):
+        1 >> tr.tensor([1.0])

@@ -191,6 +191,8 @@ def propagate(
                 total = total.tensor()
             if total is None:
                 if node not in further:
+                    if op is None and node.requires_grad and targets is None:
+                        found[node] = _zeros(node)  # all that reached it is constant between its jumps, as a sign is
                     continue
                 if on_node is not None:
                     on_node(node, _zeros(node))

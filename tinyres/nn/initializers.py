@@ -20,7 +20,7 @@ import numpy as np
 
 from tinyres.engine.node import ParameterLeaf
 from tinyres.engine.tensor import Parameter, node_of
-from tinyres.errors import ArgumentError, Worded, named_arguments
+from tinyres.errors import ArgumentError, ShapeError, Worded, named_arguments
 from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
@@ -82,15 +82,31 @@ class Initializer(metaclass=Worded):
 
 
 class Constant(Initializer):
-    """Every element is `value`."""
+    """Every element is `value`: a number, or values that broadcast to the shape of the weight.
+
+    Raises ArgumentError for what is no number, ShapeError for values that do not fit.
+    """
 
     name = "constant"
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = float(value)
+    def __init__(self, value: Any = 0.0) -> None:
+        try:
+            values = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"[initializer] constant takes a number, or an array of them; got {value!r}; give Constant(0.5)"
+            ) from None
+        self.value = values.tolist()
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
-        return np.full(shape, self.value)
+        values = np.asarray(self.value)
+        try:
+            return np.broadcast_to(values, shape).copy()
+        except ValueError:
+            raise ShapeError(
+                f"[initializer] the values of a constant broadcast to the weight; got {values.shape} for a weight of "
+                f"shape {tuple(shape)}; give an array of that shape"
+            ) from None
 
 
 class Zeros(Initializer):

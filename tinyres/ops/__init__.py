@@ -44,7 +44,16 @@ from tinyres.ops.elementwise import (
 )
 from tinyres.ops.functions import ceil, cos, erf, expm1, floor, isfinite, isinf, isnan, log1p, round, sin
 from tinyres.ops.gather import take
-from tinyres.ops.integers import all, any, bitwise_and, bitwise_not, bitwise_or, bitwise_xor
+from tinyres.ops.integers import (
+    all,
+    any,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+)
 from tinyres.ops.losses import mse as mse
 from tinyres.ops.matmul import dense, dot, matmul
 from tinyres.ops.methods import attach
@@ -88,8 +97,10 @@ __all__ = [
     "batchnorm",
     "batchnorm_inference",
     "bitwise_and",
+    "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "broadcast_to",
     "ceil",

@@ -6,7 +6,7 @@ from tinyres import kernels
 from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
-from tinyres.ops.rules import binary, broadcast
+from tinyres.ops.rules import binary, broadcast, zero_gradient
 
 
 def _mod_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -14,13 +14,9 @@ def _mod_vjp(g: Tensor, ctx: Context) -> Gradients:
     return g, g * -floor_divide(a, b) if ctx.needs[1] else None
 
 
-def _no_gradient(g: Tensor, ctx: Context) -> Gradients:
-    return None, None
-
-
 MOD = Op("mod", shape=broadcast("mod"), forward=binary(kernels.mod), vjp=_mod_vjp, saves=(0, 1))
 FLOOR_DIVIDE = Op(
-    "floor_divide", shape=broadcast("floor_divide"), forward=binary(kernels.floor_divide), vjp=_no_gradient
+    "floor_divide", shape=broadcast("floor_divide"), forward=binary(kernels.floor_divide), vjp=zero_gradient
 )
 
 

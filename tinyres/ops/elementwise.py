@@ -14,7 +14,7 @@ from tinyres.engine.op import Context, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
-from tinyres.ops.rules import equal_shapes, pairwise, same_shape, same_shapes, unary
+from tinyres.ops.rules import equal_shapes, pairwise, same_shape, same_shapes, unary, zero_gradient
 
 
 def _exp_vjp(g: Tensor, ctx: Context) -> Gradients:
@@ -142,11 +142,7 @@ def abs(x: Operand) -> Tensor:
     return apply(ABS, (x,) if isinstance(x, Tensor) else as_operands(x))
 
 
-def _no_gradient(g: Tensor, ctx: Context) -> Gradients:
-    return (None,)
-
-
-SIGN = Op("sign", shape=same_shape, forward=unary(kernels.sign), vjp=_no_gradient)
+SIGN = Op("sign", shape=same_shape, forward=unary(kernels.sign), vjp=zero_gradient)
 
 
 def sign(x: Operand) -> Tensor:

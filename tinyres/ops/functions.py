@@ -13,7 +13,7 @@ from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError
 from tinyres.ops.comparison import equal, less, not_equal
 from tinyres.ops.elementwise import abs, exp, square
-from tinyres.ops.rules import same_shape, unary
+from tinyres.ops.rules import same_shape, unary, zero_gradient
 
 
 def _operand(x: Operand) -> tuple[Tensor, ...]:
@@ -105,13 +105,9 @@ def cos(x: Operand) -> Tensor:
     return apply(COS, _operand(x))
 
 
-def _no_gradient(g: Tensor, ctx: Context) -> Gradients:
-    return (None,)
-
-
-FLOOR = Op("floor", shape=same_shape, forward=unary(kernels.floor), vjp=_no_gradient)
-CEIL = Op("ceil", shape=same_shape, forward=unary(kernels.ceil), vjp=_no_gradient)
-ROUND = Op("round", shape=same_shape, forward=unary(kernels.round), vjp=_no_gradient)
+FLOOR = Op("floor", shape=same_shape, forward=unary(kernels.floor), vjp=zero_gradient)
+CEIL = Op("ceil", shape=same_shape, forward=unary(kernels.ceil), vjp=zero_gradient)
+ROUND = Op("round", shape=same_shape, forward=unary(kernels.round), vjp=zero_gradient)
 
 
 def floor(x: Operand) -> Tensor:

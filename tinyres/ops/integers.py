@@ -225,6 +225,45 @@ def bitwise_xor(a: Operand, b: Operand) -> Tensor:
     return _bitwise("xor", "^", a, b)
 
 
+def bitwise_left_shift(a: Operand, count: Operand) -> Tensor:
+    """a << count of integers, broadcast: a · 2^count, with what leaves the 64 bits lost; 0 for a count below 0.
+
+    Raises DTypeError for floats.
+
+    >>> import tinyres as tr
+    >>> tr.arange(3) << 2
+    Tensor([0, 4, 8], shape=(3,), dtype=int64)
+    """
+    a, count = _shifted("left_shift", "<<", a, count)
+    return arithmetic.mul(a, power.pow(2, count))
+
+
+def bitwise_right_shift(a: Operand, count: Operand) -> Tensor:
+    """a >> count of integers, broadcast: a / 2^count rounded down; 0 for a count below 0.
+
+    Raises DTypeError for floats.
+
+    >>> import tinyres as tr
+    >>> tr.arange(6) >> 1
+    Tensor([0, 0, 1, 1, 2, 2], shape=(6,), dtype=int64)
+    """
+    a, count = _shifted("right_shift", ">>", a, count)
+    most = comparison.minimum(count, 62)  # 2^63 is no int64
+    rest = comparison.minimum(arithmetic.sub(count, most), 1)
+    return division.floor_divide(division.floor_divide(a, power.pow(2, most)), power.pow(2, rest))
+
+
+def _shifted(name: str, sign: str, a: Operand, count: Operand) -> tuple[Tensor, ...]:
+    if not isinstance(a, Tensor) or not isinstance(count, Tensor):
+        a, count = as_operands(a, count)
+    if not {a.dtype, count.dtype} <= {BOOL, INT64}:
+        raise DTypeError(
+            f"[{name}] {sign} takes integers; got {a.dtype} {a.shape} and {count.dtype} {count.shape}; "
+            "multiply floats, as in x * 2.0**n"
+        )
+    return _as_integers((a, count))
+
+
 def bitwise_not(x: Operand) -> Tensor:
     """~x: a mask turned around, or the bits of integers.
 

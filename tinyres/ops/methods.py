@@ -93,6 +93,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__ror__": _reflected(integers.bitwise_or),
     "__xor__": integers.bitwise_xor,
     "__rxor__": _reflected(integers.bitwise_xor),
+    "__lshift__": integers.bitwise_left_shift,
+    "__rlshift__": _reflected(integers.bitwise_left_shift),
+    "__rshift__": integers.bitwise_right_shift,
+    "__rrshift__": _reflected(integers.bitwise_right_shift),
     "__invert__": integers.bitwise_not,
     "__getitem__": gather.index,
 }

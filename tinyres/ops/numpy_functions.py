@@ -61,6 +61,8 @@ UFUNCS: dict[np.ufunc, Callable[..., Tensor]] = {
     np.bitwise_and: integers.bitwise_and,
     np.bitwise_or: integers.bitwise_or,
     np.bitwise_xor: integers.bitwise_xor,
+    np.left_shift: integers.bitwise_left_shift,
+    np.right_shift: integers.bitwise_right_shift,
     np.ceil: functions.ceil,
     np.cos: functions.cos,
     np.expm1: functions.expm1,

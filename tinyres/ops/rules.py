@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.layout import Shape, broadcast_shapes, launch_broadcast
+from tinyres.engine.op import Context, Gradients
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
 from tinyres.kernels.record import Kernel
@@ -70,3 +71,8 @@ def binary(kernel: Kernel) -> Callable[..., None]:
             launch_broadcast(kernel, out, broadcast_shapes(kernel.name, a.shape, b.shape), (a, b), flags)
 
     return forward
+
+
+def zero_gradient(g: Tensor, ctx: Context) -> Gradients:
+    """The VJP of what is constant between its jumps: no cotangent for any input."""
+    return (None,) * len(ctx.needs)
