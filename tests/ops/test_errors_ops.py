@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import errors_of_arrays
+import errors_of_attention
 import errors_of_images
 import errors_of_losses
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tinyres.errors import ShapeError, TinyresError
 from tinyres.launch import Launch, recording
 
-CASES = [*errors_of_arrays.CASES, *errors_of_losses.CASES, *errors_of_images.CASES]
+CASES = [*errors_of_arrays.CASES, *errors_of_losses.CASES, *errors_of_images.CASES, *errors_of_attention.CASES]
 
 
 @pytest.mark.parametrize(("call", "error", "message"), CASES, ids=[c[2].split("]")[0][1:] for c in CASES])

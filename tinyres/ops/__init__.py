@@ -2,8 +2,8 @@
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, affine,
 matmul, softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather,
-sorting, arranging, moments, running, einsum, creation; of images geometry, conv, pooling; methods attaches them to
-Tensor. `__all__` is what `tinyres` exports too.
+sorting, arranging, moments, running, einsum, attention, creation; of images geometry, conv, pooling; methods attaches
+them to Tensor. `__all__` is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add
@@ -11,6 +11,7 @@ from tinyres.engine.primitives import sum_to as sum_to
 from tinyres.ops.activations import elu, gelu, leaky_relu, silu
 from tinyres.ops.arithmetic import div, mul, neg, sub
 from tinyres.ops.arranging import expand_dims, ravel, repeat, split, squeeze, tile
+from tinyres.ops.attention import dot_product_attention
 from tinyres.ops.casting import astype
 from tinyres.ops.comparison import (
     equal,
@@ -114,6 +115,7 @@ __all__ = [
     "dense",
     "div",
     "dot",
+    "dot_product_attention",
     "dropout",
     "einsum",
     "elu",
