@@ -73,8 +73,8 @@ def test_all_tell_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     kinds = {f"{e.src}>{e.dst}": e.kind for e in trace.edges}
     assert {edge: kinds[edge] for edge in net.kinds} == net.kinds
     blocks = blocks_of(model)
-    assert [b.name for b in trace.blocks] == list(blocks) == net.blocks.split()
-    for block in trace.blocks:
+    assert [b.name for b in trace.parts] == list(blocks) == net.blocks.split()
+    for block in trace.parts:
         members = {call.layer.path for call in blocks[block.name].calls}
         assert {n.name for n in block.nodes} <= members
         if block.skip is not None:

@@ -135,12 +135,14 @@ def _note(edges: Sequence[TraceEdge], kinds: Sequence[str], join: TraceNode, at_
 
 
 def _block(shape: BlockShape, nodes: list[TraceNode], forks: list[Fork], fork_shapes: Sequence[ForkShape]) -> Block:
+    last = shape.parts[-1] if shape.parts else shape
     return Block(
         name=shape.name,
         input=nodes[shape.input],
         output=nodes[shape.members[-1]],
         nodes=tuple(nodes[i] for i in shape.members),
         fork=None if shape.fork is None else forks[shape.fork],
-        join=None if shape.fork is None else nodes[fork_shapes[shape.fork].join],
+        join=None if last.fork is None else nodes[fork_shapes[last.fork].join],
         branch_end=None if shape.branch_end is None else nodes[shape.branch_end],
+        parts=tuple([_block(part, nodes, forks, fork_shapes) for part in shape.parts]),
     )

@@ -39,6 +39,8 @@ def shape_of(tape: Tape) -> Shape:
         scopes=tape.scopes,
         asides=frozenset(i for i, role in enumerate(tape.roles) if role not in ("", LEAF)),
         gating=frozenset(i for i, facts in enumerate(tape.facts) if 0 < facts.slope < 1 or facts.distributes),
+        names=tape.names,
+        labels=tape.kinds,
     )
 
 

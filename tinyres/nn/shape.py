@@ -39,6 +39,7 @@ class LayerGraph:
     def _shape(self, model: Functional) -> Shape:
         sink = len(self.calls)
         number = self.number
+        paths = {step.call: step.path for step in model.steps}
         pairs = dict.fromkeys((number[s.producer], i) for i, call in enumerate(self.calls) for s in call.inputs())
         pairs |= dict.fromkeys((number[s.producer], sink) for s in model.outputs)
         read = {src for src, _ in pairs}
@@ -50,11 +51,13 @@ class LayerGraph:
             sizes=[*map(_size, self.calls), 1],
             multiplicative=[*(call.multiplies for call in self.calls), False],
             scopes=[*(call.scope for call in self.calls), ""],
+            names=[*(paths.get(call, "") for call in self.calls), ""],
+            labels=[*(type(call.layer).__name__ for call in self.calls), ""],
         )
 
 
 def blocks_of_layers(model: Functional) -> dict[str, str]:
-    """Per path of a layer call the block that it is a member of; calls outside of any are left out."""
+    """Per path of a layer call the block, or part of one, that it is a member of; calls outside of any are left out."""
     graph = LayerGraph(model)
     block_of = block_of_nodes(graph.structure.blocks)
     numbers = {step.path: graph.number[step.call] for step in model.steps}

@@ -3,24 +3,27 @@
 A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join,
 named block0, block1, … in graph order. A scope in which several skips join is one block per join, `scope/block0`, ….
 A scope that lies inside of a region and has no skip of its own belongs to it, and if it is the only one, names it.
+Joins in a row whose branches are of different layers are one block of several parts (see parts).
 """
 
 from __future__ import annotations
 
 import itertools
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tinyres.structure.conditions import Conditions
 from tinyres.structure.kinds import BRANCH, SKIP, ForkShape
+from tinyres.structure.parts import Single, branch_of, names_of, rounds_of
 from tinyres.structure.shape import Links, Shape
 
 
 class BlockShape(NamedTuple):
     """A block by numbers: its members, the node that feeds it, its fork, and the node where the branch ends.
 
-    inside: its members and those of all blocks within it.
+    inside: its members and those of all blocks within it. parts: of a block of several forks one for each, in graph
+    order, of which the members and the input are those of the block; its own fork is that of the first.
     """
 
     name: str
@@ -29,6 +32,7 @@ class BlockShape(NamedTuple):
     input: int
     fork: int | None
     branch_end: int | None
+    parts: tuple[BlockShape, ...] = ()
 
 
 class Forks(tuple[ForkShape, ...]):
@@ -65,16 +69,59 @@ class _Draft(NamedTuple):
 
 def find_blocks(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[BlockShape]:
     """All blocks in graph order."""
-    blocks = _absorbed([*_scoped(shape, forks, links, conditions), *_regions(shape, forks, links)])
-    blocks.sort(key=lambda b: (b.members[0], -len(b.members)))
+    drafts = _absorbed([*_scoped(shape, forks, links, conditions), *_regions(shape, forks, links)])
+    drafts.sort(key=lambda d: (d.block.members[0], -len(d.block.members)))
+    ended = [d._replace(block=d.block._replace(branch_end=_branch_end(d.block.fork, forks, links))) for d in drafts]
+    blocks = _in_parts(ended, shape, forks, links)
     taken = {b.name for b in blocks}
     unused = (name for name in (f"block{i}" for i in itertools.count()) if name not in taken)
-    return [
-        b._replace(
-            name=b.name or next(unused), branch_end=None if b.fork is None else _branch_end(forks[b.fork], links)
-        )
-        for b in blocks
-    ]
+    return [b if b.name else _named(b, next(unused)) for b in blocks]
+
+
+def rows_of(blocks: Iterable[BlockShape]) -> list[BlockShape]:
+    """The blocks, those of several parts by these."""
+    return [part for block in blocks for part in block.parts or (block,)]
+
+
+def _named(block: BlockShape, name: str) -> BlockShape:
+    return block._replace(name=name, parts=tuple([p._replace(name=f"{name}/{p.name}") for p in block.parts]))
+
+
+def _in_parts(drafts: Sequence[_Draft], shape: Shape, forks: Forks, links: Links) -> list[BlockShape]:
+    """The blocks, those that together make one as its parts; a name is left out where there is none yet."""
+    singles = [_single(draft, forks, links) for draft in drafts]
+    rounds = rounds_of(singles, shape)
+    homes = [singles[numbers[0]].home for numbers in rounds]
+    made = {}
+    for k, numbers in enumerate(rounds):
+        home = homes[k]
+        name = f"{home}/block{homes[:k].count(home)}" if home and homes.count(home) > 1 else home
+        parts = [drafts[i].block for i in numbers]
+        if not singles[numbers[0]].own:
+            called = names_of([singles[i] for i in numbers], shape)
+            parts = [part._replace(name=f"{name}/{own}" if name else own) for part, own in zip(parts, called)]
+        made[numbers[0]] = _of_parts(name, parts, [d.block for d in drafts if name and d.block.name == name])
+    gone = {i for numbers in rounds for i in numbers}
+    gone |= {i for i, draft in enumerate(drafts) if draft.block.name and draft.block.name in homes}
+    return [made.get(i, draft.block) for i, draft in enumerate(drafts) if i in made or i not in gone]
+
+
+def _of_parts(name: str, parts: Sequence[BlockShape], around: Sequence[BlockShape]) -> BlockShape:
+    """The block of these parts, and of what stands in its scope around them."""
+    members = tuple(sorted({n for block in (*parts, *around) for n in block.members}))
+    inside = tuple(sorted({n for block in (*parts, *around) for n in block.inside}))
+    return BlockShape(name, members, inside, parts[0].input, parts[0].fork, None, tuple(parts))
+
+
+def _single(draft: _Draft, forks: Forks, links: Links) -> Single:
+    """A draft as its scope and its branch tell it."""
+    name, fork = draft.block.name, None if draft.block.fork is None else forks[draft.block.fork]
+    own = bool(name) and draft.scope in ("", name)
+    split = fork if fork is not None and SKIP in fork.kinds else None
+    return Single(
+        draft.scope if name and not own else posixpath.dirname(name), own, split,
+        () if split is None else branch_of(split, links),
+    )  # fmt: skip
 
 
 def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[_Draft]:
@@ -185,7 +232,7 @@ def _region(fork: ForkShape, links: Links) -> set[int]:
     return links.ways([links.edges[e][1] for e in fork.stream], fork.join)
 
 
-def _absorbed(drafts: list[_Draft]) -> list[BlockShape]:
+def _absorbed(drafts: list[_Draft]) -> list[_Draft]:
     """The blocks after scopes without a skip of their own have gone into the smallest region that they lie in.
 
     A region in a scope takes what stands in that scope. One outside of any takes a single scope, and several only
@@ -205,12 +252,14 @@ def _absorbed(drafts: list[_Draft]) -> list[BlockShape]:
         elif all(drafts[k].region & drafts[other].region for other in hosts):
             del taken[k]
     gone = {i for scopes in taken.values() for i in scopes}
-    blocks = []
-    for k, (block, _, _) in enumerate(drafts):
+    kept = []
+    for k, draft in enumerate(drafts):
         if k not in gone:
+            block = draft.block
             members = {*block.members, *(n for i in taken.get(k, ()) for n in drafts[i].block.members)}
-            blocks.append(block._replace(name=names.get(k, block.name), members=tuple(sorted(members))))
-    return blocks
+            block = block._replace(name=names.get(k, block.name), members=tuple(sorted(members)))
+            kept.append(draft._replace(block=block))
+    return kept
 
 
 def _may_take(host: _Draft, scope: _Draft) -> bool:
@@ -219,8 +268,11 @@ def _may_take(host: _Draft, scope: _Draft) -> bool:
     return in_scope and host.region.issuperset(scope.block.members)
 
 
-def _branch_end(fork: ForkShape, links: Links) -> int | None:
-    """The one node that carries the branch F into the join; None if there are several or no branch."""
+def _branch_end(number: int | None, forks: Forks, links: Links) -> int | None:
+    """The one node that carries the branch F of a fork into the join; None if there are several or no branch."""
+    if number is None:
+        return None
+    fork = forks[number]
     starts: dict[str, list[int]] = {SKIP: [], BRANCH: []}
     for edge, kind in zip(fork.edges, fork.kinds):
         if kind in starts:
@@ -231,5 +283,5 @@ def _branch_end(fork: ForkShape, links: Links) -> int | None:
 
 
 def block_of_nodes(blocks: Iterable[BlockShape]) -> dict[int, str]:
-    """The name of the innermost block that each node is a member of."""
-    return {n: b.name for b in sorted(blocks, key=lambda b: -len(b.members)) for n in b.members}
+    """The name of the innermost block, or of its part, that each node is a member of."""
+    return {n: b.name for b in sorted(rows_of(blocks), key=lambda b: -len(b.members)) for n in b.members}

@@ -17,7 +17,8 @@ class Shape(NamedTuple):
     is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
     whether a node multiplies its inputs with each other. scopes: per node the path of its innermost name_scope, ""
     outside of any; empty where nothing stands in one. asides: leaves that are no input: constants and targets.
-    gating: the nodes that squash what comes in to a share of 1, as a sigmoid does.
+    gating: the nodes that squash what comes in to a share of 1, as a sigmoid does. names, labels: what users call each
+    node, and what it is an instance of, as words that name parts of blocks and tell them apart; empty if not known.
     """
 
     edges: Sequence[tuple[int, int]]
@@ -28,6 +29,8 @@ class Shape(NamedTuple):
     scopes: Sequence[str] = ()
     asides: frozenset[int] = frozenset()
     gating: frozenset[int] = frozenset()
+    names: Sequence[str] = ()
+    labels: Sequence[str] = ()
 
     @property
     def last(self) -> int:

@@ -16,6 +16,7 @@ from tinyres.model import Model
 from tinyres.model.rewiring import adds_with_skips, branches, rewired, shortcuts
 from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Call, Symbolic, symbolics
+from tinyres.structure.blocks import rows_of
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Cut:
 
 
 def blocks_of(model: Model) -> dict[str, LayerBlock]:
-    """Every block by name, in the order of its first call."""
+    """Every block by name, of one of several parts these, in the order of its first call."""
     graph = LayerGraph(model)
     adds = adds_with_skips(graph, model)
     found = {}
-    for block in graph.structure.blocks:
+    for block in rows_of(graph.structure.blocks):
         calls = tuple([graph.calls[n] for n in block.inside])
         found[block.name] = LayerBlock(block.name, calls, {call: adds[call] for call in calls if call in adds})
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tinyres.structure.kinds import BRANCH, GATE, SKIP
@@ -14,7 +15,9 @@ class Block:
 
     input: the node x that feeds it, where it has a fork the forking node; x_norm and grad_norm are that node's: |x| and
     |∂loss/∂x|. output: its last node. nodes: its members in graph order. fork: where x feeds both skip and branch, None
-    in a plain block. join: where they meet. branch_end: the node that carries F into the join.
+    in a plain block. join: where they meet. branch_end: the node that carries F into the join. parts: of a block of
+    several forks, as a Transformer's, one Block for each; its own fork is that of the first part, its join that of the
+    last, and it has no branch_end.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Block:
     fork: Fork | None
     join: TraceNode | None
     branch_end: TraceNode | None
+    parts: tuple[Block, ...] = ()
 
     @property
     def x_norm(self) -> float:
@@ -72,6 +76,11 @@ class Block:
         if self.join is None or self.output.grad_norm == 0:
             return None
         return self.join.grad_norm / self.output.grad_norm
+
+
+def rows_of(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """What a table has a row for: the blocks, those of several parts by these."""
+    return tuple([part for block in blocks for part in block.parts or (block,)])
 
 
 def _step(node: TraceNode, before: tuple[int, ...]) -> str:

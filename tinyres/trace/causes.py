@@ -156,7 +156,7 @@ def _listed(edges: list[TraceEdge]) -> str:
 def why_polynomial(trace: Trace) -> str:
     """What keeps the power low."""
     scaled = "with a branch scaled by 1/√blocks (skipinit) "
-    preactivated = all(b.join is b.output for b in trace.blocks if b.join is not None)  # nothing stands behind the Add
+    preactivated = all(b.join is b.output for b in trace.parts if b.join is not None)  # nothing stands behind the Add
     if of_images(block_nodes(trace)):
         preset = "preact_basic or preact_bottleneck"
         return "" if preactivated else f"With pre-activation blocks (layers.blocks.{preset}) it grows like L."

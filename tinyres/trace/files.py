@@ -7,7 +7,7 @@ pickle (see `store`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -120,22 +120,24 @@ def _encoded(trace: Trace) -> dict[str, Any]:
             ]
             for f in trace.forks
         ],
-        "blocks": [
-            [
-                b.name,
-                place[b.input.name],
-                [place[n.name] for n in b.nodes],
-                None if b.fork is None else fork_at[id(b.fork)],
-                None if b.branch_end is None else place[b.branch_end.name],
-            ]
-            for b in trace.blocks
-        ],
+        "blocks": [_encoded_block(b, place, fork_at) for b in trace.blocks],
         **encoded_facts(
             [n.facts for n in trace.nodes], [Weight(p.fans, p.drawn, p.coverage) for p in trace.parameters]
         ),
         "audit": audit,
         "paths": asdict(trace.paths()) if trace.has_paths else None,
     }
+
+
+def _encoded_block(block: Block, place: Mapping[str, int], fork_at: Mapping[int, int]) -> list[Any]:
+    row = [
+        block.name,
+        place[block.input.name],
+        [place[n.name] for n in block.nodes],
+        None if block.fork is None else fork_at[id(block.fork)],
+        None if block.branch_end is None else place[block.branch_end.name],
+    ]
+    return [*row, [_encoded_block(part, place, fork_at) for part in block.parts]] if block.parts else row
 
 
 def _decoded(data: Any, arrays: Arrays) -> Trace:
@@ -204,21 +206,25 @@ def _block(
     members: Any,
     fork: Any,
     end: Any,
+    parts: Any = (),
     *,
     nodes: list[TraceNode],
     forks: list[Fork],
     by_name: dict[str, TraceNode],
 ) -> Block:
+    """A block; older files know no parts."""
     split = None if fork is None else _at(forks, fork)
     own = tuple(_at(nodes, m) for m in members)
+    within = tuple([_block(*part, nodes=nodes, forks=forks, by_name=by_name) for part in parts])
     return Block(
         name=_text(name),
         input=_at(nodes, entry),
         output=own[-1],
         nodes=own,
         fork=split,
-        join=None if split is None else by_name[split.join],
+        join=within[-1].join if within else None if split is None else by_name[split.join],
         branch_end=None if end is None else _at(nodes, end),
+        parts=within,
     )
 
 

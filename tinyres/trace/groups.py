@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyres.trace.blocks import Block
+from tinyres.trace.blocks import Block, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Group:
     @property
     def skip(self) -> float | None:
         """The median over the blocks of what came over the skip."""
-        return _median([b.skip for b in self.blocks])
+        return _median([b.skip for b in rows_of(self.blocks)])
 
     @property
     def strength(self) -> float | None:
         """The median of |F| / |x|."""
-        return _median([b.strength for b in self.blocks])
+        return _median([b.strength for b in rows_of(self.blocks)])
 
 
 def groups_of(blocks: Sequence[Block]) -> list[Group]:

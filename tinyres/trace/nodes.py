@@ -77,9 +77,9 @@ class TraceNode(Measured):
 
     op: class name of the layer, name of the op, or of a leaf what it is: "leaf" (an input, or made with
     requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the
-    name of its block, "" outside of any. source: (file, line) of the user's code. params: by short name, "kernel".
-    facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are 0 for the
-    whole batch, everywhere in the images; None where nothing cuts them.
+    name of its block or part of one, "" outside of any. source: (file, line) of the user's code. params: by short name,
+    "kernel". facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are
+    0 for the whole batch, everywhere in the images; None where nothing cuts them.
     """
 
     op: str = ""

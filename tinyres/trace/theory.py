@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tinyres.structure.fans import fans
 from tinyres.structure.kinds import SKIP
-from tinyres.trace.blocks import Block
+from tinyres.trace.blocks import Block, rows_of
 from tinyres.trace.course import Walk
 from tinyres.trace.facts import Facts
 from tinyres.trace.nodes import TraceNode, TraceParameter
@@ -100,8 +100,8 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
     """
     if not blocks:
         return None
-    skips = [_identity_skip(block) for block in blocks]
-    normalised = ["batch" in _normalised(block) for block in blocks]
+    skips = [_identity_skip(block) for block in rows_of(blocks)]
+    normalised = ["batch" in _normalised(block) for block in rows_of(blocks)]
     enough = trace.header.batch is None or trace.header.batch >= LEAST_BATCH
     if all(skips) and all(normalised) and trace.header.training is not False:
         return True if enough else None
@@ -112,7 +112,7 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
 
 def normalises_branches(trace: Trace) -> bool:
     """Whether every block with a skip, projected or not, normalises in its branch; and there are such."""
-    forked = [block for block in trace.blocks if block.skip is not None]
+    forked = [block for block in trace.parts if block.skip is not None]
     return bool(forked) and all("batch" in _normalised(block) for block in forked)
 
 
@@ -122,7 +122,7 @@ def walk_of(trace: Trace, blocks: Sequence[Block]) -> Walk:
     BatchNorm holds |g| to its course, and the first of its blocks reads what no block has rectified. Over skips that
     nothing normalises, the same few examples carry the gradient through all blocks.
     """
-    if blocks and trace.header.training is not False and all("batch" in _normalised(b) for b in blocks):
+    if blocks and trace.header.training is not False and all("batch" in _normalised(b) for b in rows_of(blocks)):
         return Walk(strays=0.8, first_apart=True)
     return Walk(strays=1.5) if any(b.fork is not None for b in blocks) else Walk()
 
@@ -158,7 +158,7 @@ def _law(block: Block, training: bool) -> Theory | None:
     branch = [n for n in block.nodes if n is not block.join]
     if block.fork is None:
         return _chain(branch, training, alone=True)
-    if not _identity_skip(block) or block.join is not block.output or len(block.fork.edges) != 2:
+    if block.parts or not _identity_skip(block) or block.join is not block.output or len(block.fork.edges) != 2:
         return None
     law = _chain(branch, training, alone=False)
     if law is None or branch[-1].facts.rectifies or branch[-1].facts.leaks:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinyres.errors import ArgumentError, FileError, TraceError
-from tinyres.trace.blocks import Block
+from tinyres.trace.blocks import Block, rows_of
 from tinyres.trace.groups import Group, groups_of
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
@@ -53,7 +53,8 @@ class Header:
 class Trace:
     """The gradient of one loss, node by node and edge by edge.
 
-    Made by `graph.trace()`. nodes, edges, forks, blocks: tuples in graph order; parameters: by full name.
+    Made by `graph.trace()`. nodes, edges, forks, blocks: tuples in graph order; parts: the blocks, those with several
+    forks by a part for each; parameters: by full name.
     loss, batch, training, dtype, backend, level: see `Header`. Raises TraceError for what was not measured, with the
     call that measures it, and for unknown names, with the nearest known ones.
 
@@ -82,9 +83,10 @@ class Trace:
         self.edges = tuple(edges)
         self.forks = tuple(forks)
         self.blocks = tuple(blocks)
+        self.parts = rows_of(self.blocks)
         self._audit = audit
         self._paths = paths
-        self._by_name: dict[str, Any] = {b.name: b for b in self.blocks}
+        self._by_name: dict[str, Any] = {b.name: b for b in (*self.parts, *self.blocks)}
         self._by_name.update((p.name, p) for p in self.parameters)
         self._by_name.update((n.name, n) for n in self.nodes)
 
@@ -109,7 +111,9 @@ class Trace:
         return name in self._by_name
 
     def fork(self, key: str | int) -> Fork:
-        """Where a gradient splits: by the name of a block or of the forking node, or by index in graph order."""
+        """Where a gradient splits: by the name of a block (of several parts: that at its input), of a part, or of the
+        forking node, or by index in graph order.
+        """
         if isinstance(key, int):
             if not -len(self.forks) <= key < len(self.forks):
                 raise TraceError(f"[trace] an index of a fork is below {len(self.forks)}; got {key}; see trace.forks")
@@ -117,7 +121,7 @@ class Trace:
         for fork in reversed(self.forks):  # a node's own comes after its inner ones
             if fork.node == key:
                 return fork
-        found = self[key]
+        found = next((b for b in (*self.blocks, *self.parts) if b.name == key), None) or self[key]
         if isinstance(found, Block) and found.fork is not None:
             return found.fork
         what = "a block without a fork" if isinstance(found, Block) else "not a fork, it feeds one consumer"
@@ -148,14 +152,14 @@ class Trace:
     def rows(self, level: str | None = None) -> list[dict[str, Any]]:
         """Flat dicts, ready for a DataFrame.
 
-        level: "stage" (blocks of one scope, or whose outputs have one shape), "block", "layer" (or "op" in a trace of
-        ops), "edge" or "parameter"; default: blocks, if there are any.
+        level: "stage" (blocks of one scope, or whose outputs have one shape), "block" (a row per part where a block has
+        several), "layer" (or "op" in a trace of ops), "edge" or "parameter"; default: blocks, if there are any.
         """
         level = self.known_level(level)
         if level == "stage":
             return [_group_row(g) for g in groups_of(self.blocks)]
         if level == "block":
-            return [_block_row(b) for b in self.blocks]
+            return [_block_row(b) for b in self.parts]
         if level == "edge":
             return [{k: getattr(e, k) for k in TraceEdge.__slots__} for e in self.edges]
         if level == "parameter":

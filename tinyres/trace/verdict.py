@@ -350,7 +350,7 @@ def _without_gradient(trace: Trace) -> Iterable[Sentence]:
 
 def _cancelled(told: list[Sentence], trace: Trace) -> Iterable[Sentence]:
     """The block in which skip and branch cancel most, unless it was said why the gradient shrinks."""
-    shares = [(b.skip, b.name) for b in trace.blocks if b.skip is not None and not -_CANCELS < b.skip < 1 + _CANCELS]
+    shares = [(b.skip, b.name) for b in trace.parts if b.skip is not None and not -_CANCELS < b.skip < 1 + _CANCELS]
     if shares and not any("cancels" in sentence for sentence in told):
         share, name = max(shares, key=lambda found: abs(found[0]))
         words = share_over_skip(share).replace("of it", "of its gradient")

@@ -118,7 +118,7 @@ def _reached(start: str, join: str, consumers: dict[str, list[str]]) -> set[str]
 
 def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
     """The cells, and the cell of each node by name."""
-    blocks = {b.name: (i, b) for i, b in enumerate(trace.blocks)}
+    blocks = {b.name: (i, b) for i, b in enumerate(trace.parts)}
     groups: list[tuple[str, list[TraceNode]]] = []
     group_of_block: dict[str, int] = {}
     cell_of: dict[str, int] = {}

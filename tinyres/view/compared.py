@@ -62,7 +62,7 @@ def _tables(comparison: Comparison) -> str:
     parts = [table("nets", "The nets; rates are toward the input", columns, comparison.flows, lambda f: None)]
     for i, (name, trace) in enumerate(comparison.traces.items()):
         if trace.blocks:
-            parts += [f"<h3>{escape(name)}</h3>", block_table(f"blocks-{i}", f"{name}. {BLOCKS}", trace.blocks)]
+            parts += [f"<h3>{escape(name)}</h3>", block_table(f"blocks-{i}", f"{name}. {BLOCKS}", trace.parts)]
     return "".join(parts)
 
 

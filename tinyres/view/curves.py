@@ -36,7 +36,7 @@ class Curves:
 
 def curves_of(trace: Trace) -> Curves:
     """The curves of a trace."""
-    blocks = trace.blocks
+    blocks = trace.parts
     norms = positive([b.grad_norm for b in blocks] if blocks else [n.grad_norm for n in trace.nodes])
     count = len(norms)
     flow = flow_of("", trace)

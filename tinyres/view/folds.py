@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinyres.structure.names import fitted
-from tinyres.trace.blocks import Block
+from tinyres.trace.blocks import Block, rows_of
 from tinyres.trace.groups import Group, groups_of
 from tinyres.view.numbers import number, ratio
 
@@ -36,18 +36,19 @@ def middle(records: Sequence[Any], most: int) -> list[Fold]:
 def by_group(blocks: Sequence[Block], most: int, expand: str | None = None) -> list[Fold] | None:
     """The folds of all groups that leave at most so many rows, the smallest groups whole; None if that cannot be.
 
-    expand: the name of a group that is shown whole, however long.
+    expand: the name of a group that is shown whole, however long. A block of several parts has a row for each.
     """
     groups = groups_of(blocks)
-    rows = {g.name: len(g.blocks) if g.name == expand else min(_LEAST, len(g.blocks)) for g in groups}
+    full = {g.name: len(rows_of(g.blocks)) for g in groups}
+    rows = {name: n if name == expand else min(_LEAST, n) for name, n in full.items()}
     if len(rows) < 2 or (expand is None and sum(rows.values()) > most):
         return None
-    for group in sorted(groups, key=lambda g: len(g.blocks)):
-        if sum(rows.values()) - rows[group.name] + len(group.blocks) <= most:
-            rows[group.name] = len(group.blocks)
+    for group in sorted(groups, key=lambda g: full[g.name]):
+        if sum(rows.values()) - rows[group.name] + full[group.name] <= most:
+            rows[group.name] = full[group.name]
     folds, place = [], 0
     for group in groups:
-        count = len(group.blocks)
+        count = full[group.name]
         if rows[group.name] < count:
             folds.append(Fold(place + 1, place + count - 1, _line(group)))
         place += count
@@ -55,7 +56,7 @@ def by_group(blocks: Sequence[Block], most: int, expand: str | None = None) -> l
 
 
 def _line(group: Group) -> str:
-    return f"  ... {_summary(group.blocks[1:-1], f' in {fitted(group.name, 14)}')}"
+    return f"  ... {_summary(rows_of(group.blocks)[1:-1], f' in {fitted(group.name, 14)}')}"
 
 
 def _summary(records: Sequence[Any], where: str = "") -> str:

@@ -62,7 +62,7 @@ def share(trace: Trace, ax: Axes | None = None) -> Axes:
     tops = [max(s or 0.0, 0.0) + max(b or 0.0, 0.0) for s, b in zip(c.skips, c.branches)]
     ax.set_ylim(*share_limits([*tops, *c.skips, *c.branches]))
     ax.axhline(0, color=_TEXT, linewidth=0.8)
-    _depth(ax, [b.name for b in trace.blocks], "block")
+    _depth(ax, [b.name for b in trace.parts], "block")
     ax.set_ylabel("share of the gradient at the block's input")
     ax.set_title("What came over skip and branch")
     if any(s is not None for s in (*c.skips, *c.branches)):
@@ -149,7 +149,7 @@ def export(trace: Trace, path: str) -> None:
     from matplotlib.figure import Figure
 
     kinds: list[Callable[[Trace, Any], Any]] = [gradient]
-    if any(b.skip is not None for b in trace.blocks):
+    if any(b.skip is not None for b in trace.parts):
         kinds.append(share)
     if trace.has_paths and len(trace.paths().shares) > 1:
         kinds.append(paths)

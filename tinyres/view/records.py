@@ -42,6 +42,8 @@ def block(b: Block) -> str:
     head = f"Block {b.name}, from {b.input.name} to {b.output.name}: |x| {number(b.x_norm)}, |g| {number(b.grad_norm)}"
     if b.fork is None:
         return f"{head}; no fork"
+    if b.parts:
+        return "\n".join([f"{head}, in {len(b.parts)} parts", *map(block, b.parts)])
     return "\n".join([f"{head}, |F|/|x| {strength(b.strength)}", *_edges(b.fork)])
 
 

@@ -64,7 +64,7 @@ def _findings(trace: Trace) -> str:
 
 
 def _tables(trace: Trace) -> str:
-    linked: Sequence[Any] = trace.blocks or trace.nodes
+    linked: Sequence[Any] = trace.parts or trace.nodes
     place = {record.name: i for i, record in enumerate(linked)}
 
     def row_of(node: TraceNode) -> int | None:
@@ -72,13 +72,13 @@ def _tables(trace: Trace) -> str:
 
     parts = []
     if trace.blocks:
-        parts.append(block_table("blocks", BLOCKS, trace.blocks))
+        parts.append(block_table("blocks", BLOCKS, trace.parts))
     caption = "Nodes in graph order. |y|, |g|: of the output; |W|, |dW|: over all parameters of the node"
     nodes = table("nodes", caption, _NODE_COLUMNS, trace.nodes, row_of)
     parts.append(f"<details{'' if trace.blocks else ' open'}><summary>Nodes</summary>{nodes}</details>")
     forks = [(f, e) for f in trace.forks for e in f.edges]
     if forks:
-        block_of = {b.fork.node: place[b.name] for b in reversed(trace.blocks) if b.fork is not None}
+        block_of = {b.fork.node: place[b.name] for b in reversed(trace.parts) if b.fork is not None}
         caption = "Edges of forks: what came back over each, as a share of the whole gradient at the fork"
         edges = table("forks", caption, _EDGE_COLUMNS, [e for _, e in forks], lambda e: block_of.get(e.src))
         parts.append(f"<details><summary>Forks</summary>{edges}</details>")

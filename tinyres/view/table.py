@@ -15,7 +15,7 @@ from typing import Any
 
 from tinyres.errors import TraceError
 from tinyres.structure.names import shortened
-from tinyres.trace.blocks import Block
+from tinyres.trace.blocks import Block, rows_of
 from tinyres.trace.groups import Group, groups_of
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace, unknown_name
@@ -25,6 +25,7 @@ from tinyres.view.printable import printable, room, shown, width_of_prose
 
 MOST_ROWS = 20
 BAR = 10
+_NAME = 14  # letters of a block's
 _LISTED = 6
 _LEAST_WORDS = 8  # columns
 _LOGARITHMIC_FROM = 100.0
@@ -75,7 +76,8 @@ def _head(trace: Trace) -> list[str]:
     if h.training is not None:
         facts.append(f"training={h.training}")
     facts += [f"loss {number(h.loss)}", h.dtype, h.backend]
-    where = "block input" if trace.blocks else "node"
+    parts = any(b.parts for b in trace.blocks)
+    where = "input of each part" if parts else "block input" if trace.blocks else "node"
     rest = "; shares of it sum to 1" if trace.blocks else ""
     return ["Trace: " + ", ".join(facts), f"|g| = L2 norm of dL/d({where}), whole batch{rest}"]
 
@@ -96,24 +98,26 @@ def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
 
 
 def _block_lines(blocks: Sequence[Block], most: int | None, expand: str | None = None) -> list[str]:
-    last = blocks[-1].grad_norm if blocks else 0.0
-    bars, scale = _bars([b.grad_norm for b in blocks])
-    name_width = min(max([5, *(len(b.name) for b in blocks)]), 14)
+    rows = rows_of(blocks)
+    last = rows[-1].grad_norm if rows else 0.0
+    bars, scale = _bars([b.grad_norm for b in rows])
+    longest = max([5, *(len(b.name) for b in rows)])
+    wide = 0 if longest <= _NAME or not any(b.parts for b in blocks) else 1  # numbers stand closer for names of parts
     columns = [
-        Column("block", name_width + 1, lambda b: b.name, words=True),
+        Column("block", min(longest, _NAME + 4 * wide) + 1, lambda b: b.name, words=True),
         Column("|x|", 9, lambda b: number(b.x_norm)),
         Column("|g|", 9, lambda b: number(b.grad_norm)),
-        Column("|g|/last", 11, lambda b: number(b.grad_norm / last if last else None)),
-        Column("skip", 8, lambda b: ratio(b.skip)),
-        Column("branch", 8, lambda b: ratio(b.branch)),
-        Column("|F|/|x|", 9, lambda b: strength(b.strength)),
+        Column("|g|/last", 11 - 2 * wide, lambda b: number(b.grad_norm / last if last else None)),
+        Column("skip", 8 - wide, lambda b: ratio(b.skip)),
+        Column("branch", 8 - wide, lambda b: ratio(b.branch)),
+        Column("|F|/|x|", 9 - wide, lambda b: strength(b.strength)),
     ]
     folds = None
-    if most is not None and (len(blocks) > most or expand):
+    if most is not None and (len(rows) > most or expand):
         folds = by_group(blocks, most, expand)
         if folds is None and 1 < len(groups_of(blocks)) <= most:
-            return [*_group_lines(groups_of(blocks), most), *_on_skips(blocks), "  all blocks: trace.table()"]
-    lines = [*lines_of(blocks, columns, most, bars, scale, folds), *_on_skips(blocks)]
+            return [*_group_lines(groups_of(blocks), most), *_on_skips(rows), "  all blocks: trace.table()"]
+    lines = [*lines_of(rows, columns, most, bars, scale, folds), *_on_skips(rows)]
     return [*lines, '  all: trace.table(); one row per stage: trace.table("stage")'] if folds else lines
 
 

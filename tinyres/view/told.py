@@ -28,7 +28,7 @@ def description(trace: Trace) -> str:
     first, last = trace.blocks[0], trace.blocks[-1]
     told = f"From input to loss; |g| is {number(first.grad_norm)} at {first.name}"
     told += f" and {number(last.grad_norm)} at {last.name}." if last is not first else "."
-    shares = [b.skip for b in trace.blocks if b.skip is not None]
+    shares = [b.skip for b in trace.parts if b.skip is not None]
     if shares:
         told += f" The skip carries {ratio(min(shares))} to {ratio(max(shares))} of the gradient at a block's input."
     return told
@@ -50,7 +50,7 @@ def told_node(node: TraceNode) -> str:
 
 def told_rows(trace: Trace) -> list[str]:
     """Every row of `trace.rows()` in words."""
-    return [told_block(b) for b in trace.blocks] or [told_node(n) for n in trace.nodes]
+    return [told_block(b) for b in trace.parts] or [told_node(n) for n in trace.nodes]
 
 
 def told_cell(cell: Cell) -> str:

@@ -1,0 +1,94 @@
+"""Nets of blocks with two branches, attention and feed-forward, for the tests of traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import tinyres as tr
+from tinyres import layers
+
+Block = Callable[[Any, int], Any]
+
+
+class Attention(layers.Layer):
+    """Self-attention of several heads as one layer: softmax(q kᵀ / √d) v over (batch, tokens, features)."""
+
+    def __init__(self, heads: int = 2, initializer: Any = "glorot_uniform", name: str | None = None) -> None:
+        super().__init__(name)
+        self.heads, self.initializer = heads, initializer
+
+    def build(self, input_shape: Any) -> None:
+        units = input_shape[-1]
+        self.query, self.key, self.value, self.out = (
+            self.add_weight(name=name, shape=(units, units), initializer=self.initializer)
+            for name in ("query", "key", "value", "out")
+        )
+
+    def call(self, x: tr.Tensor) -> tr.Tensor:
+        batch, tokens, units = x.shape
+        split = (batch, tokens, self.heads, units // self.heads)
+        q, k, v = (
+            tr.transpose(tr.reshape(tr.matmul(x, w), split), (0, 2, 1, 3)) for w in (self.query, self.key, self.value)
+        )
+        shared = tr.softmax(tr.matmul(q, tr.transpose(k, (0, 1, 3, 2))) * split[-1] ** -0.5)
+        return tr.matmul(tr.reshape(tr.transpose(tr.matmul(shared, v), (0, 2, 1, 3)), x.shape), self.out)
+
+
+class Norm(layers.Layer):
+    """Mean 0 and standard deviation 1 over the features, with weights."""
+
+    def build(self, input_shape: Any) -> None:
+        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, x: tr.Tensor) -> tr.Tensor:
+        centred = x - tr.mean(x, axis=-1, keepdims=True)
+        return centred / tr.sqrt(tr.mean(tr.square(centred), axis=-1, keepdims=True) + 1e-5) * self.gamma + self.beta
+
+
+def attention(x: Any, units: int) -> Any:
+    """Called attention, attention_1, …"""
+    return Attention()(x)
+
+
+def feed_forward(x: Any, units: int) -> Any:
+    """Called dense, dense_1, …"""
+    return layers.Dense(units)(layers.Dense(4 * units, activation="relu")(x))
+
+
+def pre_norm(x: Any, units: int) -> Any:
+    """x + F(norm(x)), twice."""
+    x = layers.Add()([attention(Norm()(x), units), x])
+    return layers.Add()([feed_forward(Norm()(x), units), x])
+
+
+def post_norm(x: Any, units: int) -> Any:
+    """norm(x + F(x)), twice."""
+    x = Norm()(layers.Add()([attention(x, units), x]))
+    return Norm()(layers.Add()([feed_forward(x, units), x]))
+
+
+def model_of(
+    block: Block, depth: int, units: int = 8, tokens: int = 5, scope: str | None = "block{}", classes: int = 10
+) -> tr.Model:
+    """`depth` blocks and a classifier of every token."""
+    inputs = x = tr.Input(shape=(tokens, units), name="x")
+    for i in range(depth):
+        if scope is None:
+            x = block(x, units)
+        else:
+            with tr.name_scope(scope.format(i)):
+                x = block(x, units)
+    model = tr.Model(inputs, layers.Dense(classes, name="head")(x))
+    model.compile(loss=layers.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def graph_of(model: tr.Model, batch: int = 4, seed: int = 0, classes: int = 10) -> tr.Graph:
+    """Its graph on white tokens with labels."""
+    rng = np.random.default_rng(seed)
+    tokens, units = model.inputs[0].shape[1:]
+    return model.graph(rng.standard_normal((batch, tokens, units)), rng.integers(0, classes, (batch, tokens)))

@@ -1,0 +1,147 @@
+"""Blocks of several forks: a row for each, names that tell, and one block for rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sequence_nets import Norm as LayerNorm
+from sequence_nets import attention, feed_forward, graph_of, model_of, post_norm, pre_norm
+
+import tinyres as tr
+from tinyres import layers
+from tinyres.layers import blocks as presets
+from tinyres.study.cuts import blocks_of
+
+
+def rows(block: Any, depth: int = 2, scope: str | None = "block{}") -> list[str]:
+    """The rows of a trace, which lesions know by the same names."""
+    tr.manual_seed(0)
+    model = model_of(block, depth, scope=scope)
+    trace = graph_of(model).trace()
+    assert list(blocks_of(model)) == [part.name for part in trace.parts]
+    return [row["block"] for row in trace.rows()]
+
+
+def scoped(x: Any, units: int) -> Any:
+    """With a scope for each branch."""
+    with tr.name_scope("attend"):
+        f = attention(LayerNorm()(x), units)
+    x = layers.Add()([f, x])
+    with tr.name_scope("think"):
+        f = feed_forward(LayerNorm()(x), units)
+    return layers.Add()([f, x])
+
+
+def wholly_scoped(x: Any, units: int) -> Any:
+    """With a scope for each branch and its Add."""
+    with tr.name_scope("attend"):
+        x = layers.Add()([attention(LayerNorm()(x), units), x])
+    with tr.name_scope("think"):
+        return layers.Add()([feed_forward(LayerNorm()(x), units), x])
+
+
+def sandwich(x: Any, units: int) -> Any:
+    """Feed-forward, attention, feed-forward."""
+    for i, branch in enumerate((feed_forward, attention, feed_forward)):
+        with tr.name_scope(f"part{i}"):
+            x = layers.Add()([branch(x, units), x])
+    return x
+
+
+BOTH = ["block0/attention", "block0/dense", "block1/attention", "block1/dense"]
+BY_SCOPE = ["block0/attend", "block0/think", "block1/attend", "block1/think"]
+
+
+@pytest.mark.parametrize(
+    ("block", "scope", "names"),
+    [
+        (pre_norm, "block{}", BOTH),
+        (post_norm, "block{}", BOTH),
+        (pre_norm, None, BOTH),
+        (pre_norm, "encoder", [f"encoder/{name}" for name in BOTH]),
+        (scoped, "block{}", BY_SCOPE),
+        (wholly_scoped, "block{}", BY_SCOPE),
+        (sandwich, "block{}", [f"block{i}/part{k}" for i in range(2) for k in range(3)]),
+    ],
+    ids=["pre", "post", "without scopes", "in one scope", "branches in scopes", "parts in scopes", "sandwich"],
+)
+def test_a_row_for_each_fork(block: Any, scope: str | None, names: list[str]) -> None:
+    assert rows(block, scope=scope) == names
+
+
+def test_blocks_of_one_kind_in_a_scope_stay_blocks() -> None:
+    assert rows(lambda x, units: presets.he2015(presets.preact(x, units), units), 1, "stage") == [
+        "stage/block0", "stage/block1",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trace() -> tr.Trace:
+    tr.manual_seed(0)
+    return graph_of(model_of(pre_norm, 3)).trace()
+
+
+def test_a_block_is_known_beside_its_parts(trace: tr.Trace) -> None:
+    assert [block.name for block in trace.blocks] == ["block0", "block1", "block2"]
+    block = trace["block1"]
+    assert [part.name for part in block.parts] == ["block1/attention", "block1/dense"]
+    first, second = block.parts
+    assert block.fork is first.fork and block.x_norm == first.x_norm and block.grad_norm == first.grad_norm
+    assert block.join is second.join and block.output is second.output
+    assert {n.name for n in block.nodes} == {n.name for part in block.parts for n in part.nodes}
+    assert trace["block1/norm_1"].block == "block1/dense"
+
+
+def test_the_parts_have_shares_and_strengths(trace: tr.Trace) -> None:
+    for part in trace.parts:
+        assert part.skip is not None and part.branch is not None and part.strength is not None
+        assert part.skip + part.branch == pytest.approx(1.0)
+        assert part.strength > 0
+
+
+def test_a_fork_by_the_name_of_a_block_or_part(trace: tr.Trace) -> None:
+    assert trace.fork("block1") is trace.blocks[1].fork
+    assert trace.fork("block1/dense").node == "block1/add"
+    # The layer is called like the part: by [] it is found, and the part's fork by fork().
+    assert trace["block1/attention"].op == "Attention"
+    assert trace.fork("block1/attention").join == "block1/add"
+
+
+def test_rates_are_per_block(trace: tr.Trace) -> None:
+    (flow,) = tr.compare(net=trace).flows
+    assert flow.names == ("block0", "block1", "block2")
+    assert flow.rate == pytest.approx((trace["block0"].grad_norm / trace["block2"].grad_norm) ** 0.5)
+
+
+def test_all_views_show_the_parts(trace: tr.Trace, tmp_path: Path) -> None:
+    text = str(trace)
+    assert text.startswith("Trace: 3 blocks,") and "block2/attention" in text and "block2/dense" in text
+    assert max(map(len, text.splitlines())) <= 80
+    for suffix in (".html", ".svg"):
+        trace.export(tmp_path / f"shown{suffix}")
+        assert "block2/dense" in (tmp_path / f"shown{suffix}").read_text()
+    assert "block2/dense" in repr(trace["block2"])
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_files_keep_the_parts(trace: tr.Trace, tmp_path: Path, suffix: str) -> None:
+    trace.save(tmp_path / f"kept{suffix}")
+    loaded = tr.Trace.load(tmp_path / f"kept{suffix}")
+    assert loaded.rows() == trace.rows() and str(loaded) == str(trace)
+    assert [p.name for p in loaded["block1"].parts] == [p.name for p in trace["block1"].parts]
+    assert loaded["block1"].join.name == trace["block1"].join.name
+
+
+def test_a_long_net_folds() -> None:
+    tr.manual_seed(0)
+    text = str(graph_of(model_of(pre_norm, 12)).trace())
+    assert "... 5 more" in text and "block11/attention" in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_every_branch_of_a_block_is_counted_in_paths() -> None:
+    tr.manual_seed(0)
+    spectrum = graph_of(model_of(pre_norm, 3)).trace(paths=True).paths()
+    assert len(spectrum.shares) == 7  # 0 to 6 of 2 branches in each of 3 blocks
+    assert sum(spectrum.shares) == pytest.approx(1.0, abs=1e-5) and spectrum.error < 1e-5
