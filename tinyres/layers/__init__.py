@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from tinyres.errors import closed
 from tinyres.layers import blocks
 from tinyres.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from tinyres.layers.attention import MultiHeadAttention
 from tinyres.layers.augmentation import RandomCrop, RandomFlip
 from tinyres.layers.blocks import Scale
 from tinyres.layers.conv import Conv1D, Conv2D, Conv2DTranspose
 from tinyres.layers.dense import Dense
 from tinyres.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinyres.layers.dropout import Dropout
+from tinyres.layers.embedding import Embedding, ReversibleEmbedding
 from tinyres.layers.function import Lambda
 from tinyres.layers.merge import (
     Add,
@@ -46,6 +48,7 @@ from tinyres.layers.pooling import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from tinyres.layers.positions import PositionEmbedding, RotaryEmbedding, SinePositionEncoding
 from tinyres.layers.scaling import Normalization, Rescaling
 from tinyres.layers.shape import Flatten, Permute, RepeatVector, Reshape
 from tinyres.nn.layer import Layer
@@ -69,6 +72,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dot",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
@@ -83,18 +87,23 @@ __all__ = [
     "MaxPooling2D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
     "ReLU",
+    "PositionEmbedding",
     "RandomCrop",
     "RandomFlip",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
+    "RotaryEmbedding",
     "Scale",
     "SeparableConv2D",
+    "SinePositionEncoding",
     "Softmax",
     "Subtract",
     "UpSampling2D",

@@ -113,6 +113,21 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     return gathered(x, [as_ids("take", indices)], axis % ndim)
 
 
+def rows_of(owner: str, table: Tensor, ids: Tensor) -> Tensor:
+    """The rows of a table with these numbers: (classes, …) and ids of any shape give both; none counts from the end.
+
+    owner: how errors name it. Raises IndexOutOfRange for ids below 0 or from `classes` on, before any is used.
+    """
+    try:
+        return apply(GATHER_ROWS, (table, ids), 0, 1)
+    except IndexOutOfRange:
+        values = ids.buffer.array
+        raise IndexOutOfRange(
+            f"[{owner}] ids lie in 0..{table.shape[0] - 1}, one for each of its {table.shape[0]} rows; got "
+            f"{values.min()}..{values.max()}; number the tokens anew, or make the table larger"
+        ) from None
+
+
 def as_ids(op: str, indices: Any) -> Tensor | np.ndarray:
     """Indices as an int64 Tensor or array."""
     refuse_masked(op, indices)
