@@ -1,4 +1,4 @@
-"""Call forms of published Keras notebooks: training. `test_call_forms` tells how to read them."""
+"""Call forms of published Keras notebooks: training, sequences. `test_call_forms` tells how to read them."""
 
 FORMS = r"""
 h = model.fit(x, labels, 8, 2, 0)
@@ -275,4 +275,14 @@ o = keras.optimizers.Adam(learning_rat=0.1)
 
 o = tf.optim.Adam(learning_rat=0.1)
 ! it takes (params: Iterable[Tensor] | None = None, lr=0.001, learning_rate=None, weight_dec
+
+l = layers.Embedding(input_dim=10, output_dim=4, mask_zero=True)
+! attention_mask=(ids != 0)[:, None, :]
+
+m = Sequential([layers.Embedding(10, 4, input_length=5), layers.Flatten(), Dense(1)])
+! tinyres has no option input_length
+
+l = layers.MultiHeadAttention(num_heads=2, key_dim=2, dropout=0.1)
+[w.shape for w in (l(x[None], x[None]), *l(x[None], x[None], return_attention_scores=True))] == [
+    (1, 24, 4), (1, 24, 4), (1, 2, 24, 24)]
 """

@@ -18,6 +18,7 @@ from tinyres.kernels.dtypes import BOOL
 from tinyres.layers.embedding import at_least_1
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.layer import Layer, made_by_build
+from tinyres.ops.attention import attention_weights, weighted_values
 from tinyres.ops.random import Generator, default_generator
 
 
@@ -165,6 +166,7 @@ class MultiHeadAttention(Layer):
         attention_mask: where it is true (or 1), a query sees a key: (batch, tokens, keys), sizes of 1 and missing
         leading axes stand for all, and (batch, heads, tokens, keys) tells heads apart. query_mask (batch, tokens),
         value_mask, key_mask (batch, keys): true for tokens that count. use_causal_mask: a query sees no later key.
+        A query that sees no key gets 0 of every value.
         """
         key = value if key is None else key
         lead = query.shape
@@ -179,7 +181,7 @@ class MultiHeadAttention(Layer):
         if return_attention_scores or (self.dropout and training):
             seen, scores = self._composed(heads, mask, use_causal_mask, training)
         else:
-            seen, scores = attended(heads, mask, use_causal_mask), None
+            seen, scores = ops.dot_product_attention(*heads, mask=mask, is_causal=use_causal_mask), None
         output = self._unfolded(self.joined(seen), lead)
         return (output, scores) if return_attention_scores else output
 
@@ -219,11 +221,11 @@ class MultiHeadAttention(Layer):
     def _composed(self, heads: Heads, mask: Tensor | None, causal: bool, training: bool) -> tuple[Tensor, Tensor]:
         """The same with the scores as a Tensor of their own, which dropout and the caller need."""
         with self._part("scores"):
-            scores = scores_of(heads, mask, causal)
+            scores = attention_weights(heads.query, heads.key, mask=mask, is_causal=causal)
             kept = scores
             if self.dropout and training:
                 kept = ops.dropout(scores, self.dropout, self.generator or default_generator())
-            return ops.transpose(ops.matmul(kept, ops.transpose(heads.value, (0, 2, 1, 3))), (0, 2, 1, 3)), scores
+            return weighted_values(kept, heads.value), scores
 
     def _unfolded(self, y: Tensor, lead: tuple[int, ...]) -> Tensor:
         if self.attention_axes is None:
@@ -247,30 +249,6 @@ class MultiHeadAttention(Layer):
     def compute_output_shape(self, input_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
         """The shape of the output for queries of this shape."""
         return (*tuple(input_shape)[:-1], *(self.output_sizes or (tuple(input_shape)[-1],)))
-
-
-def scores_of(heads: Heads, mask: Tensor | None, causal: bool) -> Tensor:
-    """softmax(q kᵀ / √dim) of (batch, heads, tokens, keys): 0 where a query may not look, and where it may nowhere."""
-    query, key, _ = heads
-    turned = ops.transpose(query * query.shape[-1] ** -0.5, (0, 2, 1, 3))
-    logits = ops.matmul(turned, ops.transpose(key, (0, 2, 3, 1)))
-    if causal:
-        earlier = _causal(query.shape[1], key.shape[1])
-        mask = earlier if mask is None else ops.bitwise_and(mask, earlier)
-    if mask is None:
-        return ops.softmax(logits)
-    weights = ops.softmax(ops.where(mask, logits, -1e30))
-    return ops.where(mask, weights, 0.0)
-
-
-def attended(heads: Heads, mask: Tensor | None, causal: bool) -> Tensor:
-    """(batch, tokens, heads, value_dim): the values, weighted by `scores_of`."""
-    seen = ops.matmul(scores_of(heads, mask, causal), ops.transpose(heads.value, (0, 2, 1, 3)))
-    return ops.transpose(seen, (0, 2, 1, 3))
-
-
-def _causal(tokens: int, keys: int) -> Tensor:
-    return tensor(np.tri(tokens, keys, keys - tokens, dtype=bool), dtype=BOOL)
 
 
 def _as_mask(mask: Any, axes: int) -> Tensor | None:

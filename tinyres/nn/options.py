@@ -27,6 +27,9 @@ _REFUSED = {
     "fused": "leave it out",
     "synchronized": "leave it out",
     "virtual_batch_size": "leave it out",
+    "embeddings_constraint": "set the weights after each step, in a Callback",
+    "input_length": "give the model a tr.Input(shape=(length,)), or leave it out",
+    "reverse_dtype": "leave it out",
     "alpha_constraint": "set the weights after each step, in a Callback",
     "weights": "call layer.set_weights once it is built",
 }
