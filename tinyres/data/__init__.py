@@ -1,4 +1,4 @@
-"""Data to train on: bundled digits and clothes, the user's own tables and images, published formats, batches."""
+"""Data to train on: bundled digits, clothes and plays, the user's own tables, images and texts, published formats."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tinyres.data.idx import load_mnist, read_idx
 from tinyres.data.images import Images, load_images
 from tinyres.data.loader import Loader
 from tinyres.data.table import Table, load_table, read_table
+from tinyres.data.texts import Text, Windows, load_plays, text
 from tinyres.errors import closed
 
 __all__ = [
@@ -19,14 +20,18 @@ __all__ = [
     "Images",
     "Loader",
     "Table",
+    "Text",
+    "Windows",
     "load_cifar10",
     "load_digits",
     "load_fashion",
     "load_images",
     "load_mnist",
+    "load_plays",
     "load_table",
     "read_idx",
     "read_table",
+    "text",
 ]
 
 _INSTEAD = {
