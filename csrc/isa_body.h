@@ -14,6 +14,8 @@
 #include "softmax.inc.h"
 #include "norm.inc.h"
 #include "norm_grad.inc.h"
+#include "norm_groups.inc.h"
+#include "norm_groups_grad.inc.h"
 #include "gemm.inc.h"
 #include "conv_window.inc.h"
 #include "conv_strips.inc.h"

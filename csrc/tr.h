@@ -16,7 +16,7 @@
 
 /* Bits of tr_call.flags. Bits 0-15 belong to the kernel. */
 #define TR_ACCUMULATE 65536 /* out[0] += result instead of out[0] = result: matmul, copy, sum */
-#define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference;
+#define TR_RELU 131072      /* max(., 0) on the way out: matmul, join_halves, add, batchnorm, batchnorm_inference, groupnorm;
                              * batchnorm_grad: its gradient, as x came out of one */
 #define TR_HALF_OF_K 262144 /* matmul by columns of a, in a list for two workers: each sums its half of k, see below */
 #define TR_FLUSH 524288     /* add, copy: a sum in which subnormal numbers count as 0, as in the kernels of flush.h */
@@ -27,6 +27,8 @@
 #define TR_FLIP_ROWS 1    /* random_window, random_window_grad: upside down, by chance */
 #define TR_FLIP_COLUMNS 2 /* right side left, by chance */
 #define TR_ALIKE 4        /* one draw for all images */
+
+#define TR_RMS 1 /* groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds
  * exactly as a product and an addition do. */

@@ -9,6 +9,7 @@ import ast
 
 import forms_of_layers
 import forms_of_models
+import forms_of_norms
 import forms_of_training
 import pytest
 
@@ -16,7 +17,7 @@ from tinyres.errors import TinyresError
 
 TABLE = [
     form
-    for module in (forms_of_models, forms_of_training, forms_of_layers)
+    for module in (forms_of_models, forms_of_training, forms_of_layers, forms_of_norms)
     for form in module.FORMS.strip().split("\n\n")
 ]
 REFUSED = [form for form in TABLE if form.splitlines()[-1].startswith("! ")]

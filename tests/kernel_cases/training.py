@@ -16,6 +16,7 @@ from tinyres.kernels.record import (
     HALF_OF_K,
     NESTEROV,
     RELU,
+    RMS,
     TRANSPOSE_A,
     TRANSPOSE_B,
 )
@@ -80,6 +81,57 @@ def _batchnorm_grad_cases(name: str, rng: np.random.Generator) -> Iterator[Case]
         for wanted in itertools.product((False, True), repeat=3):
             yield _batchnorm_grad_case(rng, rows, cols, wanted, with_gamma=sum(wanted) % 2 == 1)
         yield _batchnorm_grad_case(rng, rows, cols, (True, True, True), True, RELU)
+
+
+# samples, positions, channels, groups: rows as they lie, rows of groups, and channels over positions
+_ROWS_ALONE = tuple((rows, 1, cols, 1) for rows, cols in _TABLES if cols) + ((5, 1, 1100, 1), (3, 1, 70_000, 1))
+_GROUPED = ((1, 1, 6, 2), (3, 4, 6, 3), (2, 33, 40, 1), (3, 5, 17, 17), (70, 3, 24, 8), (2, 1500, 10, 5), (2, 2, 1, 1))
+
+
+def _groupnorm_case(
+    rng: np.random.Generator, sizes: tuple[int, ...], flags: int, gamma: bool, beta: bool, offset: float = 0.0
+) -> Case:
+    samples, positions, channels, groups = sizes
+    x = (floats(rng, samples * positions * channels) + np.float32(offset)).astype(np.float32)
+    count = samples * groups
+    ins = [x, floats(rng, channels, 0.5, 2) if gamma else None, floats(rng, channels) if beta else None]
+    outs = [poison(x.size), None if flags & RMS else poison(count), poison(count)]
+    # One value alone has variance 0: what the mean lost is scaled by 1 / sqrt(epsilon).
+    atol = (1e-5 + 3 * ULP * abs(offset), 1e-6, 0.0)
+    return Case("groupnorm", outs, ins, sizes, (_EPSILON,), flags, 2e-6, atol)
+
+
+def _groupnorm_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for sizes, flags in itertools.product(_ROWS_ALONE + _GROUPED, (0, RMS, RELU)):
+        for gamma, beta in itertools.product((False, True), repeat=2):
+            yield _groupnorm_case(rng, sizes, flags, gamma, beta)
+    for sizes, offset in itertools.product(((19, 1, 500, 1), (2, 500, 6, 2)), (1e4, -1e4)):
+        yield _groupnorm_case(rng, sizes, 0, False, False, offset)
+
+
+def _groupnorm_grad_case(
+    rng: np.random.Generator, sizes: tuple[int, ...], wanted: tuple[bool, ...], with_gamma: bool, flags: int = 0
+) -> Case:
+    samples, positions, channels, groups = sizes
+    x, g = floats(rng, samples * positions * channels), floats(rng, samples * positions * channels)
+    split = x.reshape(samples, positions, groups, channels // groups).astype(np.float64)
+    mean = split.mean(axis=(1, 3)) * (not flags & RMS)
+    square = np.square(split - mean[:, None, :, None]).mean(axis=(1, 3))
+    mean, rstd = (v.astype(np.float32).reshape(-1) for v in (mean, 1 / np.sqrt(square + _EPSILON)))
+    outs = [poison(size) if want else None for size, want in zip((x.size, channels, channels), wanted, strict=True)]
+    gamma = floats(rng, channels, 0.5, 2) if with_gamma else None
+    # As in batchnorm_grad: the gradient of one or two values is rounding scaled by 1 / sqrt(epsilon).
+    items = positions * channels // groups
+    atol = (1e-5 if items > 2 else 1e-4, 2e-6 * samples * positions, 2e-6 * samples * positions)
+    ins = [g, x, None if flags & RMS else mean, rstd, gamma]
+    return Case("groupnorm_grad", outs, ins, sizes, (), flags, 2e-6, atol)
+
+
+def _groupnorm_grad_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for sizes in (*_ROWS_ALONE, *_GROUPED, (0, 1, 5, 1), (0, 2, 6, 3), (4000, 1, 33, 1)):
+        for wanted in itertools.product((False, True), repeat=3):
+            yield _groupnorm_grad_case(rng, sizes, wanted, with_gamma=sum(wanted) % 2 == 1)
+        yield _groupnorm_grad_case(rng, sizes, (True, True, False), True, RMS)
 
 
 def _moving_case(rng: np.random.Generator, n: int) -> Case:
@@ -209,6 +261,8 @@ CASES: dict[str, Any] = {
     "batchnorm": _batchnorm_cases,
     "batchnorm_inference": _inference_cases,
     "batchnorm_grad": _batchnorm_grad_cases,
+    "groupnorm": _groupnorm_cases,
+    "groupnorm_grad": _groupnorm_grad_cases,
     "moving_statistics": _moving_cases,
     "matmul": _matmul_cases,
     "join_halves": _join_cases,
@@ -227,6 +281,8 @@ LARGE: dict[str, Any] = {
     "batchnorm": lambda name, rng: _batchnorm_case(rng, _ROWS, _COLS, 0, True),
     "batchnorm_inference": lambda name, rng: _inference_case(rng, _ROWS, _COLS, RELU, True),
     "batchnorm_grad": lambda name, rng: _batchnorm_grad_case(rng, _ROWS, _COLS, (True, True, True), True),
+    "groupnorm": lambda name, rng: _groupnorm_case(rng, (101, 40, 96, 8), RELU, True, True),
+    "groupnorm_grad": lambda name, rng: _groupnorm_grad_case(rng, (_ROWS, 1, _COLS, 1), (True, True, True), True),
     "moving_statistics": lambda name, rng: _moving_case(rng, _N),
     "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True, True),
     "join_halves": lambda name, rng: _join_case(rng, _ROWS, _COLS, RELU, True),

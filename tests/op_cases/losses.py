@@ -39,6 +39,19 @@ def np_batchnorm_inference(
     return (x - mean) / np.sqrt(var + 1e-3) * gamma + beta
 
 
+def np_grouped(x: np.ndarray, groups: int, rms: bool = False) -> np.ndarray:
+    """Each group of channels of each sample by its own statistics."""
+    split = x.reshape(len(x), int(np.prod(x.shape[1:-1])), groups, x.shape[-1] // groups)
+    centred = split if rms else split - split.mean((1, 3), keepdims=True)
+    return (centred / np.sqrt(np.square(centred).mean((1, 3), keepdims=True) + 1e-3)).reshape(x.shape)
+
+
+def np_rows(x: np.ndarray, features: Shape, rms: bool = False) -> np.ndarray:
+    return np_grouped(
+        x.reshape(int(np.prod(x.shape[: x.ndim - len(features)])), int(np.prod(features))), 1, rms
+    ).reshape(x.shape)
+
+
 def np_dropout(x: np.ndarray) -> np.ndarray:
     keep = uniform(np.array([7, 0]), x.size).reshape(x.shape) >= 0.25
     return np.where(keep, x / 0.75, 0)
@@ -87,6 +100,36 @@ NORM_AND_LOSSES = [
         2.0,
         bench=((128, 256), (256,), (256,), (256,), (256,)),
     ),
+    Case(
+        "layer_norm",
+        lambda *inputs: tr.layer_norm(*inputs, 1e-3),
+        lambda x, gamma, beta: np_rows(x, gamma.shape) * gamma + beta,
+        (((5, 3), (3,), (3,)), ((2, 3, 40), (40,), (40,)), ((4, 5), (5,), (5,)), ((0, 3), (3,), (3,)), ((7,),) * 3),
+        bench=((2048, 128), (128,), (128,)),
+    ),
+    Case(
+        "layer_norm",
+        lambda *inputs: tr.layer_norm(*inputs, 1e-3, axis=(-2, -1)),
+        lambda x, gamma, beta: np_rows(x, gamma.shape) * gamma + beta,
+        (((3, 2, 4), (2, 4), (2, 4)),),
+    ),
+    Case(
+        "rms_norm",
+        lambda *inputs: tr.rms_norm(*inputs, 1e-3),
+        lambda x, gamma: np_rows(x, gamma.shape, rms=True) * gamma,
+        (((5, 3), (3,)), ((2, 3, 40), (40,)), ((4, 5), (5,))),
+        bench=((2048, 128), (128,)),
+    ),
+    *[
+        Case(
+            "group_norm",
+            lambda *inputs, groups=groups: tr.group_norm(*inputs, groups, 1e-3),
+            lambda x, gamma, beta, groups=groups: np_grouped(x, groups) * gamma + beta,
+            (((3, 12), (12,), (12,)), ((2, 3, 4, 6), (6,), (6,)), ((0, 2, 6), (6,), (6,))),
+            bench=((8, 28, 28, 24), (24,), (24,)),
+        )
+        for groups in (1, 2, 6)
+    ],
     Case("dropout", lambda x: tr.dropout(x, 0.25, tr.Generator(7)), np_dropout, each((3, 4), (33,)), bench=(BIG,)),
     Case("mean", ops.mse, lambda a, b: np.mean((a - b) ** 2), (((3, 4), (3, 4)), ((7,), (7,))), bench=(BIG, BIG)),
     Case(

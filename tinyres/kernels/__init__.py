@@ -18,6 +18,7 @@ from tinyres.kernels.inspect import *
 from tinyres.kernels.integers import *
 from tinyres.kernels.movement import *
 from tinyres.kernels.norm import *
+from tinyres.kernels.norm_groups import *
 from tinyres.kernels.optim import *
 from tinyres.kernels.pooling import *
 from tinyres.kernels.random import *

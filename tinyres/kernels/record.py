@@ -39,10 +39,11 @@ TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
 TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
 MEAN = 1 << 0  # pool_sum, pool_spread: over the number of pixels of a window
 NESTEROV = 1 << 0  # sgd
+RMS = 1 << 0  # groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
-# matmul, join_halves, add, batchnorm, batchnorm_inference: max(., 0) on the way out. batchnorm_grad: its gradient, for
-# an x that came out of one.
+# matmul, join_halves, add, batchnorm, batchnorm_inference, groupnorm: max(., 0) on the way out. batchnorm_grad: its
+# gradient, for an x that came out of one.
 RELU = 1 << 17
 
 # How a call of a planned list is shared among workers: tr_call.share in csrc/tr.h.

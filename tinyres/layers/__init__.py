@@ -16,6 +16,7 @@ from tinyres.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinyres.layers.dropout import Dropout
 from tinyres.layers.embedding import Embedding, ReversibleEmbedding
 from tinyres.layers.function import Lambda
+from tinyres.layers.group_norm import GroupNormalization, LayerNormalization, RMSNormalization
 from tinyres.layers.merge import (
     Add,
     Average,
@@ -78,10 +79,12 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Input",
     "InputLayer",
     "Lambda",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
@@ -92,6 +95,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "ReLU",
     "PositionEmbedding",
     "RandomCrop",

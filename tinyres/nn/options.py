@@ -24,6 +24,7 @@ _REFUSED = {
     "lora_rank": "leave it out",
     "noise_shape": "leave it out; each element is dropped by itself",
     "renorm": "leave it out",
+    "rms_scaling": "use layers.RMSNormalization",
     "fused": "leave it out",
     "synchronized": "leave it out",
     "virtual_batch_size": "leave it out",

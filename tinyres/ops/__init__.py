@@ -1,9 +1,9 @@
 """The concrete ops: each is one record (`Op`) with a named VJP, and the public function that runs it.
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, affine,
-matmul, softmax, normalisation, losses, random, custom; then functions, activations, division, integers, gather,
-sorting, arranging, moments, running, einsum, attention, creation; of images geometry, conv, pooling; methods attaches
-them to Tensor. `__all__` is what `tinyres` exports too.
+matmul, softmax, normalisation, group_normalisation, losses, random, custom; then functions, activations, division,
+integers, gather, sorting, arranging, moments, running, einsum, attention, creation; of images geometry, conv, pooling;
+methods attaches them to Tensor. `__all__` is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add
@@ -45,6 +45,7 @@ from tinyres.ops.elementwise import (
 )
 from tinyres.ops.functions import ceil, cos, erf, expm1, floor, isfinite, isinf, isnan, log1p, round, sin
 from tinyres.ops.gather import take
+from tinyres.ops.group_normalisation import group_norm, layer_norm, rms_norm
 from tinyres.ops.integers import (
     all,
     any,
@@ -132,9 +133,11 @@ __all__ = [
     "gelu",
     "greater",
     "greater_equal",
+    "group_norm",
     "isfinite",
     "isinf",
     "isnan",
+    "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
@@ -167,6 +170,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "rms_norm",
     "round",
     "sigmoid",
     "sign",
