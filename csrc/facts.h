@@ -22,6 +22,11 @@ TR_INLINE double tr_conv_cost(const int64_t *n) {
 /* How many items pooling reads. */
 TR_INLINE double tr_pooled(const int64_t *n) { return (double)n[0] * n[6] * n[7] * n[3] * n[4] * n[5]; }
 
+/* What attention costs: products of that many pairs of matrices, and an exponential per score. */
+TR_INLINE double tr_attention_cost(const int64_t *n, double pairs) {
+    return (double)n[0] * n[1] * n[2] * n[3] * (0.02 * pairs * (n[4] + n[5]) + 0.4);
+}
+
 /* Cost in ns on one fast core, right within a factor of about two for data in the second level cache. */
 TR_INLINE double tr_cost(const tr_call *c) {
     const int64_t *n = c->arg;

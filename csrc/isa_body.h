@@ -21,6 +21,7 @@
 #include "conv_strips.inc.h"
 #include "conv_depthwise.inc.h"
 #include "conv.inc.h"
+#include "attention.inc.h"
 #include "pooling.inc.h"
 #include "random.inc.h"
 #include "optim.inc.h"

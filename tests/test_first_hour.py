@@ -37,7 +37,7 @@ MISTAKES = [
     (lambda: net(loss="categorical_crossentorpy"), "got 'categorical_crossentorpy'; use one, or a function"),
     (lambda: net(optimizer="adamm"), "['adam', 'adamw', 'nadam', 'rmsprop', 'sgd'] or made by tr.optim; got 'adamm'"),
     (lambda: net(metrics=["acuracy"]), "got 'acuracy'; choose one of them"),
-    (lambda: net(metrics="accuracy"), 'metrics come as a list; got \'accuracy\'; write metrics=["accuracy"]'),
+    (lambda: net(metrics="accuracy"), "metrics come as a list; got 'accuracy'; write metrics=[\"accuracy\"]"),
     (lambda: net().compile("adam", SPARSE, optimiser="sgd"), "no option optimiser; got 'sgd'; it takes optimizer"),
     (lambda: layers.Dense(3, activation="rellu"), "got 'rellu'; use one, or your own function"),
     (lambda: layers.Dence(3), "; the nearest are Dense"),

@@ -76,7 +76,7 @@ class Cube(SingleInput):
         "__all__ = [": '    "Cube",\n',
     },
     "tests/layers/test_layers.py": {
-        "": '''
+        "": """
 
 def test_a_cube_is_saved_and_traced(tmp_path: object) -> None:
     x = tr.Input(shape=(3,))
@@ -85,7 +85,7 @@ def test_a_cube_is_saved_and_traced(tmp_path: object) -> None:
     assert model.graph(batch, np.ones((2, 1)), loss="mse").trace(audit="full").audit().ok
     model.save(f"{tmp_path}/m.npz")
     np.testing.assert_array_equal(tr.load(f"{tmp_path}/m.npz").predict(batch), model.predict(batch))
-'''
+"""
     },
 }
 

@@ -20,6 +20,17 @@ def einsum(subscripts: str) -> tuple[Callable[..., tr.Tensor], Callable[..., np.
     return functools.partial(tr.einsum, subscripts), functools.partial(np.einsum, subscripts)
 
 
+def np_attention(*operands: np.ndarray, offset: int | None = None) -> np.ndarray:
+    """softmax(q kᵀ / √dim + bias) v, the heads inside."""
+    q, k, v, *bias = operands
+    scores = np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(q.shape[-1]) + (bias[0] if bias else 0)
+    if offset is not None:
+        scores = np.where(np.tri(q.shape[1], k.shape[1], offset, dtype=bool), scores, -1e300)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.einsum("bhqk,bkhd->bqhd", weights / weights.sum(-1, keepdims=True), v)
+
+
+HEADS = (2, 5, 2, 3)
 CASES = [
     Case(
         "matmul",
@@ -123,4 +134,30 @@ CASES = [
     Case("matmul", *einsum("ijk,kl,i->l"), (((2, 3, 4), (4, 5), (2,)),)),
     Case("sum", *einsum("ijk->ki"), (((2, 3, 4),),)),
     Case("transpose", *einsum("ba"), (((2, 3),),)),
+    Case(
+        "attention",
+        tr.dot_product_attention,
+        np_attention,
+        ((HEADS, HEADS, HEADS), ((1, 3, 2, 4), (1, 5, 2, 4), (1, 5, 2, 2)), ((1, 1, 1, 1),) * 3),
+        bench=((4, 256, 4, 32),) * 3,
+    ),
+    Case(
+        "attention",
+        functools.partial(tr.dot_product_attention, is_causal=True, offset=1),
+        functools.partial(np_attention, offset=1),
+        ((HEADS, HEADS, HEADS), ((1, 35, 1, 2), (1, 36, 1, 2), (1, 36, 1, 3))),
+        bench=((4, 256, 4, 32),) * 3,
+    ),
+    Case(
+        "attention_with_bias",
+        tr.dot_product_attention,
+        np_attention,
+        (
+            (HEADS, HEADS, HEADS, (2, 2, 5, 5)),
+            (HEADS, HEADS, HEADS, (2, 1, 1, 5)),
+            ((1, 3, 2, 4), (1, 5, 2, 4), (1, 5, 2, 2), (2, 3, 5)),
+            ((1, 3, 2, 4), (1, 5, 2, 4), (1, 5, 2, 2), (3, 1)),
+        ),
+        bench=((4, 64, 4, 32), (4, 64, 4, 32), (4, 64, 4, 32), (64, 64)),
+    ),
 ]

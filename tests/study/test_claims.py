@@ -234,7 +234,12 @@ def lesion_rows(plain: float, residual: float, step: float = 0.02) -> list[dict[
     errors[PLAIN_OF_LESION] = [0.2 + plain]
     return [
         {
-            "net": net, "blocks": 12, "deleted": k, "rate_text": "0.01", "error": around(e), "damage": around(e - 0.2),
+            "net": net,
+            "blocks": 12,
+            "deleted": k,
+            "rate_text": "0.01",
+            "error": around(e),
+            "damage": around(e - 0.2),
             "moving": around(0.2),
         }
         for net, after in errors.items()

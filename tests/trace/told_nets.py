@@ -321,9 +321,7 @@ def _residual() -> Iterator[Known]:
             says=("theory for He and ReLU, skips and no BatchNorm: x 1.41", "1/√blocks"), never=("polynomial",),
         )  # fmt: skip
     yield _known("residual no bn 2", net(presets.preact_plain, 2))
-    yield _known(
-        "residual no bn trained", net(presets.preact_plain, 16, steps=2), EXPLODES, "loss", never=("theory",)
-    )
+    yield _known("residual no bn trained", net(presets.preact_plain, 16, steps=2), EXPLODES, "loss", never=("theory",))
     for depth in (16, 32):
         yield _known(
             f"half skip {depth}", net(half_skip, depth), EXPLODES,

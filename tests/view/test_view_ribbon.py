@@ -220,7 +220,7 @@ def test_nets_without_blocks_are_a_chain_of_nodes(drawn):
 def test_notebooks_show_ribbon_and_text():
     trace = tr.Graph(residual(blocks=2)[0]).trace()
     shown = trace._repr_html_()
-    assert shown.startswith("<div><svg ") and f"text-align: left\">{str(trace)[:20]}" in shown
+    assert shown.startswith("<div><svg ") and f'text-align: left">{str(trace)[:20]}' in shown
     assert not re.search(r"https?://", shown)
 
 

@@ -9,6 +9,7 @@ Whoever runs it does so under `numpy.errstate(all="ignore")`: kernels give the v
 """
 # ruff: noqa: F403  the list is what the families define; a new kernel is not named here
 
+from tinyres.kernels.attention import *
 from tinyres.kernels.conv import *
 from tinyres.kernels.elementwise import *
 from tinyres.kernels.functions import *

@@ -37,6 +37,7 @@ CALL_BYTES = 320
 
 TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
 TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
+CAUSAL = 1 << 0  # attention, attention_grad: a query sees the keys up to its own place + offset
 MEAN = 1 << 0  # pool_sum, pool_spread: over the number of pixels of a window
 NESTEROV = 1 << 0  # sgd
 RMS = 1 << 0  # groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off
