@@ -173,6 +173,22 @@ def highway(x: Any) -> Any:
     return Add(name="add")([Multiply(name="transform")([dense(x, "h"), t]), carried])
 
 
+def attention(x: Any) -> Any:
+    """Written in parts, over features for tokens."""
+    column = layers.Reshape((WIDTH, 1))
+    query, key, value = (column(dense(x, name)) for name in ("query", "key", "value"))
+    shared = layers.Softmax(name="shared")(tr.matmul(query, tr.transpose(key, (0, 2, 1))))
+    return dense(layers.Reshape((WIDTH,))(tr.matmul(shared, value)), "out")
+
+
+def attention_around_norm(x: Any) -> Any:
+    return Add(name="add")([attention(layers.BatchNorm(name="norm")(x)), x])
+
+
+def attention_of_the_stream(x: Any) -> Any:
+    return Add(name="add")([attention(x), x])
+
+
 def u_shaped(x: Any) -> Any:
     one = dense(x, "e1", 4)
     two = dense(one, "e2", 3)
@@ -220,6 +236,26 @@ def scaled_and_shifted(x: Any, e: Any) -> Any:
 
 def concatenated(x: Any, e: Any) -> Any:
     return Add(name="add")([dense(Concatenate(name="both")([x, e])), x])
+
+
+def silu(x: Any) -> Any:
+    return layers.Activation("silu")(x)
+
+
+def modulated(x: Any, e: Any) -> Any:
+    """Scale, shift and gate out of one Dense, as a diffusion Transformer has them."""
+    given = dense(silu(e), "modulation", 3 * WIDTH)
+    scale, shift, gated = (given[:, i * WIDTH : (i + 1) * WIDTH] for i in range(3))
+    return Add(name="add")([dense(x * (1.0 + scale) + shift) * gated, x])
+
+
+def through_silu(x: Any, e: Any) -> Any:
+    return Add(name="add")([dense(silu(dense(x, "a") + silu(e))), x])
+
+
+def onto_the_stream(x: Any, e: Any) -> Any:
+    h = Add(name="inject")([x, dense(silu(e), "t")])
+    return Add(name="add")([dense(silu(dense(h))), h])
 
 
 def injected_without_skip(x: Any, e: Any) -> Any:
@@ -285,6 +321,18 @@ NETS = {
     "gate by operators": Net(net(operator_gate), "", {"stem>sigmoid": "gate", "stem>multiply": "gate"}),
     "gate in an own layer": Net(net(own_gate), "", {"stem>mul": "gate", "stem>a": "gate"}),
     "gated residual": Net(net(gated_residual), "add<stem", {"a>mul": "gate", "stem>add": "skip"}, "block0"),
+    "attention in parts": Net(
+        net(attention_around_norm),
+        "add<stem",
+        {"stem>add": "skip", "norm>query": "gate", "norm>key": "gate", "norm>value": "gate"},
+        "block0",
+    ),
+    "attention in parts, of the stream itself": Net(
+        net(attention_of_the_stream),
+        "add<stem",
+        {"stem>add": "skip", "stem>query": "gate", "stem>key": "gate", "stem>value": "branch"},
+        "block0",
+    ),
     "highway": Net(
         net(highway),
         "add<carry",
@@ -303,8 +351,16 @@ NETS = {
             ("condition as it is", injected_as_is, "inject"),
             ("condition that scales and shifts", scaled_and_shifted, "shift"),
             ("condition by Concatenate", concatenated, "both"),
+            ("condition that modulates, through SiLU", modulated, "activation"),
+            ("condition through SiLU alone", through_silu, "activation"),
         )
     },
+    "condition added to the stream": Net(
+        conditioned(onto_the_stream),
+        " ".join(f"block{i}/add<block{i}/inject" for i in range(3)),
+        {f"e>block{i}/activation": "condition" for i in range(3)} | {"block0/inject>block0/add": "skip"},
+        "block0 block1 block2",
+    ),
     "two conditioned blocks": Net(
         conditioned(injected, 2),
         "block0/add<stem block1/add<block0/add",

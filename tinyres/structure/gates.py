@@ -1,4 +1,8 @@
-"""Gates: the ways of a fork that only scale what takes the other ways, as the gate of a highway does."""
+"""Gates: the ways of a fork that only scale what takes the other ways, as the gate of a highway does.
+
+Several ways may be a gate together, as query and key of an attention are: what they make is shared out and then
+multiplies the value.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,12 @@ def gate_edges(shape: Shape, links: Links, join: int, edges: Sequence[int]) -> l
     starts = [links.edges[e][1] for e in edges]
     if not shape.gating:
         return [False] * len(edges)
-    return [_scales(shape, links, join, start, [s for s in starts if s != start]) for start in starts]
+    passed = {start: links.ways([start], join) for start in starts}
+    groups = {frozenset([start]) for start in starts}
+    squashing = shape.gating.intersection(*[set().union(*passed.values())])
+    groups |= {frozenset(s for s in starts if node in passed[s]) for node in squashing}
+    gates = {start for group in groups for start in group if _scale(shape, links, join, group, starts)}
+    return [start in gates for start in starts]
 
 
 def scales_only(shape: Shape, links: Links, node: int, join: int) -> bool:
@@ -21,16 +30,19 @@ def scales_only(shape: Shape, links: Links, node: int, join: int) -> bool:
         return False
     starts = links.successors[node]
     return all(
-        _enters_products(shape, links, {start} - {join}, start) if not shape.multiplicative[start] else start != join
+        _enters_products(shape, links, {start} - {join}, frozenset([start]))
+        if not shape.multiplicative[start]
+        else start != join
         for start in starts
     )
 
 
-def _scales(shape: Shape, links: Links, join: int, start: int, others: list[int]) -> bool:
-    own = links.ways([start], join) - links.ways(others, join)
-    return bool(own & shape.gating) and _enters_products(shape, links, own, start)
+def _scale(shape: Shape, links: Links, join: int, together: frozenset[int], starts: Sequence[int]) -> bool:
+    others = [s for s in starts if s not in together]
+    own = links.ways(together, join) - links.ways(others, join)
+    return bool(others) and bool(own & shape.gating) and _enters_products(shape, links, own, together)
 
 
-def _enters_products(shape: Shape, links: Links, own: set[int], start: int) -> bool:
+def _enters_products(shape: Shape, links: Links, own: set[int], starts: frozenset[int]) -> bool:
     leaving = {consumer for node in own for consumer in links.successors[node]} - own
-    return start in own and bool(leaving) and all(shape.multiplicative[n] for n in leaving)
+    return starts <= own and bool(leaving) and all(shape.multiplicative[n] for n in leaving)

@@ -184,7 +184,9 @@ def _gated(blocks: Sequence[Block]) -> str:
     let: list[float] = []
     for block in blocks:
         kinds = {e.kind: e for e in block.fork.edges} if block.fork is not None else {}
-        if GATE in kinds and SKIP in kinds and block.join is not None and block.join.grad_norm > 0:
+        on_skip = None if block.fork is None else block.fork.carried  # in attention the gate lies in the branch
+        closes = on_skip is None or any(n.facts.multiplies and n.name in on_skip for n in block.nodes)
+        if GATE in kinds and SKIP in kinds and closes and block.join is not None and block.join.grad_norm > 0:
             let.append(kinds[SKIP].grad_norm / block.join.grad_norm)
     if not let or len(let) < len(blocks) or statistics.median(let) > _OPEN:
         return ""
