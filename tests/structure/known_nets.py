@@ -175,8 +175,7 @@ def highway(x: Any) -> Any:
 
 def attention(x: Any) -> Any:
     """Written in parts, over features for tokens."""
-    column = layers.Reshape((WIDTH, 1))
-    query, key, value = (column(dense(x, name)) for name in ("query", "key", "value"))
+    query, key, value = (layers.Reshape((WIDTH, 1))(dense(x, name)) for name in ("query", "key", "value"))
     shared = layers.Softmax(name="shared")(tr.matmul(query, tr.transpose(key, (0, 2, 1))))
     return dense(layers.Reshape((WIDTH,))(tr.matmul(shared, value)), "out")
 

@@ -104,9 +104,27 @@ def test_the_parts_have_shares_and_strengths(trace: tr.Trace) -> None:
 def test_a_fork_by_the_name_of_a_block_or_part(trace: tr.Trace) -> None:
     assert trace.fork("block1") is trace.blocks[1].fork
     assert trace.fork("block1/dense").node == "block1/add"
-    # The layer is called like the part: by [] it is found, and the part's fork by fork().
-    assert trace["block1/attention"].op == "Attention"
+    assert trace["block1/attention"].fork is trace.fork("block1/attention")
     assert trace.fork("block1/attention").join == "block1/add"
+
+
+def test_a_layer_that_is_called_like_the_part_is_found_by_its_name() -> None:
+    def named(x: Any, units: int) -> Any:
+        x = layers.Add()([layers.MultiHeadAttention(2, 4, name="attention")(x, x), x])
+        return layers.Add()([feed_forward(x, units), x])
+
+    trace = graph_of(model_of(named, 2)).trace()
+    assert trace["block1/attention"].op == "MultiHeadAttention"
+    assert trace.fork("block1/attention").node == "block0/add_1"
+
+
+def test_query_key_and_value_are_gates_with_shares_at_the_level_of_ops() -> None:
+    tr.manual_seed(0)
+    trace = graph_of(model_of(pre_norm, 2)).trace(level="op")
+    (fork,) = [f for f in trace.forks if {e.dst.split("/")[-2] for e in f.edges} == {"query", "key", "value"}][:1]
+    assert [e.kind for e in fork.edges] == ["gate"] * 3
+    assert sum(e.share for e in fork.edges) == pytest.approx(1.0)
+    assert [edge.kind for edge in graph_of(model_of(pre_norm, 1)).trace().fork("x").edges] == ["branch", "skip"]
 
 
 def test_rates_are_per_block(trace: tr.Trace) -> None:

@@ -143,8 +143,9 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
             found += _one_per_join(name, own, within[name], [(i, forks[i]) for i in splits], links)
         else:
             block = _whole_scope(name, own, within[name], shape, forks, links, conditions)
+            # What came from the side is no fork of the block.
             if splits and block.fork is not None and SKIP not in forks[block.fork].kinds:
-                block = block._replace(fork=splits[0], input=forks[splits[0]].node)  # not that of what came from the side
+                block = block._replace(fork=splits[0], input=forks[splits[0]].node)
             found.append(_Draft(block, name, _region(forks[splits[0]], links) if splits else set()))
     return found
 

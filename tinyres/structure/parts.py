@@ -65,7 +65,7 @@ def names_of(parts: Sequence[Single], shape: Shape) -> list[str]:
         working = [n for n in part.branch if _works(n, shape)]
         telling = [n for n in working if shape.labels[n] not in others] or working
         weighted = [n for n in telling if shape.weights[n]] or [n for n in working if shape.weights[n]] or telling
-        names.append(_scope(part.home, telling, shape) or _shared([_last(shape.names[n]) for n in weighted]))
+        names.append(_scope(part.home, telling, shape) or _shared([_called(n, shape) for n in weighted]))
     return [name if names.count(name) == 1 else f"{name}_{names[:i].count(name)}" for i, name in enumerate(names)]
 
 
@@ -112,5 +112,8 @@ def _shared(names: Sequence[str]) -> str:
     return names[0]
 
 
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
+def _called(node: int, shape: Shape) -> str:
+    """What a user calls a layer; one that nobody named, as multi_head_attention_3, by its last word."""
+    name = shape.names[node].rpartition("/")[2]
+    given = name.rstrip(_COUNTERS)
+    return given.rpartition("_")[2] if given.replace("_", "") == shape.labels[node].lower() else name
