@@ -158,7 +158,7 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
     const int64_t *n = c->arg;
     const int64_t channels = n[CONV_C] / n[CONV_GROUPS], o = n[CONV_O] / n[CONV_GROUPS];
 #ifdef GEMM_NARROWER
-    if (channels <= TR_LANES / 2 && !conv_is_depthwise(n))
+    if (channels <= TR_LANES / 2 && !conv_is_depthwise(n) && !conv_is_scattered(n))
         return GEMM_NARROWER[TR_ID_conv2d_to_input](c, w);
 #endif
     if (conv_is_depthwise(n)) {
@@ -166,6 +166,11 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
         return 0;
     }
     for (int64_t i = 0; i < n[CONV_GROUPS]; i++) {
+        const gemm_target target = conv_target(c, n[CONV_C], i * channels, channels);
+        if (conv_is_scattered(n)) {
+            conv_scattered_to_input(c, w, i, &target);
+            continue;
+        }
         conv_window a = conv_windows_of_dy(c->ptr[1], n, i);
         conv_turned_kernel b = {
             .operand = {(const float *)c->ptr[2] + i * o, n[CONV_O], 1},
@@ -175,7 +180,7 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
         const int phases = (a.spread_h > 1 || a.spread_w > 1) && conv_has_phases(&a);
         conv_lattice to = {n[CONV_H], n[CONV_W], 0, 1, 0, 1};
         gemm_product d = {
-            .to = conv_target(c, n[CONV_C], i * channels, channels),
+            .to = target,
             .a = &a.operand,
             .b = &b.operand,
             .pack_b = conv_pack_turned_kernel,

@@ -1,7 +1,5 @@
 /* Convolution where each channel is a group of its own with one output: no product, but sums of weighted pixels. Vectors
  * lie along channels, which never meet; a worker takes vectors of channels, or lines of the output. */
-enum { CONV_N, CONV_H, CONV_W, CONV_C, CONV_KH, CONV_KW, CONV_O, CONV_OH, CONV_OW, CONV_SH, CONV_SW, CONV_TOP, CONV_LEFT,
-       CONV_DH, CONV_DW, CONV_GROUPS };
 
 /* Taps of a row of the kernel that are summed at a time. */
 #define DEPTHWISE_TAPS 3

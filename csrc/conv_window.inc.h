@@ -15,6 +15,10 @@ typedef struct conv_window {
     int64_t spread_h, spread_w;
 } conv_window;
 
+/* The sizes of a call, in order: those of the convolution, whichever of its kernels is called. */
+enum { CONV_N, CONV_H, CONV_W, CONV_C, CONV_KH, CONV_KW, CONV_O, CONV_OH, CONV_OW, CONV_SH, CONV_SW, CONV_TOP, CONV_LEFT,
+       CONV_DH, CONV_DW, CONV_GROUPS };
+
 TR_INLINE void conv_zero(float *to, int64_t n) {
     for (int64_t i = 0; i < n; i += TR_LANES)
         vec_store_up_to(to + i, vec_splat(0), n - i);

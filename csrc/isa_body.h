@@ -19,6 +19,7 @@
 #include "gemm.inc.h"
 #include "conv_window.inc.h"
 #include "conv_strips.inc.h"
+#include "conv_scattered.inc.h"
 #include "conv_depthwise.inc.h"
 #include "conv.inc.h"
 #include "attention.inc.h"

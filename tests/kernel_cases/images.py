@@ -71,6 +71,10 @@ IMAGES = (
     Image(2, 8, 8, 64, 3, 3, 65, pad=(1, 1, 1, 1)),  # k in two blocks
     Image(1, 7, 7, 130, 3, 3, 130, pad=(1, 1, 1, 1)),
     Image(0, 5, 5, 2, 3, 3, 2, pad=(1, 1, 1, 1)),
+    Image(2, 6, 300, 2, 3, 3, 40, pad=(1, 1, 2, 1)),  # few channels to the input: lines of many products
+    Image(1, 40, 6500, 1, 2, 3, 20, stride=(2, 3)),  # more lines than are summed at a time, pixels that nobody sees
+    Image(1, 9, 8, 6, 3, 5, 40, pad=(2, 2, 1, 2), dilation=(2, 1), groups=2),
+    Image(1, 5, 4, 1, 7, 7, 90, stride=(3, 2), pad=(5, 4, 6, 3)),
 )
 LARGE_IMAGE = Image(4, 33, 32, 16, 3, 3, 48, pad=(1, 1, 1, 1))
 
