@@ -47,15 +47,29 @@ TR_INLINE pool_units pool_units_of(const pool_sizes *s, const tr_worker *w) {
     return u;
 }
 
-/* What a unit reads and writes: pixels of x, and of y, from its first channel on, and how many channels it has. */
+/* What a unit reads and writes: pixels of x, and of y, from its first channel on, and how many channels it has; `all`
+ * where these are all of them. */
 typedef struct pool_place {
     int64_t x, y, channels;
+    int all;
 } pool_place;
+
+/* How many floats may be read, or written in the order of the pixels of a row, from a pixel on that is the first of so
+ * many: where a unit has all channels, lanes beside its own are those of the next pixel, whose turn comes. */
+TR_INLINE int64_t pool_room(const pool_place *at, int64_t pixels) { return at->all ? pixels * at->channels : at->channels; }
+
+TR_INLINE void pool_clear(float *x, const pool_place *at, int64_t pixels, int64_t c) {
+    if (at->all)
+        conv_zero(x, pixels * c);
+    else
+        for (int64_t i = 0; i < pixels; i++)
+            vec_store_up_to(x + i * c, vec_splat(0), at->channels);
+}
 
 TR_INLINE pool_place pool_place_of(const pool_sizes *s, const pool_units *u, int64_t unit) {
     int64_t image = unit / u->vectors, channel = (u->first + unit % u->vectors) * TR_LANES;
     return (pool_place){image * s->h * s->w * s->c + channel, image * s->oh * s->ow * s->c + channel,
-                        at_most(TR_LANES, s->c - channel)};
+                        at_most(TR_LANES, s->c - channel), s->c <= TR_LANES};
 }
 
 #define POOL_EACH_UNIT(sizes, place, w)                                              \
@@ -76,7 +90,7 @@ TR_INLINE pool_place pool_place_of(const pool_sizes *s, const pool_units *u, int
 TR_INLINE vec_float pool_most(const float *in, const pool_sizes *s, const pool_place *at, const pool_window *p) {
     vec_float most = vec_splat(-INFINITY);
     POOL_EACH_TAP(*p)
-        most = vec_max(most, vec_load_up_to(in + at->x + (y * s->w + x) * s->c, at->channels, 0));
+        most = vec_max(most, vec_load_up_to(in + at->x + (y * s->w + x) * s->c, pool_room(at, s->w - x), 0));
     return most;
 }
 
@@ -87,7 +101,7 @@ static int TR_K(pool_max)(const tr_call *c, const tr_worker *w) {
     POOL_EACH_UNIT(s, at, w) {
         POOL_EACH_WINDOW(s) {
             pool_window p = pool_window_at(&s, oy, ox);
-            vec_store_up_to(out + at.y + (oy * s.ow + ox) * s.c, pool_most(in, &s, &at, &p), at.channels);
+            vec_store_up_to(out + at.y + (oy * s.ow + ox) * s.c, pool_most(in, &s, &at, &p), pool_room(&at, s.ow - ox));
         }
     }
     return 0;
@@ -101,19 +115,19 @@ static int TR_K(pool_max_grad)(const tr_call *c, const tr_worker *w) {
     float *dx = c->ptr[0];
     const float *g = c->ptr[1], *in = c->ptr[2];
     const pool_sizes s = pool_sizes_of(c);
+    const int apart = s.kh <= s.sh && s.kw <= s.sw; /* no pixel is in two windows */
     POOL_EACH_UNIT(s, at, w) {
-        for (int64_t i = 0; i < s.h * s.w; i++)
-            vec_store_up_to(dx + at.x + i * s.c, vec_splat(0), at.channels);
+        pool_clear(dx + at.x, &at, s.h * s.w, s.c);
         POOL_EACH_WINDOW(s) {
             pool_window p = pool_window_at(&s, oy, ox);
             const int64_t to = at.y + (oy * s.ow + ox) * s.c;
             vec_float most = pool_most(in, &s, &at, &p), gradient = vec_load_up_to(g + to, at.channels, 0);
             vec_int left = (vec_int){0} == 0;
             POOL_EACH_TAP(p) {
-                const int64_t from = at.x + (y * s.w + x) * s.c;
-                vec_int first = pool_is_most(vec_load_up_to(in + from, at.channels, 0), most) & left;
-                vec_float sum = vec_load_up_to(dx + from, at.channels, 0) + (vec_float)((vec_int)gradient & first);
-                vec_store_up_to(dx + from, sum, at.channels);
+                const int64_t from = at.x + (y * s.w + x) * s.c, room = pool_room(&at, s.w - x);
+                vec_int first = pool_is_most(vec_load_up_to(in + from, room, 0), most) & left;
+                vec_float sum = vec_splat(0) + (vec_float)((vec_int)gradient & first); /* 0 in lanes beside the channels */
+                vec_store_up_to(dx + from, apart ? sum : vec_load_up_to(dx + from, room, 0) + sum, room);
                 left &= ~first;
             }
         }
@@ -133,12 +147,12 @@ static int TR_K(pool_max_pick)(const tr_call *c, const tr_worker *w) {
             vec_float most = pool_most(in, &s, &at, &p);
             vec_int left = (vec_int){0} == 0, value = {0};
             POOL_EACH_TAP(p) {
-                const int64_t from = at.x + (y * s.w + x) * s.c;
-                vec_int first = pool_is_most(vec_load_up_to(in + from, at.channels, 0), most) & left;
-                value |= (vec_int)vec_load_up_to(values + from, at.channels, 0) & first;
+                const int64_t from = at.x + (y * s.w + x) * s.c, room = pool_room(&at, s.w - x);
+                vec_int first = pool_is_most(vec_load_up_to(in + from, room, 0), most) & left;
+                value |= (vec_int)vec_load_up_to(values + from, room, 0) & first;
                 left &= ~first;
             }
-            vec_store_up_to(picked + to, (vec_float)value, at.channels);
+            vec_store_up_to(picked + to, (vec_float)value, pool_room(&at, s.ow - ox));
         }
     }
     return 0;
@@ -154,10 +168,10 @@ static int TR_K(pool_sum)(const tr_call *c, const tr_worker *w) {
             pool_window p = pool_window_at(&s, oy, ox);
             vec_float sum = vec_splat(0);
             POOL_EACH_TAP(p)
-                sum += vec_load_up_to(in + at.x + (y * s.w + x) * s.c, at.channels, 0);
+                sum += vec_load_up_to(in + at.x + (y * s.w + x) * s.c, pool_room(&at, s.w - x), 0);
             if (mean)
                 sum *= pool_share(&p);
-            vec_store_up_to(out + at.y + (oy * s.ow + ox) * s.c, sum, at.channels);
+            vec_store_up_to(out + at.y + (oy * s.ow + ox) * s.c, sum, pool_room(&at, s.ow - ox));
         }
     }
     return 0;
@@ -170,8 +184,7 @@ static int TR_K(pool_spread)(const tr_call *c, const tr_worker *w) {
     const pool_sizes s = pool_sizes_of(c);
     const int mean = c->flags & POOL_MEAN;
     POOL_EACH_UNIT(s, at, w) {
-        for (int64_t i = 0; i < s.h * s.w; i++)
-            vec_store_up_to(to + at.x + i * s.c, vec_splat(0), at.channels);
+        pool_clear(to + at.x, &at, s.h * s.w, s.c);
         POOL_EACH_WINDOW(s) {
             pool_window p = pool_window_at(&s, oy, ox);
             vec_float value = vec_load_up_to(from + at.y + (oy * s.ow + ox) * s.c, at.channels, 0);
@@ -179,7 +192,8 @@ static int TR_K(pool_spread)(const tr_call *c, const tr_worker *w) {
                 value *= pool_share(&p);
             POOL_EACH_TAP(p) {
                 float *pixel = to + at.x + (y * s.w + x) * s.c;
-                vec_store_up_to(pixel, vec_load_up_to(pixel, at.channels, 0) + value, at.channels);
+                int64_t room = pool_room(&at, s.w - x);
+                vec_store_up_to(pixel, vec_load_up_to(pixel, room, 0) + value, room); /* 0 in lanes beside the channels */
             }
         }
     }
