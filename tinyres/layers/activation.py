@@ -103,6 +103,11 @@ class Activation(SingleInput):
         self._function = get("Activation", activation)
 
     @property
+    def by_token(self) -> bool:
+        """Whether it is one of Keras'; a function of one's own may do anything."""
+        return isinstance(self.activation, str)
+
+    @property
     def final_activation(self) -> str | None:
         """ "softmax" or "sigmoid" if this applies it, else None."""
         return self.activation if isinstance(self.activation, str) and self.activation in WITH_LOGITS else None
@@ -126,6 +131,8 @@ class ReLU(SingleInput):
     >>> tr.layers.ReLU()(tr.tensor([-1.0, 2.0]))
     Tensor([0., 2.], shape=(2,), dtype=float32)
     """
+
+    by_token = True
 
     def __init__(
         self,
@@ -161,6 +168,8 @@ class LeakyReLU(SingleInput):
     Tensor([-0.5,  2. ], shape=(2,), dtype=float32)
     """
 
+    by_token = True
+
     def __init__(self, negative_slope: float = 0.3, alpha: float | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self.negative_slope = _at_least_0("LeakyReLU", "negative_slope", negative_slope if alpha is None else alpha)
@@ -178,6 +187,8 @@ class ELU(SingleInput):
     >>> tr.layers.ELU()(tr.tensor([0.0, 2.0]))
     Tensor([0., 2.], shape=(2,), dtype=float32)
     """
+
+    by_token = True
 
     def __init__(self, alpha: float = 1.0, name: str | None = None) -> None:
         super().__init__(name)
@@ -242,6 +253,11 @@ class Softmax(SingleInput):
     def __init__(self, axis: int = -1, name: str | None = None) -> None:
         super().__init__(name)
         self.axis = axis
+
+    @property
+    def by_token(self) -> bool:
+        """Whether it works along the last axis."""
+        return self.axis == -1
 
     @property
     def final_activation(self) -> str | None:

@@ -206,6 +206,21 @@ class MultiHeadAttention(Layer):
             )
             return y if len(out) == 1 else ops.reshape(y, (*y.shape[:-1], *out))
 
+    def looks_back(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a token sees itself and earlier ones alone, in a call on these arguments."""
+        query, *others = args
+        told = {name for name, value in kwargs.items() if value is not None and value is not False}
+        itself = all(other is query for other in others if other is not None)
+        return itself and query.ndim == 3 and self.attention_axes is None and told == {"use_causal_mask"}
+
+    def continued(self, x: Tensor, past: Heads | None) -> tuple[Tensor, Heads]:
+        """(what these tokens see of earlier ones and of themselves, the keys and values of all), in inference."""
+        query, key, value = self.projected(x, x, x)
+        if past is not None:
+            key, value = (ops.concatenate(pair, axis=1) for pair in ((past.key, key), (past.value, value)))
+        seen = ops.dot_product_attention(query, key, value, is_causal=True, offset=key.shape[1] - query.shape[1])
+        return self.joined(seen), Heads(query, key, value)
+
     def _heads(self, part: str, x: Tensor, kernel: Parameter, bias: Parameter | None) -> Tensor:
         dim, heads, size = kernel.shape
         if x.shape[-1] != dim or x.ndim != 3:

@@ -8,6 +8,8 @@ SkipInit), Bachlechner et al. 2020 (arXiv:2003.04887, ReZero).
 
 Of images: basic, bottleneck, preact_basic, preact_bottleneck, functions of (x, filters, strides). Where the shape
 changes the skip is a projection, a 1 x 1 convolution. 3 x 3 convolutions have zeros on all four sides, always.
+
+Of sequences: transformer_pre, transformer_post, transformer_deepnorm, transformer_rezero, functions of (x, heads).
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.layers.activation import ReLU
 from tinyres.layers.conv import Conv2D
 from tinyres.layers.dense import Dense
 from tinyres.layers.merge import Add
 from tinyres.layers.norm import BatchNorm
-from tinyres.nn.layer import Layer, made_by_build
+from tinyres.layers.scaling import Scale
+from tinyres.layers.transformer import transformer_deepnorm, transformer_post, transformer_pre, transformer_rezero
 
 __all__ = [
     "Scale",
@@ -38,37 +40,16 @@ __all__ = [
     "residual",
     "rezero",
     "skipinit",
+    "transformer_deepnorm",
+    "transformer_post",
+    "transformer_pre",
+    "transformer_rezero",
     "tutorial",
 ]
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class Scale(Layer):
-    """Multiply by one number that is learned. The output has the shape of the input.
-
-    initializer: what the number starts from, as for any weight. Weight: scale (1,).
-
-    >>> import tinyres as tr
-    >>> tr.layers.Scale("zeros")(tr.tensor([[1.0, 2.0]])).tolist()
-    [[0.0, 0.0]]
-    """
-
-    scale: Parameter = made_by_build()
-
-    def __init__(self, initializer: Any = "ones", name: str | None = None) -> None:
-        super().__init__(name)
-        self.initializer = initializer
-
-    def build(self, input_shape: Any) -> None:
-        """Make the number."""
-        self.scale = self.add_weight(name="scale", shape=(1,), initializer=self.initializer)
-
-    def call(self, x: Tensor) -> Tensor:
-        """x times the number."""
-        return x * self.scale
 
 
 def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:

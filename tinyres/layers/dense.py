@@ -49,6 +49,11 @@ class Dense(Affine):
         self.kernel_initializer = kernel_initializer
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
 
+    @property
+    def by_token(self) -> bool:
+        """Whether its activation is one of Keras'; a function of one's own may do anything."""
+        return self.activation is None or isinstance(self.activation, str)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make kernel and bias for the number of features in the last axis."""
         if not isinstance(input_shape, tuple) or len(input_shape) < 2:

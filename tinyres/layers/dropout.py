@@ -21,6 +21,7 @@ class Dropout(SingleInput):
     Tensor([1., 2.], shape=(2,), dtype=float32)
     """
 
+    by_token = True
     passes_values = True
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:

@@ -29,6 +29,8 @@ class Embedding(Layer):
     (1, 2, 2)
     """
 
+    by_token = True
+
     embeddings: Parameter = made_by_build()
 
     def __init__(

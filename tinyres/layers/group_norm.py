@@ -103,6 +103,11 @@ class LayerNormalization(_Affine):
         super().__init__(axis, epsilon, name)
         self._keep(center, scale, (beta_initializer, gamma_initializer), (beta_regularizer, gamma_regularizer))
 
+    @property
+    def by_token(self) -> bool:
+        """Whether it normalises over the last axis alone."""
+        return isinstance(self.axis, int)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for the features in the last axes."""
         self._weigh(input_shape[len(input_shape) - self._axes(input_shape) :])
@@ -128,6 +133,11 @@ class RMSNormalization(_Normalisation):
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, name: str | None = None) -> None:
         super().__init__(axis, epsilon, name)
+
+    @property
+    def by_token(self) -> bool:
+        """Whether it normalises over the last axis alone."""
+        return isinstance(self.axis, int)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weight for the features in the last axes."""

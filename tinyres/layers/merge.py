@@ -15,6 +15,8 @@ from tinyres.nn.operators import MERGES
 class _Merge(Layer):
     """Called on a list of at least two tensors of equal shapes."""
 
+    by_token = True
+
     def build(self, input_shape: Any) -> None:
         """Check the shapes."""
         self._check(input_shape)
@@ -216,6 +218,11 @@ class Concatenate(Layer):
     def __init__(self, axis: int = -1, name: str | None = None) -> None:
         super().__init__(name)
         self.axis = axis
+
+    @property
+    def by_token(self) -> bool:
+        """Whether it joins along the last axis."""
+        return self.axis == -1
 
     def build(self, input_shape: Any) -> None:
         """Check that there is a list."""

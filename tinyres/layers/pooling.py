@@ -85,6 +85,50 @@ class GlobalAveragePooling2D(_GlobalPooling):
         return ops.mean(_images(self, x), (1, 2), self.keepdims)
 
 
+class _OverTokens(SingleInput):
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, name: str | None = None) -> None:
+        super().__init__(name)
+        self.data_format = channels_last(type(self).__name__, data_format)
+        self.keepdims = bool(keepdims)
+
+    def build(self, input_shape: Any) -> None:
+        """Check that there are tokens."""
+        if not isinstance(input_shape, tuple) or len(input_shape) != 3:
+            raise ShapeError(
+                f"[{type(self).__name__}] it takes (batch, tokens, features); got shape {input_shape}; reshape x"
+            )
+
+
+class GlobalAveragePooling1D(_OverTokens):
+    """The mean over all tokens: (n, tokens, features) gives (n, features), with keepdims (n, 1, features).
+
+    >>> import tinyres as tr
+    >>> tr.layers.GlobalAveragePooling1D()(tr.ones((1, 5, 3)))
+    Tensor([[1., 1., 1.]], shape=(1, 3), dtype=float32)
+    """
+
+    passes_values = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """The means."""
+        return ops.mean(x, 1, self.keepdims)
+
+
+class GlobalMaxPooling1D(_OverTokens):
+    """The maximum over all tokens: (n, tokens, features) gives (n, features), with keepdims (n, 1, features).
+
+    >>> import tinyres as tr
+    >>> tr.layers.GlobalMaxPooling1D()(tr.ones((1, 5, 3)))
+    Tensor([[1., 1., 1.]], shape=(1, 3), dtype=float32)
+    """
+
+    passes_values = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """The maxima."""
+        return ops.max(x, 1, self.keepdims)
+
+
 class GlobalMaxPooling2D(_GlobalPooling):
     """The maximum over all pixels: (n, height, width, channels) gives (n, channels), with keepdims (n, 1, 1, channels).
 

@@ -29,7 +29,7 @@ class PositionEmbedding(SingleInput):
     [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
     """
 
-    places = True
+    places, reads_values = True, False
     embeddings: Parameter = made_by_build()
 
     def __init__(self, sequence_length: int, initializer: Any = "glorot_uniform", name: str | None = None) -> None:
@@ -73,7 +73,7 @@ class SinePositionEncoding(SingleInput):
              [0.8415, 0.5403]]], shape=(1, 2, 2), dtype=float32)
     """
 
-    places = True
+    places, reads_values = True, False
 
     def __init__(self, max_wavelength: float = 10000, name: str | None = None) -> None:
         super().__init__(name)

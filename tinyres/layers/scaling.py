@@ -1,4 +1,4 @@
-"""Layers that bring data to a scale: Rescaling by given numbers, Normalization by those of the data."""
+"""Layers that bring to a scale: Rescaling by given numbers, Normalization by those of data, Scale by a learned one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Parameter, Tensor, constant
 from tinyres.errors import ArgumentError, ShapeError, refuse_masked
-from tinyres.nn.layer import SingleInput, made_by_build
+from tinyres.nn.layer import Layer, SingleInput, made_by_build
 
 _EPSILON = 1e-7  # Keras' least deviation to divide by
 
@@ -23,6 +23,8 @@ class Rescaling(SingleInput):
     >>> tr.layers.Rescaling(0.5, offset=-1.0)(tr.tensor([2.0, 4.0]))
     Tensor([0., 1.], shape=(2,), dtype=float32)
     """
+
+    by_token = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, name: str | None = None) -> None:
         super().__init__(name)
@@ -120,6 +122,33 @@ class Normalization(SingleInput):
             mean, variance = self.mean_weight, self.variance_weight
         deviation = ops.maximum(ops.sqrt(variance), _EPSILON)
         return x * deviation + mean if self.invert else (x - mean) / deviation
+
+
+class Scale(Layer):
+    """Multiply by one number that is learned. The output has the shape of the input.
+
+    initializer: what the number starts from, as for any weight. Weight: scale (1,).
+
+    >>> import tinyres as tr
+    >>> tr.layers.Scale("zeros")(tr.tensor([[1.0, 2.0]])).tolist()
+    [[0.0, 0.0]]
+    """
+
+    by_token = True
+
+    scale: Parameter = made_by_build()
+
+    def __init__(self, initializer: Any = "ones", name: str | None = None) -> None:
+        super().__init__(name)
+        self.initializer = initializer
+
+    def build(self, input_shape: Any) -> None:
+        """Make the number."""
+        self.scale = self.add_weight(name="scale", shape=(1,), initializer=self.initializer)
+
+    def call(self, x: Tensor) -> Tensor:
+        """x times the number."""
+        return x * self.scale
 
 
 def _numbers(owner: str, what: str, value: Any) -> Any:

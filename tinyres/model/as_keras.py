@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinyres.errors import ArgumentError
 from tinyres.model import architecture, saving
+from tinyres.model.generating import generate
 from tinyres.model.rebuilding import Reader
 from tinyres.nn.functional import Functional
 from tinyres.store.opening import PathLike
@@ -76,6 +77,32 @@ class AsKeras(Functional):
         """
         read_further("load_weights", further, "a path that ends in .npz")
         saving.load_weights(self._model, path)
+
+    def generate(
+        self,
+        prompt: Any,
+        max_new_tokens: int = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int | None = None,
+        text: Any = None,
+        cache: bool = True,
+    ) -> Any:
+        """The prompt and how it goes on: tokens drawn one after the other by the scores of this model.
+
+        prompt: ids (tokens,) or (batch, tokens); or a string, with text, what tr.data.text gave, and a string comes
+        back. temperature: scores are divided by it; 0 takes the likeliest token. top_k: draw among so many of the best.
+        seed: of the draws; default: the library's generator. cache: keep keys and values of earlier tokens, which
+        changes the speed alone. Where a model has so many places and no more, it looks at the last ones.
+        Raises ArgumentError for a model of anything but ids, ShapeError for an empty prompt or one longer than the
+        model's places.
+
+        >>> import tinyres as tr
+        >>> model = tr.applications.gpt(5, context=8, layers=1, heads=1, width=4)
+        >>> model.generate([1, 2], max_new_tokens=3, seed=0).shape
+        (5,)
+        """
+        return generate(self, prompt, max_new_tokens, temperature, top_k, seed, text, cache)
 
     @property
     def metrics_names(self) -> list[str]:

@@ -63,6 +63,8 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
     _takes_training = False
     weighs = False  # it sums what it is called on by weights
     passes_values = False  # it moves or drops what it is called on, and leaves values as large as they are
+    places = False  # it tells where tokens stand, and takes start_index, the place of the first
+    reads_values = True  # False: it looks at the shape alone of what it is called on
     sample_shape: tuple[int, ...] | None = None  # what input_shape told a layer that begins a Sequential
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -138,6 +140,11 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
             raise
         self.built = True
         self.set_path(self.path)
+
+    @property
+    def by_token(self) -> bool:
+        """Whether what it gives for a token of (batch, tokens, ...) depends on this token alone."""
+        return False
 
     def penalties(self) -> Iterator[Tensor]:
         """What this layer's own regularised weights add to the loss."""

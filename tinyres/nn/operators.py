@@ -108,6 +108,11 @@ class OpLayer(Layer):
             return "scale"
         return self.op.name
 
+    @property
+    def by_token(self) -> bool:
+        """Whether the op is elementwise, or along the last axis: then it has no attributes here."""
+        return not self.attrs and all(t.size == 1 for t in self.constants.values())
+
     def call(self, tensors: Sequence[Tensor]) -> Tensor:
         """The op on these tensors, with the constants at their positions."""
         following = iter(tensors)

@@ -40,7 +40,8 @@ class LayerGraph:
         sink = len(self.calls)
         number = self.number
         paths = {step.call: step.path for step in model.steps}
-        pairs = dict.fromkeys((number[s.producer], i) for i, call in enumerate(self.calls) for s in call.inputs())
+        reading = [(i, call) for i, call in enumerate(self.calls) if call.layer.reads_values]
+        pairs = dict.fromkeys((number[s.producer], i) for i, call in reading for s in call.inputs())
         pairs |= dict.fromkeys((number[s.producer], sink) for s in model.outputs)
         read = {src for src, _ in pairs}
         pairs |= dict.fromkeys((i, sink) for i in range(sink) if i not in read)
