@@ -85,10 +85,10 @@ static int TR_K(dot)(const tr_call *c, const tr_worker *w) {
 static int TR_K(check_labels)(const tr_call *c, const tr_worker *w) {
     const int64_t *label = c->ptr[0];
     int64_t begin, end;
-    int wrong = 0;
+    int wrong = 0, ignores = c->flags & TR_IGNORES;
     tr_split(w, c->arg[0], 64, &begin, &end);
     for (int64_t i = begin; i < end; i++)
-        wrong |= label[i] < 0 || label[i] >= c->arg[1];
+        wrong |= (label[i] < 0 || label[i] >= c->arg[1]) && !(ignores && label[i] == c->arg[2]);
     return wrong;
 }
 

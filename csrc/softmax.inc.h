@@ -103,14 +103,36 @@ static int TR_K(log_softmax)(const tr_call *c, const tr_worker *w) {
     return 0;
 }
 
-/* loss[1] = mean over rows of log(sum of e^logits) - logits[label], and the probabilities for the
- * gradient. Rows are summed in chunks whose number depends on the sizes only. A label out of range
- * (check_labels) makes the loss NaN. */
+/* The labels of a cross-entropy. Of the target of a row a part, `smoothing`, is spread over all classes. */
+typedef struct row_labels {
+    const int64_t *label;
+    int64_t cols, ignored;
+    int ignores;
+    double smoothing;
+} row_labels;
+
+TR_INLINE row_labels row_labels_of(const tr_call *c, const int64_t *label) {
+    return (row_labels){label, c->arg[1], c->arg[2], c->flags & TR_IGNORES, c->scalar[0]};
+}
+
+TR_INLINE int row_counts(const row_labels *of, int64_t r) { return !(of->ignores && of->label[r] == of->ignored); }
+TR_INLINE int label_is_there(const row_labels *of, int64_t r) { return of->label[r] >= 0 && of->label[r] < of->cols; }
+
+/* The mean of the logits of row r over its target. A label out of range (check_labels) makes it NaN. */
+TR_INLINE double logit_of_target(const row_labels *of, const float *logits, int64_t r) {
+    double at_label = label_is_there(of, r) ? logits[r * of->cols + of->label[r]] : NAN;
+    if (of->smoothing == 0)
+        return at_label;
+    return (1 - of->smoothing) * at_label + of->smoothing / (double)of->cols * sum_of_row(logits + r * of->cols, of->cols);
+}
+
+/* loss[1] = mean over the rows that count of log(sum of e^logits) - logits of the target, 0 if none does; and the
+ * probabilities for the gradient. Rows are summed in chunks whose number depends on the sizes only. */
 static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
     float *loss = c->ptr[0], *out = c->ptr[1], most[TR_LANES], sum[TR_LANES] = {0};
     const float *logits = c->ptr[2];
-    const int64_t *label = c->ptr[3];
-    int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
+    const row_labels of = row_labels_of(c, c->ptr[3]);
+    int64_t rows = c->arg[0], cols = c->arg[1], begin, end, count = 0;
     int64_t size = parts(at_least(1024 / at_least(cols, 1), parts(rows, MAX_CHUNKS)), TR_LANES) * TR_LANES;
     int64_t chunks = parts(rows, size);
     double *partial = w->shared, total = 0;
@@ -118,14 +140,13 @@ static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
     for (int64_t k = begin; k < end; k++) {
         partial[k] = 0;
         for (int64_t r = k * size, last = at_most(rows, (k + 1) * size); r < last; r += TR_LANES) {
-            int64_t count = at_most(TR_LANES, last - r);
-            for (int64_t i = 0; i < count; i++) /* before out, which may be the logits */
-                partial[k] -=
-                    label[r + i] >= 0 && label[r + i] < cols ? logits[(r + i) * cols + label[r + i]] : NAN;
-            softmax_rows(out, logits, r, count, rows, cols, most, sum);
+            int64_t width = at_most(TR_LANES, last - r);
+            for (int64_t i = r; i < r + width; i++) /* before out, which may be the logits */
+                partial[k] -= row_counts(&of, i) ? logit_of_target(&of, logits, i) : 0;
+            softmax_rows(out, logits, r, width, rows, cols, most, sum);
             vec_store(sum, vec_log(vec_load(sum)));
-            for (int64_t i = 0; i < count; i++)
-                partial[k] += (double)most[i] + sum[i];
+            for (int64_t i = 0; i < width; i++)
+                partial[k] += row_counts(&of, r + i) ? (double)most[i] + sum[i] : 0;
         }
     }
     tr_barrier(w);
@@ -133,29 +154,36 @@ static int TR_K(softmax_cross_entropy)(const tr_call *c, const tr_worker *w) {
         return 0;
     for (int64_t k = 0; k < chunks; k++)
         total += partial[k];
-    *loss = (float)(total / (double)rows);
+    for (int64_t r = 0; r < rows; r++)
+        count += row_counts(&of, r);
+    *loss = (float)(total / (double)at_least(count, 1));
     return 0;
 }
 
-/* out = (probability - one-hot of the label) * g / rows; out may be the probabilities. */
+/* out = (probability - target) * g / the number of rows that count, 0 in the others; out may be the probabilities. */
 static int TR_K(softmax_cross_entropy_grad)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *probability = c->ptr[1], *g = c->ptr[3];
-    const int64_t *label = c->ptr[2];
-    int64_t rows = c->arg[0], cols = c->arg[1], begin, end;
-    float scale = *g / (float)rows, of_label[256];
+    const row_labels of = row_labels_of(c, c->ptr[2]);
+    int64_t rows = c->arg[0], cols = c->arg[1], begin, end, count = 0;
+    for (int64_t r = 0; r < rows; r++)
+        count += row_counts(&of, r);
+    float scale = *g / (float)at_least(count, 1), at_label[256];
+    float to_all = (float)(of.smoothing / (double)at_least(cols, 1)), to_label = (float)(1 - of.smoothing);
     tr_split(w, rows, 1, &begin, &end);
     for (int64_t first = begin; first < end; first += 256) {
         int64_t last = at_most(end, first + 256);
         for (int64_t r = first; r < last; r++)
-            of_label[r - first] = label[r] >= 0 && label[r] < cols ? probability[r * cols + label[r]] : 0;
+            at_label[r - first] = label_is_there(&of, r) ? probability[r * cols + of.label[r]] : 0;
         for (int64_t i = first * cols; i < last * cols; i += TR_LANES) {
             vec_float v = vec_load_up_to(probability + i, last * cols - i, 0);
-            vec_store_up_to(out + i, v * scale, last * cols - i);
+            vec_store_up_to(out + i, (v - to_all) * scale, last * cols - i);
         }
         for (int64_t r = first; r < last; r++)
-            if (label[r] >= 0 && label[r] < cols)
-                out[r * cols + label[r]] = (of_label[r - first] - 1.0f) * scale;
+            if (!row_counts(&of, r))
+                memset(out + r * cols, 0, (size_t)cols * sizeof(float));
+            else if (label_is_there(&of, r))
+                out[r * cols + of.label[r]] = (at_label[r - first] - to_all - to_label) * scale;
     }
     return 0;
 }

@@ -28,6 +28,8 @@
 #define TR_FLIP_COLUMNS 2 /* right side left, by chance */
 #define TR_ALIKE 4        /* one draw for all images */
 
+#define TR_IGNORES 1 /* check_labels, softmax_cross_entropy and its gradient: the label `ignored` does not count */
+
 #define TR_RMS 1 /* groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds

@@ -153,7 +153,7 @@ def test_a_large_call_without_columns_is_done_together() -> None:
 
 def test_all_wait_behind_a_value_check() -> None:
     labels = buffer(32, dtype=INT64)
-    check = call("check_labels", [], [labels], (32, 10))
+    check = call("check_labels", [], [labels], (32, 10, 0))
     assert ways([check, call("sgd", [w, ABSENT], [v, hyper], (4096,))]) == ["a", "|c"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.kernels.record import ACCUMULATE
+from tinyres.kernels.record import ACCUMULATE, IGNORES
 
 from .operands import (
     LARGE_COLUMNS,
@@ -93,12 +93,13 @@ def _measure(name: str, rng: np.random.Generator, sizes: Any = SIZES) -> Iterato
 
 def _check_labels_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     for n in SIZES:
-        yield Case(name, [], [random_labels(rng, n, 10)], (n, 10))
+        yield Case(name, [], [random_labels(rng, n, 10)], (n, 10, 0))
     for n, wrong in itertools.product((1, 8, 33), (-1, 10, 2**40, -(2**63))):
         for position in (0, n - 1):
             labels = random_labels(rng, n, 10)
             labels[position] = wrong
-            yield Case(name, [], [labels], (n, 10))
+            for flags, ignored in ((0, wrong), (IGNORES, wrong), (IGNORES, -7)):
+                yield Case(name, [], [labels], (n, 10, ignored), flags=flags)
 
 
 def _logits(rng: np.random.Generator, shapes: Any) -> Iterator[Array]:
@@ -117,16 +118,30 @@ def _softmax_cases(name: str, rng: np.random.Generator, shapes: Any = SHAPES) ->
 def _cross_entropy_cases(name: str, rng: np.random.Generator, shapes: Any = SHAPES) -> Iterator[Case]:
     for x in _logits(rng, shapes):
         if x.size:
-            labels = random_labels(rng, *x.shape)
-            outs = [poison(1), poison(x.size)]
-            yield Case(name, outs, [x.reshape(-1), labels], x.shape, rtol=4 * ULP, atol=2 * ULP)
+            for labels, ignored, flags, smoothing in _targets(rng, *x.shape):
+                outs = [poison(1), poison(x.size)]
+                args = (*x.shape, ignored)
+                bound = (2 * ULP if not smoothing else 16 * ULP, 2 * ULP)  # its mean of the logits may cancel the rest
+                yield Case(name, outs, [x.reshape(-1), labels], args, (smoothing,), flags, 4 * ULP, bound)
+
+
+def _targets(rng: np.random.Generator, rows: int, cols: int) -> Iterator[tuple[Array, int, int, float]]:
+    """Labels, the one that is ignored, whether it is, and how much is smoothed."""
+    labels = random_labels(rng, rows, max(cols, 1))
+    yield labels, 0, 0, 0.0
+    yield labels, 0, 0, 0.1
+    yield labels, int(labels[0]) if rows else 0, IGNORES, 0.0
+    beyond = np.where(rng.random(rows) < 0.5, -100, labels)
+    yield beyond, -100, IGNORES, 0.25
+    yield np.full(rows, -100), -100, IGNORES, 0.0
 
 
 def _cross_entropy_grad_cases(name: str, rng: np.random.Generator, shapes: Any = SHAPES) -> Iterator[Case]:
     for rows, cols in shapes:
-        labels, g = random_labels(rng, rows, max(cols, 1)), np.array([-1.5], np.float32)
-        p = floats(rng, rows * cols, 0, 1)
-        yield Case(name, [poison(p.size)], [p, labels, g], (rows, cols), rtol=4 * ULP, atol=ULP)
+        p, g = floats(rng, rows * cols, 0, 1), np.array([-1.5], np.float32)
+        for labels, ignored, flags, smoothing in _targets(rng, rows, cols):
+            ins, args = [p, labels, g], (rows, cols, ignored)
+            yield Case(name, [poison(p.size)], ins, args, (smoothing,), flags, 4 * ULP, 2 * ULP)
 
 
 CASES: dict[str, Any] = {
@@ -144,7 +159,7 @@ LARGE: dict[str, Any] = {
     "sum": lambda name, rng: _sum_case(rng, 3, 1201, 129, 1.0, 0),
     "max": lambda name, rng: _extremum_case(name, rng, 3, 1201, 129),
     "min": lambda name, rng: _extremum_case(name, rng, 1, LARGE_SIZE, 1),
-    "check_labels": lambda name, rng: Case(name, [], [random_labels(rng, LARGE_SIZE, 10)], (LARGE_SIZE, 10)),
+    "check_labels": lambda name, rng: Case(name, [], [random_labels(rng, LARGE_SIZE, 10)], (LARGE_SIZE, 10, 0)),
     **dict.fromkeys(
         ("stats", "dot", "sum_squares", "check_finite"), lambda name, rng: next(_measure(name, rng, [LARGE_SIZE]))
     ),

@@ -228,7 +228,7 @@ def test_a_failed_check_stops_the_list(isa: str) -> None:
     def fill_with(value: float) -> bytes:
         return fill.pack(fill.native_id, 0, 0, out.address, 3, value)
 
-    calls = fill_with(1.0) + check.pack(check.native_id, 0, 0, labels.address, 3, 2) + fill_with(2.0)
+    calls = fill_with(1.0) + check.pack(check.native_id, 0, 0, labels.address, 3, 2, 0) + fill_with(2.0)
     assert native.run(calls, 3) == 1
     assert out.array.tolist() == [1.0, 1.0, 1.0]
 

@@ -106,7 +106,7 @@ def test_a_failed_check_stops_the_list(threads: int, count: int) -> None:
     labels[count // 3] = 10
     calls = [
         pack(lib.TR_ID_matmul, [before, a, b, None], (256, 256, 256)),
-        pack(lib.TR_ID_check_labels, [labels], (count, 10)),
+        pack(lib.TR_ID_check_labels, [labels], (count, 10, 0)),
         pack(lib.TR_ID_matmul, [after, a, b, None], (8, 8, 8)),
         pack(lib.TR_ID_matmul, [after, a, b, None], (256, 256, 256)),
         pack(lib.TR_ID_matmul, [after, a, b, None], (8, 8, 8)),

@@ -222,9 +222,9 @@ ERRORS = [
     ),
     (lambda: losses.CategoricalCrossentropy(axis=1), ArgumentError, r"classes stand in the last axis; got axis=1"),
     (
-        lambda: losses.SparseCategoricalCrossentropy(ignore_class=0),
+        lambda: losses.SparseCategoricalCrossentropy(ignore_class="pad"),
         ArgumentError,
-        r"every label counts, .* got ignore_class=0",
+        r"ignore_class is a label, an integer; got 'pad'",
     ),
     (lambda: losses.get(losses.Hinge(reduction=None)), ArgumentError, r"\[hinge\] training needs one number; got redu"),
     (

@@ -28,6 +28,19 @@ def np_cross_entropy(x: np.ndarray) -> float:
     return -np.mean(np.log(np_softmax(x))[np.arange(len(x)), labels_of(x.shape)])
 
 
+def rows_of_labels(shape: Shape) -> np.ndarray:
+    """Labels of rows in any axes, of which every third does not count."""
+    labels = (np.arange(int(np.prod(shape[:-1]))) * 7 + 1) % shape[-1]
+    return np.where(np.arange(len(labels)) % 3 == 2, -100, labels).reshape(shape[:-1])
+
+
+def np_cross_entropy_of_counted(x: np.ndarray, smoothing: float) -> float:
+    labels, rows = rows_of_labels(x.shape).reshape(-1), np.log(np_softmax(x)).reshape(-1, x.shape[-1])
+    counted = labels != -100
+    rows, labels = rows[counted], labels[counted]
+    return -np.mean((1 - smoothing) * rows[np.arange(len(rows)), labels] + smoothing * rows.mean(1))
+
+
 def np_batchnorm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
     axes = tuple(range(x.ndim - 1))
     return (x - x.mean(axes)) / np.sqrt(x.var(axes) + 1e-3) * gamma + beta
@@ -68,6 +81,13 @@ SOFTMAX = [
         np_cross_entropy,
         each((1, 1), (3, 4), (5, 10)),
         bench=((256, 10),),
+    ),
+    Case(
+        "softmax_cross_entropy",
+        lambda x: ops.softmax_cross_entropy(x, rows_of_labels(x.shape), -100, 0.1),
+        lambda x: np_cross_entropy_of_counted(x, 0.1),
+        each((4, 3), (2, 5, 7)),
+        bench=((8, 64, 66),),
     ),
     Case(
         "one_hot_float32",

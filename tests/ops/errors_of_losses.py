@@ -69,13 +69,13 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         lambda: CE(z(2, 3), np.eye(3)[:2]),
         DTypeError,
         "[softmax_cross_entropy] labels must be integers of shape (batch,); got float64 of shape (2, 3); "
-        'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"',
+        'these look one-hot: use labels.argmax(axis=-1), or the loss "categorical_crossentropy"',
     ),
     (
         lambda: CE(z(2, 3), np.eye(3, dtype=int)[:2]),
         ShapeError,
         "[softmax_cross_entropy] labels must have shape (batch,), here (2,); got labels (2, 3) for logits (2, 3); "
-        'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"',
+        'these look one-hot: use labels.argmax(axis=-1), or the loss "categorical_crossentropy"',
     ),
     (
         lambda: CE(z(2, 3), [[0], [1]]),
@@ -92,7 +92,30 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
     (
         lambda: CE(z(3), [0, 1, 2]),
         ShapeError,
-        "[softmax_cross_entropy] logits must have shape (batch, classes); got (3,); reshape them",
+        "[softmax_cross_entropy] logits must have shape (batch, ..., classes); got (3,); reshape them",
+    ),
+    (
+        lambda: CE(z(2, 4, 3), np.zeros((2, 5), int)),
+        ShapeError,
+        "[softmax_cross_entropy] labels must have shape (batch, ...), here (2, 4); got labels (2, 5) for logits "
+        "(2, 4, 3); give one integer per example",
+    ),
+    (
+        lambda: CE(z(2, 4, 3), np.zeros((2, 4, 1), int)),
+        ShapeError,
+        "[softmax_cross_entropy] labels must have shape (batch, ...), here (2, 4); got labels (2, 4, 1) for logits "
+        "(2, 4, 3); use labels.reshape(-1, 4)",
+    ),
+    (
+        lambda: CE(z(2, 3), [-100, 3], ignore_index=-100),
+        ArgumentError,
+        "[softmax_cross_entropy] labels must lie in 0..2 for 3 classes; got 3..3; "
+        "renumber the labels, or give the last layer more units",
+    ),
+    (
+        lambda: CE(z(2, 3), [0, 1], label_smoothing=1.5),
+        ArgumentError,
+        "[softmax_cross_entropy] label_smoothing is a fraction, 0 <= s <= 1; got 1.5; choose another",
     ),
     (
         lambda: CE(z(0, 3), np.zeros(0, int)),

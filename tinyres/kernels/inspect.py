@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyres.kernels.forms import CHECK, REDUCTION
-from tinyres.kernels.record import Array, kernel
+from tinyres.kernels.record import IGNORES, Array, kernel
 from tinyres.kernels.sharing import UNDIVIDED
 
 
@@ -27,10 +27,11 @@ def dot(out: Array, x: Array, y: Array, n: int, *, flags: int) -> None:
     out[0] = np.dot(x.astype(np.float64, copy=False), y.astype(np.float64, copy=False))
 
 
-@kernel("", "l", "n classes", form=CHECK)
-def check_labels(labels: Array, n: int, classes: int, *, flags: int) -> bool:
-    """Fails where a label lies outside 0..classes-1."""
-    return bool(np.any((labels < 0) | (labels >= classes)))
+@kernel("", "l", "n classes ignored", form=CHECK)
+def check_labels(labels: Array, n: int, classes: int, ignored: int, *, flags: int) -> bool:
+    """Fails where a label lies outside 0..classes-1; with IGNORES `ignored` may stand there too."""
+    wrong = (labels < 0) | (labels >= classes)
+    return bool(np.any(wrong & (labels != ignored) if flags & IGNORES else wrong))
 
 
 @kernel("", "f", "n", form=CHECK)

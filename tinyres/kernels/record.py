@@ -40,6 +40,7 @@ TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
 CAUSAL = 1 << 0  # attention, attention_grad: a query sees the keys up to its own place + offset
 MEAN = 1 << 0  # pool_sum, pool_spread: over the number of pixels of a window
 NESTEROV = 1 << 0  # sgd
+IGNORES = 1 << 0  # check_labels, softmax_cross_entropy, softmax_cross_entropy_grad: `ignored` does not count
 RMS = 1 << 0  # groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it

@@ -25,10 +25,6 @@ def _of_classes(targets: np.ndarray, outputs: int) -> float:
     return math.log(outputs)
 
 
-def _sparse_mean(probabilities: Tensor, labels: Tensor) -> Tensor:
-    return values.sparse_mean_of_logits(values.log_of(probabilities), labels)
-
-
 def _of_yes_or_no(targets: np.ndarray, outputs: int) -> float:
     """Probabilities of a half."""
     return math.log(2)
@@ -44,14 +40,29 @@ def _of_median(targets: np.ndarray, outputs: int) -> float:
     return float(np.abs(targets - np.median(targets, axis=0)).mean())
 
 
-SPARSE_LOGITS = Objective(
-    "sparse_categorical_crossentropy",
-    values.sparse_error_of_logits,
-    values.sparse_mean_of_logits,
-    targets="labels",
-    takes_logits="softmax",
-    chance=_of_classes,
-)
+def _sparse(ignored: int | None, smoothing: float) -> tuple[Objective, Objective]:
+    """The cross-entropy with integer labels, of probabilities and of logits."""
+    options: dict[str, Any] = {"ignored": ignored, "smoothing": smoothing}
+    of_logits = Objective(
+        "sparse_categorical_crossentropy",
+        partial(values.sparse_error_of_logits, **options),
+        partial(ops.softmax_cross_entropy, ignore_index=ignored, label_smoothing=smoothing),
+        targets="labels",
+        takes_logits="softmax",
+        chance=_of_classes,
+        ignored=ignored,
+    )
+    of_probabilities = replace(
+        of_logits,
+        values=partial(values.sparse_error, **options),
+        mean=partial(values.sparse_mean, **options),
+        takes_logits=None,
+        on_logits={"softmax": of_logits},
+    )
+    return of_probabilities, of_logits
+
+
+SPARSE, SPARSE_LOGITS = _sparse(None, 0.0)
 CATEGORICAL_LOGITS = Objective(
     "categorical_crossentropy",
     values.categorical_error_of_logits,
@@ -65,14 +76,6 @@ BINARY_LOGITS = Objective(
     targets="probabilities",
     takes_logits="sigmoid",
     chance=_of_yes_or_no,
-)
-SPARSE = Objective(
-    "sparse_categorical_crossentropy",
-    values.sparse_error,
-    _sparse_mean,
-    targets="labels",
-    on_logits={"softmax": SPARSE_LOGITS},
-    chance=_of_classes,
 )
 CATEGORICAL = Objective(
     "categorical_crossentropy",
@@ -169,15 +172,8 @@ class _CrossEntropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
-            raise ArgumentError(
-                f"[{type(self).__name__}] label_smoothing is a fraction, 0 <= s <= 1; got {label_smoothing!r}; "
-                "choose another"
-            )
-        if axis != -1:
-            raise ArgumentError(f"[{type(self).__name__}] classes stand in the last axis; got axis={axis}; move them")
         self.from_logits = bool(from_logits)
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = _smoothing(type(self).__name__, label_smoothing, axis)
         super().__init__(reduction, name)
 
     def _made(self) -> Objective:
@@ -212,16 +208,20 @@ class CategoricalCrossentropy(_CrossEntropy):
 
 
 class SparseCategoricalCrossentropy(Loss):
-    """The mean over samples of -log p[label], for integer labels.
+    """The mean over samples of -log p[label], for integer labels (batch, ...).
 
-    from_logits: predictions are logits, before a softmax.
+    from_logits: predictions are logits, before a softmax. ignore_class: a label whose rows do not count, neither in the
+    mean nor in "accuracy"; it may lie outside of the classes, as -1 and -100 do. label_smoothing: of each target this
+    part is shared out among all classes.
 
     >>> import tinyres as tr
     >>> tr.losses.SparseCategoricalCrossentropy(from_logits=True)([0, 1], [[0.0, 0.0], [0.0, 9.0]])
     Tensor(0.3466, shape=(), dtype=float32)
+    >>> tr.losses.SparseCategoricalCrossentropy(ignore_class=-1)([0, -1], [[0.5, 0.5], [0.1, 0.9]])
+    Tensor(0.6931, shape=(), dtype=float32)
     """
 
-    options = ("from_logits",)
+    options = ("from_logits", "ignore_class", "label_smoothing")
 
     def __init__(
         self,
@@ -230,17 +230,20 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         axis: int = -1,
         name: str | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
-        if ignore_class is not None or axis != -1:
+        whole = isinstance(ignore_class, (int, np.integer)) and not isinstance(ignore_class, bool)
+        if not (ignore_class is None or whole):
             raise ArgumentError(
-                "[SparseCategoricalCrossentropy] every label counts, and classes stand in the last axis; got "
-                f"ignore_class={ignore_class}, axis={axis}; give such samples sample_weight 0"
+                f"[SparseCategoricalCrossentropy] ignore_class is a label, an integer; got {ignore_class!r}; choose one"
             )
         self.from_logits = bool(from_logits)
+        self.ignore_class = None if ignore_class is None else int(ignore_class)
+        self.label_smoothing = _smoothing(type(self).__name__, label_smoothing, axis)
         super().__init__(reduction, name)
 
     def _made(self) -> Objective:
-        return SPARSE_LOGITS if self.from_logits else SPARSE
+        return _sparse(self.ignore_class, self.label_smoothing)[self.from_logits]
 
 
 class Huber(Loss):
@@ -269,6 +272,17 @@ def _target(y_true: Any, dtype: np.dtype) -> Tensor:
     refuse_masked("loss", y_true)
     array = np.asarray(y_true)
     return tensor(array, dtype=INT64 if array.dtype.kind in "iub" else dtype)
+
+
+def _smoothing(owner: str, label_smoothing: float, axis: int) -> float:
+    """The fraction, checked; and the axis of the classes."""
+    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
+        raise ArgumentError(
+            f"[{owner}] label_smoothing is a fraction, 0 <= s <= 1; got {label_smoothing!r}; choose another"
+        )
+    if axis != -1:
+        raise ArgumentError(f"[{owner}] classes stand in the last axis; got axis={axis}; move them")
+    return float(label_smoothing)
 
 
 def _smoothed(found: Objective, smoothing: float) -> Objective:

@@ -111,16 +111,24 @@ def categorical_crossentropy(
     return CategoricalCrossentropy(from_logits, label_smoothing).objective(prediction, target)
 
 
-def sparse_categorical_crossentropy(prediction: Any, labels: Any, from_logits: bool = False) -> Tensor:
+def sparse_categorical_crossentropy(
+    prediction: Any,
+    labels: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """The mean over the batch of -log p[label], p kept within 1e-7 of 0 and 1 and made to sum to 1.
 
     prediction: (batch, ..., classes), as after a softmax, or logits with from_logits. labels: integers (batch, ...).
+    ignore_class, label_smoothing: as in `SparseCategoricalCrossentropy`.
 
     >>> import tinyres as tr
     >>> tr.losses.sparse_categorical_crossentropy(tr.tensor([[0.25, 0.75]]), [1])
     Tensor(0.2877, shape=(), dtype=float32)
     """
-    return SparseCategoricalCrossentropy(from_logits).objective(prediction, labels)
+    made = SparseCategoricalCrossentropy(from_logits, ignore_class, label_smoothing=label_smoothing)
+    return made.objective(prediction, labels)
 
 
 def mae(prediction: Any, target: Any) -> Tensor:

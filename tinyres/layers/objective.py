@@ -34,6 +34,7 @@ class Objective:
     objective of what that is applied to. takes_logits: the activation that must not stand before it. total: add the
     values of all samples instead of taking their mean. chance(targets, outputs): the mean over these targets for the
     best answer that ignores the input, or any such answer where none is the best; None where that is not known.
+    ignored: a label whose rows do not count: their values are 0, and means are over the others.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Objective:
     total: bool = False
     per_sample: bool = True
     chance: Chance | None = None
+    ignored: int | None = None
 
     def __call__(self, prediction: Any, target: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of a batch. weight: one number per sample, or per value of the loss: the mean of weight · value.
@@ -56,10 +58,8 @@ class Objective:
             if weight is None and self.mean is not None:
                 value = self.mean(prediction, target)
             else:
-                value = self._reduced(self._values(prediction, target), prediction, weight)
-            if not self.total:
-                return value
-            return value * float(prediction.size // max(prediction.shape[-1], 1))
+                value = self._reduced(self._values(prediction, target), prediction, target, weight)
+            return value * self._counted(prediction, target) if self.total else value
 
     def rows(self, prediction: Any, target: Any) -> Tensor:
         """The values per sample, or per row of a sample: the last axis of the prediction is averaged over."""
@@ -80,7 +80,7 @@ class Objective:
             raise ArgumentError(f"[{self.name}] a loss must return a Tensor; got {got}; compute it with ops")
         return values
 
-    def _reduced(self, values: Tensor, prediction: Any, weight: Tensor | None) -> Tensor:
+    def _reduced(self, values: Tensor, prediction: Any, target: Any, weight: Tensor | None) -> Tensor:
         if values.size == 1 and not (self.per_sample and values.ndim):
             if weight is not None:
                 raise ShapeError(
@@ -90,7 +90,14 @@ class Objective:
             return values
         if not self.per_sample or values.shape[:1] != prediction.shape[:1]:
             raise ShapeError(f"[{self.name}] a loss must be one number; got shape {values.shape}; end it with .mean()")
-        return ops.mean(values if weight is None else values * along(weight, values))
+        values = values if weight is None else values * along(weight, values)
+        return ops.mean(values) if self.ignored is None else ops.sum(values) / self._counted(prediction, target)
+
+    def _counted(self, prediction: Any, target: Any) -> Any:
+        """How many rows count; 1 if none does."""
+        if self.ignored is None:
+            return float(prediction.size // max(prediction.shape[-1], 1))
+        return ops.maximum(ops.sum(ops.astype(ops.not_equal(target, self.ignored), prediction.dtype)), 1.0)
 
     def __repr__(self) -> str:
         return f"<Objective {self.name}>"

@@ -46,7 +46,7 @@ def _gather_forward(out: Buffer, x: Tensor, ids: Tensor, axis: int, count: int) 
     outer, classes, inner = _sizes(x.shape, axis, count)
     n = ids.buffer.size
     try:
-        launch(kernels.check_labels, (), (ids.buffer,), (n, classes))
+        launch(kernels.check_labels, (), (ids.buffer,), (n, classes, 0))
     except ValueCheckFailed:
         values = ids.buffer.array
         raise IndexOutOfRange(_out_of_range(values.min(), values.max(), x.shape[axis : axis + count])) from None
@@ -177,7 +177,7 @@ def _wrap_forward(out: Buffer, ids: Tensor, size: int) -> None:
     scalar = SCALAR << 2
     launch(kernels.integers, (shifted,), (ids.buffer, shift), (1, n), (), scalar | _operation("add"))
     try:
-        launch(kernels.check_labels, (), (shifted,), (n, 2 * size))
+        launch(kernels.check_labels, (), (shifted,), (n, 2 * size, 0))
     except ValueCheckFailed:
         values = ids.buffer.array
         raise IndexOutOfRange(_out_of_range(values.min(), values.max(), (size,))) from None

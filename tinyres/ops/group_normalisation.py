@@ -23,6 +23,7 @@ from tinyres.engine.tensor import Tensor, constant
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.record import RMS
 from tinyres.launch import launch
+from tinyres.ops.by_axis import by_axis
 from tinyres.ops.elementwise import sqrt, square
 from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import mean, sum
@@ -179,6 +180,7 @@ RMS_NORM = _op("rms_norm", _rms_norm_shape, "rms", _rows, rms=True)
 GROUP_NORM = _op("group_norm", _group_norm_shape, "group", _channels)
 
 
+@by_axis
 def layer_norm(
     x: Operand,
     gamma: Operand | None = None,
@@ -202,6 +204,7 @@ def layer_norm(
     return apply(LAYER_NORM, (x, _or(1.0, gamma, features, x), _or(0.0, beta, features, x)), axes, float(epsilon))
 
 
+@by_axis
 def rms_norm(
     x: Operand, gamma: Operand | None = None, epsilon: float = 1e-6, axis: int | tuple[int, ...] = -1
 ) -> Tensor:

@@ -15,9 +15,8 @@ from tinyres.engine.tensor import FLOATS, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.dtypes import INT64
 from tinyres.ops.casting import astype
-from tinyres.ops.comparison import equal, maximum
+from tinyres.ops.comparison import equal, maximum, not_equal, where
 from tinyres.ops.elementwise import abs, clip, log, relu, softplus, sqrt, square
-from tinyres.ops.movement import reshape
 from tinyres.ops.reduction import max, mean, min, sum
 from tinyres.ops.softmax import as_labels, check_labels, log_softmax, one_hot, softmax_cross_entropy
 
@@ -167,8 +166,13 @@ def categorical_error_of_logits(logits: Operand, target: Operand) -> Tensor:
     return -sum(t * log_softmax(x), axis=-1)
 
 
-def sparse_error_of_logits(logits: Operand, labels: Tensor | ArrayLike) -> Tensor:
-    """-log softmax(x)[label], per row: logits (..., classes), integer labels (...)."""
+def sparse_error_of_logits(
+    logits: Operand, labels: Tensor | ArrayLike, ignored: int | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """-log softmax(x)[label], per row: logits (..., classes), integer labels (...).
+
+    ignored: a label whose rows are 0. smoothing: the part of each target that is shared out among all classes.
+    """
     (x,) = as_operands(logits)
     labels = labels if isinstance(labels, Tensor) and labels.dtype is INT64 else as_labels(x.shape, labels)
     if x.ndim < 2 or labels.shape != x.shape[:-1]:
@@ -176,23 +180,26 @@ def sparse_error_of_logits(logits: Operand, labels: Tensor | ArrayLike) -> Tenso
             f"[sparse_categorical_crossentropy] labels are one integer per row of the prediction {x.shape}; "
             f"got labels {labels.shape}; reshape them to {x.shape[:-1]}"
         )
-    check_labels(labels, x.shape[-1])
-    return -sum(one_hot(labels, x.shape[-1], x.dtype) * log_softmax(x), axis=-1)
+    check_labels(labels, x.shape[-1], ignored)
+    of_classes = log_softmax(x)
+    values = -sum(one_hot(labels, x.shape[-1], x.dtype) * of_classes, axis=-1)
+    if smoothing:
+        values = values * (1.0 - smoothing) - mean(of_classes, axis=-1) * smoothing
+    return values if ignored is None else where(not_equal(labels, ignored), values, 0.0)
 
 
-def sparse_error(probabilities: Operand, labels: Tensor | ArrayLike) -> Tensor:
+def sparse_error(
+    probabilities: Operand, labels: Tensor | ArrayLike, ignored: int | None = None, smoothing: float = 0.0
+) -> Tensor:
     """-log p[label], per row; p is kept within 1e-7 of 0 and 1 and made to sum to 1."""
-    return sparse_error_of_logits(log_of(probabilities), labels)
+    return sparse_error_of_logits(log_of(probabilities), labels, ignored, smoothing)
 
 
-def sparse_mean_of_logits(logits: Operand, labels: Tensor | ArrayLike) -> Tensor:
-    """The mean of `sparse_error_of_logits`, in one fused kernel, whatever the axes before the classes."""
-    (x,) = as_operands(logits)
-    if x.ndim > 2:
-        labels = labels if isinstance(labels, Tensor) else as_labels(x.shape, labels)
-        if labels.shape == x.shape[:-1]:
-            x, labels = reshape(x, (-1, x.shape[-1])), reshape(labels, (-1,))
-    return softmax_cross_entropy(x, labels)
+def sparse_mean(
+    probabilities: Operand, labels: Tensor | ArrayLike, ignored: int | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """The mean of `sparse_error` over the rows that count."""
+    return softmax_cross_entropy(log_of(probabilities), labels, ignored, smoothing)
 
 
 def log_of(probabilities: Operand) -> Tensor:

@@ -19,11 +19,13 @@ from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, ValueCheckFailed
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
-from tinyres.kernels.record import Kernel
+from tinyres.kernels.record import IGNORES, Kernel
 from tinyres.launch import launch
 from tinyres.ops.by_axis import by_axis
+from tinyres.ops.casting import astype
+from tinyres.ops.comparison import maximum, not_equal, where
 from tinyres.ops.elementwise import exp
-from tinyres.ops.movement import transpose
+from tinyres.ops.movement import reshape, transpose
 from tinyres.ops.reduction import one_axis, sum
 from tinyres.ops.rules import same_shape
 
@@ -101,17 +103,22 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     return _along(LOG_SOFTMAX, x, axis)
 
 
-def _cross_entropy_shape(logits: Tensor, labels: Tensor) -> Shape:
-    if len(logits.shape) != 2:
+def _cross_entropy_shape(logits: Tensor, labels: Tensor, ignore_index: int | None, label_smoothing: float) -> Shape:
+    if len(logits.shape) < 2:
         raise ShapeError(
-            f"[softmax_cross_entropy] logits must have shape (batch, classes); got {logits.shape}; reshape them"
+            f"[softmax_cross_entropy] logits must have shape (batch, ..., classes); got {logits.shape}; reshape them"
         )
-    if logits.shape[0] == 0 or logits.shape[1] == 0:
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(
+            f"[softmax_cross_entropy] label_smoothing is a fraction, 0 <= s <= 1; got {label_smoothing!r}; "
+            "choose another"
+        )
+    if 0 in logits.shape:
         raise ShapeError(
             f"[softmax_cross_entropy] the batch is empty, its mean is not defined: got logits of shape {logits.shape}; "
             "give at least one example and one class"
         )
-    if labels.shape != logits.shape[:1]:
+    if labels.shape != logits.shape[:-1]:
         raise ShapeError(_wrong_labels_shape(logits.shape, labels.shape))
     return ()
 
@@ -119,46 +126,77 @@ def _cross_entropy_shape(logits: Tensor, labels: Tensor) -> Shape:
 def _wrong_labels_shape(logits: Shape, labels: Shape) -> str:
     remedy = "give one integer per example"
     if labels == logits:
-        remedy = 'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"'
-    elif labels == (logits[0], 1):
-        remedy = "use labels.reshape(-1)"
+        remedy = 'these look one-hot: use labels.argmax(axis=-1), or the loss "categorical_crossentropy"'
+    elif labels == (*logits[:-1], 1):
+        remedy = f"use labels.reshape({', '.join(map(str, (-1, *logits[1:-1])))})"
     return (
-        f"[softmax_cross_entropy] labels must have shape (batch,), here {logits[:1]}; "
+        f"[softmax_cross_entropy] labels must have shape {_told(logits)}, here {logits[:-1]}; "
         f"got labels {labels} for logits {logits}; {remedy}"
     )
 
 
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Raise ArgumentError where a label lies outside of 0..classes - 1; recorded, the check is part of the step."""
+def _told(logits: Shape) -> str:
+    """The shape of labels in words."""
+    return "(batch,)" if len(logits) <= 2 else "(batch, ...)"
+
+
+def check_labels(labels: Tensor, classes: int, ignored: int | None = None) -> None:
+    """Raise ArgumentError where a label lies outside of 0..classes - 1; recorded, the check is part of the step.
+
+    ignored: a label that may stand there all the same.
+    """
+    number, flags = _of_ignored(ignored)
     try:
-        launch(kernels.check_labels, (), (labels.buffer,), (labels.size, classes))
+        launch(kernels.check_labels, (), (labels.buffer,), (labels.size, classes, number), (), flags)
     except ValueCheckFailed:
         values = labels.buffer.array
+        values = values if ignored is None else values[values != ignored]
         raise ArgumentError(
             f"[softmax_cross_entropy] labels must lie in 0..{classes - 1} for {classes} classes; "
             f"got {values.min()}..{values.max()}; renumber the labels, or give the last layer more units"
         ) from None
 
 
-def _cross_entropy_forward(out: Buffer, logits: Tensor, labels: Tensor) -> tuple[Buffer, ...]:
-    rows, columns = logits.shape
-    check_labels(labels, columns)
+def _of_ignored(ignored: int | None) -> tuple[int, int]:
+    """The kernels' argument and flags for it."""
+    return (0, 0) if ignored is None else (ignored, IGNORES)
+
+
+def _cross_entropy_forward(
+    out: Buffer, logits: Tensor, labels: Tensor, ignore_index: int | None, label_smoothing: float
+) -> tuple[Buffer, ...]:
+    columns = logits.shape[-1]
+    check_labels(labels, columns, ignore_index)
     probabilities = Buffer(logits.buffer.size, logits.dtype)
-    launch(kernels.softmax_cross_entropy, (out, probabilities), (logits.buffer, labels.buffer), (rows, columns))
+    number, flags = _of_ignored(ignore_index)
+    sizes = labels.buffer.size, columns, number
+    ins = logits.buffer, labels.buffer
+    launch(kernels.softmax_cross_entropy, (out, probabilities), ins, sizes, (label_smoothing,), flags)
     return (probabilities,)
 
 
 def _cross_entropy_vjp(g: Tensor, ctx: Context) -> Gradients:
     logits, labels = ctx.inputs
-    rows, columns = logits.shape
-    return (softmax(logits) - one_hot(labels, columns, logits.dtype)) * (g * (1.0 / rows)), None
+    ignored, smoothing = ctx.attrs
+    columns = logits.shape[-1]
+    target = one_hot(labels, columns, logits.dtype) * (1.0 - smoothing) + smoothing / columns
+    gradient = softmax(logits) - target
+    if ignored is None:
+        return gradient * (g * (1.0 / labels.size)), None
+    counts = not_equal(labels, ignored)
+    count = maximum(sum(astype(counts, logits.dtype)), 1.0)
+    return where(reshape(counts, (*labels.shape, 1)), gradient, 0.0) * (g / count), None
 
 
 def _cross_entropy_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     logits, labels = ctx.inputs
+    ignored, smoothing = ctx.attrs
     (probabilities,) = ctx.saved
     out = Buffer(logits.buffer.size, logits.dtype)
-    launch(kernels.softmax_cross_entropy_grad, (out,), (probabilities, labels.buffer, g.buffer), logits.shape)
+    number, flags = _of_ignored(ignored)
+    sizes = labels.buffer.size, logits.shape[-1], number
+    ins = probabilities, labels.buffer, g.buffer
+    launch(kernels.softmax_cross_entropy_grad, (out,), ins, sizes, (smoothing,), flags)
     return Tensor(out, logits.shape, logits.dtype), None
 
 
@@ -174,10 +212,17 @@ SOFTMAX_CROSS_ENTROPY = Op(
 )
 
 
-def softmax_cross_entropy(logits: Operand, labels: Tensor | ArrayLike) -> Tensor:
+def softmax_cross_entropy(
+    logits: Operand,
+    labels: Tensor | ArrayLike,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """The mean over the batch of -log softmax(logits)[label], in one fused kernel.
 
-    logits: (batch, classes), before any softmax. labels: integers (batch,) in 0..classes-1.
+    logits: (batch, ..., classes), before any softmax. labels: integers (batch, ...) in 0..classes-1. ignore_index: a
+    label whose rows do not count: the mean is over the others, and 0 if there are none. label_smoothing: of each target
+    this part is shared out among all classes (Szegedy et al. 2016).
     Raises ArgumentError for labels out of range or logits that are a softmax already, DTypeError for labels that are
     not integers, ShapeError where the shapes do not fit or the batch is empty.
 
@@ -194,7 +239,7 @@ def softmax_cross_entropy(logits: Operand, labels: Tensor | ArrayLike) -> Tensor
         )
     if not isinstance(labels, Tensor) or labels.dtype is not INT64:
         labels = as_labels(logits.shape, labels)
-    return apply(SOFTMAX_CROSS_ENTROPY, (logits, labels))
+    return apply(SOFTMAX_CROSS_ENTROPY, (logits, labels), ignore_index, float(label_smoothing))
 
 
 def as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
@@ -210,13 +255,13 @@ def as_labels(logits: Shape, labels: Tensor | ArrayLike) -> Tensor:
     if array.dtype.kind in "USO":
         what = "strings" if array.dtype.kind in "US" else "objects"
         remedy = "number them with classes, y = np.unique(y, return_inverse=True)"
-    elif array.shape == logits and array.ndim == 2:
-        remedy = 'these look one-hot: use labels.argmax(axis=1), or the loss "categorical_crossentropy"'
+    elif array.shape == logits and array.ndim >= 2:
+        remedy = 'these look one-hot: use labels.argmax(axis=-1), or the loss "categorical_crossentropy"'
     elif array.dtype.kind == "f" and np.isnan(array).any():
         what = f"{array.dtype} with {np.isnan(array).sum()} NaN"
         remedy = "remove the examples without a label"
     raise DTypeError(
-        "[softmax_cross_entropy] labels must be integers of shape (batch,); "
+        f"[softmax_cross_entropy] labels must be integers of shape {_told(logits)}; "
         f"got {what} of shape {array.shape}; {remedy}"
     )
 

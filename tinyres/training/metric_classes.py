@@ -191,7 +191,7 @@ class Accuracy(MeanMetric):
 
     def settled(self, activation: str | None, objective: Objective | None) -> Metric:
         if objective is not None and objective.targets == "labels":
-            return self
+            return self if objective.ignored is None else _AccuracyOfCounted(self.name, objective.ignored)
         if activation == "sigmoid" or (objective is not None and objective.name == "binary_crossentropy"):
             logits = objective is not None and objective.takes_logits == "sigmoid" and activation is None
             return BinaryAccuracy(self.name, threshold=0.0 if logits else 0.5)
@@ -204,6 +204,18 @@ class Accuracy(MeanMetric):
         if prediction.ndim < 2 or prediction.shape[-1] == 1:
             return accuracies.binary_hits(prediction, target)
         return accuracies.categorical_hits(prediction, target)
+
+
+class _AccuracyOfCounted(Accuracy):
+    """The share among the rows whose label is another than the one that the loss ignores."""
+
+    def __init__(self, name: str, ignored: int) -> None:
+        super().__init__(name)
+        self._ignored = ignored
+
+    def update(self, sums: Sequence[Buffer], prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        counts = ops.astype(ops.not_equal(target, self._ignored), prediction.dtype)
+        super().update(sums, prediction, target, counts if weight is None else counts * along(weight, counts))
 
 
 class BinaryAccuracy(MeanMetric):

@@ -147,13 +147,20 @@ def _numbers_of_frame(op: str, what: str, frame: Any) -> np.ndarray:
 
 
 def read_targets(
-    op: str, y: Any, count: int, kind: str, output: tuple[int | None, ...], dtype: np.dtype, what: str = "y"
+    op: str,
+    y: Any,
+    count: int,
+    kind: str,
+    output: tuple[int | None, ...],
+    dtype: np.dtype,
+    what: str = "y",
+    ignored: int | None = None,
 ) -> np.ndarray:
     """The targets as the loss reads them: one per sample of x, finite, in range.
 
     what: how an error calls them. kind: "labels" (integers below output[-1]), "probabilities" (between 0 and 1, shaped
     like the output), "values" (finite numbers, shaped like the output), or "any" (a loss function of the user's own:
-    integers stay integers).
+    integers stay integers). ignored: a label that may stand beside those in range.
     """
     array = read_numbers(op, what, y, UNIQUE_HINT)
     if len(array) != count:
@@ -161,7 +168,7 @@ def read_targets(
             f"[{op}] x and {what} must have the same number of samples; got {count} and {len(array)}; cut one"
         )
     if kind == "labels":
-        return _read_labels(op, array, output, what)
+        return _read_labels(op, array, output, what, ignored)
     if kind == "any":
         integer = array.dtype.kind in "iub"
         return np.ascontiguousarray(array, INT64 if integer else dtype)
@@ -197,7 +204,9 @@ def _size(output: tuple[int | None, ...]) -> int:
     return int(np.prod([size for size in output[1:] if size is not None], dtype=np.int64))
 
 
-def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: str) -> np.ndarray:
+def _read_labels(
+    op: str, y: np.ndarray, output: tuple[int | None, ...], what: str, ignored: int | None
+) -> np.ndarray:
     classes, shape = output[-1], output[1:-1]
     if classes is None:
         raise ShapeError(
@@ -221,10 +230,11 @@ def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: s
             raise DTypeError(
                 f'[{op}] labels are whole numbers; got {y[fractional][0]:g}; for a regression use loss="mse"'
             )
-    if y.size and (y.min() < 0 or y.max() >= classes):
+    counted = y if ignored is None else y[y != ignored]
+    if counted.size and (counted.min() < 0 or counted.max() >= classes):
         raise ArgumentError(
             f"[{op}] labels lie in 0..{classes - 1}, one for each output of the model; "
-            f"got {y.min():g} to {y.max():g}; {UNIQUE_HINT}"
+            f"got {counted.min():g} to {counted.max():g}; {UNIQUE_HINT}"
         )
     return np.ascontiguousarray(y, INT64)
 

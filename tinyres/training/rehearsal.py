@@ -80,8 +80,8 @@ class Reader:
         if not goal.needs_target:
             return None
         what = "y" if len(self._shapes) == 1 else f"y[{goal.name!r}]"
-        kind = "any" if goal.loss is None else goal.loss.targets
-        return read_targets(self._op, y, count, kind, shape, self._model.float_dtype, what)
+        kind, ignored = ("any", None) if goal.loss is None else (goal.loss.targets, goal.loss.ignored)
+        return read_targets(self._op, y, count, kind, shape, self._model.float_dtype, what, ignored)
 
     def _weights(
         self, weight: Any, targets: Sequence[np.ndarray | None], count: int, names: Sequence[str]
