@@ -17,6 +17,7 @@
 #include "norm_groups.inc.h"
 #include "norm_groups_grad.inc.h"
 #include "gemm.inc.h"
+#include "gemm_batched.inc.h"
 #include "conv_window.inc.h"
 #include "conv_strips.inc.h"
 #include "conv_scattered.inc.h"

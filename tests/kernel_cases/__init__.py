@@ -12,12 +12,12 @@ from zlib import crc32
 
 import numpy as np
 
-from . import attention, elementwise, functions, images, integers, movement, reduce, training
+from . import attention, batched, elementwise, functions, images, integers, movement, reduce, training
 from .operands import SPECIAL, Array, Case
 
 __all__ = ["SPECIAL", "Array", "Case", "cases", "large_case"]
 
-_FAMILIES = (elementwise, functions, integers, movement, reduce, training, images, attention)
+_FAMILIES = (elementwise, functions, integers, movement, reduce, training, images, attention, batched)
 _CASES = {name: make for family in _FAMILIES for name, make in family.CASES.items()}
 _LARGE = {name: make for family in _FAMILIES for name, make in family.LARGE.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -150,14 +150,7 @@ def strided_copy(
 
 @functools.lru_cache(maxsize=4096)
 def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape, Shape, Shape]:
-    axes: list[tuple[int, int, int]] = []
-    for size, o, i in zip(shape, out_strides, in_strides):
-        if size == 1:
-            continue
-        if axes and axes[-1][1] == size * o and axes[-1][2] == size * i:
-            axes[-1] = (axes[-1][0] * size, o, i)
-        else:
-            axes.append((size, o, i))
+    axes = merged_axes(zip(shape, out_strides, in_strides))
     if len(axes) > COPY_DIMENSIONS:
         raise ShapeError(
             f"[copy] at most {COPY_DIMENSIONS} axes can be moved against each other at once; got shape {shape}; "
@@ -165,6 +158,23 @@ def _merged(shape: Shape, out_strides: Shape, in_strides: Shape) -> tuple[Shape,
         )
     sizes, outer, inner = zip(*axes) if axes else ((1,), (1,), (1,))
     return sizes, outer, inner
+
+
+def merged_axes(axes: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Axes (size, stride in each operand …), outermost first: those that move as one joined, those of size 1 left out.
+
+    >>> merged_axes([(2, 12, 0), (3, 4, 0), (1, 4, 7), (4, 1, 1)])
+    [(6, 4, 0), (4, 1, 1)]
+    """
+    merged: list[tuple[int, ...]] = []
+    for size, *strides in axes:
+        if size == 1:
+            continue
+        if merged and list(merged[-1][1:]) == [size * stride for stride in strides]:
+            merged[-1] = (merged[-1][0] * size, *strides)
+        else:
+            merged.append((size, *strides))
+    return merged
 
 
 @final

@@ -1,10 +1,11 @@
-"""Matrix product."""
+"""Matrix products: of two matrices, and of many at once that may lie in any order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from tinyres.kernels.forms import BROADCAST, FLUSHES, PRODUCT, Epilogues
 from tinyres.kernels.record import (
@@ -18,7 +19,7 @@ from tinyres.kernels.record import (
     Kernel,
     kernel,
 )
-from tinyres.kernels.sharing import COLUMNS, EVERY, OWN, ROWS, Columns, Cut, Sharing
+from tinyres.kernels.sharing import COLUMNS, EVERY, OWN, ROWS, UNDIVIDED, Columns, Cut, Sharing
 
 
 class _ByColumnsOfB(Sharing):
@@ -95,3 +96,31 @@ def matmul(out: Array, a: Array, b: Array, bias: Array, mask: Array, m: int, n: 
         np.maximum(out, 0, out=out)
     if mask is not None:
         out[mask.reshape(m, n) <= 0] = 0
+
+
+@kernel(
+    "f",
+    "ff",
+    "m n k outer inner a_outer a_inner a_line b_outer b_inner b_line out_outer out_inner out_line",
+    form=PRODUCT,
+    sharing=UNDIVIDED,
+    work="m n k outer inner",
+    epilogues=Epilogues(accumulate=True, depth="k"),
+)
+def matmul_batch(
+    out: Array, a: Array, b: Array, m: int, n: int, k: int, outer: int, inner: int, *steps: int, flags: int
+) -> None:
+    """out[i, j] = op(a[i, j]) @ op(b[i, j]) for i < outer, j < inner, where op transposes what the flags say.
+
+    Matrix (i, j) of an operand begins i * outer step + j * inner step behind its first element, and its lines, as they
+    are stored, are a line step apart. Steps of 0 share one matrix.
+    """
+
+    def matrices(x: Array, at: int, rows: int, columns: int) -> Array:
+        strides = [step * x.itemsize for step in (*steps[at : at + 3], 1)]
+        return as_strided(x, (outer, inner, rows, columns), strides)
+
+    left = matrices(a, 0, k, m).swapaxes(-1, -2) if flags & TRANSPOSE_A else matrices(a, 0, m, k)
+    right = matrices(b, 3, n, k).swapaxes(-1, -2) if flags & TRANSPOSE_B else matrices(b, 3, k, n)
+    target = matrices(out, 6, m, n)
+    target[...] = target + left @ right if flags & ACCUMULATE else left @ right

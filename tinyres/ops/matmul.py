@@ -15,13 +15,13 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import ABSENT, Buffer, Window
 from tinyres.engine.attributes import OneOf
-from tinyres.engine.layout import Shape
+from tinyres.engine.layout import Shape, contiguous_strides, merged_axes
 from tinyres.engine.op import Context, Fans, Gradients, Op, apply
 from tinyres.engine.primitives import Operand, as_operands, sum_to
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ShapeError
 from tinyres.kernels.record import RELU, TRANSPOSE_A, TRANSPOSE_B
-from tinyres.launch import Launch, launch, launch_list
+from tinyres.launch import launch
 from tinyres.ops.affine import Activated, activated, affine_fast_vjp, is_activated
 from tinyres.ops.arithmetic import mul
 from tinyres.ops.elementwise import relu_grad
@@ -31,18 +31,20 @@ from tinyres.ops.reduction import sum
 _Turned = Annotated[int, OneOf((0, TRANSPOSE_A, TRANSPOSE_B, TRANSPOSE_A | TRANSPOSE_B))]
 
 
+Starts = tuple[int, int, int]
+
+
 class _Product(NamedTuple):
     """A product of Tensors as products of matrices (m, k) @ (k, n).
 
-    starts: per matrix where it begins in out, a and b, in elements; flags: the kernel's.
+    sizes, flags: the kernel's. starts: where in a, b and out its matrices begin, in elements, for each call of several;
+    none where one matrix is multiplied by another.
     """
 
     shape: Shape
-    m: int
-    n: int
-    k: int
+    sizes: tuple[int, ...]
     flags: int
-    starts: tuple[tuple[int, int, int], ...]
+    starts: tuple[Starts, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -62,9 +64,25 @@ def _product(a: Shape, b: Shape, flags: int) -> _Product:
     lead = _common_lead(left[:-2], right[:-2], a, b)
     shape = (*lead, *((m,) if len(a) > 1 else ()), *((n,) if len(b) > 1 else ()))
     if math.prod(right[:-2]) == 1 and not flags & TRANSPOSE_A:  # one matrix on the right: all rows in one product
-        return _Product(shape, math.prod(lead) * m, n, k, flags, ((0, 0, 0),))
-    starts = zip(_starts(lead, lead, m * n), _starts(left[:-2], lead, m * k), _starts(right[:-2], lead, k * n))
-    return _Product(shape, m, n, k, flags, tuple(starts))
+        return _Product(shape, (math.prod(lead) * m, n, k), flags)
+    if math.prod(lead) == 1:
+        return _Product(shape, (m, n, k), flags)
+    lines = m if flags & TRANSPOSE_A else k, k if flags & TRANSPOSE_B else n, n
+    steps = zip(lead, _steps(left[:-2], lead, m * k), _steps(right[:-2], lead, k * n), _steps(lead, lead, m * n))
+    sizes, starts = _batch(merged_axes(steps), lines)
+    return _Product(shape, (m, n, k, *sizes), flags, starts)
+
+
+def _batch(axes: list[tuple[int, ...]], lines: tuple[int, int, int]) -> tuple[tuple[int, ...], tuple[Starts, ...]]:
+    """Matrices along these axes (size, steps in a, b and out) as calls over the last two of them: sizes, and starts."""
+    *more, outer, inner = [(1, 0, 0, 0), (1, 0, 0, 0), *axes]
+    starts: list[Starts] = [(0, 0, 0)]
+    for size, *steps in more:
+        starts = [(a + i * steps[0], b + i * steps[1], out + i * steps[2]) for a, b, out in starts for i in range(size)]
+    steps_of_each = [
+        step for of_outer, of_inner, line in zip(outer[1:], inner[1:], lines) for step in (of_outer, of_inner, line)
+    ]
+    return (outer[0], inner[0], *steps_of_each), tuple(starts)
 
 
 def _common_lead(left: Shape, right: Shape, a: Shape, b: Shape) -> Shape:
@@ -77,9 +95,10 @@ def _common_lead(left: Shape, right: Shape, a: Shape, b: Shape) -> Shape:
         ) from None
 
 
-def _starts(own: Shape, lead: Shape, size: int) -> list[int]:
-    """Where each matrix of `size` elements begins, for leading axes `own` that are broadcast to `lead`."""
-    return np.broadcast_to(np.arange(math.prod(own)).reshape(own) * size, lead).reshape(-1).tolist()
+def _steps(own: Shape, lead: Shape, size: int) -> list[int]:
+    """How far matrices of `size` elements are apart along each axis of `lead`, to which their axes `own` broadcast."""
+    strides = [0 if n == 1 else stride * size for n, stride in zip(own, contiguous_strides(own))]
+    return [0] * (len(lead) - len(own)) + strides
 
 
 def _matmul_shape(a: Tensor, b: Tensor, flags: _Turned) -> Shape:
@@ -98,19 +117,15 @@ def _matmul_forward(out: Buffer, a: Tensor, b: Tensor, flags: int) -> None:
         launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), (m, n, k), (), flags)
         return
     product = _product(a.shape, b.shape, flags)
-    sizes = m, n, k = product.m, product.n, product.k
-    if len(product.starts) == 1:
-        launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), sizes, (), product.flags)
-        return
-    calls: list[Launch] = []
-    for to, from_a, from_b in product.starts:
-        operands = _matrix(a.buffer, from_a, m * k), _matrix(b.buffer, from_b, k * n), ABSENT, ABSENT
-        calls.append((kernels.matmul, (_matrix(out, to, m * n),), operands, sizes, (), product.flags))
-    launch_list(calls)
+    if not product.starts:
+        launch(kernels.matmul, (out,), (a.buffer, b.buffer, ABSENT, ABSENT), product.sizes, (), product.flags)
+    for start in product.starts:
+        left, right, to = (_from(buffer, at) for buffer, at in zip((a.buffer, b.buffer, out), start))
+        launch(kernels.matmul_batch, (to,), (left, right), product.sizes, (), product.flags)
 
 
-def _matrix(whole: Buffer, start: int, size: int) -> Window:
-    return Window(whole, start * whole.dtype.itemsize, size, whole.dtype)
+def _from(whole: Buffer, start: int) -> Buffer:
+    return whole if start == 0 else Window(whole, start * whole.dtype.itemsize, whole.size - start, whole.dtype)
 
 
 def _matmul_vjp(g: Tensor, ctx: Context) -> Gradients:
