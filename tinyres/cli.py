@@ -123,19 +123,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
-        help="train plain and residual nets on handwritten digits, or on images, and compare their gradients",
+        help="train plain and residual nets on handwritten digits or on images, or a Transformer on text",
         description="Train nets of one depth that differ in one thing and compare what their gradients do. "
-        "`tinyres demo images`: ResNets of convolutions, on clothes or images of your own, in a minute.",
+        "`tinyres demo images`: ResNets of convolutions, on clothes or images of your own, in a minute. "
+        "`tinyres demo text`: a Transformer that goes on with plays, or a text of your own, in two minutes.",
     )
     demo.add_argument("on", nargs="?", default="digits", choices=tuple(_DEMOS), help="default: digits")
     numbers = {
         "--blocks": "digits: blocks of two Dense (default 16)",
-        "--depth": "images: layers, 20, 32, 44, 56 or 110 (default 32)",
-        "--width": "units per Dense (default 64); images: filters of the first stage (default 8)",
+        "--depth": "images: layers, 20, 32, 44, 56 or 110 (default 32); text: layers (default 4)",
+        "--width": "units per Dense (default 64); images: filters of the first stage (default 8); text: default 128",
         "--epochs": "digits: passes over the data (default 5)",
-        "--steps": "images: of each training (default 200)",
+        "--steps": "images, text: of each training (default 200; text: 2000)",
         "--seed": "first seed of weights and order (default 0)",
-        "--seeds": "digits: how many seeds to train (default 3)",
+        "--seeds": "digits, text: how many seeds to train (default 3; text: 1)",
+        "--context": "text: characters of a window (default 64)",
         "--size": "images of your own: pixels of a side, to which all are resized",
     }
     for option, told in numbers.items():
@@ -147,7 +149,8 @@ def _add_demo(commands: Any) -> None:
         "--data",
         default=None,
         metavar="FILE",
-        help=".npz with x and y, or .csv with a label column; images: a folder with a folder for each class, or a .npz",
+        help=".npz with x and y, or .csv with a label column; images: a folder with a folder for each class, or a "
+        ".npz; text: a text file in UTF-8",
     )
     demo.add_argument("--label", default=None, metavar="COLUMN", help="the label column, by name or as 'column 3'")
     demo.add_argument(
@@ -255,6 +258,13 @@ def _demo_on_images(given: dict[str, Any]) -> int:
     return 0
 
 
+def _demo_on_text(given: dict[str, Any]) -> int:
+    from tinyres.study import demo_writing
+
+    demo_writing.run(demo_writing.TextOptions(**given))
+    return 0
+
+
 def _demo_on_digits(given: dict[str, Any]) -> int:
     from tinyres.study import demo, demo_text
 
@@ -289,4 +299,5 @@ _DEMOS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], int]]] = {
         _demo_on_digits,
     ),
     "images": (tuple("depth width steps seed data size out".split()), _demo_on_images),
+    "text": (tuple("depth width context steps seed seeds data".split()), _demo_on_text),
 }

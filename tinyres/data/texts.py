@@ -49,6 +49,7 @@ class Text:
         batch_size: int,
         validation_split: float,
         seed: int,
+        steps_per_epoch: int | None,
         name: str,
     ) -> None:
         self.vocabulary, self.name = vocabulary, name
@@ -63,7 +64,7 @@ class Text:
                     f"[text] a text must have more characters than a window, {context}; got {count} {what} of the "
                     f"{self.characters} in {name}; give a longer one, or a smaller context"
                 )
-        self.train = Windows(codes[:cut], table, context, batch_size, seed)
+        self.train = Windows(codes[:cut], table, context, batch_size, seed, steps_per_epoch)
         self.validation = Windows(codes[cut:], table, context, batch_size, seed) if cut < self.characters else None
 
     def encode(self, string: str) -> Ids:
@@ -121,15 +122,25 @@ class Text:
 class Windows(Loader):
     """Batches (x, y) of windows of a text: ids (batch_size, context), and at each place of y the one that follows.
 
-    An epoch has as many windows as the text would have side by side, each drawn to start anywhere. `in_order`, which
-    `evaluate` and validation go by, cuts the text into windows side by side.
+    An epoch has as many windows as the text would have side by side, or as steps_per_epoch says, each drawn to start
+    anywhere. `in_order`, which `evaluate` and validation go by, cuts the text into windows side by side. characters:
+    how many there are.
     """
 
-    def __init__(self, codes: np.ndarray, table: np.ndarray, context: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        codes: np.ndarray,
+        table: np.ndarray,
+        context: int,
+        batch_size: int,
+        seed: int,
+        steps_per_epoch: int | None = None,
+    ) -> None:
         whole = (len(codes) - 1) // context
-        size = min(batch_size, whole)
-        super().__init__(np.empty((whole // size * size, 0)), batch_size=size, seed=seed)
-        self.context = context
+        size = batch_size if steps_per_epoch else min(batch_size, whole)
+        steps = steps_per_epoch or whole // size
+        super().__init__(np.empty((steps * size, 0)), batch_size=size, seed=seed)
+        self.context, self.characters = context, len(codes)
         self._codes, self._table, self._whole = codes, table, whole
 
     def in_order(self, batch_size: int | None = None) -> Iterator[Any]:
@@ -162,13 +173,15 @@ def text(
     batch_size: int = 32,
     validation_split: float = 0.1,
     seed: int = 0,
+    steps_per_epoch: int | None = None,
 ) -> Text:
     """The characters of a text file (UTF-8) in windows of `context`, to train on and to validate on.
 
     batch_size: windows a batch. validation_split: the share of the text, its last part, that is held back. seed: what
-    the starts of windows follow from. A file of ASCII stays on the disk, memory-mapped; another one is decoded into
-    memory. Raises FileError for a file that is not UTF-8 (it names the place), empty, or too short for a window;
-    ArgumentError for options that do not fit.
+    the starts of windows follow from. steps_per_epoch: batches of an epoch, as many as there is text for if left out.
+    A file of ASCII stays on the disk, memory-mapped; another one is decoded into memory.
+    Raises FileError for a file that is not UTF-8 (it names the place), empty, or too short for a window; ArgumentError
+    for options that do not fit.
 
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "song.txt")
@@ -176,7 +189,7 @@ def text(
     >>> text(path, context=8).vocabulary
     ' ,al'
     """
-    options = _options(context, batch_size, validation_split, seed)
+    options = _options(context, batch_size, validation_split, seed, steps_per_epoch)
     name = checked_path("text", path)
     with opened("text", name, "a text file") as file:
         if not file.read(1):
@@ -190,7 +203,13 @@ def text(
     return _of_codes(codes, counts, os.path.basename(name), options)
 
 
-def load_plays(context: int = 64, batch_size: int = 32, validation_split: float = 0.1, seed: int = 0) -> Text:
+def load_plays(
+    context: int = 64,
+    batch_size: int = 32,
+    validation_split: float = 0.1,
+    seed: int = 0,
+    steps_per_epoch: int | None = None,
+) -> Text:
     """Five plays of Shakespeare, 669,261 characters, as `text` would give them from a file.
 
     Romeo and Juliet, Hamlet, The Tempest, Macbeth and King Lear, in this order; the last part that is held back is of
@@ -199,7 +218,7 @@ def load_plays(context: int = 64, batch_size: int = 32, validation_split: float 
     >>> load_plays()
     <Text plays: 669261 characters, 66 of them different>
     """
-    options = _options(context, batch_size, validation_split, seed)
+    options = _options(context, batch_size, validation_split, seed, steps_per_epoch)
     path = Path(__file__).with_name("plays.txt.bz2")
     if not path.exists():
         raise FileError(f"[load_plays] the text comes with tinyres, but {path.name} is missing; install tinyres again")
@@ -207,8 +226,11 @@ def load_plays(context: int = 64, batch_size: int = 32, validation_split: float 
     return _of_codes(codes, np.bincount(codes, minlength=256), "plays", options)
 
 
-def _options(context: Any, batch_size: Any, validation_split: Any, seed: Any) -> dict[str, Any]:
-    for what, value, least in (("context", context, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+def _options(context: Any, batch_size: Any, validation_split: Any, seed: Any, steps: Any) -> dict[str, Any]:
+    whole = {"context": (context, 1), "batch_size": (batch_size, 1), "seed": (seed, 0)}
+    if steps is not None:
+        whole["steps_per_epoch"] = steps, 1
+    for what, (value, least) in whole.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ArgumentError(f"[text] {what} is an integer >= {least}; got {value!r}; choose another")
     number = isinstance(validation_split, (int, float, np.number)) and not isinstance(validation_split, bool)
@@ -216,8 +238,8 @@ def _options(context: Any, batch_size: Any, validation_split: Any, seed: Any) ->
         raise ArgumentError(
             f"[text] validation_split is a share, 0 <= share < 1; got {validation_split!r}; choose another"
         )
-    split = float(validation_split)
-    return {"context": int(context), "batch_size": int(batch_size), "validation_split": split, "seed": int(seed)}
+    found = {name: int(value) for name, (value, _) in whole.items()}
+    return {"steps_per_epoch": None, **found, "validation_split": float(validation_split)}
 
 
 def _of_codes(codes: np.ndarray, counts: np.ndarray, name: str, options: dict[str, Any]) -> Text:
