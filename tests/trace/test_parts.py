@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sequence_nets import Norm as LayerNorm
 from sequence_nets import attention, feed_forward, graph_of, model_of, post_norm, pre_norm
@@ -163,3 +164,36 @@ def test_every_branch_of_a_block_is_counted_in_paths() -> None:
     spectrum = graph_of(model_of(pre_norm, 3)).trace(paths=True).paths()
     assert len(spectrum.shares) == 7  # 0 to 6 of 2 branches in each of 3 blocks
     assert sum(spectrum.shares) == pytest.approx(1.0, abs=1e-5) and spectrum.error < 1e-5
+
+
+def test_gradients_by_position(tmp_path: Path) -> None:
+    tr.manual_seed(0)
+    model = model_of(pre_norm, 2, tokens=6)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 6, 8)), rng.integers(0, 10, (4, 6))
+    trace = model.graph(x, y).trace(arrays=True)
+    node = trace["block1/add"]
+    expected = np.sqrt(np.square(node.grad.astype(float)).sum((0, 2)))
+    np.testing.assert_allclose(node.grad_by_position, expected, rtol=1e-6)
+    assert np.square(node.grad_by_position).sum() == pytest.approx(node.grad_norm**2, rel=1e-6)
+    np.testing.assert_array_equal(trace["block1"].grad_by_position, trace["block0/add_1"].grad_by_position)
+    trace.save(tmp_path / "kept.npz")
+    loaded = tr.Trace.load(tmp_path / "kept.npz")["block1"]
+    np.testing.assert_array_equal(loaded.grad_by_position, trace["block1"].grad_by_position)
+
+
+def test_tokens_that_a_causal_net_does_not_look_back_from_send_nothing() -> None:
+    inputs = tr.Input(shape=(5, 8), name="x")
+    seen = layers.MultiHeadAttention(2, 4)(inputs, inputs, use_causal_mask=True)
+    model = tr.Model(inputs, layers.Dense(3)(seen[:, 2]))
+    model.compile(loss=layers.losses.SparseCategoricalCrossentropy(from_logits=True))
+    trace = model.graph(np.random.default_rng(0).standard_normal((4, 5, 8)), np.array([0, 1, 2, 0])).trace()
+    by_position = trace["x"].grad_by_position
+    assert (by_position[:3] > 0).all() and (by_position[3:] == 0).all()
+
+
+def test_what_has_no_positions_says_so() -> None:
+    x = tr.tensor(np.ones((2, 3)), requires_grad=True, name="x")
+    trace = tr.Graph(tr.mean(tr.square(x))).trace()
+    with pytest.raises(tr.errors.TraceError, match=r"output \(batch, tokens, …\); got x of shape \(2, 3\)"):
+        _ = trace["x"].grad_by_position

@@ -78,6 +78,7 @@ def _nodes(
             source=node.source,
             facts=tape.facts[i],
             dead=measured.dead.get(i),
+            by_position=measured.by_position.get(node),
             params=params.get(i, {}),
         )
         for i, node in enumerate(tape.units)

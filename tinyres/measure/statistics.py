@@ -42,7 +42,7 @@ class Measurement:
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
     several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
     its skips, how far its value is from the fork's; returned: what became of the gradient there. dead: by unit that
-    ends in a ReLU, how many channels are all 0.
+    ends in a ReLU, how many channels are all 0. by_position: of the gradients of what has a batch, positions and more.
     """
 
     values: dict[Node, Statistics]
@@ -54,6 +54,7 @@ class Measurement:
     arrays: dict[Node, tuple[np.ndarray, np.ndarray | None]]
     audit: Audit | None
     dead: dict[int, int]
+    by_position: dict[Node, tuple[float, ...]]
 
 
 def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None, arrays: bool) -> Measurement:
@@ -80,6 +81,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
         arrays=copies,
         audit=ledger.close(observer.left) if ledger is not None else None,
         dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
+        by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in tape.units if len(n.shape) > 2},
     )
 
 
@@ -94,6 +96,14 @@ def _dead(node: Node) -> int:
     return int(left.size)
 
 
+def _by_position(g: Tensor) -> tuple[float, ...]:
+    """The norms along axis 1, in float64."""
+    array = g.buffer.array[: g.size].reshape(*g.shape[:2], -1)
+    with np.errstate(all="ignore"):
+        squares = np.square(array, dtype=np.float64).sum((0, 2))
+    return tuple(np.sqrt(squares).tolist())
+
+
 class _Observer:
     """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
 
@@ -101,6 +111,7 @@ class _Observer:
         self.gradients: dict[Node, int] = {}
         self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
         self.copies: dict[Node, np.ndarray] = {}
+        self.by_position: dict[Node, tuple[float, ...]] = {}
         self._sheet = sheet
         self._returns = returns
         self._owner = tape.owner
@@ -141,6 +152,8 @@ class _Observer:
         self._returns.whole(node, total, row)
         if node in self.splitting:
             self._split(node, arrived, total)
+        if len(node.shape) > 2 and node in self._owner:
+            self.by_position[node] = _by_position(total)
         if self._arrays:
             self.copies[node] = _frozen(total.buffer.array.reshape(total.shape))
 

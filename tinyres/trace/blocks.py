@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinyres.structure.kinds import BRANCH, GATE, SKIP
 from tinyres.trace.nodes import Fork, TraceNode
 
@@ -38,6 +40,11 @@ class Block:
     def grad_norm(self) -> float:
         """L2 norm of the gradient at the block's input."""
         return self.input.grad_norm
+
+    @property
+    def grad_by_position(self) -> np.ndarray:
+        """|g| at the block's input, (batch, tokens, …), position by position; see `TraceNode.grad_by_position`."""
+        return self.input.grad_by_position
 
     @property
     def skip(self) -> float | None:

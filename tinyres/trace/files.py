@@ -27,7 +27,7 @@ TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="
 _NUMBERS = (
     "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
 )  # fmt: skip
-_NODE = (*_NUMBERS, "op", "primitive", "block", "dead")
+_NODE = (*_NUMBERS, "op", "primitive", "block", "dead", "by_position")
 _PARAMETER = (*_NUMBERS, "trainable")
 _EDGE = ("kind", "grad_norm", "share", "cosine", "count")
 
@@ -306,8 +306,9 @@ def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
         for column, value in row.items():
             if not _is_valid(column, value):
                 raise ValueError(f"{column} is {value!r}")
-        if "shape" in row:
-            row["shape"] = tuple(row["shape"])
+        for column in ("shape", "by_position"):
+            if row.get(column) is not None:
+                row[column] = tuple(row[column])
     return rows
 
 
@@ -318,6 +319,8 @@ def _is_valid(column: str, value: Any) -> bool:
         return type(value) is int
     if column == "shape":
         return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+    if column == "by_position":
+        return value is None or (isinstance(value, list) and all(type(norm) in (int, float) for norm in value))
     if column == "trainable":
         return isinstance(value, bool)
     if column == "dead":

@@ -79,7 +79,8 @@ class TraceNode(Measured):
     requires_grad=True), "target", "sample_weight", "constant". primitive: the op that computed the output. block: the
     name of its block or part of one, "" outside of any. source: (file, line) of the user's code. params: by short name,
     "kernel". facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are
-    0 for the whole batch, everywhere in the images; None where nothing cuts them.
+    0 for the whole batch, everywhere in the images; None where nothing cuts them. by_position: see `grad_by_position`,
+    None for outputs of fewer than three axes and in older files.
     """
 
     op: str = ""
@@ -89,6 +90,21 @@ class TraceNode(Measured):
     params: Mapping[str, TraceParameter] = field(default_factory=dict)
     facts: Facts = Facts()
     dead: int | None = None
+    by_position: tuple[float, ...] | None = None
+
+    @property
+    def grad_by_position(self) -> np.ndarray:
+        """L2 norm of the gradient at each place of axis 1 of (batch, tokens, …), over the batch and all other axes.
+
+        Of images (batch, height, width, channels) that is row by row. Their squares sum to that of `grad_norm`. Raises
+        TraceError where there is no such axis.
+        """
+        if self.by_position is None:
+            raise TraceError(
+                f"[trace] a gradient by position is of an output (batch, tokens, …); got {self.name} of shape "
+                f"{self.shape}; ask a node with three axes or more, and trace anew what an older file holds"
+            )
+        return np.array(self.by_position)
 
 
 @dataclass(frozen=True, slots=True)
