@@ -13,18 +13,6 @@ from tinyres import layers
 Block = Callable[[Any, int], Any]
 
 
-class Norm(layers.Layer):
-    """Mean 0 and standard deviation 1 over the features, with weights."""
-
-    def build(self, input_shape: Any) -> None:
-        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(input_shape[-1],), initializer="zeros")
-
-    def call(self, x: tr.Tensor) -> tr.Tensor:
-        centred = x - tr.mean(x, axis=-1, keepdims=True)
-        return centred / tr.sqrt(tr.mean(tr.square(centred), axis=-1, keepdims=True) + 1e-5) * self.gamma + self.beta
-
-
 def attention(x: Any, units: int) -> Any:
     """Of each token to all, in two heads."""
     return layers.MultiHeadAttention(2, units // 2)(x, x)
@@ -37,14 +25,14 @@ def feed_forward(x: Any, units: int) -> Any:
 
 def pre_norm(x: Any, units: int) -> Any:
     """x + F(norm(x)), twice."""
-    x = layers.Add()([attention(Norm()(x), units), x])
-    return layers.Add()([feed_forward(Norm()(x), units), x])
+    x = layers.Add()([attention(layers.LayerNormalization()(x), units), x])
+    return layers.Add()([feed_forward(layers.LayerNormalization()(x), units), x])
 
 
 def post_norm(x: Any, units: int) -> Any:
     """norm(x + F(x)), twice."""
-    x = Norm()(layers.Add()([attention(x, units), x]))
-    return Norm()(layers.Add()([feed_forward(x, units), x]))
+    x = layers.LayerNormalization()(layers.Add()([attention(x, units), x]))
+    return layers.LayerNormalization()(layers.Add()([feed_forward(x, units), x]))
 
 
 def model_of(

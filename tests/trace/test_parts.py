@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sequence_nets import Norm as LayerNorm
 from sequence_nets import attention, feed_forward, graph_of, model_of, post_norm, pre_norm
 
 import tinyres as tr
@@ -28,19 +27,19 @@ def rows(block: Any, depth: int = 2, scope: str | None = "block{}") -> list[str]
 def scoped(x: Any, units: int) -> Any:
     """With a scope for each branch."""
     with tr.name_scope("attend"):
-        f = attention(LayerNorm()(x), units)
+        f = attention(layers.LayerNormalization()(x), units)
     x = layers.Add()([f, x])
     with tr.name_scope("think"):
-        f = feed_forward(LayerNorm()(x), units)
+        f = feed_forward(layers.LayerNormalization()(x), units)
     return layers.Add()([f, x])
 
 
 def wholly_scoped(x: Any, units: int) -> Any:
     """With a scope for each branch and its Add."""
     with tr.name_scope("attend"):
-        x = layers.Add()([attention(LayerNorm()(x), units), x])
+        x = layers.Add()([attention(layers.LayerNormalization()(x), units), x])
     with tr.name_scope("think"):
-        return layers.Add()([feed_forward(LayerNorm()(x), units), x])
+        return layers.Add()([feed_forward(layers.LayerNormalization()(x), units), x])
 
 
 def sandwich(x: Any, units: int) -> Any:
@@ -92,7 +91,7 @@ def test_a_block_is_known_beside_its_parts(trace: tr.Trace) -> None:
     assert block.fork is first.fork and block.x_norm == first.x_norm and block.grad_norm == first.grad_norm
     assert block.join is second.join and block.output is second.output
     assert {n.name for n in block.nodes} == {n.name for part in block.parts for n in part.nodes}
-    assert trace["block1/norm_1"].block == "block1/dense"
+    assert trace["block1/layer_normalization_1"].block == "block1/dense"
 
 
 def test_the_parts_have_shares_and_strengths(trace: tr.Trace) -> None:

@@ -16,6 +16,7 @@ from tinyres.trace.flow import block_nodes, blocks_of, normalises_batch
 from tinyres.trace.lint import lint_trace
 from tinyres.trace.nodes import TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.scale import empty_input, rms
+from tinyres.trace.streams import reads_normalised
 from tinyres.trace.theory import LEAST_BATCH
 from tinyres.trace.trace import Trace
 from tinyres.trace.words import place
@@ -154,7 +155,9 @@ def _listed(edges: list[TraceEdge]) -> str:
 
 
 def why_polynomial(trace: Trace) -> str:
-    """What keeps the power low."""
+    """What keeps the power low; nothing of branches that normalise each sample by itself, as a Transformer's."""
+    if any(map(reads_normalised, trace.blocks)):
+        return ""
     scaled = "with a branch scaled by 1/√blocks (skipinit) "
     preactivated = all(b.join is b.output for b in trace.parts if b.join is not None)  # nothing stands behind the Add
     if of_images(block_nodes(trace)):

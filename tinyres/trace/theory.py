@@ -18,6 +18,7 @@ from tinyres.trace.blocks import Block, rows_of
 from tinyres.trace.course import Walk
 from tinyres.trace.facts import Facts
 from tinyres.trace.nodes import TraceNode, TraceParameter
+from tinyres.trace.streams import reads_normalised
 from tinyres.trace.trace import Trace
 
 LEAST_BATCH = 32
@@ -100,6 +101,8 @@ def is_polynomial(trace: Trace, blocks: Sequence[Block]) -> bool | None:
     """
     if not blocks:
         return None
+    if all(map(reads_normalised, blocks)):
+        return True
     skips = [_identity_skip(block) for block in rows_of(blocks)]
     normalised = ["batch" in _normalised(block) for block in rows_of(blocks)]
     enough = trace.header.batch is None or trace.header.batch >= LEAST_BATCH

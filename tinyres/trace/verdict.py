@@ -27,6 +27,7 @@ from tinyres.trace.flow import Flow, Stage, block_nodes, flow_of, normalises_bat
 from tinyres.trace.html import preformatted
 from tinyres.trace.lint import lint_trace
 from tinyres.trace.scale import unscaled_inputs
+from tinyres.trace.streams import held_product
 from tinyres.trace.theory import LEAST_BATCH, normalises_branches
 from tinyres.trace.trace import Trace
 from tinyres.trace.words import factor, number, share_over_skip, times, two_digits
@@ -43,6 +44,7 @@ _LONG = 30  # layers in a row
 _CANCELS = 3.0  # of a share, beyond 0 or 1
 _STEADY = 0.03
 _ALIKE = 3.0  # times: a stage and the whole that tell one thing
+_GROWTHS = ("explodes", "polynomial", "grows")
 _GROWN = 3.0  # times, of |x| from the first block to the last
 
 
@@ -146,7 +148,9 @@ def story_of(flow: Flow, trace: Trace) -> str:
     growth = flow.value_norms[-1] / flow.value_norms[0] if flow.value_norms[0] > 0 else 0.0
     if growth < _GROWN or not flow.even:
         return told
-    return f"{told} |x| grows {two_digits(growth)}-fold with depth."
+    held = None if any(s.rule == "held" for s in found) else held_product(trace)
+    so_that = "" if held is None else f", and |g| falls with it: {held}"
+    return f"{told} |x| grows {two_digits(growth)}-fold with depth{so_that}."
 
 
 def _quiet_course(flow: Flow) -> str:
@@ -177,7 +181,19 @@ def course_sentences(flow: Flow, trace: Trace) -> list[Sentence]:
     alike = found and any(abs(math.log(total / ratio)) < math.log(_ALIKE) for total in told if ratio > 0 < total)
     if (flow.course is None and not alike) or (not found and not flow.even):
         found += _over_all(flow, ratio, found[0].rule if found else "", trace)
-    return _remedies_once(found)
+    return _remedies_once(_held(found, ratio, trace))
+
+
+def _held(found: list[Sentence], ratio: float, trace: Trace) -> list[Sentence]:
+    """The same where |g| only grows as |x| falls: what is said of its growth gives way to that."""
+    held = held_product(trace) if ratio >= NOTABLE else None
+    if held is None:
+        return found
+    told = (
+        f"the gradient grows x {two_digits(ratio)} toward the input as |x| falls, which is no explosion: {held}, for "
+        "every branch normalises what it reads."
+    )
+    return [Sentence("held", told), *(s for s in found if s.rule not in _GROWTHS)]
 
 
 def _of_stage(flow: Flow, stage: Stage, course: Course, trace: Trace) -> list[Sentence]:
