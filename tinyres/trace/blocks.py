@@ -93,7 +93,8 @@ def rows_of(blocks: Iterable[Block]) -> tuple[Block, ...]:
 def _step(node: TraceNode, before: tuple[int, ...]) -> str:
     """One node on a skip: its window, by how much it shrinks the image, and channels or units where they change."""
     kernels = [p.shape for p in node.params.values() if p.fans is not None]
-    words = [f"{node.op} {'x'.join(map(str, kernels[0][:-2]))}".rstrip() if kernels else node.op]
+    called = "a scale" if node.facts.scales and not node.params else node.op
+    words = [f"{called} {'x'.join(map(str, kernels[0][:-2]))}".rstrip() if kernels else node.op]
     if len(before) == len(node.shape) > 2 and before[1:-1] != node.shape[1:-1]:
         strides = [str(-(-a // b)) if b else "0" for a, b in zip(before[1:-1], node.shape[1:-1])]
         words.append(f"stride {strides[0] if len(set(strides)) == 1 else ' x '.join(strides)}")

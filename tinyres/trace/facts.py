@@ -12,11 +12,11 @@ class Facts(NamedTuple):
     adds: its value is the sum of its inputs. multiplies: its inputs with one another. scales: data by a weight or a
     number, element by element. rectifies: how many times it cuts off one half of the values (ReLU); rectified: its
     value is what such a cut left. leaks: the part of that half that it keeps instead (leaky ReLU), 0 if it does not.
-    normalises: over what ("batch", "layer", "rms", "group"), else "". piecewise_linear: nothing in it but sums, products with a weight, and
-    cuts. in_row: it has several weights, each for what the one before made. slope: the largest derivative of what
-    squashes its value, else 0. drops: the share of its value that is set to 0 at random. distributes: over how many
-    units it shares out 1 (softmax), 0 if it does not. breaks, helps: why its value may not be finite, and what helps,
-    if the op that made it knows.
+    normalises: over what ("batch", "layer", "rms", "group"), else "". piecewise_linear: nothing in it but sums,
+    products with a weight, and cuts. in_row: it has several weights, each for what the one before made. slope: the
+    largest derivative of what squashes its value, else 0. drops: the share of its value that is set to 0 at random.
+    distributes: over how many units it shares out 1 (softmax), 0 if it does not. breaks, helps: why its value may not
+    be finite, and what helps, if the op that made it knows.
     """
 
     adds: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tinyres.structure.kinds import GATE
 from tinyres.trace.net import Finding, Net, finding_at, has_kernel
 from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
+from tinyres.trace.streams import SAMPLE_NORMS
 
 _SAME = 1e-5  # |y - x| / |x| of what is the identity up to rounding
 _SAME_GRADIENT = 0.01  # |g_out - g| / |g| likewise; what underflows on the way is less
@@ -29,8 +30,8 @@ def changed_skips(net: Net) -> Iterator[Finding]:
             departed = _departing(fork, carried)
             turned = _turning(fork, carried)
             for node in carried:
-                if gated and node.facts.multiplies and not node.facts.scales:
-                    continue  # as in a highway
+                if (gated and node.facts.multiplies and not node.facts.scales) or _weighs_both(net, fork, node):
+                    continue  # as in a highway, or in DeepNorm
                 what = _changes(node, projected, not departed and _is_known(fork, carried))
                 how = "" if what or projected else _departs(departed.get(node.name))
                 back = "" if what or how or projected else _turns(turned.get(node.name))
@@ -41,6 +42,19 @@ def changed_skips(net: Net) -> Iterator[Finding]:
                     problem = f"{named} lies on the skip from {fork.node} to {fork.join}{told_as}"
                     remedy = "let the skip be the identity and move it into the branch or behind the Add"
                     yield finding_at("skip-path", node, problem, remedy)
+
+
+def _weighs_both(net: Net, fork: Fork, node: TraceNode) -> bool:
+    """Whether a node multiplies the skip by a number above 0, and what reads the sum takes its size out again.
+
+    α · x + F then weighs the two as x + F / α does.
+    """
+    readers = [net.nodes[e.dst] for e in net.outgoing[fork.join]]
+    departs, x = (fork.carried or {}).get(node.name), net.nodes[fork.node].value_norm
+    if not node.facts.scales or node.params or not readers or departs is None or x == 0:
+        return False
+    above_0 = abs(abs(node.value_norm / x - 1) - departs) <= _SAME_GRADIENT * departs
+    return above_0 and all(reader.facts.normalises in SAMPLE_NORMS for reader in readers)
 
 
 def _carried(net: Net, fork: Fork, edge: TraceEdge) -> list[TraceNode]:

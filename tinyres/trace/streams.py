@@ -1,8 +1,8 @@
 """Streams: nets whose every branch normalises what it reads and is added to it, as pre-norm Transformers.
 
-A branch that does not see the size of what it reads sends back a gradient at a right angle to it, 1/|x| as large. So |x|
-grows along the stream by what the branches add, and |g| falls: where both gain alike, |x|·|g| stays what it is. (Xiong
-et al. 2020 derive both for Transformers at initialisation.)
+A branch that does not see the size of what it reads sends back a gradient at a right angle to it, 1/|x| as large. So
+|x| grows along the stream by what the branches add, and |g| falls: where both gain alike, |x|·|g| stays what it is.
+(Xiong et al. 2020 derive both for Transformers at initialisation.)
 """
 
 from __future__ import annotations
