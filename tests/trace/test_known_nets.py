@@ -10,7 +10,7 @@ from told_nets import Known, known_nets
 from told_others import other_nets
 
 import tinyres as tr
-from tinyres.trace.verdict import Verdict
+from tinyres.trace.sentences import Verdict
 
 NETS = [*known_nets(), *other_nets(), *more_nets()]
 MOST_SILENCES = 0.05  # of the nets of which something is to be said

@@ -18,7 +18,7 @@ from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParamete
 from tinyres.trace.spectrum import Spectrum
 
 if TYPE_CHECKING:
-    from tinyres.trace.verdict import Verdict
+    from tinyres.trace.sentences import Verdict
 
 LEVELS = ("stage", "block", "layer", "op", "edge", "parameter")
 

@@ -24,9 +24,9 @@ from tinyres.trace.causes import (
 )
 from tinyres.trace.course import LEAST, Course, Jump
 from tinyres.trace.flow import Flow, Stage, block_nodes, flow_of, normalises_batch
-from tinyres.trace.html import preformatted
 from tinyres.trace.lint import lint_trace
 from tinyres.trace.scale import unscaled_inputs
+from tinyres.trace.sentences import Sentence, Verdict
 from tinyres.trace.streams import held_product
 from tinyres.trace.theory import LEAST_BATCH, normalises_branches
 from tinyres.trace.trace import Trace
@@ -38,7 +38,6 @@ STEEP_POWER = 1.5  # at 202 layers training errors stand in the order of these p
 _SINGLE = 10.0  # times, at one block
 _UNDERFLOW = 1e-30
 _FAR_FROM_CHANCE = 10.0  # times: from there on nets at a fixed rate train worse (tests/trace/test_remedies.py)
-_IN_PROPORTION = 2.0  # times chance
 _ROUNDING = 1e-6  # of the largest: what is 0 but for rounding
 _LONG = 30  # layers in a row
 _CANCELS = 3.0  # of a share, beyond 0 or 1
@@ -46,62 +45,6 @@ _STEADY = 0.03
 _ALIKE = 3.0  # times: a stage and the whole that tell one thing
 _GROWTHS = ("explodes", "polynomial", "grows")
 _GROWN = 3.0  # times, of |x| from the first block to the last
-
-
-class Sentence(str):
-    """One sentence. rule: the short name of what it is about. remedy: what to try, "" where nothing is."""
-
-    __slots__ = ("rule", "remedy")
-
-    rule: str
-    remedy: str
-
-    def __new__(cls, rule: str, told: str, remedy: str = "") -> Sentence:
-        sentence = super().__new__(cls, f"{told} {remedy}".rstrip())
-        sentence.rule, sentence.remedy = rule, remedy
-        return sentence
-
-    @property
-    def told(self) -> str:
-        """The sentence without its remedy."""
-        return self.removesuffix(self.remedy).rstrip()
-
-
-class Verdict(tuple[Sentence, ...]):
-    """The sentences, the gravest first; prints one per line, or that nothing stands out.
-
-    over_chance: the loss over that of an answer that ignores the input, None if that is not known.
-    """
-
-    over_chance: float | None
-
-    def __new__(cls, sentences: Iterable[Sentence] = (), over_chance: float | None = None) -> Verdict:
-        verdict = super().__new__(cls, tuple(sentences))
-        verdict.over_chance = over_chance
-        return verdict
-
-    def __str__(self) -> str:
-        return told(self)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return preformatted(str(self), wrap=True)
-
-
-def told(verdict: Verdict) -> str:
-    """One sentence per line, or that nothing stands out: the loss is in proportion up to twice its chance level."""
-    if verdict:
-        return "\n".join(verdict)
-    over = verdict.over_chance
-    if over is None:
-        flows = "and the values are in proportion (the loss has no chance level to hold it against; "
-    elif over <= _IN_PROPORTION:
-        flows = "and values and loss are in proportion ("
-    else:
-        flows = f"the loss is {two_digits(over)} times that of an answer that ignores the input ("
-    return f"verdict: the gradient flows well, {flows}labels and learning rate are not looked at)"
 
 
 def verdict_of(trace: Trace) -> Verdict:

@@ -15,8 +15,8 @@ from tinyres.trace.flow import Flow
 from tinyres.trace.html import preformatted
 from tinyres.trace.net import Findings
 from tinyres.trace.nodes import Audit, Fork, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.sentences import Verdict, told
 from tinyres.trace.trace import Trace
-from tinyres.trace.verdict import Verdict, told
 
 
 def trace_text(self: Trace) -> str:
