@@ -74,7 +74,12 @@ def as_ids(owner: str, value: Any) -> Any:
     """An array or list of whole numbers as a Tensor of int64; a Tensor as it is."""
     if isinstance(value, Tensor) or value is None:
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ShapeError(
+            f"[{owner}] ids stand in one array; got a ragged {type(value).__name__}; make all rows the same length"
+        ) from None
     if array.dtype.kind == "f" and array.size and not np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
         raise DTypeError(
             f"[{owner}] ids are whole numbers; got {array.dtype} of shape {array.shape} with others; number the tokens"
