@@ -1,9 +1,44 @@
-/* Optimizer kernels. hyper is float64[8]: */
-enum { LR, MOMENTUM, BETA1 = MOMENTUM, BETA2, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM };
+/* Optimizer kernels. hyper is float64[8], or [10] where gradients are added up over EVERY steps, of which this is number
+ * COUNT: */
+enum { LR, MOMENTUM, BETA1 = MOMENTUM, BETA2, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM, COUNT, EVERY };
+
+/* Whether this is a step that moves parameters. */
+TR_INLINE int step_is_due(const tr_call *c, const double *hyper) {
+    return !(c->flags & TR_DUE) || hyper[COUNT] == hyper[EVERY];
+}
 
 static int TR_K(optimizer_tick)(const tr_call *c, const tr_worker *w) {
-    if (w->ith == 0)
-        ((double *)c->ptr[0])[STEP] += 1;
+    double *hyper = c->ptr[0];
+    if (w->ith)
+        return 0;
+    if (c->flags & TR_DUE)
+        hyper[COUNT] = hyper[COUNT] == hyper[EVERY] ? 1 : hyper[COUNT] + 1;
+    if (step_is_due(c, hyper))
+        hyper[STEP] += 1;
+    return 0;
+}
+
+/* total += g / EVERY. */
+static int TR_K(accumulate)(const tr_call *c, const tr_worker *w) {
+    float *total = c->ptr[0], part = (float)(1 / ((const double *)c->ptr[2])[EVERY]);
+    const float *g = c->ptr[1];
+    tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
+    for (int64_t run = 0, begin = runs.begin; run < runs.count; run++, begin += runs.step)
+        for (int64_t i = 0; i < runs.length; i += TR_LANES) {
+            vec_float v = vec_load_up_to(total + begin + i, runs.length - i, 0);
+            v += vec_load_up_to(g + begin + i, runs.length - i, 0) * part;
+            vec_store_up_to(total + begin + i, v, runs.length - i);
+        }
+    return 0;
+}
+
+/* total = 0 behind a step that has moved parameters. */
+static int TR_K(clear_when_due)(const tr_call *c, const tr_worker *w) {
+    float *total = c->ptr[0];
+    const double *hyper = c->ptr[1];
+    tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
+    for (int64_t run = 0, begin = runs.begin; hyper[COUNT] == hyper[EVERY] && run < runs.count; run++, begin += runs.step)
+        memset(total + begin, 0, (size_t)runs.length * sizeof(float));
     return 0;
 }
 
@@ -85,8 +120,10 @@ static int TR_K(sgd)(const tr_call *c, const tr_worker *w) {
     const double *hyper = c->ptr[3];
     update u = {.lr = vec_splat((float)hyper[LR]),
                 .momentum = vec_splat((float)hyper[MOMENTUM]),
-                .decay = vec_splat((float)hyper[WEIGHT_DECAY]),
+                .decay = vec_splat(c->flags & TR_UNDECAYED ? 0 : (float)hyper[WEIGHT_DECAY]),
                 .scale = vec_splat((float)hyper[GRADIENT_SCALE])};
+    if (!step_is_due(c, hyper))
+        return 0;
     tr_runs runs = tr_split_runs(c, w, c->arg[0], 64);
     if (!velocity)
         update_all(1, p, 0, 0, g, runs, &u, sgd_step);
@@ -118,7 +155,9 @@ TR_INLINE void adamw_step(vec_float *p, vec_float *m, vec_float *v, vec_float g,
 static int TR_K(adam)(const tr_call *c, const tr_worker *w) {
     const double *hyper = c->ptr[4];
     int decoupled = c->flags & 1;
-    double lr = hyper[LR] / (1 - pow(hyper[BETA1], hyper[STEP])), decay = hyper[WEIGHT_DECAY];
+    double lr = hyper[LR] / (1 - pow(hyper[BETA1], hyper[STEP])), decay = c->flags & TR_UNDECAYED ? 0 : hyper[WEIGHT_DECAY];
+    if (!step_is_due(c, hyper))
+        return 0;
     update u = {.lr = vec_splat((float)lr),
                 .beta1 = vec_splat((float)hyper[BETA1]),
                 .rest1 = vec_splat((float)(1 - hyper[BETA1])),

@@ -30,6 +30,9 @@
 
 #define TR_IGNORES 1 /* check_labels, softmax_cross_entropy and its gradient: the label `ignored` does not count */
 
+#define TR_UNDECAYED 2 /* sgd, adam: weight decay leaves this parameter alone */
+#define TR_DUE 4       /* sgd, adam, optimizer_tick: gradients are added up, only every so many steps something moves */
+
 #define TR_RMS 1 /* groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off */
 
 /* matmul sums over at most this many products in one go, so up to here out + a b with TR_ACCUMULATE rounds

@@ -12,6 +12,7 @@ from tinyres.kernels.record import (
     ACCUMULATE,
     ALIKE,
     DECOUPLED,
+    DUE,
     FLIP_COLUMNS,
     HALF_OF_K,
     NESTEROV,
@@ -19,6 +20,7 @@ from tinyres.kernels.record import (
     RMS,
     TRANSPOSE_A,
     TRANSPOSE_B,
+    UNDECAYED,
 )
 
 from .operands import LARGE_COLUMNS, LARGE_ROWS, LARGE_SIZE, SHAPES, SIZES, ULP, Array, Case, floats, key, poison
@@ -220,12 +222,30 @@ def _window_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
             yield _window_case(name, rng, sizes, flags, at)
 
 
-def _hyper(a: float, b: float = 0.999, step: float = 1.0, scale: float = 1.0) -> Array:
-    return np.array([0.05, a, b, 1e-7, 0.01, scale, step, 1.0])
+def _hyper(a: float, b: float = 0.999, step: float = 1.0, scale: float = 1.0, turn: float | None = None) -> Array:
+    """turn: which of 3 steps, whose gradients are added up, this is."""
+    return np.array([0.05, a, b, 1e-7, 0.01, scale, step, 1.0, *([] if turn is None else [turn, 3.0])])
 
 
 def _tick_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     yield Case(name, [_hyper(0.9, step=41.0)], [])
+    for turn in (0.0, 1.0, 2.0, 3.0):
+        yield Case(name, [_hyper(0.9, step=41.0, turn=turn)], [], flags=DUE)
+
+
+def _accumulate_case(rng: np.random.Generator, n: int) -> Case:
+    ins = [floats(rng, n), _hyper(0.9, turn=2.0)]
+    return Case("accumulate", [floats(rng, n)], ins, (n,), (), 0, 2 * ULP, 2 * ULP)
+
+
+def _accumulate_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n in SIZES:
+        yield _accumulate_case(rng, n)
+
+
+def _clear_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n, turn in itertools.product(SIZES, (1.0, 3.0)):
+        yield Case(name, [floats(rng, n)], [_hyper(0.9, turn=turn)], (n,))
 
 
 def _clip_scale_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -242,6 +262,10 @@ def _sgd_case(rng: np.random.Generator, n: int, with_velocity: bool, flags: int)
 def _sgd_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     for n, (with_velocity, flags) in itertools.product(SIZES, ((False, 0), (True, 0), (True, NESTEROV))):
         yield _sgd_case(rng, n, with_velocity, flags)
+        yield _sgd_case(rng, n, with_velocity, flags | UNDECAYED)
+    for turn in (2.0, 3.0):
+        outs, ins = [floats(rng, 40), floats(rng, 40)], [floats(rng, 40), _hyper(0.9, turn=turn)]
+        yield Case(name, outs, ins, (40,), (), DUE, 4 * ULP, 8 * ULP)
 
 
 def _adam_case(rng: np.random.Generator, n: int, flags: int, step: float) -> Case:
@@ -253,6 +277,10 @@ def _adam_case(rng: np.random.Generator, n: int, flags: int, step: float) -> Cas
 def _adam_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     for n, flags, step in itertools.product(SIZES, (0, DECOUPLED), (1.0, 2.0, 1e6)):
         yield _adam_case(rng, n, flags, step)
+        yield _adam_case(rng, n, flags | UNDECAYED, step)
+    for turn in (2.0, 3.0):
+        state = [floats(rng, 40), floats(rng, 40), floats(rng, 40, 0.1, 3)]
+        yield Case(name, state, [floats(rng, 40), _hyper(0.9, turn=turn)], (40,), (), DUE, 4 * ULP, 4 * ULP)
     still = [np.zeros(9, np.float32) for _ in range(4)]  # no gradient yet: 0 / (0 + epsilon), not 0 / 0
     yield Case(name, [still[0], still[1], still[2]], [still[3], _hyper(0.9)], (9,))
 
@@ -271,6 +299,8 @@ CASES: dict[str, Any] = {
     "random_window": _window_cases,
     "random_window_grad": _window_cases,
     "optimizer_tick": _tick_cases,
+    "accumulate": _accumulate_cases,
+    "clear_when_due": _clear_cases,
     "clip_scale": _clip_scale_cases,
     "sgd": _sgd_cases,
     "adam": _adam_cases,
@@ -291,6 +321,8 @@ LARGE: dict[str, Any] = {
         ("random_window", "random_window_grad"),
         lambda name, rng: _window_case(name, rng, (101, 40, 38, 3, 36, 32), FLIP_COLUMNS, key(3, 8)),
     ),
+    "accumulate": lambda name, rng: _accumulate_case(rng, _N),
+    "clear_when_due": lambda name, rng: Case(name, [floats(rng, _N)], [_hyper(0.9, turn=3.0)], (_N,)),
     "sgd": lambda name, rng: _sgd_case(rng, _N, True, 0),
     "adam": lambda name, rng: _adam_case(rng, _N, 0, 3.0),
 }

@@ -166,7 +166,6 @@ _REFUSED = {
     "clipvalue": "give global_clipnorm",
     "decay": "give a schedule, such as optimizers.schedules.InverseTimeDecay, as learning_rate",
     "ema_momentum": "leave it out",
-    "gradient_accumulation_steps": "add up gradients in a loop of your own, with tinyres.capture",
     "loss_scale_factor": "leave it out; there is no half precision",
     "use_ema": "leave it out",
 }
@@ -182,9 +181,11 @@ def _read(owner: str, learning_rate: Any, weight_decay: Any, options: dict[str, 
         options.pop("ema_overwrite_frequency", None)
     if options.get("global_clipnorm") is not None:
         given["clip_norm"] = options["global_clipnorm"]
+    if options.get("gradient_accumulation_steps") is not None:
+        given["gradient_accumulation_steps"] = options["gradient_accumulation_steps"]
     for option, value in options.items():
         unset = value is None or value is False
-        if option != "global_clipnorm" and not (unset and option in _REFUSED):
+        if option not in ("global_clipnorm", "gradient_accumulation_steps") and not (unset and option in _REFUSED):
             remedy = _REFUSED.get(option, "leave it out")
             raise ArgumentError(f"[{owner}] tinyres has no option {option}; got {value!r}; {remedy}")
     return given

@@ -44,6 +44,8 @@ IGNORES = 1 << 0  # check_labels, softmax_cross_entropy, softmax_cross_entropy_g
 RMS = 1 << 0  # groupnorm, groupnorm_grad: by the root of the mean square, no mean is taken off
 DECOUPLED = 1 << 0  # adam: weight decay apart from the gradient (AdamW)
 ACCUMULATE = 1 << 16  # matmul, copy, sum: add to the output instead of overwriting it
+UNDECAYED = 1 << 1  # sgd, adam: weight decay leaves this parameter alone
+DUE = 1 << 2  # sgd, adam, optimizer_tick: gradients are added up, only every so many steps something moves
 # matmul, join_halves, add, batchnorm, batchnorm_inference, groupnorm: max(., 0) on the way out. batchnorm_grad: its
 # gradient, for an x that came out of one.
 RELU = 1 << 17

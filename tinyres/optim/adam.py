@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Adam(Optimizer):
     """Steps scaled by running means of the gradient and of its square (Kingma and Ba 2015).
 
-    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p.
+    lr, weight_decay, clip_norm and other common options: see Optimizer; g is gradient + weight_decay·p.
     betas: the decay rates of the two means. epsilon: added to the root of the second.
     Raises ArgumentError for numbers out of range.
 
@@ -32,6 +32,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
+    accumulates = True
     slots = ("m", "v")
     _flags = 0
 
@@ -51,7 +52,7 @@ class Adam(Optimizer):
 
     def updates(self, moving: Sequence[Moving]) -> list[Launch]:
         adam, hyper, flags = kernels.adam, self.hyper, self._flags
-        return [(adam, (p, *slots), (g, hyper), (p.size,), (), flags) for p, g, slots in moving]
+        return [(adam, (p, *slots), (g, hyper), (p.size,), (), flags | self._rule(p)) for p, g, slots in moving]
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "betas": self.betas, "epsilon": self.epsilon}

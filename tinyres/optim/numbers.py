@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinyres.optim.optimizer import Optimizer
 
 # The layout of `hyper`, as the kernels read it; A and B are the decay rates of the momenta.
-LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM = range(8)
+LR, A, B, EPSILON, WEIGHT_DECAY, GRADIENT_SCALE, STEP, CLIP_NORM, COUNT, EVERY = range(10)
 
 
 class Common(TypedDict, total=False):
@@ -26,6 +26,8 @@ class Common(TypedDict, total=False):
     learning_rate: float | LearningRateSchedule | None
     weight_decay: float
     clip_norm: float | None
+    exclude: str | int | Sequence[str | int] | None
+    gradient_accumulation_steps: int | None
 
 
 def signature_with_common(cls: Any) -> inspect.Signature:
@@ -131,6 +133,20 @@ def non_negative(op: str, what: str, value: Any) -> float:
         hint = hint if callable(value) else ""
         raise ArgumentError(f"[{op}] {what} is a finite number >= 0; got {value!r}; choose another{hint}")
     return float(value)
+
+
+def steps_added_up(op: str, value: Any, possible: bool) -> int | None:
+    """Over how many steps gradients are added up. possible: whether the optimizer can leave out steps."""
+    if value is None:
+        return None
+    if not possible:
+        raise ArgumentError(
+            f"[{op}] gradients are added up for SGD, Adam and AdamW; got gradient_accumulation_steps={value!r}; "
+            "use one of them"
+        )
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ArgumentError(f"[{op}] gradient_accumulation_steps is a whole number >= 1; got {value!r}; choose another")
+    return int(value)
 
 
 def positive(op: str, what: str, value: Any) -> float:

@@ -17,13 +17,16 @@ import numpy as np
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import set_regime
-from tinyres.engine.tensor import FLOATS, Tensor
-from tinyres.errors import ArgumentError, CaptureError, DTypeError, GradientError, Worded
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import ArgumentError, CaptureError, GradientError, Worded
 from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.record import DUE, UNDECAYED
 from tinyres.launch import Launch, Recorder, door, launch, launch_list, prepare, refuse_while_recording
 from tinyres.optim import schedules
 from tinyres.optim.numbers import (
     CLIP_NORM,
+    COUNT,
+    EVERY,
     LR,
     STEP,
     WEIGHT_DECAY,
@@ -34,8 +37,10 @@ from tinyres.optim.numbers import (
     non_negative,
     positive,
     signature_with_common,
+    steps_added_up,
 )
 from tinyres.optim.other_names import OtherNames
+from tinyres.optim.parameters import Spared, readable, zeros_like
 from tinyres.optim.schedules import LearningRateSchedule
 from tinyres.store.definitions import Definitions, claim
 
@@ -69,7 +74,9 @@ class Optimizer(OtherNames, metaclass=_Sealing):
     params: Tensors that require a gradient; None if `compile` or `bind` gives them later. lr, or learning_rate: step
     size, or a schedule of tr.optim.schedules, which gives it for each step. weight_decay: how strongly parameters are
     pulled to zero. clip_norm: all gradients together are scaled down to this L2 norm where theirs is larger; None:
-    never.
+    never. exclude: what weight decay leaves alone: regular expressions for names, or a number: parameters of at most so
+    many axes (1: biases, and the scales of normalisations). gradient_accumulation_steps: parameters move in every so
+    many-th step only, by the mean of the gradients since; `steps` counts the moves.
 
     A subclass has a `name`, names its per-parameter state in `slots`, and gives its kernel calls in `update`.
     Raises ArgumentError for numbers out of range, DTypeError for params that are not such Tensors.
@@ -79,6 +86,7 @@ class Optimizer(OtherNames, metaclass=_Sealing):
     slots: ClassVar[tuple[str, ...]] = ()
     default_lr: ClassVar[float] = 0.001
     default_weight_decay: ClassVar[float] = 0.0
+    accumulates: ClassVar[bool] = False  # whether its kernels can leave out steps, for gradient_accumulation_steps
     prepares: ClassVar[bool] = False  # whether `prepare` is needed without a schedule too
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -112,8 +120,13 @@ class Optimizer(OtherNames, metaclass=_Sealing):
         rate = schedules.decode(rate) if isinstance(rate, Mapping) else rate
         self._schedule = rate if isinstance(rate, LearningRateSchedule) else None
         self._params: list[Tensor] = []
-        self.hyper = Buffer(8, FLOAT64)
-        self.hyper.array[:] = (
+        self._every = steps_added_up(op, common.get("gradient_accumulation_steps"), self.accumulates)
+        self._spared = Spared(op, common.get("exclude"))
+        self._undecayed: frozenset[int] | None = None
+        self.hyper = Buffer(8 if self._every is None else 10, FLOAT64)
+        if self._every is not None:
+            self.hyper.array[[COUNT, EVERY]] = 0, self._every
+        self.hyper.array[:8] = (
             non_negative(op, "lr", rate(0) if isinstance(rate, LearningRateSchedule) else rate),
             a,
             b,
@@ -197,12 +210,13 @@ class Optimizer(OtherNames, metaclass=_Sealing):
     def bind(self, params: Iterable[Tensor]) -> None:
         """Take these parameters in, each with fresh state; those already known keep theirs."""
         refuse_while_recording("bind")
-        added = self._readable_params(params)
+        added = readable(self.name, params)
         for p in added:
             if id(p) not in self._state:
-                self._state[id(p)] = tuple([_zeros(p) for _ in self._kept_slots()])
+                self._state[id(p)] = tuple([zeros_like(p) for _ in self._held_slots()])
                 self._params.append(p)
         if added:
+            self._undecayed = None
             set_regime(self.hyper, "params", len(self._params))
 
     def step(self) -> None:
@@ -228,10 +242,15 @@ class Optimizer(OtherNames, metaclass=_Sealing):
             raise GradientError(f"[{self.name}] a step needs a gradient; {missing}; call loss.backward() before step()")
         if self._schedule is not None or self.prepares:
             prepare(self.name, self.prepare)
-        launch(kernels.optimizer_tick, (self.hyper,), ())
+        launch(kernels.optimizer_tick, (self.hyper,), (), (), (), 0 if self._every is None else DUE)
+        added_up = [] if self._every is None else [(slots[-1], g) for _, g, slots in moving]
+        if added_up:
+            launch_list([(kernels.accumulate, (t,), (g, self.hyper), (t.size,), (), 0) for t, g in added_up])
+            moving = [(p, slots[-1], slots[:-1]) for p, _, slots in moving]
         if self._norm_squared is not None:
             self._measure_norm(self._norm_squared, [g for _, g, _ in moving])
         launch_list(self.updates(moving))
+        launch_list([(kernels.clear_when_due, (t,), (self.hyper,), (t.size,), (), 0) for t, _ in added_up])
 
     def _recorded(self, recorder: Recorder) -> list[tuple[Tensor, Any]]:
         """What `step` finds while it is recorded: what it did not find is noted too."""
@@ -268,21 +287,23 @@ class Optimizer(OtherNames, metaclass=_Sealing):
         hyper = self.hyper.array.tolist()
         clip_norm = None if self._norm_squared is None else hyper[CLIP_NORM]
         lr = hyper[LR] if self._schedule is None else self._schedule
-        return {"lr": lr, "weight_decay": hyper[WEIGHT_DECAY], "clip_norm": clip_norm}
+        chosen: dict[str, Any] = {"exclude": list(self._spared.rules), "gradient_accumulation_steps": self._every}
+        given = {option: value for option, value in chosen.items() if value}
+        return {"lr": lr, "weight_decay": hyper[WEIGHT_DECAY], "clip_norm": clip_norm, **given}
 
     def state(self, names: Mapping[int, str]) -> dict[str, np.ndarray]:
         """Copies of all state for a file: "hyper", and "slot/name" per parameter; names: id(parameter) -> name."""
         arrays = {"hyper": self.hyper.array.copy()}
         for p in self._params:
-            for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
+            for slot, buffer in zip(self._held_slots(), self._state[id(p)]):
                 arrays[f"{slot}/{names[id(p)]}"] = buffer.array.reshape(p.shape).copy()
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray], names: Mapping[int, str]) -> None:
         """Take over what `state` gave. Raises ArgumentError, before anything changes, if an array does not fit."""
-        writes: list[tuple[str, Buffer, tuple[int, ...]]] = [("hyper", self.hyper, (8,))]
+        writes: list[tuple[str, Buffer, tuple[int, ...]]] = [("hyper", self.hyper, (self.hyper.size,))]
         for p in self._params:
-            for slot, buffer in zip(self._kept_slots(), self._state[id(p)]):
+            for slot, buffer in zip(self._held_slots(), self._state[id(p)]):
                 writes.append((f"{slot}/{names[id(p)]}", buffer, p.shape))
         for key, buffer, shape in writes:
             found = arrays[key] if key in arrays else None
@@ -300,6 +321,16 @@ class Optimizer(OtherNames, metaclass=_Sealing):
         """The names of the state that this optimizer, with its options, keeps for a parameter."""
         return self.slots
 
+    def _held_slots(self) -> tuple[str, ...]:
+        """These, and the sum of gradients where they are added up."""
+        return self._kept_slots() if self._every is None else (*self._kept_slots(), "accumulated")
+
+    def _rule(self, param: Buffer) -> int:
+        """The flags by which the update kernels of this parameter go."""
+        if self._undecayed is None:
+            self._undecayed = frozenset([id(p.buffer) for p in self._params if self._spared.covers(p)])
+        return (UNDECAYED if id(param) in self._undecayed else 0) | (0 if self._every is None else DUE)
+
     def _measure_norm(self, norm_squared: Buffer, gradients: list[Buffer]) -> None:
         """The squared norm of all gradients together, and the scale that clips it."""
         first, *rest = gradients
@@ -312,25 +343,6 @@ class Optimizer(OtherNames, metaclass=_Sealing):
         """The numbers by which kernels read the gradient."""
         return self.hyper
 
-    def _readable_params(self, params: Iterable[Tensor]) -> list[Tensor]:
-        if isinstance(params, Tensor) or not isinstance(params, Iterable):
-            raise DTypeError(
-                f"[{self.name}] parameters come as a list of Tensors; got {type(params).__name__}; "
-                "pass model.parameters() or [w, b]"
-            )
-        listed = list(params)
-        for i, p in enumerate(listed):
-            if not isinstance(p, Tensor):
-                raise DTypeError(
-                    f"[{self.name}] every parameter is a Tensor; got {type(p).__name__} at {i}; pass model.parameters()"
-                )
-            if p.dtype not in FLOATS or not p.is_leaf or p.node is None:
-                raise ArgumentError(
-                    f"[{self.name}] a parameter is a float leaf made with requires_grad=True; got a Tensor of shape "
-                    f"{p.shape}, {p.dtype}, at {i} that is not; give what the model was made of"
-                )
-        return listed
-
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: they have parameters and buffers of their own, or those that are copied with it."""
         refuse_while_recording("copy")
@@ -339,6 +351,7 @@ class Optimizer(OtherNames, metaclass=_Sealing):
     def __setstate__(self, held: dict[str, Any]) -> None:
         vars(self).update(held)
         self._state = {id(p): slots for p, slots in zip(self.params, held["_state"])}
+        self._undecayed = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = getattr(type(self), name, None)
@@ -382,9 +395,3 @@ def get(optimizer: Any) -> Optimizer:
 
 def _can_be_set(member: Any) -> bool:
     return getattr(member, "fset", None) is not None or isinstance(member, (Number, Betas))
-
-
-def _zeros(p: Tensor) -> Buffer:
-    buffer = Buffer(p.buffer.size, p.dtype)
-    buffer.array.fill(0)
-    return buffer

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
+from tinyres.engine.node import set_regime
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import Absent, ArgumentError
-from tinyres.launch import door
+from tinyres.launch import door, refuse_while_recording
 
 if TYPE_CHECKING:
     from tinyres.backends.buffers import Buffer
+    from tinyres.optim.parameters import Spared
 
 
 # What is asked of PyTorch's optimizers and not here, and what to do instead.
@@ -32,6 +34,8 @@ class OtherNames:
         name: ClassVar[str]
         _params: list[Tensor]
         hyper: Buffer
+        _spared: Spared
+        _undecayed: frozenset[int] | None
 
         def bind(self, params: Iterable[Tensor]) -> None: ...
         def step(self) -> None: ...
@@ -78,6 +82,20 @@ class OtherNames:
         finally:
             for p, held in zip(self._params, before):
                 p.grad = held
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Keep parameters out of weight decay: these, and those in whose name one of var_names, a regex, is found.
+
+        >>> import tinyres as tr
+        >>> opt = tr.optim.AdamW(lr=0.1)
+        >>> opt.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        >>> opt.config()["exclude"]
+        ['bias', 'gamma', 'beta']
+        """
+        refuse_while_recording("exclude_from_weight_decay")
+        self._spared.add(self.name, var_list or (), (var_names,) if isinstance(var_names, str) else var_names or ())
+        self._undecayed = None
+        set_regime(self.hyper, "exclude", len(self._spared))
 
     def minimize(self, loss: Any, var_list: Any = None, tape: Any = None) -> NoReturn:
         """Not here: a loss knows its own backward pass."""

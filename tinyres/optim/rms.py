@@ -63,7 +63,7 @@ class _Composed(Optimizer):
     def _read(self, param: Buffer, gradient: Buffer) -> tuple[Buffer, list[Launch]]:
         """(scale · gradient + weight decay · parameter, the calls that make it)."""
         decayed = Buffer(param.size, param.dtype)
-        read = kernels.sgd, (param, decayed), (gradient, self._reading), (param.size,), (), 0
+        read = kernels.sgd, (param, decayed), (gradient, self._reading), (param.size,), (), self._rule(param)
         return decayed, [_zero(decayed), read]
 
 

@@ -33,6 +33,7 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
+    accumulates = True
     slots = ("velocity",)
     default_lr = 0.01
 
@@ -53,7 +54,10 @@ class SGD(Optimizer):
     def updates(self, moving: Sequence[Moving]) -> list[Launch]:
         sgd, hyper, flags = kernels.sgd, self.hyper, self._flags
         without_velocity = () if self._momentum else (ABSENT,)
-        return [(sgd, (p, *slots, *without_velocity), (g, hyper), (p.size,), (), flags) for p, g, slots in moving]
+        return [
+            (sgd, (p, *slots, *without_velocity), (g, hyper), (p.size,), (), flags | self._rule(p))
+            for p, g, slots in moving
+        ]
 
     @property
     def momentum(self) -> float:
