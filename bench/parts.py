@@ -1,6 +1,6 @@
 """What the gradients of slices move: each put into zeros of its own and added, or straight to where they belong.
 
-    python3 bench/parts.py
+python3 bench/parts.py
 """
 
 from __future__ import annotations

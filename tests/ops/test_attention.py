@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinyres as tr
+from tinyres.backends import native
 
 SHAPES = ((2, 5, 3, 4), (2, 5, 3, 4), (2, 5, 3, 4)), ((1, 7, 2, 5), (1, 9, 2, 5), (1, 9, 2, 3)), ((2, 1, 1, 1),) * 3
 LONGER = ((2, 67, 2, 9), (2, 70, 2, 9), (2, 70, 2, 11)), ((1, 40, 3, 33), (1, 40, 3, 33), (1, 40, 3, 16))
@@ -148,3 +150,51 @@ def test_on_an_input_it_is_a_layer() -> None:
     model = tr.Model(inputs, tr.dot_product_attention(inputs, inputs, inputs, is_causal=True))
     x = tr.tensor(np.random.default_rng(0).normal(size=(3, 6, 2, 4)))
     np.testing.assert_allclose(model(x).numpy(), tr.dot_product_attention(x, x, x, is_causal=True).numpy(), atol=1e-6)
+
+
+@pytest.mark.skipif(not native.AVAILABLE, reason="the reference backend stores the scores")
+@pytest.mark.parametrize("tokens", [1024, 4096])
+def test_memory_grows_with_the_length_and_not_with_its_square(tokens: int) -> None:
+    """Forward and backward take less than twenty tensors like the queries: at 4,096 tokens the scores alone are 256."""
+    q, k, v = leaves(arrays_of((((1, tokens, 1, 16)),) * 3, "float32"))
+    tracemalloc.start()
+    try:
+        tr.dot_product_attention(q, k, v, is_causal=True).sum().backward()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert q.grad is not None and peak < 20 * q.size * 4 + 200_000
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_captured_step_does_what_eager_does_on_any_number_of_threads(mask: bool) -> None:
+    seen = np.arange(70) % 5 != 1
+    before = native.threads() if native.AVAILABLE else 1
+    results = []
+    for captured in (False, True):
+        for threads in (1, 2, 3) if native.AVAILABLE else (1,):
+            if native.AVAILABLE:
+                native.set_threads(threads)
+            q, k, v = leaves(arrays_of(LONGER[0], "float32"))
+            optimizer = tr.optim.SGD([q, k, v], lr=0.02)
+            step = tr.capture(step_of(q, k, v, optimizer, seen if mask else None)) if captured else None
+            run = step or step_of(q, k, v, optimizer, seen if mask else None)
+            losses = [run().item() for _ in range(4)]
+            results.append([np.array(losses), *[t.numpy() for t in (q, k, v)]])
+    if native.AVAILABLE:
+        native.set_threads(before)
+    assert results[0][0][-1] < results[0][0][0]
+    for other in results[1:]:
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], other))
+
+
+def step_of(q: tr.Tensor, k: tr.Tensor, v: tr.Tensor, optimizer: Any, mask: np.ndarray | None) -> Any:
+    def step() -> tr.Tensor:
+        optimizer.zero_grad()
+        y = tr.dot_product_attention(q, k, v, mask=mask, is_causal=True)
+        loss = (y * y).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
