@@ -125,13 +125,20 @@ CASES = [
     Case("matmul", tr.dot, np.dot, (((4,), (4,)), ((2, 3, 4), (4,)), ((2, 4), (4, 3)))),
     Case("mul", tr.dot, np.dot, (((), (3,)),)),
     Case("matmul", *einsum("ij,jk->ik"), (((2, 3), (3, 4)),), bench=((256, 256), (256, 256))),
-    Case("matmul", *einsum("bij,bkj->bik"), (((2, 3, 4), (2, 5, 4)),)),
-    Case("matmul", *einsum("bqhd,bkhd->bhqk"), (((2, 3, 2, 4), (2, 5, 2, 4)),), bench=((4, 32, 4, 16), (4, 32, 4, 16))),
+    Case("contract", *einsum("bij,bkj->bik"), (((2, 3, 4), (2, 5, 4)),)),
+    Case(
+        "contract", *einsum("bqhd,bkhd->bhqk"), (((2, 3, 2, 4), (2, 5, 2, 4)),), bench=((4, 32, 4, 16), (4, 32, 4, 16))
+    ),
     Case("matmul", *einsum("...ij,...jk"), (((2, 3, 4), (2, 4, 5)),)),
     Case("matmul", *einsum("i,i"), (((4,), (4,)),)),
-    Case("matmul", *einsum("i,j->ji"), (((4,), (3,)),)),
-    Case("matmul", *einsum("ij,kj->ik"), (((2, 3), (4, 3)),)),
+    Case("contract", *einsum("i,j->ji"), (((4,), (3,)),)),
+    Case("contract", *einsum("ij,kj->ik"), (((2, 3), (4, 3)),)),
     Case("matmul", *einsum("ijk,kl,i->l"), (((2, 3, 4), (4, 5), (2,)),)),
+    Case(
+        "contract", *einsum("bhqk,bkhd->bqhd"), (((2, 3, 4, 5), (2, 5, 3, 2)),), bench=((4, 4, 32, 32), (4, 32, 4, 16))
+    ),
+    Case("contract", *einsum("bthd,hde->bte"), (((2, 3, 4, 5), (4, 5, 2)),)),
+    Case("contract", *einsum("ki,kj->ji"), (((4, 3), (4, 5)), ((1, 3), (1, 5)), ((4, 1), (4, 5)))),
     Case("sum", *einsum("ijk->ki"), (((2, 3, 4),),)),
     Case("transpose", *einsum("ba"), (((2, 3),),)),
     Case(

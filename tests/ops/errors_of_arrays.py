@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 import tinyres as tr
+from tinyres.engine.op import apply
 from tinyres.errors import ArgumentError, DTypeError, ShapeError, TinyresError
+from tinyres.ops.contraction import CONTRACT
 from tinyres.ops.indexing import IndexOutOfRange, WrongIndex
 
 
@@ -355,6 +357,22 @@ CASES: list[tuple[Callable[[], object], type[TinyresError], str]] = [
         lambda: tr.pad(z(2), -1),
         ArgumentError,
         "[pad] the widths must be counts from 0 on, one (before, after) per axis; got -1; write ((0, 0), (1, 1))",
+    ),
+    *(
+        (
+            lambda letters=letters: apply(CONTRACT, (z(2, 3), z(3, 4)), *letters),
+            ArgumentError,
+            "[contract] the letters must describe a batch of products of strided matrices; got "
+            f"{letters[0]!r} for (2, 3), {letters[1]!r} for (3, 4) and {letters[2]!r} for the output; use tr.einsum",
+        )
+        for letters in (
+            ("ij", "kj", "ik"),
+            ("aa", "bc", "abc"),
+            ("ij", "jk", "il"),
+            ("i", "jk", "ik"),
+            ("ijk", "kl", "ijl"),
+            ("ij", "jk", "k"),
+        )
     ),
     (
         lambda: tr.pad(z(2), ((1, 1), (1, 1))),

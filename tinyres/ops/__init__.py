@@ -2,8 +2,8 @@
 
 In reading order: rules, arithmetic, elementwise, casting, comparison, power, indexing, movement, reduction, affine,
 matmul, softmax, normalisation, group_normalisation, losses, random, custom; then functions, activations, division,
-integers, gather, sorting, arranging, moments, running, einsum, attention, creation; of images geometry, conv, pooling;
-methods attaches them to Tensor. `__all__` is what `tinyres` exports too.
+integers, gather, sorting, arranging, moments, running, contraction, einsum, attention, creation; of images geometry,
+conv, pooling; methods attaches them to Tensor. `__all__` is what `tinyres` exports too.
 """
 
 from tinyres.engine.primitives import add

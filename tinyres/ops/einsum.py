@@ -1,18 +1,15 @@
-"""einsum: sums of products by index letters, as transposes, one batched matmul per pair of inputs, and sums."""
+"""einsum: sums of products by index letters, as one batched product per pair of inputs, and sums."""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence
 from typing import Any
 
 from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.ops.composed import composed
-from tinyres.ops.matmul import matmul
-from tinyres.ops.movement import reshape, transpose
+from tinyres.ops.contraction import arranged, contracted
 from tinyres.ops.reduction import sum
 
 _SPARE = "0123456789"  # letters for the axes that "..." stands for, last axis first
@@ -36,9 +33,9 @@ def einsum(subscripts: str, *operands: Operand) -> Tensor:
     value, letters = tensors[0], inputs[0]
     for i, (following, its_letters) in enumerate(zip(tensors[1:], inputs[1:]), 2):
         wanted = {*output, *"".join(inputs[i:])}
-        value, letters = _contracted(value, letters, following, its_letters, wanted)
+        value, letters = _pair(value, letters, following, its_letters, wanted, output)
     value, letters = _summed(value, letters, set(output))
-    return _arranged(value, letters, output)
+    return arranged(value, letters, output)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -96,25 +93,13 @@ def _check_sizes(subscripts: str, inputs: tuple[str, ...], shapes: tuple[tuple[i
                 )
 
 
-def _contracted(a: Tensor, of_a: str, b: Tensor, of_b: str, wanted: set[str]) -> tuple[Tensor, str]:
-    """The product of two inputs, summed over the letters that nobody wants, as one batched matmul."""
+def _pair(a: Tensor, of_a: str, b: Tensor, of_b: str, wanted: set[str], output: str) -> tuple[Tensor, str]:
+    """The product of two inputs, summed over the letters that nobody wants; in the output's order if it is that."""
     a, of_a = _summed(a, of_a, wanted | set(of_b))
     b, of_b = _summed(b, of_b, wanted | set(of_a))
-    shared = [c for c in of_a if c in of_b]
-    batch = "".join(c for c in shared if c in wanted)
-    summed = "".join(c for c in shared if c not in wanted)
-    rows = "".join(c for c in of_a if c not in of_b)
-    columns = "".join(c for c in of_b if c not in of_a)
-    sizes = {**dict(zip(of_a, a.shape)), **dict(zip(of_b, b.shape))}
-    left = _grouped(_arranged(a, of_a, batch + rows + summed), sizes, batch, rows, summed)
-    right = _grouped(_arranged(b, of_b, batch + summed + columns), sizes, batch, summed, columns)
-    letters = batch + rows + columns
-    return reshape(matmul(left, right), [sizes[c] for c in letters]), letters
-
-
-def _grouped(x: Tensor, sizes: dict[str, int], batch: str, *groups: str) -> Tensor:
-    lead = [math.prod(sizes[c] for c in batch)] if batch else []
-    return reshape(x, [*lead, *[math.prod(sizes[c] for c in group) for group in groups]])
+    letters = {*of_a, *of_b} & wanted
+    order = output if letters == set(output) else "".join(c for c in dict.fromkeys(of_a + of_b) if c in letters)
+    return contracted(a, of_a, b, of_b, order), order
 
 
 def _summed(x: Tensor, letters: str, wanted: set[str]) -> tuple[Tensor, str]:
@@ -123,8 +108,3 @@ def _summed(x: Tensor, letters: str, wanted: set[str]) -> tuple[Tensor, str]:
     if not gone:
         return x, letters
     return sum(x, gone), "".join(c for c in letters if c in wanted)
-
-
-def _arranged(x: Tensor, letters: str, order: str) -> Tensor:
-    axes: Sequence[int] = [letters.index(c) for c in order]
-    return x if letters == order else transpose(x, axes)

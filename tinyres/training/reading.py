@@ -204,9 +204,7 @@ def _size(output: tuple[int | None, ...]) -> int:
     return int(np.prod([size for size in output[1:] if size is not None], dtype=np.int64))
 
 
-def _read_labels(
-    op: str, y: np.ndarray, output: tuple[int | None, ...], what: str, ignored: int | None
-) -> np.ndarray:
+def _read_labels(op: str, y: np.ndarray, output: tuple[int | None, ...], what: str, ignored: int | None) -> np.ndarray:
     classes, shape = output[-1], output[1:-1]
     if classes is None:
         raise ShapeError(
