@@ -142,6 +142,8 @@ def _add_demo(commands: Any) -> None:
     }
     for option, told in numbers.items():
         demo.add_argument(option, type=int, default=None, metavar="N", help=told)
+    norms = ("pre", "post", "deepnorm", "rezero")
+    demo.add_argument("--norm", default=None, choices=norms, help="text: how a block normalises (default pre)")
     demo.add_argument("--optimizer", default=None, choices=("sgd", "adam", "adamw"), help="digits: default adam")
     demo.add_argument("--lr", type=float, default=None, metavar="X", help="digits: learning rate (default: its own)")
     demo.add_argument("--nets", default=None, metavar="A,B", help="digits: which nets, by name, separated by commas")
@@ -299,5 +301,5 @@ _DEMOS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], int]]] = {
         _demo_on_digits,
     ),
     "images": (tuple("depth width steps seed data size out".split()), _demo_on_images),
-    "text": (tuple("depth width context steps seed seeds data".split()), _demo_on_text),
+    "text": (tuple("depth width norm context steps seed seeds data".split()), _demo_on_text),
 }

@@ -119,6 +119,20 @@ def test_an_encoder_learns_classes_of_ids_and_of_features() -> None:
         assert model.evaluate(x, labels)[1] == 1.0
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_an_encoder_leaves_padding_out(norm: str, tmp_path: Any) -> None:
+    model = tr.applications.transformer_encoder(3, 9, 2, 2, 8, vocabulary=11, padding=0, norm=norm)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    short = RNG.integers(1, 11, (4, 6))
+    model.fit(short, short[:, 0] % 3, epochs=3, verbose=0)
+    filled = np.concatenate([short, np.zeros((4, 3), int)], axis=1)
+    np.testing.assert_allclose(model.predict(filled), model.predict(short), rtol=1e-4, atol=1e-5)
+    assert np.abs(model.predict(np.where(filled == 0, 5, filled)) - model.predict(short)).max() > 1e-6
+    model.save(tmp_path / "m.npz")
+    np.testing.assert_array_equal(tr.load(tmp_path / "m.npz").predict(filled), model.predict(filled))
+    assert np.isfinite(model.predict(np.zeros((1, 4), int))).all()
+
+
 class TorchGPT:
     """The pre-norm net in PyTorch's functions, from the weights of ours by name."""
 
@@ -198,6 +212,10 @@ def test_the_character_model_trains_step_for_step_as_in_pytorch() -> None:
             lambda: tr.applications.transformer_encoder(3, 9),
             "[transformer_encoder] sequences are ids below vocabulary, or have features; got vocabulary=None and "
             "features=None; give one of them",
+        ),
+        (
+            lambda: tr.applications.transformer_encoder(3, 9, features=5, padding=0),
+            "[transformer_encoder] padding is an id below vocabulary; got 0 among features; leave it out",
         ),
         (
             lambda: layers.blocks.transformer_pre(tr.Input(shape=(4, 8)), 2, hiden=4),

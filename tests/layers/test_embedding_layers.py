@@ -210,3 +210,15 @@ def test_message(call, kind, message):
     with pytest.raises(kind) as raised:
         call()
     assert str(raised.value) == message
+
+
+def test_means_over_tokens_that_count():
+    counts = np.arange(6) < np.array([[6], [2]])
+    layer = layers.GlobalAveragePooling1D()
+    wanted = np.stack([X[0].mean(axis=0), X[1, :2].mean(axis=0)])
+    for mask in (counts, counts.astype("float32"), tr.tensor(counts, dtype="bool")):
+        np.testing.assert_allclose(layer(X, mask=mask).numpy(), wanted, rtol=1e-5, atol=1e-6)
+    assert not layer(X, mask=counts & False).numpy().any()
+    np.testing.assert_allclose(layers.GlobalMaxPooling1D(keepdims=True)(X).numpy(), X.max(axis=1, keepdims=True))
+    with pytest.raises(ShapeError, match=r"\[GlobalAveragePooling1D\] mask has shape \(batch, tokens\), here"):
+        layer(X, mask=counts[:, :3])

@@ -80,6 +80,7 @@ def transformer_encoder(
     dropout: float = 0.0,
     vocabulary: int | None = None,
     features: int | None = None,
+    padding: int | None = None,
     hidden: int | None = None,
     positions: str = "learned",
     activation: str | None = "softmax",
@@ -88,8 +89,9 @@ def transformer_encoder(
     """A Transformer that tells the class of a sequence, by the mean over its tokens; new and untrained.
 
     vocabulary: sequences are ids (batch, tokens) below it; or else features: they are floats (batch, tokens, features).
-    context: how many tokens it looks at, at most. The other options are those of `gpt`; tokens see one another all.
-    Raises ArgumentError unless one of vocabulary and features is given.
+    context: how many tokens it looks at, at most. padding: the id that fills up short sequences, which nobody sees and
+    the mean leaves out. The other options are those of `gpt`; tokens see one another all.
+    Raises ArgumentError unless one of vocabulary and features is given, and for padding among features.
 
     >>> import tinyres as tr
     >>> model = tr.applications.transformer_encoder(10, context=28, features=28)
@@ -102,8 +104,13 @@ def transformer_encoder(
             "[transformer_encoder] sequences are ids below vocabulary, or have features; got "
             f"vocabulary={vocabulary!r} and features={features!r}; give one of them"
         )
+    if padding is not None and vocabulary is None:
+        raise ArgumentError(
+            f"[transformer_encoder] padding is an id below vocabulary; got {padding!r} among features; leave it out"
+        )
     unit = norm in ("post", "deepnorm")
     drawn = RandomNormal(stddev=width**-0.5 if unit else _DEVIATION)
+    inputs: Any
     if vocabulary is not None:
         inputs = Input(shape=(None,), dtype="int64", name="ids")
         x = Embedding(vocabulary, width, embeddings_initializer=drawn, name="tokens")(inputs)
@@ -111,10 +118,13 @@ def transformer_encoder(
         inputs = Input(shape=(None, features))
         x = Dense(width, name="tokens")(inputs)
     x = _placed(x, context, positions, unit and vocabulary is not None, dropout)
-    x = _blocks(x, layers, heads, norm, {"dropout": dropout, "hidden": hidden})
+    counts = None if padding is None else inputs != padding
+    seen = None if counts is None else counts[:, None, :]
+    x = _blocks(x, layers, heads, norm, {"dropout": dropout, "hidden": hidden, "mask": seen})
     if norm == "pre":
         x = LayerNormalization(epsilon=1e-5, name="final_norm")(x)
-    return Model(inputs, Dense(classes, activation, name="classes")(GlobalAveragePooling1D()(x)), name=name)
+    x = GlobalAveragePooling1D(name="mean")(x, **({} if counts is None else {"mask": counts}))
+    return Model(inputs, Dense(classes, activation, name="classes")(x), name=name)
 
 
 def _placed(x: Any, context: int, positions: str, unit: bool, dropout: float) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinyres import ops
-from tinyres.engine.tensor import Tensor
+from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.conv import channels_last
 from tinyres.nn.layer import SingleInput
@@ -102,6 +104,8 @@ class _OverTokens(SingleInput):
 class GlobalAveragePooling1D(_OverTokens):
     """The mean over all tokens: (n, tokens, features) gives (n, features), with keepdims (n, 1, features).
 
+    mask, of a call: (n, tokens), true for tokens that count; without any the mean is 0.
+
     >>> import tinyres as tr
     >>> tr.layers.GlobalAveragePooling1D()(tr.ones((1, 5, 3)))
     Tensor([[1., 1., 1.]], shape=(1, 3), dtype=float32)
@@ -109,9 +113,19 @@ class GlobalAveragePooling1D(_OverTokens):
 
     passes_values = True
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, mask: Any = None) -> Tensor:
         """The means."""
-        return ops.mean(x, 1, self.keepdims)
+        if mask is None:
+            return ops.mean(x, 1, self.keepdims)
+        counted = mask if isinstance(mask, Tensor) else tensor(np.asarray(mask), dtype=x.dtype)
+        if counted.shape != x.shape[:2]:
+            raise ShapeError(
+                f"[GlobalAveragePooling1D] mask has shape (batch, tokens), here {x.shape[:2]}; got {counted.shape}; "
+                "give one truth per token"
+            )
+        counted = ops.expand_dims(counted.astype(x.dtype), 2)
+        count = ops.maximum(ops.sum(counted, 1, keepdims=True), 1.0)
+        return ops.sum(x * (counted / count), 1, self.keepdims)
 
 
 class GlobalMaxPooling1D(_OverTokens):

@@ -39,6 +39,7 @@ class TextOptions:
 
     depth: int = 4
     width: int = 128
+    norm: str = "pre"
     context: int = 64
     steps: int = 2000
     seed: int = 0
@@ -77,7 +78,7 @@ def built(options: TextOptions, characters: int) -> Model:
     """The net, compiled as nanoGPT trains it."""
     most = max(1, options.width // HEAD)
     heads = next(n for n in range(most, 0, -1) if options.width % n == 0)
-    model = gpt(characters, options.context, options.depth, heads, options.width, use_bias=False)
+    model = gpt(characters, options.context, options.depth, heads, options.width, options.norm, use_bias=False)
     steps = options.steps // PARTS * PARTS
     rate = WarmupCosine(PEAK, max(1, steps // 20), steps, LAST)
     model.compile(AdamW(lr=rate, betas=(0.9, 0.99), weight_decay=0.1, clip_norm=1.0), LOSS)
