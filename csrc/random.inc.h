@@ -33,6 +33,22 @@ static void philox(uint32_t (*out)[4], uint64_t seed, uint64_t block) {
     }
 }
 
+/* out = u, the upper 24 bits of a word times 2^-24: uniform in [0, 1). */
+static int TR_K(random_uniform)(const tr_call *c, const tr_worker *w) {
+    float *out = c->ptr[0];
+    const int64_t *key = c->ptr[1];
+    int64_t begin, end;
+    uint32_t words[PHILOX_BLOCKS][4] __attribute__((aligned(TR_BYTES)));
+    tr_split(w, c->arg[0], 4 * PHILOX_BLOCKS, &begin, &end);
+    for (int64_t first = begin; first < end; first += 4 * PHILOX_BLOCKS) {
+        const uint32_t *word = words[0];
+        philox(words, (uint64_t)key[0], ((uint64_t)key[1] + (uint64_t)first) / 4);
+        for (int64_t i = first; i < at_most(end, first + 4 * PHILOX_BLOCKS); i++)
+            out[i] = (float)(int32_t)(*word++ >> 8) * 0x1p-24f;
+    }
+    return 0;
+}
+
 /* out = x / (1 - rate) where u >= rate, else 0, with u = the upper 24 bits of a word times 2^-24. */
 static int TR_K(dropout)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0], keep = (float)(1 - c->scalar[0]);

@@ -199,6 +199,11 @@ def _random_key_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
         yield Case(name, [key(-99, -99), key(2**63 - 1, 12)], [], (n,))
 
 
+def _uniform_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    for n, (seed, counter) in itertools.product(SIZES, ((0, 0), (-7, 2**34), (2**62 + 5, 2**40 - 8))):
+        yield Case(name, [poison(n)], [key(seed, counter)], (n,))
+
+
 def _dropout_cases(name: str, rng: np.random.Generator) -> Iterator[Case]:
     for n, rate in itertools.product(SIZES, (0.0, 0.1, 0.5, 0.9)):
         for seed, counter in ((0, 0), (12345, 4 * 77), (-7, 2**34), (2**62 + 5, 2**40 - 8)):
@@ -295,6 +300,7 @@ CASES: dict[str, Any] = {
     "matmul": _matmul_cases,
     "join_halves": _join_cases,
     "random_key": _random_key_cases,
+    "random_uniform": _uniform_cases,
     "dropout": _dropout_cases,
     "random_window": _window_cases,
     "random_window_grad": _window_cases,
@@ -316,6 +322,7 @@ LARGE: dict[str, Any] = {
     "moving_statistics": lambda name, rng: _moving_case(rng, _N),
     "matmul": lambda name, rng: _matmul_case(rng, 301, 257, 333, TRANSPOSE_A, True, True),
     "join_halves": lambda name, rng: _join_case(rng, _ROWS, _COLS, RELU, True),
+    "random_uniform": lambda name, rng: Case(name, [poison(_N)], [key(3, 8)], (_N,)),
     "dropout": lambda name, rng: Case(name, [poison(_N)], [floats(rng, _N), key(3, 8)], (_N,), (0.3,)),
     **dict.fromkeys(
         ("random_window", "random_window_grad"),

@@ -52,6 +52,12 @@ def random_key(key: Array, state: Array, n: int, *, flags: int) -> None:
     state[1] += (n + 3) // 4 * 4
 
 
+@kernel("f", "l", "n", form=MOVEMENT, sharing=UNDIVIDED)
+def random_uniform(out: Array, key: Array, n: int, *, flags: int) -> None:
+    """The n numbers in [0, 1) that stand at the key."""
+    out[...] = uniform(key, n)
+
+
 @kernel("f", "fl", "n", "rate", form=MAP, sharing=UNDIVIDED)
 def dropout(out: Array, x: Array, key: Array, n: int, rate: float, *, flags: int) -> None:
     """x / (1 - rate) where the element's number is at least `rate`, else 0."""

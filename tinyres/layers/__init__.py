@@ -54,6 +54,7 @@ from tinyres.layers.pooling import (
 from tinyres.layers.positions import PositionEmbedding, RotaryEmbedding, SinePositionEncoding
 from tinyres.layers.scaling import Normalization, Rescaling
 from tinyres.layers.shape import Flatten, Permute, RepeatVector, Reshape
+from tinyres.layers.times import TimeEmbedding
 from tinyres.nn.layer import Layer
 from tinyres.nn.operators import Input, InputLayer
 
@@ -114,6 +115,7 @@ __all__ = [
     "SinePositionEncoding",
     "Softmax",
     "Subtract",
+    "TimeEmbedding",
     "UpSampling2D",
     "ZeroPadding2D",
     "add",

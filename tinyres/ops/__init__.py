@@ -73,6 +73,7 @@ from tinyres.ops.movement import (
 from tinyres.ops.normalisation import batchnorm, batchnorm_inference
 from tinyres.ops.pooling import average_pool2d, max_pool2d, upsample2d
 from tinyres.ops.power import pow
+from tinyres.ops.noise import rand, randn
 from tinyres.ops.random import Generator, dropout, manual_seed
 from tinyres.ops.random import default_generator as default_generator
 from tinyres.ops.random import preserving_generator as preserving_generator
@@ -165,6 +166,8 @@ __all__ = [
     "permute",
     "pow",
     "prod",
+    "rand",
+    "randn",
     "ravel",
     "reciprocal",
     "relu",
