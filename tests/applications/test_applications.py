@@ -114,12 +114,15 @@ class TorchResNet20:
 
 
 @pytest.mark.slow
-def test_resnet_20_trains_step_for_step_as_in_pytorch() -> None:
+@pytest.mark.parametrize(("dtype", "batch", "steps", "within"), [("float64", 4, 20, 1e-9), ("float32", 32, 20, 3e-3)])
+def test_resnet_20_trains_step_for_step_as_in_pytorch(dtype: str, batch: int, steps: int, within: float) -> None:
+    """In float64 to the last digits. In float32 each step multiplies what rounding did: behind twenty PyTorch's own
+    losses are up to 8e-4 from those in float64 (three seeds, gradients of either to 1.3e-6); no more can be held."""
     torch = pytest.importorskip("torch")
-    model = tr.applications.resnet(20, activation=None, input_shape=(16, 16, 3))
+    model = tr.applications.resnet(20, activation=None, input_shape=(16, 16, 3)).astype(dtype)
     random = np.random.default_rng(0)
-    x = random.normal(size=(32, 16, 16, 3)).astype("float32")
-    y = random.integers(0, 10, 32)
+    x = random.normal(size=(batch, 16, 16, 3)).astype(dtype)
+    y = random.integers(0, 10, batch)
     peer = TorchResNet20(torch, {name: p.numpy() for name, p in model.named_parameters().items()})
     ours = tr.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     theirs = torch.optim.SGD(peer.weights.values(), lr=0.01, momentum=0.9)
@@ -133,9 +136,9 @@ def test_resnet_20_trains_step_for_step_as_in_pytorch() -> None:
         return loss
 
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
-    for _ in range(20):
+    for _ in range(steps):
         theirs.zero_grad()
         loss = torch.nn.functional.cross_entropy(peer(images), labels)
         loss.backward()
         theirs.step()
-        assert float(step(x, y)) == pytest.approx(loss.item(), abs=1e-4)
+        assert float(step(tr.tensor(x, dtype=dtype), y)) == pytest.approx(loss.item(), abs=within)

@@ -290,3 +290,12 @@ def test_integers_are_shifted_as_by_numpy(count: int) -> None:
     assert (x >> count).numpy().tolist() == np.right_shift(x, count).numpy().tolist() == (values >> count).tolist()
     with pytest.raises(DTypeError, match=r"\[right_shift\] >> takes integers; got float32"):
         1 >> tr.tensor([1.0])
+
+
+def test_where_chooses_among_integers_exactly() -> None:
+    chosen, large = tr.tensor([True, False], dtype="bool"), 2**62 + 1
+    x = tr.where(chosen, tr.tensor([large, 2], dtype="int64"), -large)
+    assert x.numpy().dtype == np.int64 and x.tolist() == [large, -large]
+    assert tr.where(chosen, tr.tensor([1, 2], dtype="int64"), tr.tensor([0.5, 0.25])).tolist() == [1.0, 0.25]
+    with pytest.raises(DTypeError, match=r"\[where\] takes a bool Tensor here; got int64"):
+        tr.where(tr.tensor([1, 0], dtype="int64"), tr.tensor([1, 2], dtype="int64"), 0)

@@ -1,8 +1,8 @@
 """U-Nets (Ronneberger et al. 2015; with time and groups as in Ho et al. 2020): an encoder, a decoder, and skips across.
 
-On the way down each level halves height and width; on the way up they double, and what the encoder had at that size joins:
-fine detail need not pass through the small images below. Every level has a scope, "down0" … and "up0" …, so a trace tells how
-much of the gradient came back across, and how much from below.
+On the way down each level halves height and width; on the way up they double, and what the encoder had at that size
+joins: fine detail need not pass through the small images below. Every level has a scope, "down0" … and "up0" …, so a
+trace tells how much of the gradient came back across, and how much from below.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def unet(
     for none. residual: whether blocks have a skip of their own. blocks: of two 3 x 3 convolutions, per level and way.
     attention: the levels with attention between pixels behind their blocks, and heads of it. groups: of the
     normalisations, as far as they divide the width. time: whether there is a second input, a number per image, that is
-    added within every block. classes: whether there is a further one, a class per image from 0 to classes - 1 (one more,
-    `classes` itself, is for "none": leave some out in training for guidance). activation: of the last layer.
+    added within every block. classes: whether there is a further one, a class per image from 0 to classes - 1, or
+    `classes` itself for none. activation: of the last layer.
     Raises ArgumentError for a form that does not fit.
 
     >>> import tinyres as tr
@@ -100,7 +100,8 @@ def unet(
 
 def _checked(input_shape: Any, widths: Any, skips: Any, attention: Any) -> tuple[int, int, int]:
     if skips not in _SKIPS:
-        raise ArgumentError(f"[unet] skips are one of {', '.join(map(repr, _SKIPS))}; got {skips!r}; choose one of them")
+        known = ", ".join(map(repr, _SKIPS))
+        raise ArgumentError(f"[unet] skips are one of {known}; got {skips!r}; choose one of them")
     if not isinstance(widths, (tuple, list)) or not widths or not all(isinstance(w, int) and w > 0 for w in widths):
         raise ArgumentError(f"[unet] widths are counts of filters, one per level; got {widths!r}; give (32, 64)")
     halved = 2 ** (len(widths) - 1)
@@ -109,8 +110,8 @@ def _checked(input_shape: Any, widths: Any, skips: Any, attention: Any) -> tuple
         raise ArgumentError(f"[unet] an image is (height, width, channels); got {input_shape!r}; give (28, 28, 1)")
     if shape[0] % halved or shape[1] % halved:
         raise ArgumentError(
-            f"[unet] with {len(widths)} levels height and width are multiples of {halved}; got {shape[0]} x {shape[1]}; "
-            "pad the images, as by layers.ZeroPadding2D, or take fewer levels"
+            f"[unet] with {len(widths)} levels height and width are multiples of {halved}; "
+            f"got {shape[0]} x {shape[1]}; pad the images, as by layers.ZeroPadding2D, or take fewer levels"
         )
     wrong = [i for i in attention if i not in range(len(widths))]
     if wrong:

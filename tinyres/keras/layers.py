@@ -14,7 +14,7 @@ _RECURRENT = "there are no recurrent layers; write the steps in a layer of your 
 _NOISE = "add noise to x in what yields the batches; Dropout is there"
 _INSTEAD = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D"), _RECURRENT),
-    **dict.fromkeys(("GaussianNoise", "GaussianDropout", "AlphaDropout"), _NOISE),
+    **dict.fromkeys(("GaussianDropout", "AlphaDropout"), _NOISE),
     "ActivityRegularization": "add what depends on activations to the loss, in a loop of your own",
     "Masking": "give a sample_weight with 0 where a step does not count",
     "ThresholdedReLU": "use layers.ReLU(threshold=...)",

@@ -35,6 +35,7 @@ from tinyres.layers.merge import (
     multiply,
     subtract,
 )
+from tinyres.layers.noise import Diffuse, GaussianNoise
 from tinyres.layers.norm import BatchNorm, BatchNormalization
 from tinyres.layers.pooling import (
     AveragePooling2D,
@@ -74,11 +75,13 @@ __all__ = [
     "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
+    "Diffuse",
     "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
+    "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",

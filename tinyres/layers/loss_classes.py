@@ -323,6 +323,7 @@ MeanSquaredLogarithmicError = _of_values(
     values.squared_logarithmic_error,
     "the squared differences of log(1 + y)",
 )
+SquaredOutput = _of_values("SquaredOutput", "squared_output", values.squared_output, "y_pred², whatever y_true is")
 LogCosh = _of_values("LogCosh", "log_cosh", values.log_cosh_error, "log(cosh(y_pred - y_true))")
 Hinge = _of_values("Hinge", "hinge", values.hinge_error, "max(0, 1 - y_true·y_pred), for targets -1 and 1, or 0 and 1")
 SquaredHinge = _of_values("SquaredHinge", "squared_hinge", values.squared_hinge_error, "the squares of the hinge")

@@ -32,6 +32,7 @@ from tinyres.layers.loss_classes import (
     Poisson,
     SparseCategoricalCrossentropy,
     SquaredHinge,
+    SquaredOutput,
 )
 from tinyres.layers.objective import LossFunction, Objective, spelling
 from tinyres.nn.functional import Functional
@@ -54,6 +55,7 @@ __all__ = [
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "SquaredOutput",
     "binary_crossentropy",
     "categorical_crossentropy",
     "categorical_hinge",
@@ -74,6 +76,7 @@ __all__ = [
     "softmax_cross_entropy",
     "sparse_categorical_crossentropy",
     "squared_hinge",
+    "squared_output",
 ]
 
 
@@ -215,6 +218,16 @@ def categorical_cross_entropy_with_logits(logits: Any, target: Any) -> Tensor:
     return categorical_crossentropy(logits, target, from_logits=True)
 
 
+def squared_output(prediction: Any, target: Any = None) -> Tensor:
+    """The mean of prediction², whatever the target: of a model whose output is an error that is to vanish.
+
+    >>> import tinyres as tr
+    >>> tr.losses.squared_output(tr.tensor([1.0, 3.0]))
+    Tensor(5., shape=(), dtype=float32)
+    """
+    return SquaredOutput().objective(prediction, prediction if target is None else target)
+
+
 LOSSES: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
@@ -231,6 +244,7 @@ LOSSES: dict[str, type[Loss]] = {
     "kl_divergence": KLDivergence,
     "poisson": Poisson,
     "cosine_similarity": CosineSimilarity,
+    "squared_output": SquaredOutput,
 }
 _SHORT = {"bce": "binary_crossentropy", "cce": "categorical_crossentropy", "kld": "kl_divergence"}
 _BY_SPELLING: dict[str, type[Loss]] = {

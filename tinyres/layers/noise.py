@@ -59,10 +59,10 @@ def signal_shares(schedule: str, steps: int) -> np.ndarray:
 class Diffuse(Layer):
     """Mix each image with normal noise, as much as a time says that is drawn for it: what a diffusion net learns from.
 
-    Called on images (n, height, width, channels), or on [images, labels]; gives [noisy images, time (n,) in 0 … steps -
-    1, target] and the labels. Time t leaves ᾱ_t of the variance: √ᾱ · image + √(1 - ᾱ) · noise. The target is the noise,
-    or the velocity √ᾱ · noise - √(1 - ᾱ) · image (Salimans and Ho 2022). In training a label becomes `classes`, which
-    stands for none, with probability `drop` (Ho and Salimans 2021). It draws in training and in inference.
+    Called on images (n, height, width, channels), or on [images, labels]; gives [noisy images, times (n,), target] and
+    the labels. A time t in 0 … steps - 1 leaves ᾱ_t of the variance: √ᾱ · image + √(1 - ᾱ) · noise. The target is the
+    noise, or the velocity √ᾱ · noise - √(1 - ᾱ) · image (Salimans and Ho 2022). In training a label becomes `classes`,
+    which stands for none, with probability `drop` (Ho and Salimans 2021). It draws in training and in inference.
     schedule: "linear" or "cosine". prediction: "noise" or "velocity". seed: for a generator of its own.
     Raises ArgumentError for options out of range.
 
@@ -102,7 +102,8 @@ class Diffuse(Layer):
         shape = input_shape[0] if isinstance(input_shape, list) else input_shape
         if not isinstance(shape, tuple) or len(shape) < 2:
             raise ShapeError(
-                f"[Diffuse] {self.path} takes images (n, height, width, channels); got shape {shape}; add the missing axes"
+                f"[Diffuse] {self.path} takes images (n, height, width, channels); got shape {shape}; add the missing "
+                "axes"
             )
 
     def call(self, inputs: Any, training: bool = False) -> list[Tensor]:
@@ -120,5 +121,5 @@ class Diffuse(Layer):
             return made
         (label,) = labels
         if training and self.drop and self.classes is not None:
-            label = ops.where(ops.rand(count, generator=source) < self.drop, self.classes, label).astype("int64")
+            label = ops.where(ops.rand(count, generator=source) < self.drop, self.classes, label)
         return [*made, label]

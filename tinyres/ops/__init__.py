@@ -70,10 +70,10 @@ from tinyres.ops.movement import (
     stack,
     transpose,
 )
+from tinyres.ops.noise import rand, randn
 from tinyres.ops.normalisation import batchnorm, batchnorm_inference
 from tinyres.ops.pooling import average_pool2d, max_pool2d, upsample2d
 from tinyres.ops.power import pow
-from tinyres.ops.noise import rand, randn
 from tinyres.ops.random import Generator, dropout, manual_seed
 from tinyres.ops.random import default_generator as default_generator
 from tinyres.ops.random import preserving_generator as preserving_generator

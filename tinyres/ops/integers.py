@@ -127,6 +127,18 @@ def _reduced(operation: str) -> Callable[[tuple[Tensor, ...], tuple[Any, ...]], 
     return run
 
 
+def _chosen(inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Tensor | None:
+    a, b, condition = inputs
+    kinds = [t.dtype for t in (a, b) if t.dtype in FLOATS]
+    if len(kinds) == 2:
+        return None
+    if kinds or condition.dtype is not BOOL:  # which is refused there
+        kind = kinds[0] if kinds else FLOAT32
+        return apply(comparison.WHERE, (astype(a, kind), astype(b, kind), condition))
+    a, b, chosen = _as_integers((a, b, condition))
+    return arithmetic.add(b, arithmetic.mul(arithmetic.sub(a, b), chosen))  # overflow wraps back
+
+
 def _mean(inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Tensor | None:
     (x,) = inputs
     if x.dtype in FLOATS:
@@ -156,6 +168,7 @@ MIXED.update(
         division.MOD: _rule(division.MOD, "mod"),
         division.FLOOR_DIVIDE: _rule(division.FLOOR_DIVIDE, "floor_divide"),
         comparison.COMPARE: _compared,
+        comparison.WHERE: _chosen,
         comparison.MAXIMUM: _rule(comparison.MAXIMUM, "maximum"),
         comparison.MINIMUM: _rule(comparison.MINIMUM, "minimum"),
         reduction.SUM: _reduced("add"),

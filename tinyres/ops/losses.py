@@ -71,6 +71,12 @@ def squared_error(prediction: Operand, target: Operand) -> Tensor:
     return square(p - t)
 
 
+def squared_output(prediction: Operand, target: Operand) -> Tensor:
+    """p², elementwise: of an output that is itself an error."""
+    (p,) = (prediction,) if isinstance(prediction, Tensor) else as_operands(prediction)
+    return square(p)
+
+
 def absolute_error(prediction: Operand, target: Operand) -> Tensor:
     """|p - t|, elementwise."""
     p, t = paired("mae", prediction, target)

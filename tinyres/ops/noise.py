@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,7 +21,7 @@ from tinyres.ops.functions import cos
 from tinyres.ops.random import Generator, default_generator
 
 
-def rand(*shape: int, generator: Generator | None = None, dtype: DTypeLike = FLOAT32) -> Tensor:
+def rand(*shape: Any, generator: Generator | None = None, dtype: DTypeLike = FLOAT32) -> Tensor:
     """Numbers that are uniform in [0, 1), multiples of 2^-24, as by torch.rand. Nothing flows back through them.
 
     shape: sizes, or one tuple of them. generator: the library's (`tr.manual_seed`) if left out.
@@ -37,7 +38,7 @@ def rand(*shape: int, generator: Generator | None = None, dtype: DTypeLike = FLO
     return Tensor(out, sizes, kind)
 
 
-def randn(*shape: int, generator: Generator | None = None, dtype: DTypeLike = FLOAT32) -> Tensor:
+def randn(*shape: Any, generator: Generator | None = None, dtype: DTypeLike = FLOAT32) -> Tensor:
     """Normal numbers of mean 0 and variance 1, as by torch.randn: two uniform ones each (Box and Muller 1958).
 
     shape: sizes, or one tuple of them. generator: the library's (`tr.manual_seed`) if left out. None is beyond 5.8.
@@ -54,7 +55,7 @@ def randn(*shape: int, generator: Generator | None = None, dtype: DTypeLike = FL
         return radius * cos(rand(*sizes, generator=generator, dtype=kind) * (2 * math.pi))
 
 
-def _read(op: str, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[tuple[int, ...], np.dtype]:
+def _read(op: str, shape: tuple[Any, ...], dtype: DTypeLike) -> tuple[tuple[int, ...], np.dtype]:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 0:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyres.errors import ArgumentError
 from tinyres.optim.schedules import LearningRateSchedule as Schedule
+from tinyres.training.averages import WeightAverage
 from tinyres.training.callback import Callback, CallbackList, Logs, Monitor, count_of
 from tinyres.training.writers import CSVLogger, JSONLines, ModelCheckpoint
 
@@ -24,6 +25,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "WeightAverage",
 ]
 
 
