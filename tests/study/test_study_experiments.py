@@ -23,7 +23,10 @@ from tinyres.study.experiments.paths import all_at_zero, binomial, middle, scale
 
 pytestmark = pytest.mark.slow
 
-NAMES = ["init-laws", "degradation", "paths", "shattering", "lesion", "shortcuts", "activation-order", "identity"]
+NAMES = [
+    "init-laws", "degradation", "paths", "shattering", "lesion", "shortcuts", "activation-order", "identity",
+    "transformer-norm",
+]  # fmt: skip
 
 
 def by(result: Result, *keys: str) -> dict[Any, dict[str, Any]]:
@@ -46,13 +49,14 @@ TINY: dict[str, dict[str, Any]] = {
     "shortcuts": {"blocks": 2, "epochs": 1, "seeds": 2, "width": 8, "rates": (0.01,)},
     "activation-order": {"blocks": 2, "epochs": 1, "seeds": 2, "width": 8, "rates": (0.01,)},
     "identity": {"blocks": 2, "epochs": 1, "samples": 128, "seeds": 2, "width": 8, "rates": (0.001,)},
+    "transformer-norm": {"depths": (2, 3), "seeds": 2, "width": 8},
 }
 
 
 def test_by_default_seeds_are_three_or_more_and_rates_are_chosen() -> None:
     for name, experiment in experiments.EXPERIMENTS.items():
         assert experiment.defaults["seeds"] >= 3
-        assert ("rates" in experiment.defaults) is (name not in ("init-laws", "shattering"))
+        assert ("rates" in experiment.defaults) is (name not in ("init-laws", "shattering", "transformer-norm"))
         assert len(experiment.defaults.get("rates", (1, 2, 3))) >= 3
         experiment.jobs(**experiment.quick)
         assert sum(job.seconds for job in experiment.jobs(**experiment.quick)) < 15
@@ -75,6 +79,18 @@ def test_gradients_at_initialisation_follow_their_laws() -> None:
     assert rows["1/sqrt(L)", 16]["measured"] == pytest.approx(rows["1/sqrt(L)", 16]["with_open"], rel=0.06)
     assert rows["plain, Glorot", 16]["theory"] == 2.0**-15
     assert rows["tutorial", 16]["theory"] is None and rows["he2015", 16]["law"] == "none"
+
+
+def test_the_last_gradient_of_pre_norm_falls_with_depth_and_that_of_post_norm_does_not() -> None:
+    result = experiments.transformer_norm(depths=(6, 24), seeds=3)
+    rows = by(result, "norm", "blocks")
+    falls = rows["pre", 24]["last"] / rows["pre", 6]["last"]
+    assert 0.35 < falls < 0.75  # √(10 / 37) = 0.52
+    assert 0.75 < rows["post", 24]["last"] / rows["post", 6]["last"] < 1.35  # 1
+    assert rows["pre", 24]["grown"] == pytest.approx(37, rel=0.2)
+    assert rows["deepnorm", 24]["ratio"] == pytest.approx(1.0, abs=0.1)
+    assert rows["rezero", 24]["ratio"] == 1.0 and rows["rezero", 24]["last"] is None
+    assert "theory: -1/2" in str(result) and "In deepnorm" in str(result)
 
 
 def test_plain_nets_degrade_with_depth_and_residual_ones_do_not() -> None:

@@ -19,6 +19,7 @@ from tinyres.study.experiments.lesion_resnet import lesion_resnet
 from tinyres.study.experiments.paths import paths
 from tinyres.study.experiments.shattering import shattering
 from tinyres.study.experiments.shortcuts import shortcuts
+from tinyres.study.experiments.transformer_norm import transformer_norm
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -31,6 +32,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         shortcuts,
         activation_order,
         identity,
+        transformer_norm,
     )
 }
 
@@ -52,4 +54,5 @@ __all__ = [
     "paths",
     "shattering",
     "shortcuts",
+    "transformer_norm",
 ]
