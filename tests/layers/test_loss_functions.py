@@ -33,6 +33,7 @@ FORMULAS = {
     "mape": (lambda p, t: np.mean(100 * np.abs(p - t) / t, -1), T),
     "msle": (lambda p, t: np.mean((np.log1p(p) - np.log1p(t)) ** 2, -1), T),
     "huber": (lambda p, t: np.mean(np.where(abs(p - t) < 1, (p - t) ** 2 / 2, abs(p - t) - 0.5), -1), T + 0.8),
+    "squared_output": (lambda p, t: np.mean(p**2, -1), T),
     "log_cosh": (lambda p, t: np.mean(np.log(np.cosh(p - t)), -1), T),
     "hinge": (lambda p, t: np.mean(np.maximum(0, 1 - t * p), -1), SIGNS),
     "squared_hinge": (lambda p, t: np.mean(np.maximum(0, 1 - t * p) ** 2, -1), SIGNS),

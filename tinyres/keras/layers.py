@@ -11,7 +11,7 @@ from tinyres.layers import __all__ as _NAMES
 __all__ = [*_NAMES]
 
 _RECURRENT = "there are no recurrent layers; write the steps in a layer of your own"
-_NOISE = "add noise to x in what yields the batches; Dropout is there"
+_NOISE = "there is no layer of multiplied noise; Dropout is there, and GaussianNoise adds"
 _INSTEAD = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D"), _RECURRENT),
     **dict.fromkeys(("GaussianDropout", "AlphaDropout"), _NOISE),
