@@ -21,8 +21,9 @@ from tinyres.store import text
 NEEDED = {
     "units": 3, "filters": 4, "kernel_size": 2, "rate": 0.25, "activation": "relu", "target_shape": (-1,), "n": 2,
     "dims": (2, 1), "function": tr.tanh, "axes": 1, "scale": 0.5, "height": 3, "width": 3,
+    "num_heads": 2, "key_dim": 2, "input_dim": 5, "output_dim": 3, "sequence_length": 6,
 }  # fmt: skip
-SHAPES = [(4,), (4, 2), (5, 5, 4)]
+SHAPES = [(4,), (4, 2), (5, 5, 4), (32,)]
 WITHOUT_FILE = ("Lambda",)  # holds a function, which no file does
 PUBLIC = [
     cls for name, cls in vars(layers).items()
@@ -54,7 +55,9 @@ def made(cls: type) -> tuple[tr.Model, list[np.ndarray]]:
         for count in (1, 2):
             inputs = [tr.Input(shape=shape) for _ in range(count)]
             try:
-                outputs = cls(**{name: NEEDED[name] for name in needed})(inputs if count > 1 else inputs[0])
+                layer = cls(**{name: NEEDED[name] for name in needed})
+                twice = isinstance(layer, layers.MultiHeadAttention)  # as query and as value
+                outputs = layer(inputs[0], inputs[-1]) if twice else layer(inputs if count > 1 else inputs[0])
                 model = tr.Model(inputs if count > 1 else inputs[0], outputs)
             except TinyresError:
                 continue
