@@ -94,7 +94,7 @@ def test_sampling_is_seeded_guided_and_as_random_as_eta_says() -> None:
     [
         (lambda: small(schedule="sigmoid"), "schedule is one of 'linear', 'cosine'; got 'sigmoid'"),
         (lambda: small(prediction="x"), "prediction is one of 'noise', 'velocity'; got 'x'"),
-        (lambda: small(steps=1), "steps are a count from 2 on; got 1"),
+        (lambda: small(steps=1), "steps are a count from 2 to 1048576; got 1"),
         (lambda: small(net=small()), r"\['widths'\] are of the U-Net; got a net too"),
         (lambda: tr.applications.sample(small(), 0), "count is how many images, from 1 on; got 0"),
         (lambda: tr.applications.sample(small(), 1, labels=1), "this model knows no classes; got labels 1"),

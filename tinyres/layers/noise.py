@@ -15,6 +15,7 @@ from tinyres.ops.random import Generator, default_generator
 
 SCHEDULES = ("linear", "cosine")
 PREDICTIONS = ("noise", "velocity")
+MOST_STEPS = 1 << 20  # of a schedule, which is made whole; a file may ask for any number
 
 
 class GaussianNoise(SingleInput):
@@ -83,8 +84,8 @@ class Diffuse(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
-            raise ArgumentError(f"[Diffuse] steps are a count from 2 on; got {steps!r}; give 1000")
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST_STEPS:
+            raise ArgumentError(f"[Diffuse] steps are a count from 2 to {MOST_STEPS}; got {steps!r}; give 1000")
         for what, given, known in (("schedule", schedule, SCHEDULES), ("prediction", prediction, PREDICTIONS)):
             if given not in known:
                 raise ArgumentError(
