@@ -102,7 +102,7 @@ def _fork(
     carried: Mapping[int, float | None],
     returned: Mapping[int, Returned],
 ) -> Fork:
-    own = tuple([_of_kind(edges[e], kind, shape.inner) for e, kind in zip(shape.edges, shape.kinds)])
+    own = tuple([_of_kind(edges[e], kind) for e, kind in zip(shape.edges, shape.kinds)])
     join = nodes[shape.join]
     note = _note(own, shape.kinds, join, shape.join == len(nodes) - 1)
     values = {nodes[i].name: departs for i, departs in carried.items()}
@@ -110,9 +110,9 @@ def _fork(
     return Fork(nodes[shape.node].name, join.name, own, note, values, gradients)
 
 
-def _of_kind(edge: TraceEdge, kind: str, inner: bool) -> TraceEdge:
-    """The edge as an inner fork sees it; the whole fork shows it as the trace does."""
-    return dataclasses.replace(edge, kind=kind) if inner and edge.kind != kind else edge
+def _of_kind(edge: TraceEdge, kind: str) -> TraceEdge:
+    """The edge as a fork sees it, which may be another kind for another fork of the node."""
+    return edge if edge.kind == kind else dataclasses.replace(edge, kind=kind)
 
 
 def _note(edges: Sequence[TraceEdge], kinds: Sequence[str], join: TraceNode, at_loss: bool) -> str:
@@ -146,4 +146,5 @@ def _block(shape: BlockShape, nodes: list[TraceNode], forks: list[Fork], fork_sh
         join=None if last.fork is None else nodes[fork_shapes[last.fork].join],
         branch_end=None if shape.branch_end is None else nodes[shape.branch_end],
         parts=tuple([_block(part, nodes, forks, fork_shapes) for part in shape.parts]),
+        across=shape.across,
     )

@@ -3,6 +3,7 @@
 A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join,
 named block0, block1, … in graph order. A scope in which several skips join is one block per join, `scope/block0`, ….
 A scope that lies inside of a region and has no skip of its own belongs to it, and if it is the only one, names it.
+A skip across other scopes, as from the encoder of a U to its decoder, is a block of its own, "down1→up1".
 Joins in a row whose branches are of different layers are one block of several parts (see parts).
 """
 
@@ -23,7 +24,8 @@ class BlockShape(NamedTuple):
     """A block by numbers: its members, the node that feeds it, its fork, and the node where the branch ends.
 
     inside: its members and those of all blocks within it. parts: of a block of several forks one for each, in graph
-    order, of which the members and the input are those of the block; its own fork is that of the first.
+    order, of which the members and the input are those of the block; its own fork is that of the first. across: whether
+    its skip leads over other scopes; then only what stands in the scope of the join is a member.
     """
 
     name: str
@@ -33,6 +35,7 @@ class BlockShape(NamedTuple):
     fork: int | None
     branch_end: int | None
     parts: tuple[BlockShape, ...] = ()
+    across: bool = False
 
 
 class Forks(tuple[ForkShape, ...]):
@@ -137,8 +140,14 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
         if SKIP in fork.kinds:
             joined.setdefault(shape.scope(fork.join), {}).setdefault(fork.join, i)
     found = []
-    for name, own in members.items():
-        splits = sorted(joined.get(name, {}).values())
+    for name, inside in members.items():
+        far = [i for i in joined.get(name, {}).values() if _is_across(forks[i], shape, links)]
+        found += [_across(i, inside, shape, forks, links) for i in far]
+        gone = {n for draft in found[len(found) - len(far) :] for n in draft.block.members}
+        own = [n for n in inside if n not in gone]
+        splits = sorted(i for i in joined.get(name, {}).values() if i not in far)
+        if not own:
+            continue
         if len(splits) > 1:
             found += _one_per_join(name, own, within[name], [(i, forks[i]) for i in splits], links)
         else:
@@ -148,6 +157,27 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
                 block = block._replace(fork=splits[0], input=forks[splits[0]].node)
             found.append(_Draft(block, name, _region(forks[splits[0]], links) if splits else set()))
     return found
+
+
+def _is_across(fork: ForkShape, shape: Shape, links: Links) -> bool:
+    """Whether a skip leads from one scope to another over further ones."""
+    ends = shape.scope(fork.node), shape.scope(fork.join)
+    if not all(ends) or any(f"{a}/".startswith(f"{b}/") for a, b in (ends, ends[::-1])):
+        return False
+    between = {shape.scope(n) for n in _region(fork, links) if not shape.is_weight[n]}
+    return any(scope and not any(f"{scope}/".startswith(f"{end}/") for end in ends) for scope in between)
+
+
+def _across(number: int, inside: list[int], shape: Shape, forks: Forks, links: Links) -> _Draft:
+    """The block of a skip across: in the scope of its join, what leads to that, called after where it comes from."""
+    fork = forks[number]
+    region = _region(fork, links)
+    ends = shape.scope(fork.node), shape.scope(fork.join)
+    common = posixpath.commonpath(ends)
+    start, end = (scope.removeprefix(common).lstrip("/").split("/")[0] for scope in ends)
+    members = tuple([n for n in inside if n in region])
+    block = BlockShape(posixpath.join(common, f"{start}→{end}"), members, members, fork.node, number, None, across=True)
+    return _Draft(block, block.name, set())
 
 
 def _all_within(members: dict[str, list[int]]) -> dict[str, list[int]]:

@@ -36,7 +36,8 @@ _LARGEST_LEAK = 256  # nodes: a branch that is read from elsewhere is followed b
 class ForkShape(NamedTuple):
     """A node with several consumers: its join, the positions of its edges, consumers in order, and their kinds.
 
-    inner: whether only some of the node's edges are meant, which meet before all do.
+    inner: whether only some of the node's edges are meant, which meet before all do. met: the edges that are as cheap
+    as the skip and still branches, since they meet another way before the join: skips of an inner fork.
     """
 
     node: int
@@ -44,6 +45,7 @@ class ForkShape(NamedTuple):
     edges: tuple[int, ...]
     kinds: tuple[str, ...]
     inner: bool = False
+    met: frozenset[int] = frozenset()
 
     @property
     def stream(self) -> tuple[int, ...]:
@@ -62,6 +64,7 @@ def edge_kinds(shape: Shape, forks: Sequence[ForkShape]) -> list[str]:
     kinds = [CHAIN] * len(shape.edges)
     for fork in reversed(forks):
         for position, kind in zip(fork.edges, fork.kinds):
+            kind = SKIP if position in fork.met else kind
             if not fork.inner or kinds[position] == PARALLEL:
                 kinds[position] = kind
     return kinds
@@ -89,6 +92,7 @@ def find_forks(shape: Shape, links: Links) -> tuple[list[ForkShape], Conditions]
         kinds = _with_gates(shape, links, node, join, stream, kinds)
         whole = ForkShape(node, join, tuple(stream), kinds)
         inner = [*_inner(shape, whole, costs, tree, ranks), *leaking.get(node, ())]
+        whole = _beside_inner(whole, inner)
         if len(stream) < len(positions):
             whole = _of_conditions(whole._replace(edges=tuple(positions)), set(stream))
         forks += [*sorted(inner, key=lambda fork: fork.join), whole]
@@ -103,6 +107,19 @@ def _kinds_of_fork(shape: Shape, node: int, join: int, costs: Sequence[int]) -> 
     if at_loss or max(costs) == cheapest:
         return (PARALLEL,) * len(costs)
     return tuple([SKIP if cost == cheapest else BRANCH for cost in costs])
+
+
+def _beside_inner(whole: ForkShape, inner: Sequence[ForkShape]) -> ForkShape:
+    """A fork of which one skip leads over inner forks whose skips are as cheap: theirs are part of its branch.
+
+    So a skip across a U, which joins behind the lowest block, is told from the skip of that block.
+    """
+    within = {e for fork in inner for e in fork.edges}
+    skips = {e for e, kind in zip(whole.edges, whole.kinds) if kind == SKIP}
+    if not skips & within or skips <= within:
+        return whole
+    kinds = tuple([BRANCH if e in skips & within else kind for e, kind in zip(whole.edges, whole.kinds)])
+    return whole._replace(kinds=kinds, met=frozenset(skips & within))
 
 
 def _stream_of(node: int, edges: Sequence[int], links: Links, conditions: Conditions) -> list[int]:

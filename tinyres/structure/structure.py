@@ -37,8 +37,11 @@ class Structure:
                 continue
             costs = self._costs(fork)
             cheapest = min(costs.values())
+            alone = {self.shape.edges[e][1] for e, kind in zip(fork.edges, fork.kinds) if kind == SKIP}
+            over = self.links.ways(alone, join)
+            over |= {fork.node} if join in alone else set()
             for producer, cost in costs.items():
-                if cost == cheapest:
+                if cost == cheapest and producer in over:
                     found[producer] = SKIP
                 elif found[producer] != SKIP:
                     found[producer] = BRANCH

@@ -19,7 +19,8 @@ class Block:
     |∂loss/∂x|. output: its last node. nodes: its members in graph order. fork: where x feeds both skip and branch, None
     in a plain block. join: where they meet. branch_end: the node that carries F into the join. parts: of a block of
     several forks, as a Transformer's, one Block for each; its own fork is that of the first part, its join that of the
-    last, and it has no branch_end.
+    last, and it has no branch_end. across: whether its skip leads over other blocks, as from the encoder of a U-Net to
+    its decoder; then its branch is all that lies below, and its nodes are those that join the two.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Block:
     join: TraceNode | None
     branch_end: TraceNode | None
     parts: tuple[Block, ...] = ()
+    across: bool = False
 
     @property
     def x_norm(self) -> float:

@@ -137,7 +137,8 @@ def _encoded_block(block: Block, place: Mapping[str, int], fork_at: Mapping[int,
         None if block.fork is None else fork_at[id(block.fork)],
         None if block.branch_end is None else place[block.branch_end.name],
     ]
-    return [*row, [_encoded_block(part, place, fork_at) for part in block.parts]] if block.parts else row
+    parts = [_encoded_block(part, place, fork_at) for part in block.parts]
+    return [*row, parts, True] if block.across else [*row, parts] if parts else row
 
 
 def _decoded(data: Any, arrays: Arrays) -> Trace:
@@ -207,12 +208,13 @@ def _block(
     fork: Any,
     end: Any,
     parts: Any = (),
+    across: Any = False,
     *,
     nodes: list[TraceNode],
     forks: list[Fork],
     by_name: dict[str, TraceNode],
 ) -> Block:
-    """A block; older files know no parts."""
+    """A block; older files know no parts, and no skips across."""
     split = None if fork is None else _at(forks, fork)
     own = tuple(_at(nodes, m) for m in members)
     within = tuple([_block(*part, nodes=nodes, forks=forks, by_name=by_name) for part in parts])
@@ -225,6 +227,7 @@ def _block(
         join=within[-1].join if within else None if split is None else by_name[split.join],
         branch_end=None if end is None else _at(nodes, end),
         parts=within,
+        across=bool(across),
     )
 
 

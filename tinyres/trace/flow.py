@@ -43,7 +43,8 @@ class Flow:
 
     unit: "block" or "layer". names, grad_norms, value_norms, skips: at each one's input, in graph order. stages: where
     the shape changes, |g| begins anew; one stage where no stage is long enough to tell its course. even: whether all
-    inputs have one shape.
+    inputs have one shape. chained: whether all of the gradient passes block after block; skips across make it no chain,
+    of which no factor per block can be told.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Flow:
     skips: tuple[float | None, ...]
     stages: tuple[Stage, ...]
     even: bool
+    chained: bool = True
 
     @property
     def first_over_last(self) -> float | None:
@@ -73,7 +75,7 @@ class Flow:
         """The factor of |g| per block toward the input: that of the course or, without one, the geometric mean."""
         if self.course is not None:
             return self.course.rate
-        ratio = self.first_over_last
+        ratio = self.first_over_last if self.chained else None
         if ratio is None or not math.isfinite(ratio):
             return ratio
         return float(ratio ** (1 / (len(self.grad_norms) - 1)))
@@ -98,10 +100,10 @@ class Flow:
 
 
 def flow_of(name: str, trace: Trace) -> Flow:
-    """The flow of a trace. Of blocks that begin at one node, as a nested one may, the outer one counts."""
+    """The flow of a trace, without skips across. Of blocks that begin at one node (nested ones), the outer counts."""
     if trace.blocks:
         first: dict[str, Block] = {}
-        for block in trace.blocks:
+        for block in (b for b in trace.blocks if not b.across):
             first.setdefault(block.input.name, block)
         blocks = list(first.values())
         at = [(b.name, b.grad_norm, b.x_norm, b.skip, b.input.shape[1:]) for b in blocks]
@@ -120,6 +122,7 @@ def _flow(
     names, norms, values, skips, shapes = zip(*at) if at else ((), (), (), (), ())
     cuts = [i for i in range(1, len(shapes)) if shapes[i] != shapes[i - 1]]
     runs = [range(a, b) for a, b in zip([0, *cuts], [*cuts, len(shapes)])]
+    chained = not any(b.across for b in trace.blocks)
     if max(map(len, runs)) < LEAST:
         runs = [range(len(shapes))]
     builds = [is_polynomial(trace, blocks[run.start : run.stop]) for run in runs]
@@ -130,11 +133,13 @@ def _flow(
         inside = blocks[run.start : run.stop]
         if run.stop < len(shapes):
             inside = inside[:-1]  # the last one leads into the next stage
-        course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside), walk_of(trace, inside))
+        course = None
+        if chained:
+            course = course_of(norms[run.start : run.stop], is_polynomial(trace, inside), walk_of(trace, inside))
         law = theory_of(trace, inside) if blocks else theory_of_layers(trace, names[run.start : run.stop])
         scopes = {posixpath.dirname(b.name) for b in inside}
         stages.append(Stage(run, course, law, scopes.pop() if len(scopes) == 1 else ""))
-    return Flow(name, trace.loss, unit, names, norms, values, skips, tuple(stages), not cuts)
+    return Flow(name, trace.loss, unit, names, norms, values, skips, tuple(stages), not cuts, chained)
 
 
 def _of_one_rate(run: range, norms: Sequence[float], polynomial: bool | None) -> list[range]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tinyres.structure.kinds import PARALLEL
+from tinyres.structure.kinds import CONDITION, PARALLEL
 from tinyres.trace.broken import not_finite
 from tinyres.trace.net import Finding, Findings, Net, finding_at, is_sum
 from tinyres.trace.scale import unscaled_inputs
@@ -57,7 +57,11 @@ def _told_otherwise(net: Net, end: str, found: list[Finding]) -> bool:
 
 
 def _sums(net: Net) -> Iterator[Finding]:
-    """Adds, with those that feed only another Add merged into it, that count one tensor more than once."""
+    """Adds, with those that feed only another Add merged into it, that count one tensor more than once.
+
+    Where a skip across a net joins nothing is merged: the block that it leads over has a skip of its own.
+    """
+    across = {b.join.name for b in net.trace.blocks if b.across and b.join is not None}
     for node in net.trace.nodes:
         consumers = net.outgoing[node.name]
         if not is_sum(node) or (len(consumers) == 1 and is_sum(net.nodes[consumers[0].dst])):
@@ -68,7 +72,7 @@ def _sums(net: Net) -> Iterator[Finding]:
             name, times = stack.pop()
             for edge in net.data_into(name):
                 inner = net.nodes[edge.src]
-                if is_sum(inner) and len(net.outgoing[edge.src]) == 1:
+                if is_sum(inner) and len(net.outgoing[edge.src]) == 1 and name not in across:
                     stack.append((edge.src, times * edge.count))
                 else:
                     counted[edge.src] += times * edge.count
@@ -91,7 +95,7 @@ def _broadcasts(net: Net) -> Iterator[Finding]:
     All shapes grew, as (n, 1) and (n,) do to (n, n), and nobody wrote the axis that they grew along; or an Add at the
     end of a skip.
     """
-    joins = {f.join for f in net.trace.forks}
+    joins = {f.join for f in net.trace.forks if any(e.kind != CONDITION for e in f.edges)}
     for node in net.trace.nodes:
         shapes = [net.nodes[e.src].shape for e in net.data_into(node.name)]
         if len(set(shapes)) < 2 or node.shape != _broadcast(shapes):

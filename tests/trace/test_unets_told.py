@@ -1,0 +1,60 @@
+"""The ledger of U-Nets: a row for each skip across, called after its ends, its share that of the edge into the join."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinyres as tr
+from tinyres.trace import Trace
+from tinyres.trace.lint import lint_trace
+
+
+def traced(levels: int, skips: str | None = "concatenate", residual: bool = True, time: bool = False) -> Trace:
+    tr.manual_seed(0)
+    model = tr.applications.unet(
+        (16, 16, 1), widths=(8, 16, 16, 16)[:levels], skips=skips, residual=residual, time=time
+    )
+    model.compile("adam", "mse")
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((4, 16, 16, 1)).astype("float32") for _ in range(2))
+    return model.graph([x, np.arange(4, dtype="float32")] if time else x, y).trace()
+
+
+@pytest.mark.parametrize("time", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("skips", ["concatenate", "add"])
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_rows_and_shares(levels: int, skips: str, residual: bool, time: bool) -> None:
+    trace = traced(levels, skips, residual, time)
+    across = [b for b in trace.blocks if b.across]
+    assert [b.name for b in across] == [f"down{i}→up{i}" for i in reversed(range(levels))]
+    down = [f"down{i}" for i in range(levels)]
+    up = [name for i in reversed(range(levels)) for name in (f"down{i}→up{i}", f"up{i}")]
+    assert [b.name for b in trace.blocks] == [*down, "middle", *up]
+    joins = [b.fork.join for b in trace.blocks if b.fork is not None]
+    assert len(joins) == len(set(joins))
+    for block in across:
+        (edge,) = [e for e in block.fork.edges if e.kind == "skip"]
+        assert edge.dst == block.join.name and block.skip == edge.share
+        assert block.branch == pytest.approx(1 - edge.share, abs=1e-4)
+    assert trace.audit().ok and not trace.verdict() and not lint_trace(trace)
+
+
+def test_without_skips_across_it_has_no_such_rows() -> None:
+    trace = traced(3, None)
+    assert [b.name for b in trace.blocks] == ["down0", "down1", "down2", "middle", "up2", "up1", "up0"]
+    assert not any(b.across for b in trace.blocks) and not trace.verdict()
+
+
+def test_no_factor_per_block_where_the_gradient_comes_across() -> None:
+    across, chain = tr.compare(across=traced(4), chain=traced(4, None)).rows()
+    assert across["rate"] is None and chain["rate"] is not None
+    assert (across["first"], across["last"]) == ("down0", "up0")
+
+
+def test_files_keep_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    trace = traced(2)
+    trace.save(tmp_path / "unet.json")
+    loaded = Trace.load(tmp_path / "unet.json")
+    assert [(b.name, b.across, b.skip) for b in loaded.blocks] == [(b.name, b.across, b.skip) for b in trace.blocks]
