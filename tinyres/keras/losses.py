@@ -14,6 +14,7 @@ from tinyres.layers.losses import (
     CategoricalCrossentropy,
     CategoricalHinge,
     CosineSimilarity,
+    Dice,
     Hinge,
     Huber,
     KLDivergence,
@@ -34,6 +35,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "Dice",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -50,6 +52,7 @@ __all__ = [
     "categorical_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "dice",
     "get",
     "hinge",
     "huber",
@@ -88,6 +91,7 @@ binary_crossentropy = _PerSample("binary_crossentropy", BinaryCrossentropy)
 categorical_crossentropy = _PerSample("categorical_crossentropy", CategoricalCrossentropy)
 categorical_hinge = _PerSample("categorical_hinge", CategoricalHinge)
 cosine_similarity = _PerSample("cosine_similarity", CosineSimilarity)
+dice = _PerSample("dice", Dice)
 hinge = _PerSample("hinge", Hinge)
 huber = _PerSample("huber", Huber)
 kl_divergence = _PerSample("kl_divergence", KLDivergence)

@@ -14,7 +14,6 @@ __all__ = [*_NAMES, "get"]
 _INSTEAD = {
     "F1Score": "compute it of Precision and Recall: 2 · p · r / (p + r)",
     "Mean": "use np.mean over float(loss) of each step",
-    "MeanIoU": "use model.predict and NumPy",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import types
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -266,6 +267,46 @@ class Huber(Loss):
 
     def _made(self) -> Objective:
         return Objective("huber", partial(values.huber_error, delta=self.delta), targets="values")
+
+
+class Dice(Loss):
+    """1 - 2·Σ y_true·y_pred / (Σ y_true + Σ y_pred): how little two regions overlap (Milletari et al. 2016).
+
+    y_true, y_pred: of one shape, one-hot where there are classes. axis: what is summed over; None: everything, so that
+    a batch is one region; (1, 2, 3) gives a value per image. reduction, name: see Loss.
+
+    >>> import tinyres as tr
+    >>> tr.losses.Dice()([[0.0, 1.0, 1.0]], [[0.0, 1.0, 0.0]])
+    Tensor(0.3333, shape=(), dtype=float32)
+    """
+
+    options = ("axis",)
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        axis: int | Sequence[int] | None = None,
+    ) -> None:
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        super().__init__(reduction, name)
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        """One value per what is not summed over."""
+        return values.dice_error(y_pred, y_true, self.axis)
+
+    def _set_objective(self, made: Objective) -> None:
+        self.objective = replace(made, name=self.name)
+
+    def _made(self) -> Objective:
+        summed = (self.axis,) if isinstance(self.axis, int) else self.axis
+        per_image = summed is not None and 0 not in summed and self.reduction != "sum"
+
+        def error(prediction: Any, target: Any) -> Tensor:
+            found = self.call(target, prediction)
+            return found if per_image else ops.sum(found) if self.reduction == "sum" else ops.mean(found)
+
+        return Objective("dice", error, targets="values", per_sample=per_image)
 
 
 def _target(y_true: Any, dtype: np.dtype) -> Tensor:

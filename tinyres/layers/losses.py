@@ -6,6 +6,7 @@ Keras, (y_true, y_pred).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from tinyres.layers.loss_classes import (
     CategoricalCrossentropy,
     CategoricalHinge,
     CosineSimilarity,
+    Dice,
     Hinge,
     Huber,
     KLDivergence,
@@ -43,6 +45,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "Dice",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -60,6 +63,7 @@ __all__ = [
     "categorical_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "dice",
     "hinge",
     "huber",
     "kl_divergence",
@@ -199,6 +203,11 @@ def cosine_similarity(prediction: Any, target: Any) -> Tensor:
     return CosineSimilarity().objective(prediction, target)
 
 
+def dice(prediction: Any, target: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """1 - 2·Σ t·p / (Σ t + Σ p), the sums over these axes, or over all; the mean of what is left."""
+    return Dice(axis=axis).objective(prediction, target)
+
+
 mean_squared_error = mse
 mean_absolute_error = mae
 mean_absolute_percentage_error = mape
@@ -244,6 +253,7 @@ LOSSES: dict[str, type[Loss]] = {
     "kl_divergence": KLDivergence,
     "poisson": Poisson,
     "cosine_similarity": CosineSimilarity,
+    "dice": Dice,
     "squared_output": SquaredOutput,
 }
 _SHORT = {"bce": "binary_crossentropy", "cce": "categorical_crossentropy", "kld": "kl_divergence"}

@@ -7,6 +7,8 @@ loss of a batch is their mean. The cross-entropy with integer labels stands with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from numpy.typing import ArrayLike
 
 from tinyres.engine.layout import Shape
@@ -131,6 +133,13 @@ def poisson_error(prediction: Operand, target: Operand) -> Tensor:
     """p - t·log(p), elementwise: the Poisson likelihood of counts t at rates p."""
     p, t = paired("poisson", prediction, target)
     return p - t * log(p + PROBABILITY_EPSILON)
+
+
+def dice_error(prediction: Operand, target: Operand, axis: int | Sequence[int] | None = None) -> Tensor:
+    """1 - 2·Σ t·p / (Σ t + Σ p), sums over these axes: 0 where the regions are one, 1 where they are apart."""
+    p, t = paired("dice", prediction, target)
+    over = tuple(axis) if isinstance(axis, Sequence) else axis
+    return 1.0 - 2.0 * sum(t * p, axis=over) / (sum(t, axis=over) + sum(p, axis=over) + PROBABILITY_EPSILON)
 
 
 def divergence(prediction: Operand, target: Operand) -> Tensor:

@@ -56,24 +56,30 @@ from tinyres.training.metric_classes import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
+from tinyres.training.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 
 __all__ = [
     "AUC",
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "BinaryIoU",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
     "Hinge",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
     "Poisson",
     "Precision",
     "Recall",
@@ -146,10 +152,18 @@ METRICS: dict[str, type[Metric]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
 }
-_CLASSES = {cls.__name__: cls for cls in METRICS.values()}
+_OF_REGIONS: tuple[type[Metric], ...] = (
+    BinaryIoU,
+    IoU,
+    MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
+)  # all but the first need a count of classes: no names
+_CLASSES: dict[str, type[Metric]] = {cls.__name__: cls for cls in (*METRICS.values(), *_OF_REGIONS)}
 _BY_SPELLING: dict[str, type[Metric]] = {
     **{spelling(name): cls for name, cls in METRICS.items()},
-    **{spelling(name): cls for name, cls in _CLASSES.items()},
+    **{spelling(cls.__name__): cls for cls in METRICS.values()},
+    "binaryiou": BinaryIoU,
     "acc": Accuracy,
     "bce": BinaryCrossentropy,
     "kld": KLDivergence,
