@@ -10,6 +10,7 @@ from tinyres.data.fashion import FASHION_CLASSES, load_fashion
 from tinyres.data.idx import load_mnist, read_idx
 from tinyres.data.images import Images, load_images
 from tinyres.data.loader import Loader
+from tinyres.data.regions import SEGMENTATION_CLASSES, make_segmentation
 from tinyres.data.table import Table, load_table, read_table
 from tinyres.data.texts import Text, Windows, load_plays, text
 from tinyres.errors import closed
@@ -17,6 +18,7 @@ from tinyres.errors import closed
 __all__ = [
     "CIFAR10_CLASSES",
     "FASHION_CLASSES",
+    "SEGMENTATION_CLASSES",
     "Images",
     "Loader",
     "Table",
@@ -29,6 +31,7 @@ __all__ = [
     "load_mnist",
     "load_plays",
     "load_table",
+    "make_segmentation",
     "read_idx",
     "read_table",
     "text",
