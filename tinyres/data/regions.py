@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from tinyres.data.digits import load_digits
 from tinyres.errors import ArgumentError
-from tinyres.ops.random import Generator
 
 # What the labels 0 to 12 stand for.
 SEGMENTATION_CLASSES = ("background", *map(str, range(10)), "disc", "square")
@@ -31,12 +30,10 @@ def make_segmentation(
     """
     for what, given, least in (("count", count, 1), ("size", size, 16)):
         if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < least:
-            raise ArgumentError(
-                f"[make_segmentation] {what} is an integer >= {least}; got {given!r}; give more"
-            )
+            raise ArgumentError(f"[make_segmentation] {what} is an integer >= {least}; got {given!r}; give more")
     if not noise >= 0.0:
         raise ArgumentError(f"[make_segmentation] noise is a standard deviation; got {noise!r}; give 0.1")
-    rng = Generator(seed).numpy()
+    rng = np.random.default_rng(seed)
     (digits, classes), _ = load_digits()
     images = np.zeros((count, size, size), np.float64)
     labels = np.zeros((count, size, size), np.int64)
