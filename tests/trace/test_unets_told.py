@@ -58,3 +58,11 @@ def test_files_keep_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
     trace.save(tmp_path / "unet.json")
     loaded = Trace.load(tmp_path / "unet.json")
     assert [(b.name, b.across, b.skip) for b in loaded.blocks] == [(b.name, b.across, b.skip) for b in trace.blocks]
+
+
+def test_a_lesion_of_skips_cuts_each_once() -> None:
+    tr.manual_seed(0)
+    model = tr.applications.unet((8, 8, 1), widths=(8, 16), skips="add", residual=False)
+    x = np.random.default_rng(0).standard_normal((4, 8, 8, 1)).astype("float32")
+    lesions = tr.lesion(model, x, x, what="skip", loss="mse")
+    assert sorted(cut.name for cut in lesions) == ["down0→up0", "down1→up1"]

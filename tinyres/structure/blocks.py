@@ -145,13 +145,14 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
         found += [_across(i, inside, shape, forks, links) for i in far]
         gone = {n for draft in found[len(found) - len(far) :] for n in draft.block.members}
         own = [n for n in inside if n not in gone]
+        nested = [n for n in within[name] if n not in gone]
         splits = sorted(i for i in joined.get(name, {}).values() if i not in far)
         if not own:
             continue
         if len(splits) > 1:
-            found += _one_per_join(name, own, within[name], [(i, forks[i]) for i in splits], links)
+            found += _one_per_join(name, own, nested, [(i, forks[i]) for i in splits], links)
         else:
-            block = _whole_scope(name, own, within[name], shape, forks, links, conditions)
+            block = _whole_scope(name, own, nested, shape, forks, links, conditions)
             # What came from the side is no fork of the block.
             if splits and block.fork is not None and SKIP not in forks[block.fork].kinds:
                 block = block._replace(fork=splits[0], input=forks[splits[0]].node)
