@@ -158,7 +158,8 @@ def refuse_arguments(owner: str, function: Callable[..., Any], args: Sequence[An
     except TypeError as error:
         shown = [str(p) for name, p in signature.parameters.items() if name not in ("self", "unknown")]
         takes = ", ".join(shown).replace("'", "")
-        raise ArgumentError(f"[{owner}] it takes ({takes}); got {error}; write it so") from None
+        got = str(error).removeprefix("got ")
+        raise ArgumentError(f"[{owner}] it takes ({takes}); got {got}; write it so") from None
 
 
 def named_arguments(cls: type) -> list[str]:

@@ -117,6 +117,6 @@ def test_twenty_steps_give_the_losses_of_pytorch() -> None:
         loss.backward()
         optimizer.step()
         expected.append(loss.item())
-    model.compile(tr.optim.Adam(lr=1e-3, eps=1e-7), "mse")
+    model.compile(tr.optim.Adam(lr=1e-3, epsilon=1e-7), "mse")
     found = [model.train_on_batch([x, t], y) for _ in range(20)]
     assert np.allclose(found, expected, rtol=1e-4), (found, expected)

@@ -137,7 +137,7 @@ CASES = [
     Case(
         "contract", *einsum("bhqk,bkhd->bqhd"), (((2, 3, 4, 5), (2, 5, 3, 2)),), bench=((4, 4, 32, 32), (4, 32, 4, 16))
     ),
-    Case("contract", *einsum("bthd,hde->bte"), (((2, 3, 4, 5), (4, 5, 2)),)),
+    Case("matmul", *einsum("bthd,hde->bte"), (((2, 3, 4, 5), (4, 5, 2)),)),
     Case("contract", *einsum("ki,kj->ji"), (((4, 3), (4, 5)), ((1, 3), (1, 5)), ((4, 1), (4, 5)))),
     Case("sum", *einsum("ijk->ki"), (((2, 3, 4),),)),
     Case("transpose", *einsum("ba"), (((2, 3),),)),

@@ -7,6 +7,7 @@ the edge's cotangent, so only forks cost more than one statistic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -98,7 +99,7 @@ def _dead(node: Node) -> int:
 
 def _by_position(g: Tensor) -> tuple[float, ...]:
     """The norms along axis 1, in float64."""
-    array = g.buffer.array[: g.size].reshape(*g.shape[:2], -1)
+    array = g.buffer.array[: g.size].reshape(*g.shape[:2], math.prod(g.shape[2:]))
     with np.errstate(all="ignore"):
         squares = np.square(array, dtype=np.float64).sum((0, 2))
     return tuple(np.sqrt(squares).tolist())
