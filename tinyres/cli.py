@@ -123,18 +123,19 @@ def _parser() -> argparse.ArgumentParser:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
-        help="train plain and residual nets on handwritten digits or on images, or a Transformer on text",
+        help="train plain and residual nets on digits or images, a Transformer on text, a U-Net that makes digits",
         description="Train nets of one depth that differ in one thing and compare what their gradients do. "
         "`tinyres demo images`: ResNets of convolutions, on clothes or images of your own, in a minute. "
-        "`tinyres demo text`: a Transformer that goes on with plays, or a text of your own, in two minutes.",
+        "`tinyres demo text`: a Transformer that goes on with plays, or a text of your own, in two minutes. "
+        "`tinyres demo diffusion`: a U-Net that makes new digits, in minutes.",
     )
     demo.add_argument("on", nargs="?", default="digits", choices=tuple(_DEMOS), help="default: digits")
     numbers = {
         "--blocks": "digits: blocks of two Dense (default 16)",
         "--depth": "images: layers, 20, 32, 44, 56 or 110 (default 32); text: layers (default 4)",
-        "--width": "units per Dense (default 64); images: filters of the first stage (default 8); text: default 128",
+        "--width": "units per Dense (default 64); images, diffusion: first filters (default 8, 32); text: default 128",
         "--epochs": "digits: passes over the data (default 5)",
-        "--steps": "images, text: of each training (default 200; text: 2000)",
+        "--steps": "images, text, diffusion: of each training (default 200; others: 2000)",
         "--seed": "first seed of weights and order (default 0)",
         "--seeds": "digits, text: how many seeds to train (default 3; text: 1)",
         "--context": "text: characters of a window (default 64)",
@@ -159,7 +160,8 @@ def _add_demo(commands: Any) -> None:
         "--regression", action="store_true", default=None, help="the label is a number to predict, not a class"
     )
     demo.add_argument("--json", default=None, metavar="FILE", help="digits: also write the results to this file")
-    demo.add_argument("--out", default=None, metavar="DIR", help="images: where to put the picture (default: here)")
+    out = "images, diffusion: where to put the picture (default: here)"
+    demo.add_argument("--out", default=None, metavar="DIR", help=out)
     demo.set_defaults(command=_demo)
 
 
@@ -267,6 +269,13 @@ def _demo_on_text(given: dict[str, Any]) -> int:
     return 0
 
 
+def _demo_on_diffusion(given: dict[str, Any]) -> int:
+    from tinyres.study import demo_diffusion
+
+    demo_diffusion.run(demo_diffusion.DiffusionOptions(**given))
+    return 0
+
+
 def _demo_on_digits(given: dict[str, Any]) -> int:
     from tinyres.study import demo, demo_text
 
@@ -301,5 +310,6 @@ _DEMOS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], int]]] = {
         _demo_on_digits,
     ),
     "images": (tuple("depth width steps seed data size out".split()), _demo_on_images),
+    "diffusion": (tuple("width steps seed out".split()), _demo_on_diffusion),
     "text": (tuple("depth width norm context steps seed seeds data".split()), _demo_on_text),
 }
