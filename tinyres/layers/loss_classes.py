@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -302,11 +302,14 @@ class Dice(Loss):
         summed = (self.axis,) if isinstance(self.axis, int) else self.axis
         per_image = summed is not None and 0 not in summed and self.reduction != "sum"
 
-        def error(prediction: Any, target: Any) -> Tensor:
-            found = self.call(target, prediction)
-            return found if per_image else ops.sum(found) if self.reduction == "sum" else ops.mean(found)
-
+        reduce = None if per_image else ops.sum if self.reduction == "sum" else ops.mean
+        error = partial(_dice, axis=self.axis, reduce=reduce)
         return Objective("dice", error, targets="values", per_sample=per_image)
+
+
+def _dice(prediction: Any, target: Any, axis: Any, reduce: Callable[[Tensor], Tensor] | None) -> Tensor:
+    found = values.dice_error(prediction, target, axis)
+    return found if reduce is None else reduce(found)
 
 
 def _target(y_true: Any, dtype: np.dtype) -> Tensor:

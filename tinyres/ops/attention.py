@@ -152,8 +152,8 @@ def dot_product_attention(
     is_causal: query i sees the keys 0..i + offset. With offset=0 that is the lower triangle from the first key on,
     whatever the lengths, as in PyTorch and JAX; where a cache holds keys from before the queries it is
     offset=keys - tokens.
-    A query that sees no key gets 0, and no gradient flows through it. Values must be finite, also those that a query does
-    not see: 0 times infinity is NaN.
+    A query that sees no key gets 0, and no gradient flows through it. Values must be finite, also those that a query
+    does not see: 0 times infinity is NaN.
     Raises ShapeError where shapes do not fit, DTypeError for a mask that is not bool, ArgumentError for an offset
     without is_causal.
 
