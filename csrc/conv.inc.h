@@ -157,8 +157,9 @@ static int conv_has_phases(const conv_window *a) {
 static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
     const int64_t *n = c->arg;
     const int64_t channels = n[CONV_C] / n[CONV_GROUPS], o = n[CONV_O] / n[CONV_GROUPS];
+    const int scattered = conv_is_scattered(n);
 #ifdef GEMM_NARROWER
-    if (channels <= TR_LANES / 2 && !conv_is_depthwise(n) && !conv_is_scattered(n))
+    if (channels <= TR_LANES / 2 && !conv_is_depthwise(n) && !scattered)
         return GEMM_NARROWER[TR_ID_conv2d_to_input](c, w);
 #endif
     if (conv_is_depthwise(n)) {
@@ -167,7 +168,7 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
     }
     for (int64_t i = 0; i < n[CONV_GROUPS]; i++) {
         const gemm_target target = conv_target(c, n[CONV_C], i * channels, channels);
-        if (conv_is_scattered(n)) {
+        if (scattered) {
             conv_scattered_to_input(c, w, i, &target);
             continue;
         }

@@ -147,19 +147,17 @@ static void gemm_one_panel(const tr_call *c, const tr_worker *w) {
     gemm_panel_in_parts(parts(n, TR_LANES), &g, m);
 }
 
-/* halves: whether k is summed in two. */
-static void gemm_any(const tr_call *c, const tr_worker *w, int halves) {
-    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2], vectors = parts(n, TR_LANES);
-    int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
+/* The product of two matrices in memory, of which those that are not read well in place are packed. */
+TR_INLINE gemm_product gemm_product_of(gemm_target to, const gemm_operand *a, const gemm_operand *b, int flags, int64_t m,
+                                       int64_t n, int64_t k, int halves) {
+    int turned_a = (flags & GEMM_TRANSPOSE_A) != 0, turned_b = (flags & GEMM_TRANSPOSE_B) != 0;
     int large_a = m * k * 4 > GEMM_LARGE_A_BYTES;
     int large_b = n * k * 4 > GEMM_LARGE_BYTES && m >= GEMM_LARGE_ROWS;
     int shallow = k <= GEMM_SHALLOW_DEPTH && n >= GEMM_SHALLOW_COLUMNS && !large_b;
-    const gemm_operand a = {c->ptr[1], turned_a ? 1 : k, turned_a ? m : 1};
-    const gemm_operand b = {c->ptr[2], turned_b ? k : 1, turned_b ? 1 : n};
-    gemm_product d = {
-        .to = gemm_target_of_call(c),
-        .a = &a,
-        .b = &b,
+    return (gemm_product){
+        .to = to,
+        .a = a,
+        .b = b,
         .pack_a = turned_a && large_a && n >= GEMM_PACK_A_COLUMNS ? gemm_pack_turned_a : 0,
         .pack_b = turned_b ? gemm_pack_turned_b : large_b || gemm_pads_b(n) ? gemm_pack_stored_b : 0,
         .m = m,
@@ -168,8 +166,17 @@ static void gemm_any(const tr_call *c, const tr_worker *w, int halves) {
         .height = shallow ? GEMM_SHALLOW_ROWS(k) : large_a ? GEMM_PART_ROWS : m,
         .large_b = large_b,
         .halves = halves,
-        .ahead = gemm_ahead(c, w),
     };
+}
+
+/* halves: whether k is summed in two. */
+static void gemm_any(const tr_call *c, const tr_worker *w, int halves) {
+    int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2], vectors = parts(n, TR_LANES);
+    int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
+    const gemm_operand a = {c->ptr[1], turned_a ? 1 : k, turned_a ? m : 1};
+    const gemm_operand b = {c->ptr[2], turned_b ? k : 1, turned_b ? 1 : n};
+    gemm_product d = gemm_product_of(gemm_target_of_call(c), &a, &b, c->flags, m, n, k, halves);
+    d.ahead = gemm_ahead(c, w);
     /* By columns where b is packed, so that no two workers pack the same panel, else along the longer side. */
     d.by_columns = vectors >= 2 * w->nth && (d.pack_b ? vectors >= GEMM_VECTORS * w->nth : n > 4 * m);
     gemm_area area = gemm_share(&d, w);

@@ -31,25 +31,11 @@ static int batch_is_dense(const tr_call *c) {
 static void batch_product(const tr_call *c, const tr_call *one, const tr_worker *w) {
     const int64_t m = c->arg[0], n = c->arg[1], k = c->arg[2], a_line = c->arg[BATCH_A + 2], b_line = c->arg[BATCH_B + 2];
     const int turned_a = (c->flags & GEMM_TRANSPOSE_A) != 0, turned_b = (c->flags & GEMM_TRANSPOSE_B) != 0;
-    const int large_a = m * k * 4 > GEMM_LARGE_A_BYTES;
-    const int large_b = n * k * 4 > GEMM_LARGE_BYTES && m >= GEMM_LARGE_ROWS;
     const gemm_operand a = {one->ptr[1], turned_a ? 1 : a_line, turned_a ? a_line : 1};
     const gemm_operand b = {one->ptr[2], turned_b ? b_line : 1, turned_b ? 1 : b_line};
     const gemm_target all = {
         .out = one->ptr[0], .step = c->arg[BATCH_OUT + 2], .does = c->flags & TR_ACCUMULATE ? GEMM_ADD : 0};
-    gemm_product d = {
-        .to = gemm_target_at(&all, 0, 0, n),
-        .a = &a,
-        .b = &b,
-        .pack_a = turned_a && large_a && n >= GEMM_PACK_A_COLUMNS ? gemm_pack_turned_a : 0,
-        .pack_b = turned_b ? gemm_pack_turned_b : large_b || gemm_pads_b(n) ? gemm_pack_stored_b : 0,
-        .m = m,
-        .n = n,
-        .k = k,
-        .height = large_a ? GEMM_PART_ROWS : m,
-        .large_b = large_b,
-        .halves = gemm_in_halves(one),
-    };
+    const gemm_product d = gemm_product_of(gemm_target_at(&all, 0, 0, n), &a, &b, c->flags, m, n, k, gemm_in_halves(one));
     gemm_area area = gemm_share(&d, w);
     if (area.row < area.row_end && n > 0)
         gemm_blocks(&d, &area, w->own);

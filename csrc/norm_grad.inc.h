@@ -94,6 +94,15 @@ static void norm_grad_by_stripes(const norm_backward *b, const tr_worker *w) {
     }
 }
 
+/* The sums of chunks, `wide` columns apart, are added to those of the first: columns [begin, end). */
+TR_INLINE void add_chunks(double *sums, double *products, int64_t chunks, int64_t wide, int64_t begin, int64_t end) {
+    for (int64_t k = 1; k < chunks; k++)
+        for (int64_t j = begin; j < end; j++) {
+            sums[j] += sums[k * wide + j];
+            products[j] += products[k * wide + j];
+        }
+}
+
 static void norm_grad_by_chunks(const norm_backward *b, int64_t size, const tr_worker *w) {
     int64_t chunks = parts(b->rows, size), cols = b->cols, begin, end;
     double *sums = w->shared, *products = sums + chunks * cols;
@@ -106,11 +115,7 @@ static void norm_grad_by_chunks(const norm_backward *b, int64_t size, const tr_w
         }
     tr_barrier(w);
     tr_split(w, cols, TR_SHARE_UNIT, &begin, &end);
-    for (int64_t k = 1; k < chunks; k++)
-        for (int64_t j = begin; j < end; j++) {
-            sums[j] += sums[k * cols + j];
-            products[j] += products[k * cols + j];
-        }
+    add_chunks(sums, products, chunks, cols, begin, end);
     gradient_of_affine(b, sums + begin, products + begin, b->column + begin, end - begin);
     if (!b->dx)
         return;

@@ -176,11 +176,7 @@ static void gradient_of_block(const group_norm_grad *b, int64_t column, int64_t 
     }
     tr_barrier(w);
     tr_split(w, cols, TR_SHARE_UNIT, &begin, &end);
-    for (int64_t k = 1; k < chunks; k++)
-        for (int64_t j = begin; j < end; j++) {
-            sums[j] += sums[k * wide + j];
-            products[j] += products[k * wide + j];
-        }
+    add_chunks(sums, products, chunks, wide, begin, end);
     for (int64_t j = begin; b->dbeta && j < end; j++)
         b->dbeta[column + j] = (float)sums[j];
     for (int64_t j = begin; b->dgamma && j < end; j++)

@@ -143,8 +143,7 @@ def _add_demo(commands: Any) -> None:
     }
     for option, told in numbers.items():
         demo.add_argument(option, type=int, default=None, metavar="N", help=told)
-    norms = ("pre", "post", "deepnorm", "rezero")
-    demo.add_argument("--norm", default=None, choices=norms, help="text: how a block normalises (default pre)")
+    demo.add_argument("--norm", default=None, metavar="NAME", help="text: how a block normalises (default pre)")
     demo.add_argument("--optimizer", default=None, choices=("sgd", "adam", "adamw"), help="digits: default adam")
     demo.add_argument("--lr", type=float, default=None, metavar="X", help="digits: learning rate (default: its own)")
     demo.add_argument("--nets", default=None, metavar="A,B", help="digits: which nets, by name, separated by commas")

@@ -114,18 +114,19 @@ class TorchResNet20:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "batch", "steps", "within"), [("float64", 4, 20, 1e-9), ("float32", 32, 20, 3e-3)])
-def test_resnet_20_trains_step_for_step_as_in_pytorch(dtype: str, batch: int, steps: int, within: float) -> None:
-    """In float64 to the last digits. In float32 each step multiplies what rounding did: behind twenty PyTorch's own
-    losses are up to 8e-4 from those in float64 (three seeds, gradients of either to 1.3e-6); no more can be held."""
+@pytest.mark.parametrize(
+    ("dtype", "batch", "rate", "within"), [("float64", 4, 0.01, 1e-9), ("float32", 32, 1e-4, 1e-4)]
+)
+def test_resnet_20_trains_step_for_step_as_in_pytorch(dtype: str, batch: int, rate: float, within: float) -> None:
+    """In float64 at a rate that learns at once; in float32 at one whose steps do not multiply what rounding did."""
     torch = pytest.importorskip("torch")
     model = tr.applications.resnet(20, activation=None, input_shape=(16, 16, 3)).astype(dtype)
     random = np.random.default_rng(0)
     x = random.normal(size=(batch, 16, 16, 3)).astype(dtype)
     y = random.integers(0, 10, batch)
     peer = TorchResNet20(torch, {name: p.numpy() for name, p in model.named_parameters().items()})
-    ours = tr.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    theirs = torch.optim.SGD(peer.weights.values(), lr=0.01, momentum=0.9)
+    ours = tr.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    theirs = torch.optim.SGD(peer.weights.values(), lr=rate, momentum=0.9)
 
     @tr.capture
     def step(x: tr.Tensor, y: tr.Tensor) -> tr.Tensor:
@@ -136,7 +137,7 @@ def test_resnet_20_trains_step_for_step_as_in_pytorch(dtype: str, batch: int, st
         return loss
 
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(y)
-    for _ in range(steps):
+    for _ in range(20):
         theirs.zero_grad()
         loss = torch.nn.functional.cross_entropy(peer(images), labels)
         loss.backward()

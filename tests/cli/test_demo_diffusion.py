@@ -9,7 +9,7 @@ import pytest
 
 import tinyres.cli
 from tinyres.study.demo_diffusion import frechet_distance
-from tinyres.view.digits import grid_picture, in_characters
+from tinyres.study.pictures import grid_picture, in_characters
 
 
 @pytest.mark.slow

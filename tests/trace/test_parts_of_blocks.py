@@ -191,8 +191,9 @@ def test_tokens_that_a_causal_net_does_not_look_back_from_send_nothing() -> None
     assert (by_position[:3] > 0).all() and (by_position[3:] == 0).all()
 
 
-def test_what_has_no_positions_says_so() -> None:
-    x = tr.tensor(np.ones((2, 3)), requires_grad=True, name="x")
+@pytest.mark.parametrize("shape", [(2, 3), (2, 4, 4, 3)])
+def test_what_has_no_positions_says_so(shape: tuple[int, ...]) -> None:
+    x = tr.tensor(np.ones(shape), requires_grad=True, name="x")
     trace = tr.Graph(tr.mean(tr.square(x))).trace()
-    with pytest.raises(tr.errors.TraceError, match=r"output \(batch, tokens, …\); got x of shape \(2, 3\)"):
+    with pytest.raises(tr.errors.TraceError, match=r"output \(batch, tokens, features\); got x of shape \(2, "):
         _ = trace["x"].grad_by_position

@@ -59,6 +59,9 @@ def test_a_resumed_training_goes_on_with_it(tmp_path: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(whole.average, second.average)) and whole.step == second.step
 
 
-def test_a_decay_is_a_share() -> None:
+def test_what_cannot_be_is_told() -> None:
+    with pytest.raises(ArgumentError, match=r"\[WeightAverage\] an average begins with a fit; got none yet"):
+        with tr.callbacks.WeightAverage().applied():
+            pass
     with pytest.raises(ArgumentError, match=r"\[WeightAverage\] decay is a share, 0 <= decay < 1; got 1"):
         tr.callbacks.WeightAverage(1)

@@ -156,16 +156,19 @@ def _block(x: Any, filters: int, condition: Any, form: _Form) -> Any:
 
 
 def _normalised(x: Any, form: _Form) -> Any:
-    groups = math.gcd(form.groups, x.shape[-1])
-    return Activation("silu")(GroupNormalization(groups, epsilon=1e-5)(x))
+    return Activation("silu")(_in_groups(x, form))
+
+
+def _in_groups(x: Any, form: _Form) -> Any:
+    return GroupNormalization(math.gcd(form.groups, x.shape[-1]), epsilon=1e-5)(x)
 
 
 def _attended(x: Any, form: _Form) -> Any:
     """Every pixel sees all others."""
     _, height, width, channels = x.shape
-    y = GroupNormalization(math.gcd(form.groups, channels), epsilon=1e-5)(x)
-    y = Reshape((height * width, channels))(y)
-    y = MultiHeadAttention(math.gcd(form.heads, channels), channels // math.gcd(form.heads, channels))(y, y)
+    heads = math.gcd(form.heads, channels)
+    y = Reshape((height * width, channels))(_in_groups(x, form))
+    y = MultiHeadAttention(heads, channels // heads)(y, y)
     return Add()([Reshape((height, width, channels))(y), x])
 
 

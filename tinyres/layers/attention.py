@@ -15,11 +15,11 @@ from tinyres.engine.state import Scope, entered, state
 from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.dtypes import BOOL
+from tinyres.layers.drawing import Drawing
 from tinyres.layers.embedding import at_least_1
 from tinyres.nn import initializers, regularizers
-from tinyres.nn.layer import Layer, made_by_build
+from tinyres.nn.layer import made_by_build
 from tinyres.ops.attention import attention_weights, weighted_values
-from tinyres.ops.random import Generator, default_generator
 
 
 class Heads(NamedTuple):
@@ -30,7 +30,7 @@ class Heads(NamedTuple):
     value: Tensor
 
 
-class MultiHeadAttention(Layer):
+class MultiHeadAttention(Drawing):
     """softmax(q kᵀ / √key_dim) v in several heads side by side, with learned projections: Vaswani et al. 2017.
 
     Called on query (batch, tokens, dim) and value (batch, keys, dim), and on key where it differs from value; gives
@@ -71,7 +71,7 @@ class MultiHeadAttention(Layer):
         output_initializer: Any = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(seed, name)
         self.num_heads = at_least_1(self, "num_heads", "how many heads there are", num_heads)
         self.key_dim = at_least_1(self, "key_dim", "the size of one head's keys", key_dim)
         given = key_dim if value_dim is None else value_dim
@@ -90,8 +90,6 @@ class MultiHeadAttention(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.value_initializer, self.output_initializer = value_initializer, output_initializer
-        self.seed = seed
-        self.generator = None if seed is None else Generator(seed)
         self._dims: tuple[int, int, int] | None = None  # of query, key and value, as the first call has them
 
     def config(self) -> dict[str, Any]:
@@ -239,7 +237,7 @@ class MultiHeadAttention(Layer):
             scores = attention_weights(heads.query, heads.key, mask=mask, is_causal=causal)
             kept = scores
             if self.dropout and training:
-                kept = ops.dropout(scores, self.dropout, self.generator or default_generator())
+                kept = ops.dropout(scores, self.dropout, self._source)
             return weighted_values(kept, heads.value), scores
 
     def _unfolded(self, y: Tensor, lead: tuple[int, ...]) -> Tensor:

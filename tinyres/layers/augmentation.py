@@ -8,23 +8,21 @@ from tinyres import ops
 from tinyres.engine.tensor import Tensor, constant
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.conv import channels_last, count
+from tinyres.layers.drawing import Drawing
 from tinyres.nn.layer import SingleInput
 from tinyres.ops.augmentation import random_crop, random_flip
-from tinyres.ops.random import Generator, default_generator
 
 _MODES = {"horizontal": (False, True), "vertical": (True, False), "horizontal_and_vertical": (True, True)}
 
 
-class _Augmentation(SingleInput):
-    """What draws: from a generator of its own with a seed, else from the library's."""
+class _Augmentation(Drawing, SingleInput):
+    """What changes images, all alike in their shape."""
 
     passes_values = True
 
     def __init__(self, seed: int | None, data_format: str | None, name: str | None) -> None:
-        super().__init__(name)
-        self.seed = seed
+        super().__init__(seed, name)
         self.data_format = channels_last(type(self).__name__, data_format)
-        self.generator = None if seed is None else Generator(seed)
 
     def _images(self, x: Tensor) -> Tensor:
         if x.ndim != 4:
@@ -33,10 +31,6 @@ class _Augmentation(SingleInput):
                 "add the missing axes, as in x[..., None] for one channel"
             )
         return x
-
-    @property
-    def _source(self) -> Generator:
-        return self.generator or default_generator()
 
 
 class RandomFlip(_Augmentation):

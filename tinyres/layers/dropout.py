@@ -5,11 +5,11 @@ from __future__ import annotations
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
+from tinyres.layers.drawing import Drawing
 from tinyres.nn.layer import SingleInput
-from tinyres.ops.random import Generator, default_generator
 
 
-class Dropout(SingleInput):
+class Dropout(Drawing, SingleInput):
     """In training every element is 0 with probability `rate`, the others are scaled by 1 / (1 - rate); else x.
 
     rate: from 0 up to, not including, 1. seed: for a generator of its own; default: the library's, `tr.manual_seed`.
@@ -25,15 +25,13 @@ class Dropout(SingleInput):
     passes_values = True
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
-        super().__init__(name)
+        super().__init__(seed, name)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
             raise ArgumentError(f"[Dropout] the rate is the share to drop, 0 <= rate < 1; got {rate!r}; choose one")
         self.rate = float(rate)
-        self.seed = seed
-        self.generator = None if seed is None else Generator(seed)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """x, in training with elements left out."""
         if not training or self.rate == 0.0:
             return x
-        return ops.dropout(x, self.rate, self.generator or default_generator())
+        return ops.dropout(x, self.rate, self._source)

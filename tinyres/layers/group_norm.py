@@ -54,6 +54,15 @@ class _Normalisation(SingleInput):
             )
 
 
+class _OfRows(_Normalisation):
+    """One over the last axes of each row."""
+
+    @property
+    def by_token(self) -> bool:
+        """Whether it normalises over the last axis alone."""
+        return isinstance(self.axis, int)
+
+
 class _Affine(_Normalisation):
     """One with gamma and beta."""
 
@@ -74,7 +83,7 @@ class _Affine(_Normalisation):
             self.beta = self.add_weight("beta", shape, self.beta_initializer, regularizer=self.beta_regularizer)
 
 
-class LayerNormalization(_Affine):
+class LayerNormalization(_OfRows, _Affine):
     """gamma · (x - mean) / √(variance + epsilon) + beta over the features of each row. (..., features) keeps its shape.
 
     axis: what is normalised over together: the last axis, or a list of last ones. center, scale: whether there is a
@@ -103,11 +112,6 @@ class LayerNormalization(_Affine):
         super().__init__(axis, epsilon, name)
         self._keep(center, scale, (beta_initializer, gamma_initializer), (beta_regularizer, gamma_regularizer))
 
-    @property
-    def by_token(self) -> bool:
-        """Whether it normalises over the last axis alone."""
-        return isinstance(self.axis, int)
-
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for the features in the last axes."""
         self._weigh(input_shape[len(input_shape) - self._axes(input_shape) :])
@@ -118,7 +122,7 @@ class LayerNormalization(_Affine):
         return ops.layer_norm(x, self.gamma, self.beta, self.epsilon, tuple(range(-len(self._features), 0)))
 
 
-class RMSNormalization(_Normalisation):
+class RMSNormalization(_OfRows):
     """scale · x / √(mean(x²) + epsilon) over the features of each row. (..., features) keeps its shape.
 
     axis: as in LayerNormalization. Weight: scale, of the shape of these axes. Source: Zhang and Sennrich 2019.
@@ -133,11 +137,6 @@ class RMSNormalization(_Normalisation):
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, name: str | None = None) -> None:
         super().__init__(axis, epsilon, name)
-
-    @property
-    def by_token(self) -> bool:
-        """Whether it normalises over the last axis alone."""
-        return isinstance(self.axis, int)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weight for the features in the last axes."""

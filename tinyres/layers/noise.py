@@ -10,15 +10,15 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.nn.layer import Layer, SingleInput
-from tinyres.ops.random import Generator, default_generator
+from tinyres.layers.drawing import Drawing
+from tinyres.nn.layer import SingleInput
 
 SCHEDULES = ("linear", "cosine")
 PREDICTIONS = ("noise", "velocity")
 MOST_STEPS = 1 << 20  # of a schedule, which is made whole; a file may ask for any number
 
 
-class GaussianNoise(SingleInput):
+class GaussianNoise(Drawing, SingleInput):
     """In training x plus normal noise; else x.
 
     stddev: of the noise, at least 0. seed: for a generator of its own; default: the library's, `tr.manual_seed`.
@@ -30,18 +30,16 @@ class GaussianNoise(SingleInput):
     """
 
     def __init__(self, stddev: float, seed: int | None = None, name: str | None = None) -> None:
-        super().__init__(name)
+        super().__init__(seed, name)
         if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0.0 <= stddev < math.inf:
             raise ArgumentError(f"[GaussianNoise] stddev is a number from 0 on; got {stddev!r}; choose one")
         self.stddev = float(stddev)
-        self.seed = seed
-        self.generator = None if seed is None else Generator(seed)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """x, in training with noise."""
         if not training or self.stddev == 0.0:
             return x
-        return x + ops.randn(x.shape, generator=self.generator or default_generator(), dtype=x.dtype) * self.stddev
+        return x + ops.randn(x.shape, generator=self._source, dtype=x.dtype) * self.stddev
 
 
 def signal_shares(schedule: str, steps: int) -> np.ndarray:
@@ -57,7 +55,7 @@ def signal_shares(schedule: str, steps: int) -> np.ndarray:
     return np.cumprod(1 - beta)
 
 
-class Diffuse(Layer):
+class Diffuse(Drawing):
     """Mix each image with normal noise, as much as a time says that is drawn for it: what a diffusion net learns from.
 
     Called on images (n, height, width, channels), or on [images, labels]; gives [noisy images, times (n,), target] and
@@ -83,7 +81,7 @@ class Diffuse(Layer):
         seed: int | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(seed, name)
         if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST_STEPS:
             raise ArgumentError(f"[Diffuse] steps are a count from 2 to {MOST_STEPS}; got {steps!r}; give 1000")
         for what, given, known in (("schedule", schedule, SCHEDULES), ("prediction", prediction, PREDICTIONS)):
@@ -95,8 +93,6 @@ class Diffuse(Layer):
             raise ArgumentError(f"[Diffuse] drop is a probability; got {drop!r}; give 0.1")
         self.steps, self.schedule, self.prediction = steps, schedule, prediction
         self.classes, self.drop = classes, float(drop)
-        self.seed = seed
-        self.generator = None if seed is None else Generator(seed)
 
     def build(self, input_shape: Any) -> None:
         """Check that there are images."""
@@ -110,7 +106,7 @@ class Diffuse(Layer):
     def call(self, inputs: Any, training: bool = False) -> list[Tensor]:
         """Noisy images, times, targets, and the labels where there are any."""
         x, *labels = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        source = self.generator or default_generator()
+        source = self._source
         count = x.shape[0]
         time = ops.floor(ops.rand(count, generator=source, dtype=x.dtype) * float(self.steps))
         kept = tensor(signal_shares(self.schedule, self.steps), dtype=x.dtype)[time.astype("int64")]

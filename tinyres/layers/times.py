@@ -11,12 +11,15 @@ from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn.layer import SingleInput
 
+MOST = 2**16  # numbers per time: a file must not ask for more than there is memory
+
 
 class TimeEmbedding(SingleInput):
     """Sines and cosines of a number at `dim` / 2 frequencies each: (n,) or (n, 1) gives (n, dim).
 
-    dim: an even number. max_wavelength: of the slowest, over 2π; the fastest has 1. The first half are the sines of
-    t / max_wavelength^(i / (dim / 2)), the second half the cosines (Ho et al. 2020; Vaswani et al. 2017 for places).
+    dim: an even number, at most 65,536. max_wavelength: of the slowest, over 2π; the fastest has 1. The first half are
+    the sines of t / max_wavelength^(i / (dim / 2)), the second half the cosines (Ho et al. 2020; Vaswani et al. 2017
+    for places).
     Raises ArgumentError for an odd dim, ShapeError for more than one number per example.
 
     >>> import tinyres as tr
@@ -27,8 +30,8 @@ class TimeEmbedding(SingleInput):
 
     def __init__(self, dim: int, max_wavelength: float = 10000, name: str | None = None) -> None:
         super().__init__(name)
-        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 2 or dim % 2:
-            raise ArgumentError(f"[TimeEmbedding] dim is an even count from 2 on; got {dim!r}; give 32")
+        if isinstance(dim, bool) or not isinstance(dim, int) or not 2 <= dim <= MOST or dim % 2:
+            raise ArgumentError(f"[TimeEmbedding] dim is an even count from 2 to {MOST}; got {dim!r}; give 32")
         if not max_wavelength > 1:
             raise ArgumentError(f"[TimeEmbedding] max_wavelength is above 1; got {max_wavelength!r}; give 10000")
         self.dim = dim

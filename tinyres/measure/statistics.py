@@ -7,7 +7,6 @@ the edge's cotangent, so only forks cost more than one statistic.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,7 +42,7 @@ class Measurement:
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
     several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
     its skips, how far its value is from the fork's; returned: what became of the gradient there. dead: by unit that
-    ends in a ReLU, how many channels are all 0. by_position: of the gradients of what has a batch, positions and more.
+    ends in a ReLU, how many channels are all 0. by_position: of the gradients of (batch, tokens, features).
     """
 
     values: dict[Node, Statistics]
@@ -82,7 +81,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
         arrays=copies,
         audit=ledger.close(observer.left) if ledger is not None else None,
         dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
-        by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in tape.units if len(n.shape) > 2},
+        by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in tape.units if len(n.shape) == 3},
     )
 
 
@@ -98,10 +97,11 @@ def _dead(node: Node) -> int:
 
 
 def _by_position(g: Tensor) -> tuple[float, ...]:
-    """The norms along axis 1, in float64."""
-    array = g.buffer.array[: g.size].reshape(*g.shape[:2], math.prod(g.shape[2:]))
+    """The norms along axis 1, in float64; a sample at a time, so that no copy of all is made."""
+    squares = np.zeros(g.shape[1])
     with np.errstate(all="ignore"):
-        squares = np.square(array, dtype=np.float64).sum((0, 2))
+        for sample in g.buffer.array[: g.size].reshape(g.shape):
+            squares += np.einsum("tf,tf->t", sample, sample, dtype=np.float64)
     return tuple(np.sqrt(squares).tolist())
 
 
@@ -153,7 +153,7 @@ class _Observer:
         self._returns.whole(node, total, row)
         if node in self.splitting:
             self._split(node, arrived, total)
-        if len(node.shape) > 2 and node in self._owner:
+        if len(node.shape) == 3 and node in self._owner:
             self.by_position[node] = _by_position(total)
         if self._arrays:
             self.copies[node] = _frozen(total.buffer.array.reshape(total.shape))

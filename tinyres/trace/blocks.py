@@ -45,7 +45,7 @@ class Block:
 
     @property
     def grad_by_position(self) -> np.ndarray:
-        """|g| at the block's input, (batch, tokens, …), position by position; see `TraceNode.grad_by_position`."""
+        """|g| at the block's input, (batch, tokens, features), token by token; see `TraceNode.grad_by_position`."""
         return self.input.grad_by_position
 
     @property

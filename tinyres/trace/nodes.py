@@ -94,15 +94,14 @@ class TraceNode(Measured):
 
     @property
     def grad_by_position(self) -> np.ndarray:
-        """L2 norm of the gradient at each place of axis 1 of (batch, tokens, …), over the batch and all other axes.
+        """L2 norm of the gradient at each token of (batch, tokens, features), over the batch and the features.
 
-        Of images (batch, height, width, channels) that is row by row. Their squares sum to that of `grad_norm`. Raises
-        TraceError where there is no such axis.
+        Their squares sum to that of `grad_norm`. Raises TraceError for an output of other axes.
         """
         if self.by_position is None:
             raise TraceError(
-                f"[trace] a gradient by position is of an output (batch, tokens, …); got {self.name} of shape "
-                f"{self.shape}; ask a node with three axes or more, and trace anew what an older file holds"
+                f"[trace] a gradient by position is of an output (batch, tokens, features); got {self.name} of shape "
+                f"{self.shape}; ask a node with three axes, and trace anew what an older file holds"
             )
         return np.array(self.by_position)
 

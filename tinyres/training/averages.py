@@ -35,15 +35,15 @@ class WeightAverage(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begin with the weights as they are, unless it goes on."""
-        weights = self._weights()
+        weights = self.model.get_weights()
         if [a.shape for a in self.average] != [w.shape for w in weights]:
-            self.average, self.step = [w.copy() for w in weights], 0
+            self.average, self.step = weights, 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Move the average towards the weights."""
         kept = min(self.decay, (1.0 + self.step) / (10.0 + self.step))
         self.step += 1
-        for average, weight in zip(self.average, self._weights()):
+        for average, weight in zip(self.average, self.model.get_weights()):
             average += (1.0 - kept) * (weight - average)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -54,7 +54,9 @@ class WeightAverage(Callback):
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Within the block the model has the average, then its own weights again."""
-        own = [w.copy() for w in self._weights()]
+        if not self.average:
+            raise ArgumentError("[WeightAverage] an average begins with a fit; got none yet; fit the model first")
+        own = self.model.get_weights()
         self.model.set_weights(self.average)
         try:
             yield
@@ -68,6 +70,3 @@ class WeightAverage(Callback):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from it."""
         self.average, self.step = [np.array(a) for a in state["average"]], int(state["step"])
-
-    def _weights(self) -> list[np.ndarray]:
-        return self.model.get_weights()
