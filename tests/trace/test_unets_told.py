@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,15 @@ def test_a_lesion_of_skips_cuts_each_once() -> None:
     x = np.random.default_rng(0).standard_normal((4, 8, 8, 1)).astype("float32")
     lesions = tr.lesion(model, x, x, what="skip", loss="mse")
     assert sorted(cut.name for cut in lesions) == ["down0→up0", "down1→up1"]
+
+
+def test_that_shares_sum_to_1_is_said_only_where_they_do(tmp_path: Path) -> None:
+    """Behind the lowest level the middle's own fork and the skip across share a node: neither has all of its |g|."""
+    shared = traced(2)
+    middle = next(b for b in shared.blocks if b.name == "middle")
+    assert abs(middle.skip + middle.branch - 1) > 0.1
+    for trace, whole in ((shared, False), (traced(2, residual=False), True)):
+        trace.export(tmp_path / "t.html")
+        page = (tmp_path / "t.html").read_text()
+        assert ("shares of it sum to 1" in str(trace)) == ("they sum to 1" in page) == whole
+        assert ("what they miss to 1 came by other ways" in str(trace)) == ("came by other ways" in page) != whole

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tinyres.trace.compare import Comparison
 from tinyres.trace.trace import Trace
 from tinyres.view.curves import Curves, binomial_of, curves_of, log_limits, positive, share_limits
+from tinyres.view.numbers import are_whole
 
 SKIP, BRANCH, TEXT, SOFT = "--skip", "--branch", "--text", "--soft"
 NETS = 7  # colours --net0 … --net6
@@ -100,7 +101,8 @@ def _shares(c: Curves) -> Chart:
     for drawn, shares in zip(series, (c.branches, c.skips)):
         drawn["negative"] = [s is not None and s < 0 for s in shares]
     data = _data("share", c, "bars", "share of the gradient", series, share_limits(_all(series)))
-    caption = "Stacked; they sum to 1. Negative shares hatched."
+    told = "they sum to 1" if are_whole(c.skips, c.branches) else "what is missing to 1 came by other ways"
+    caption = f"Stacked; {told}. Negative shares hatched."
     key = [Key(SKIP, "skip", "bars"), Key(BRANCH, "branch", "bars")]
     return Chart("What came over skip and branch", caption, key, data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def number(x: float | None) -> str:
@@ -29,3 +30,8 @@ def ratio(x: float | None) -> str:
 def strength(x: float | None) -> str:
     """A ratio that is read at a glance: 0.74."""
     return f"{x:.2f}" if x is not None and (x == 0 or 0.005 <= abs(x) < 999.5) else number(x)
+
+
+def are_whole(skips: Iterable[float | None], branches: Iterable[float | None]) -> bool:
+    """Whether what came over skip and branch is all that came, to the digits that are shown, wherever both are told."""
+    return all(s is None or b is None or abs(s + b - 1.0) < 0.0015 for s, b in zip(skips, branches))

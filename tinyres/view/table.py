@@ -20,7 +20,7 @@ from tinyres.trace.groups import Group, groups_of
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.trace import Trace, unknown_name
 from tinyres.view.folds import Fold, by_group, middle
-from tinyres.view.numbers import number, ratio, strength
+from tinyres.view.numbers import are_whole, number, ratio, strength
 from tinyres.view.printable import printable, room, shown, width_of_prose
 
 MOST_ROWS = 20
@@ -78,8 +78,11 @@ def _head(trace: Trace) -> list[str]:
     facts += [f"loss {number(h.loss)}", h.dtype, h.backend]
     parts = any(b.parts for b in trace.blocks)
     where = "input of each part" if parts else "block input" if trace.blocks else "node"
-    rest = "; shares of it sum to 1" if trace.blocks else ""
-    return ["Trace: " + ", ".join(facts), f"|g| = L2 norm of dL/d({where}), whole batch{rest}"]
+    rows = rows_of(trace.blocks)
+    whole = are_whole([b.skip for b in rows], [b.branch for b in rows])
+    rest = "; shares of it sum to 1" if trace.blocks and whole else ""
+    lines = ["Trace: " + ", ".join(facts), f"|g| = L2 norm of dL/d({where}), whole batch{rest}"]
+    return lines if whole else [*lines, "shares are of |g|; what they miss to 1 came by other ways"]
 
 
 def _body(trace: Trace, level: str | None, most: int | None) -> list[str]:
