@@ -26,6 +26,8 @@ MAKERS = st.sampled_from(
         layers.ReLU,
         layers.Add,
         layers.Concatenate,
+        lambda: layers.ConcatenateZeros([3, 0, 1, 2, 0]),
+        lambda: layers.ConcatenateZeros([0, 3]),
         layers.Multiply,
         lambda: layers.MultiHeadAttention(2, 2),
         lambda: layers.Embedding(5, 3),

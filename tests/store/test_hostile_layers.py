@@ -22,6 +22,7 @@ NEEDED = {
     "units": 3, "filters": 4, "kernel_size": 2, "rate": 0.25, "activation": "relu", "target_shape": (-1,), "n": 2,
     "dims": (2, 1), "function": tr.tanh, "axes": 1, "scale": 0.5, "height": 3, "width": 3,
     "num_heads": 2, "key_dim": 2, "input_dim": 5, "output_dim": 3, "sequence_length": 6, "dim": 4, "stddev": 0.1,
+    "zeros": (0, 2, 0),
 }  # fmt: skip
 SHAPES = [(4,), (4, 2), (5, 5, 4), (32,), (1,)]
 WITHOUT_FILE = ("Lambda",)  # holds a function, which no file does

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.blocks import PRESETS
 from tinyres.model.rewiring import skips
 from tinyres.study.nets import stack
@@ -102,9 +105,44 @@ def test_skips_inside_of_a_model_within_a_model_are_dropped() -> None:
     assert list(twin.named_weights()) == list(model.named_weights())
 
 
-def concatenated() -> tr.Model:
+def test_the_channels_of_a_skip_into_a_concatenate_are_zeros(tmp_path: Path, capsys: Any) -> None:
     x = tr.Input(shape=(4,))
-    return tr.Model(x, layers.Concatenate()([layers.Dense(4)(x), x]))
+    first = layers.Dense(3, name="a")(x)
+    joined = layers.Concatenate(name="join")([layers.Dense(4, name="b")(first), x, layers.Dense(2, name="c")(first)])
+    model = tr.Model(x, layers.Dense(2, name="head")(joined))
+    value = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    (ka, _, kb, _, kc, _, kh, _) = model.get_weights()
+    twin = model.without_skips()
+    kh[4:8] = 0.0
+    np.testing.assert_allclose(twin.predict(value), value @ ka @ np.hstack([kb, np.zeros((3, 4)), kc]) @ kh, atol=1e-5)
+    assert twin.get_layer("join").zeros == (0, 4, 0) and list(twin.named_weights()) == list(model.named_weights())
+    twin.summary()
+    assert "ConcatenateZeros" in capsys.readouterr().out
+    twin.save(tmp_path / "twin.npz")
+    assert np.array_equal(tr.load(tmp_path / "twin.npz").predict(value), twin.predict(value))
+    twin.compile("adam", "mse")
+    twin.fit(value, value[:, :2], verbose=0)
+    assert twin.graph(value, value[:, :2]).trace(audit="full").audit().ok
+    with pytest.raises(ArgumentError, match="got a model without one"):
+        twin.without_skips()
+
+
+def test_a_concatenate_with_zeros_takes_as_many_inputs_as_it_has_places() -> None:
+    x = tr.tensor(np.ones((2, 3)))
+    with pytest.raises(ShapeError, match=r"\[ConcatenateZeros\] .* has 1 places for inputs beside its zeros; got 2"):
+        layers.ConcatenateZeros([0, 2])([x, x])
+    with pytest.raises(ArgumentError, match=r"\[ConcatenateZeros\] zeros are counts, 0 where an input stands"):
+        layers.ConcatenateZeros([2])
+
+
+def averaged() -> tr.Model:
+    x = tr.Input(shape=(4,))
+    return tr.Model(x, layers.Average()([layers.Dense(4)(x), x]))
+
+
+def of_any_size() -> tr.Model:
+    x = tr.Input(shape=(None, 4))
+    return tr.Model(x, layers.Concatenate(axis=1)([layers.Dense(4)(x), x]))
 
 
 def equally_deep() -> tr.Model:
@@ -120,7 +158,8 @@ class Own(tr.Model):
     ("make", "words"),
     [
         (lambda: stack(PRESETS["plain"], 2, 8, 8, 4), "got a model without one"),
-        (concatenated, "concatenate joins a skip by Concatenate"),
+        (averaged, "average joins a skip by Average, which can do neither without it nor with zeros"),
+        (of_any_size, "concatenate joins a skip by Concatenate, which can do neither"),
         (equally_deep, "the inputs of add are equally deep, so none is the skip"),
         (Own, "got Own with a call of its own, or not built yet"),
     ],

@@ -44,9 +44,7 @@ def mean_square(node: Any) -> float:
 
 def last_kernel(norm: str, depth: int) -> float:
     """|dW| of the last feed-forward's output, of one example of one token: a geometric mean over 8 of them."""
-    norms = [
-        traced(norm, depth, 1, 1, 64, seed)[f"block{depth - 1}/mlp_output/kernel"].grad_norm for seed in range(8)
-    ]
+    norms = [traced(norm, depth, 1, 1, 64, seed)[f"block{depth - 1}/mlp_output/kernel"].grad_norm for seed in range(8)]
     return float(np.exp(np.mean(np.log(norms))))
 
 

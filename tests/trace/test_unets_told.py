@@ -68,6 +68,39 @@ def test_a_lesion_of_skips_cuts_each_once() -> None:
     x = np.random.default_rng(0).standard_normal((4, 8, 8, 1)).astype("float32")
     lesions = tr.lesion(model, x, x, what="skip", loss="mse")
     assert sorted(cut.name for cut in lesions) == ["down0→up0", "down1→up1"]
+    assert lesions.zeroed == () and "zeros stood" not in str(lesions)
+
+
+def test_a_lesion_of_one_long_skip_leaves_zeros_in_its_channels() -> None:
+    tr.manual_seed(0)
+    model = tr.applications.unet((8, 8, 1), widths=(8, 16), residual=True, time=True)
+    x = np.random.default_rng(0).standard_normal((4, 8, 8, 1)).astype("float32")
+    given = [x, np.arange(4, dtype="float32")]
+    before = model.predict(given)
+    lesions = tr.lesion(model, given, x, ["down0→up0"], what="skip", loss="mse")
+    assert [cut.name for cut in lesions] == ["down0→up0"] and lesions.cuts[0].loss != lesions.loss
+    assert "zeros stood in the channels of the skip of down0→up0" in str(lesions)
+    join = model.get_layer("up0/join")
+    call = join.call
+    join.call = lambda inputs: call([inputs[0], inputs[1] * 0.0])  # type: ignore[method-assign]
+    model.compile("adam", "mse")
+    (lost,) = model.evaluate(given, x, capture=False, verbose=0)
+    assert lost == pytest.approx(lesions.cuts[0].loss, rel=1e-6)
+    del join.call
+    assert np.array_equal(model.predict(given), before)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_the_twin_without_skips_keeps_its_weights_and_says_where_zeros_stand(levels: int) -> None:
+    tr.manual_seed(0)
+    model = tr.applications.unet((16, 16, 1), widths=(8, 16, 16, 16)[:levels])
+    twin = model.without_skips()
+    joins = [path for path in model.named_layers() if path.endswith("/join")]
+    assert [type(twin.get_layer(path)).__name__ for path in joins] == ["ConcatenateZeros"] * levels
+    assert list(twin.named_weights())[0] in model.named_weights()
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 1)).astype("float32")
+    trace = twin.graph(x, x, loss="mse").trace(audit="full")
+    assert trace.audit().ok and not any(b.across or b.skip for b in trace.blocks)
 
 
 def test_that_shares_sum_to_1_is_said_only_where_they_do(tmp_path: Path) -> None:

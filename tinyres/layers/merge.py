@@ -234,6 +234,56 @@ class Concatenate(Layer):
         return ops.concatenate(list(inputs), axis=self.axis)
 
 
+class ConcatenateZeros(Concatenate):
+    """Concatenate with zeros in place of some inputs: what `model.without_skips()` leaves of one whose skip it takes.
+
+    zeros: per place how many zeros stand there along `axis`, 0 for an input. Raises ArgumentError unless they are
+    counts, ShapeError unless there is an input for each place without zeros.
+
+    >>> import tinyres as tr
+    >>> tr.layers.ConcatenateZeros([0, 2])([tr.tensor([[1.0]])])
+    Tensor([[1., 0., 0.]], shape=(1, 3), dtype=float32)
+    """
+
+    def __init__(self, zeros: Sequence[int], axis: int = -1, name: str | None = None) -> None:
+        super().__init__(axis, name)
+        self.zeros = tuple(zeros)
+        if 0 not in self.zeros or not all(type(n) is int and n >= 0 for n in self.zeros):
+            raise ArgumentError(
+                f"[ConcatenateZeros] zeros are counts, 0 where an input stands; got {zeros!r}; give [0, 32] for an "
+                "input and 32 zeros behind it"
+            )
+
+    def build(self, input_shape: Any) -> None:
+        """Check that there is an input for each place."""
+        super().build(input_shape)
+        self._check(len(input_shape))
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The tensors and the zeros side by side."""
+        self._check(len(inputs))
+        places = [i for i, count in enumerate(self.zeros) if not count]
+        parts, start = [], 0
+        for place, x in zip(places, inputs):
+            end = len(self.zeros) if place == places[-1] else place
+            parts.append(self._between(x, sum(self.zeros[start:place]), sum(self.zeros[place:end])))
+            start = place
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=self.axis)
+
+    def _between(self, x: Tensor, before: int, after: int) -> Tensor:
+        """An input with the zeros beside it."""
+        axis = self.axis % max(x.ndim, 1)
+        return ops.pad(x, [(before, after) if i == axis else (0, 0) for i in range(x.ndim)])
+
+    def _check(self, count: int) -> None:
+        places = self.zeros.count(0)
+        if count != places:
+            raise ShapeError(
+                f"[ConcatenateZeros] {self.path} has {places} places for inputs beside its zeros; got {count}; "
+                f"call it on a list of {places}"
+            )
+
+
 def add(inputs: Sequence[Any], **options: Any) -> Any:
     """`Add(**options)(inputs)`, as are the other functions of this kind."""
     return Add(**options)(inputs)

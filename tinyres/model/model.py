@@ -310,10 +310,11 @@ class Model(AsKeras):
         return Graph.of(forward, samples.count, training, self.named_parameters, chance, data)
 
     def without_skips(self) -> Functional:
-        """The plain twin: copies of the same layers and weights under the same names, every skip into an Add dropped.
+        """The plain twin: copies of the same layers and weights under the same names, every skip dropped.
 
-        An input of an Add is a skip if it is fewer parametric layers away from where it parts from another input. An
-        Add that is left with one input disappears. Raises ArgumentError if there is no skip, or none can be told.
+        An input of an Add or a Concatenate is a skip if it is fewer parametric layers away from where it parts from
+        another input. An Add that is left with one input disappears; a Concatenate becomes a `layers.ConcatenateZeros`,
+        with zeros in the skip's channels. Raises ArgumentError if there is no skip, or none can be told.
 
         >>> import tinyres as tr
         >>> x = tr.Input(shape=(3,))

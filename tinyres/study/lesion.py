@@ -51,11 +51,19 @@ class Lesions:
     """What `tr.lesion` measured.
 
     loss, error: of the intact model (error None without labels). cuts: every Lesion, the most damaging first.
-    spared: blocks that cannot be deleted, and why. what: "block" or "skip". Iterates over the cuts.
+    spared: blocks that cannot be deleted, and why. what: "block" or "skip". zeroed: the blocks with a skip into a
+    Concatenate, whose channels were zeros then. Iterates over the cuts.
     """
 
     def __init__(
-        self, loss: float, error: float | None, cuts: Iterable[Lesion], spared: dict[str, str], what: str, samples: int
+        self,
+        loss: float,
+        error: float | None,
+        cuts: Iterable[Lesion],
+        spared: dict[str, str],
+        what: str,
+        samples: int,
+        zeroed: Sequence[str] = (),
     ) -> None:
         self.loss = loss
         self.error = error
@@ -63,6 +71,7 @@ class Lesions:
         self.spared = spared
         self.what = what
         self.samples = samples
+        self.zeroed = tuple(zeroed)
 
     @property
     def median_damage(self) -> float:
@@ -106,6 +115,8 @@ class Lesions:
             between = len(self.cuts) - len(first) - len(last)
             lines += [*self._lines(first), f"  ... {between} more: .table()", *self._lines(last)[1:]]
         lines.append(f"median damage {self._points(self.median_damage)}")
+        if self.zeroed:
+            lines.append(f"zeros stood in the channels of the skip of {listed(self.zeroed, most=3)}")
         if self.spared:
             lines.append(f"not deleted, since nothing would fit: {listed(list(self.spared), most=3)}")
         return shown("\n".join(lines))
@@ -156,7 +167,8 @@ def lesion(
     x, y: as for `evaluate`. blocks: None for each block in turn, else a block by name or index, or a list of them to
     delete in turn; a tuple within the list is deleted together. random: instead delete so many blocks at once, chosen
     at random among `blocks`, `repeats` times with this `seed`; a list of counts for several. what: "block" replaces
-    the block by its shortcut (a plain block by its input), "skip" leaves only its branch. loss: default is that of
+    the block by its shortcut (a plain block by its input), "skip" leaves only its branch, with zeros in
+    the channels that a skip into a Concatenate had. loss: default is that of
     `compile`. Everything runs in inference: BatchNorm keeps its moving statistics.
 
     Raises ArgumentError for unknown blocks, for a block without which nothing fits, and if there are no blocks.
@@ -176,16 +188,15 @@ def lesion(
     patient = copied(model)
     all_blocks = blocks_of(patient)
     if what == "skip":
-        all_blocks = {name: block for name, block in all_blocks.items() if block.adds}
+        all_blocks = {name: block for name, block in all_blocks.items() if block.joins}
     if not all_blocks:
         hint = "build each under tr.name_scope(...)" if what == "block" else "there is no skip to delete"
         raise ArgumentError(f"[lesion] the model must have {what}s to delete; got none; {hint}")
     groups = _groups(list(all_blocks), blocks)
     cuts, spared = _cuts(patient, all_blocks, groups, what, strict=blocks is not None)
+    groups = [group for group in groups if all(name in cuts for name in group)]
     if random is not None:
-        groups = _drawn([group for group in groups if all(name in cuts for name in group)], random, repeats, seed)
-    else:
-        groups = [group for group in groups if all(name in cuts for name in group)]
+        groups = _drawn(groups, random, repeats, seed)
     if not groups:
         raise ArgumentError(f"[lesion] some block must be left to delete; {'; '.join(spared.values())}")
     measure = _Measure(chosen_loss, x, y)
@@ -197,7 +208,8 @@ def lesion(
         if cut_error is not None and intact_error is not None:
             damage = cut_error - intact_error
         lesions.append(Lesion(group, cut_loss, cut_error, damage))
-    return Lesions(intact_loss, intact_error, lesions, spared, what, measure.samples)
+    zeroed = [name for name in cuts if what == "skip" and all_blocks[name].concatenates]
+    return Lesions(intact_loss, intact_error, lesions, spared, what, measure.samples, zeroed)
 
 
 class _Measure:
