@@ -212,3 +212,11 @@ def test_nets_compared_are_a_page_with_both_on_one_scale(tmp_path):
     assert data["told"][4].startswith("residual block4: ") and "plain block0: |g| " in data["told"][0]
     shown = html.unescape(text)
     assert all(s.partition(": ")[2] in shown for s in compared.sentences)
+
+
+def test_the_script_is_whole_without_a_file_beside_it(tmp_path):
+    """The modules that the live page imports stand in the report, in the order in which they are used."""
+    text = report_of(of_preset("residual", 2), tmp_path)
+    script = text.rpartition("<script>")[2]
+    assert not re.search(r"^(import|export) ", script, re.MULTILINE)
+    assert script.index("function drawn(") < script.index("function choosing(") < script.index("showNodes(block)")

@@ -7,6 +7,7 @@ scripts.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -65,7 +66,7 @@ def page(
 </main>
 <script type="application/json" id="data">{data.replace("<", chr(92) + "u003c")}</script>
 <script>{_chart_library()}</script>
-<script>{_resource("report.js")}</script>
+<script>{_script()}</script>
 </body>
 </html>
 """
@@ -89,6 +90,15 @@ def _chart_library() -> str:
     banner, _, code = _resource("vendor/uPlot.iife.min.js").partition("\n")
     assert banner.startswith("/*!")
     return f"/*! uPlot 1.6.32\n{_resource('vendor/LICENSE-uPlot')}*/\n{code}"
+
+
+def _script() -> str:
+    """The report's script with the modules that it imports in place: one file cannot load another."""
+    script = _resource("report.js")
+    modules = re.findall(r'^import .* from "\./(.*)";$', script, re.MULTILINE)
+    parts = [re.sub(r"^export ", "", _resource(name), flags=re.MULTILINE) for name in modules]
+    parts.append(re.sub(r"^import .*\n", "", script, flags=re.MULTILINE))
+    return '"use strict";\n' + "".join(parts)
 
 
 def _figure(chart: Chart) -> str:
