@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": TRAINING | {"training"},
     "applications": TRAINING | {"training", "model"},
     "study": TRAINING | {"training", "model", "applications"},
+    "sklearn": TRAINING | {"training", "model"},
     "keras": TRAINING | {"training", "model"},
     "cli": {"errors", "store", "launch", "study"},
     "__main__": {"cli"},

@@ -26,7 +26,7 @@ from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
 
 if TYPE_CHECKING:
-    from tinyres import applications, data, keras
+    from tinyres import applications, data, keras, sklearn
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
     from tinyres.study.agreement import gradient_agreement
@@ -46,6 +46,7 @@ _LAZY_MODULES = {
     "data": "tinyres.data",
     "keras": "tinyres.keras",
     "metrics": "tinyres.training.metrics",
+    "sklearn": "tinyres.sklearn",
 }
 _LAZY_NAMES = {
     "GradientNorms": "tinyres.training.gradients",
@@ -181,6 +182,7 @@ __all__ = [
     "set_backend",
     "set_threads",
     "shattering",
+    "sklearn",
     "tensor",
 ]
 __all__ += _ops.__all__

@@ -6,10 +6,11 @@ the builtin that a Python user would catch for that kind of mistake.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -78,6 +79,20 @@ class ValueCheckFailed(TinyresError, ValueError):
 
 class MissingExtraError(TinyresError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+@contextlib.contextmanager
+def need_extra(op: str, rule: str, extra: str) -> Iterator[None]:
+    """What is imported inside is a library that an extra brings: where it is missing, the error says what to install.
+
+    rule: what the library is for.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"[{op}] {rule}; got {error}; run: python3 -m pip install 'tinyres[{extra}]'"
+        ) from error
 
 
 __all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Exception)]
