@@ -74,7 +74,9 @@ class Op:
     fans(*shapes, *attrs): per input the (fan_in, fan_out) that it has as a weight, None where it can be none.
     coverage(*attrs): the part of that fan_in which an output is made of, on the average; left out: all.
     slope: the largest derivative of an op that squashes its input, else 0. drops(*attrs): the share that it sets to 0
-    at random. distributes: it shares out 1 over the last axis of its first input. breaks: why its value may not be
+    at random. distributes: it shares out 1 over the last axis of its first input. attends(batch, first, end, *inputs,
+    *attrs): of an op whose output is (batch, tokens, heads, dim), for one sequence how much the queries first..end of
+    each head take of each key, (heads, queries, keys), and which keys they see. breaks: why its value may not be
     finite, and what helps.
 
     module: where it was defined; left out, that is where this is called.
@@ -108,6 +110,7 @@ class Op:
     slope: float = 0.0
     drops: Callable[..., float] | None = None
     distributes: bool = False
+    attends: Callable[..., tuple[Any, Any]] | None = None
     breaks: tuple[str, str] | None = None
     module: str = ""
 

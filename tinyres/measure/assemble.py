@@ -79,6 +79,7 @@ def _nodes(
             facts=tape.facts[i],
             dead=measured.dead.get(i),
             by_position=measured.by_position.get(node),
+            heads=measured.heads.get(i),
             params=params.get(i, {}),
         )
         for i, node in enumerate(tape.units)

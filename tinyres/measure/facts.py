@@ -26,7 +26,7 @@ def fans_of(forward: Sequence[Node]) -> dict[Node, tuple[Fans, float]]:
     for node in forward:
         for i, producer in enumerate(node.inputs):
             fans = _fans(node, i)
-            weight = None if fans is None else _parameter(producer)
+            weight = None if fans is None else parameter_of(producer)
             if fans is not None and weight is not None:
                 found.setdefault(weight, set()).add((fans, _coverage(node)))
     return {parameter: known for parameter, (known, *others) in found.items() if not others}
@@ -63,7 +63,7 @@ def _breaks(unit: Node) -> dict[str, str]:
 
 
 def _is_piecewise_linear(node: Node, op: Op) -> bool:
-    weighs = any(_fans(node, i) and _parameter(n) is not None for i, n in enumerate(node.inputs))
+    weighs = any(_fans(node, i) and parameter_of(n) is not None for i, n in enumerate(node.inputs))
     cuts = op.fans is None and (op.is_rectifier(node.attrs) or op.leaks is not None)
     return op.adds or op.view or weighs or cuts
 
@@ -77,7 +77,7 @@ def _in_row(members: list[Node], ways: Ways) -> bool:
     return len(set(takes)) == len(takes) and all(sum(map(bool, ways.into(node))) <= 1 for node in members)
 
 
-def _parameter(node: Node) -> ParameterLeaf | None:
+def parameter_of(node: Node) -> ParameterLeaf | None:
     """The Parameter that a node is a view of, or is."""
     while node.op is not None and node.op.view:
         node = node.inputs[0]

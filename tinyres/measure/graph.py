@@ -141,7 +141,8 @@ class Graph:
 
         Among them: a tensor that is added to itself or twice, anything on a skip that is not the identity, a skip that
         is missing or detached, a dead branch or ReLU, sums and losses that broadcast, a softmax over one unit,
-        parameters without a gradient, a branch that never rejoins, inputs that were not scaled.
+        parameters without a gradient, a branch that never rejoins, inputs that were not scaled, heads of attention that
+        look at one token only or have no gradient.
 
         >>> import tinyres as tr
         >>> x = tr.tensor([1.0, 2.0], requires_grad=True, name="x")

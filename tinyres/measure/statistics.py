@@ -21,11 +21,12 @@ from tinyres.engine.tensor import Tensor
 from tinyres.launch import launch
 from tinyres.measure.audit import Arrived, Ledger
 from tinyres.measure.carried import Carried
+from tinyres.measure.heads import Heads
 from tinyres.measure.returned import Returns
 from tinyres.measure.sheet import Sheet, Statistics
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure
-from tinyres.trace.nodes import Audit, Returned
+from tinyres.trace.nodes import Audit, Head, Returned
 
 
 class EdgeNumbers(NamedTuple):
@@ -42,7 +43,8 @@ class Measurement:
     A node that no gradient reached is not in `gradients`: its gradient is zero by definition. splitting: the nodes that
     several units read; an edge from one of them that is not in `splits` carried nothing. carried: per fork, by unit on
     its skips, how far its value is from the fork's; returned: what became of the gradient there. dead: by unit that
-    ends in a ReLU, how many channels are all 0. by_position: of the gradients of (batch, tokens, features).
+    ends in a ReLU, how many channels are all 0. by_position: of the gradients of (batch, tokens, features). heads: by
+    unit that attends, what each does.
     """
 
     values: dict[Node, Statistics]
@@ -55,6 +57,7 @@ class Measurement:
     audit: Audit | None
     dead: dict[int, int]
     by_position: dict[Node, tuple[float, ...]]
+    heads: dict[int, tuple[Head, ...]]
 
 
 def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None, arrays: bool) -> Measurement:
@@ -64,7 +67,8 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
     values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
     carried = Carried(tape, structure, sheet)
     returns = Returns(tape, structure.forks, carried.carriers, sheet)
-    observer = _Observer(tape, sheet, returns, ledger, arrays)
+    heads = Heads(tape.order)
+    observer = _Observer(tape, sheet, returns, heads, ledger, arrays)
     propagate(root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node)
     statistics, dots = sheet.read()
     copies = {}
@@ -82,6 +86,7 @@ def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None,
         audit=ledger.close(observer.left) if ledger is not None else None,
         dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
         by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in tape.units if len(n.shape) == 3},
+        heads=heads.read(tape.owner),
     )
 
 
@@ -108,13 +113,16 @@ def _by_position(g: Tensor) -> tuple[float, ...]:
 class _Observer:
     """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
 
-    def __init__(self, tape: Tape, sheet: Sheet, returns: Returns, ledger: Ledger | None, arrays: bool) -> None:
+    def __init__(
+        self, tape: Tape, sheet: Sheet, returns: Returns, heads: Heads, ledger: Ledger | None, arrays: bool
+    ) -> None:
         self.gradients: dict[Node, int] = {}
         self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
         self.copies: dict[Node, np.ndarray] = {}
         self.by_position: dict[Node, tuple[float, ...]] = {}
         self._sheet = sheet
         self._returns = returns
+        self._heads = heads
         self._owner = tape.owner
         self._ledger = ledger
         self._arrays = arrays
@@ -140,6 +148,7 @@ class _Observer:
         arrived = self.left.pop(node, [])
         if self._ledger is not None:
             self._ledger.check(node, arrived, total)
+        self._heads.hear(node, total)
         self._passing = None
         passed = self._passed.pop(node, None)
         if node not in self._watched:

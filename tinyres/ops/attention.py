@@ -27,7 +27,7 @@ from tinyres.launch import launch
 from tinyres.ops.comparison import not_equal, where
 from tinyres.ops.composed import composed
 from tinyres.ops.einsum import einsum
-from tinyres.ops.movement import broadcast_to
+from tinyres.ops.movement import broadcast_to, reshape
 from tinyres.ops.reduction import sum
 from tinyres.ops.softmax import softmax
 
@@ -118,6 +118,28 @@ def _attention_fast_vjp(g: Tensor, ctx: Context) -> Gradients:
     return [*gradients, *[None for _ in rest]]
 
 
+def _attends(
+    batch: int, first: int, end: int, query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, offset: int
+) -> tuple[Tensor, Tensor]:
+    nothing = tensor(0.0, dtype=query.dtype)
+    return _attends_with_bias(batch, first, end, query, key, value, nothing, scale, causal, offset)
+
+
+def _attends_with_bias(
+    batch: int, first: int, end: int, query: Tensor, key: Tensor, value: Tensor, bias: Tensor,
+    scale: float, causal: bool, offset: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    shape = 1, query.shape[2], end - first, key.shape[1]
+    bias = reshape(bias, (1,) * (4 - bias.ndim) + bias.shape)
+    at = min(batch, bias.shape[0] - 1)
+    bias = broadcast_to(bias[at : at + 1, :, first:end] if bias.shape[2] > 1 else bias[at : at + 1], shape)
+    seen = not_equal(bias, -math.inf)
+    if causal:
+        seen = seen & tensor(np.tri(*shape[2:], first + offset, dtype=bool), dtype=BOOL)
+    own = query[batch : batch + 1, first:end], key[batch : batch + 1]
+    return attention_weights(*own, where(seen, bias, 0.0), seen, scale)[0], seen[0]
+
+
 ATTENTION = Op(
     "attention",
     shape=_attention_shape,
@@ -127,9 +149,15 @@ ATTENTION = Op(
     saves=(0, 1, 2),
     reads_output=True,
     multiplies=True,
+    attends=_attends,
 )
 ATTENTION_WITH_BIAS = replace(
-    ATTENTION, name="attention_with_bias", shape=_with_bias_shape, forward=_attend, saves=(0, 1, 2, 3)
+    ATTENTION,
+    name="attention_with_bias",
+    shape=_with_bias_shape,
+    forward=_attend,
+    saves=(0, 1, 2, 3),
+    attends=_attends_with_bias,
 )
 
 

@@ -18,7 +18,7 @@ from tinyres.store import archive
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
 from tinyres.trace.facts import Weight, decoded_facts, encoded_facts, guessed_facts
-from tinyres.trace.nodes import Audit, Failure, Fork, Measured, Returned, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.nodes import Audit, Failure, Fork, Head, Measured, Returned, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
 
@@ -27,7 +27,7 @@ TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="
 _NUMBERS = (
     "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
 )  # fmt: skip
-_NODE = (*_NUMBERS, "op", "primitive", "block", "dead", "by_position")
+_NODE = (*_NUMBERS, "op", "primitive", "block", "dead", "by_position", "heads")
 _PARAMETER = (*_NUMBERS, "trainable")
 _EDGE = ("kind", "grad_norm", "share", "cosine", "count")
 
@@ -312,6 +312,8 @@ def _records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
         for column in ("shape", "by_position"):
             if row.get(column) is not None:
                 row[column] = tuple(row[column])
+        if row.get("heads") is not None:
+            row["heads"] = tuple(Head(*head) for head in row["heads"])
     return rows
 
 
@@ -324,11 +326,18 @@ def _is_valid(column: str, value: Any) -> bool:
         return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
     if column == "by_position":
         return value is None or (isinstance(value, list) and all(type(norm) in (int, float) for norm in value))
+    if column == "heads":
+        return value is None or (isinstance(value, list) and all(map(_is_head, value)))
     if column == "trainable":
         return isinstance(value, bool)
     if column == "dead":
         return value is None or type(value) is int
     return type(value) in (int, float) or (value is None and column in ("share", "cosine"))
+
+
+def _is_head(value: Any) -> bool:
+    entropy, dead = value
+    return (entropy is None or type(entropy) in (int, float)) and isinstance(dead, bool)
 
 
 def _header(data: dict[str, Any]) -> Header:

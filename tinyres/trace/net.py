@@ -34,6 +34,9 @@ class Finding:
         return f"[{self.rule}] {self.node}{place}: {self.problem}; {self.remedy}"
 
 
+LISTED = 3  # findings of one rule; more are told as one
+
+
 class Findings(tuple[Finding, ...]):
     """What lint found, in graph order; prints one finding per line."""
 
@@ -97,3 +100,15 @@ def has_kernel(nodes: Iterable[TraceNode]) -> bool:
 
 def finding_at(rule: str, node: TraceNode, problem: str, remedy: str) -> Finding:
     return Finding(rule, node.name, node.source, problem, remedy)
+
+
+def gathered(found: list[Finding]) -> Iterator[Finding]:
+    """Many findings of one rule as one, at the first."""
+    for rule in dict.fromkeys(f.rule for f in found):
+        own = [f for f in found if f.rule == rule]
+        if len(own) <= LISTED:
+            yield from own
+        else:
+            first = own[0]
+            problem = f"{first.problem} (and so {len(own) - 1} more, to {own[-1].node})"
+            yield Finding(rule, first.node, first.source, problem, first.remedy)

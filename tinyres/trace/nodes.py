@@ -71,6 +71,18 @@ class TraceParameter(Measured):
     drawn: str = ""
 
 
+class Head(NamedTuple):
+    """One head of an attention.
+
+    entropy: the mean over the queries of -Σ p log p of what they take of the keys, in units of the largest that as many
+    keys as they see allow: 1 takes of all alike, 0 of one alone. Queries that see one key are left out; None if all do.
+    dead: neither what it gives nor the rows of the weight that reads this have a gradient.
+    """
+
+    entropy: float | None
+    dead: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TraceNode(Measured):
     """One call of a layer, one op outside of layers, or one leaf.
@@ -80,7 +92,7 @@ class TraceNode(Measured):
     name of its block or part of one, "" outside of any. source: (file, line) of the user's code. params: by short name,
     "kernel". facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are
     0 for the whole batch, everywhere in the images; None where nothing cuts them. by_position: see `grad_by_position`,
-    None for outputs of fewer than three axes and in older files.
+    None for outputs of fewer than three axes and in older files. heads: of an attention, None elsewhere.
     """
 
     op: str = ""
@@ -91,6 +103,7 @@ class TraceNode(Measured):
     facts: Facts = Facts()
     dead: int | None = None
     by_position: tuple[float, ...] | None = None
+    heads: tuple[Head, ...] | None = None
 
     @property
     def grad_by_position(self) -> np.ndarray:

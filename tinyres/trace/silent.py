@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tinyres.trace.net import Finding, Net, finding_at
+from tinyres.trace.net import LISTED, Finding, Net, finding_at, gathered
 from tinyres.trace.nodes import TraceNode, TraceParameter
 from tinyres.trace.scale import empty_input
 
 _BY_CHANCE = 16  # units: so few, as drawn, may all be 0 at once
-_LISTED = 3
 _FEW, _MANY = 2, 0.25  # units, and the part of them, that are dead by more than chance
 _SEEN = 32  # values of a unit that tell
 
@@ -47,7 +46,7 @@ def silent_parts(net: Net) -> Iterator[Finding]:
             continue
         if fresh and not any(net.nodes[e.src].name in seen for e in net.data_into(node.name)):
             found.append(finding_at("no-gradient", node, f"no gradient reaches {', '.join(fresh)}", _REMEDY))
-    yield from _gathered(found)
+    yield from gathered(found)
 
 
 _REMEDY = "look for a zero factor, a dead ReLU or a detach() behind it, or set trainable=False"
@@ -91,7 +90,7 @@ def _finding(net: Net, part: list[TraceNode]) -> Iterator[Finding]:
             return
         names = list(dict.fromkeys(n.params[k].name for n, k in idle))
         short = ", ".join(dict.fromkeys(k for _, k in idle))
-        listed = short if len(names) <= _LISTED else f"{len(names)} parameters, from {names[0]} to {names[-1]}"
+        listed = short if len(names) <= LISTED else f"{len(names)} parameters, from {names[0]} to {names[-1]}"
         yield finding_at("no-gradient", where, f"no gradient reaches {listed}", _REMEDY)
 
 
@@ -109,7 +108,7 @@ def _is_dead(net: Net, node: TraceNode) -> bool:
 
 def dead_units(net: Net) -> Iterator[Finding]:
     """Units and channels that are 0 for the whole batch, where they are many and did not begin so."""
-    yield from _gathered(list(_with_dead_units(net)))
+    yield from gathered(list(_with_dead_units(net)))
 
 
 def _with_dead_units(net: Net) -> Iterator[Finding]:
@@ -176,18 +175,6 @@ def _idle(node: TraceNode) -> list[str]:
     return [k for k, p in node.params.items() if p.trainable and p.size and p.grad_norm == 0]
 
 
-def _gathered(found: list[Finding]) -> Iterator[Finding]:
-    """Many findings of one rule as one, at the first."""
-    for rule in dict.fromkeys(f.rule for f in found):
-        own = [f for f in found if f.rule == rule]
-        if len(own) <= _LISTED:
-            yield from own
-        else:
-            first = own[0]
-            problem = f"{first.problem} (and so {len(own) - 1} more, to {own[-1].node})"
-            yield Finding(rule, first.node, first.source, problem, first.remedy)
-
-
 def _opens_later(net: Net, node: TraceNode) -> bool:
     """Whether a parameter that is 0 and has a gradient (a ReZero scale, a zero gamma) holds the node shut."""
     seen = {node.name}
@@ -222,7 +209,7 @@ def unread_layers(names: Iterable[str]) -> Iterator[Finding]:
         layer, _, short = name.rpartition("/")
         by_layer.setdefault(layer or short, []).append(short)
     remedy = "use what the layer computes, or leave the layer out"
-    if len(by_layer) > _LISTED:
+    if len(by_layer) > LISTED:
         layers = list(by_layer)
         problem = (
             f"no path leads from the parameters of {len(layers)} layers, {layers[0]} to {layers[-1]}, to the loss, so "
