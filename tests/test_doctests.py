@@ -18,6 +18,8 @@ MODULES = ["tinyres", *(name for name in FOUND if name != "tinyres._core")]
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name.startswith("tinyres.distributed"):
+        pytest.importorskip("mpi4py", reason="mpi4py is not there: pip install 'tinyres[mpi]'")
     monkeypatch.chdir(tmp_path)
     before = tr.backend()
     try:

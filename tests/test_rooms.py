@@ -38,12 +38,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layers": LAYERS,
     "data": {"errors", "store"},
     "training": TRAINING,
+    "distributed": TRAINING | {"training"},
     "model": TRAINING | {"training"},
     "applications": TRAINING | {"training", "model"},
     "study": TRAINING | {"training", "model", "applications"},
     "sklearn": TRAINING | {"training", "model"},
     "keras": TRAINING | {"training", "model"},
-    "cli": {"errors", "store", "launch", "study"},
+    "cli": {"errors", "store", "launch", "distributed", "study"},
     "__main__": {"cli"},
 }
 

@@ -26,7 +26,7 @@ from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
 
 if TYPE_CHECKING:
-    from tinyres import applications, data, keras, sklearn
+    from tinyres import applications, data, distributed, keras, sklearn
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
     from tinyres.study.agreement import gradient_agreement
@@ -44,6 +44,7 @@ _LAZY_MODULES = {
     "applications": "tinyres.applications",
     "callbacks": "tinyres.training.callbacks",
     "data": "tinyres.data",
+    "distributed": "tinyres.distributed",
     "keras": "tinyres.keras",
     "metrics": "tinyres.training.metrics",
     "sklearn": "tinyres.sklearn",
@@ -161,6 +162,7 @@ __all__ = [
     "compare",
     "current_scope",
     "data",
+    "distributed",
     "enable_grad",
     "errors",
     "grad",

@@ -22,6 +22,7 @@ from tinyres.backends.backend import Launch
 from tinyres.backends.buffers import Buffer
 from tinyres.errors import ArgumentError, BackendError
 from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.forms import HOSTED
 from tinyres.kernels.record import CALL_BYTES, KERNELS, Kernel
 
 
@@ -107,7 +108,9 @@ class Native:
     name = "native"
 
     def takes(self, kernel: Kernel, outs: Sequence[Buffer], ins: Sequence[Buffer]) -> bool:
-        """Whether no float operand is float64."""
+        """Whether the core has it, and no float operand is float64."""
+        if kernel.form is HOSTED:
+            return False
         return kernel.float_operand < 0 or (*outs, *ins)[kernel.float_operand].dtype is not FLOAT64
 
     def run(self, calls: Sequence[Launch]) -> int:

@@ -13,7 +13,7 @@ from tinyres.capture.fusion import accumulate_into_product, fuse_relu, fuse_relu
 from tinyres.capture.placing import place_parts
 from tinyres.capture.program import Call, Program
 from tinyres.errors import ArgumentError
-from tinyres.kernels.forms import UPDATE
+from tinyres.kernels.forms import HOSTED, UPDATE
 
 Pass = Callable[[Program], Program]
 
@@ -64,8 +64,12 @@ def exposed_state(program: Program) -> list[int]:
 
 
 def _last_check(program: Program) -> int:
-    """The number of the last value check; -1: there is none."""
-    return max((i for i, call in enumerate(program.calls) if call.kernel.is_check), default=-1)
+    """The number of the last value check, or call of Python's own, which may raise; -1: there is none."""
+    return max((i for i, call in enumerate(program.calls) if _may_stop(call)), default=-1)
+
+
+def _may_stop(call: Call) -> bool:
+    return call.kernel.is_check or call.kernel.form is HOSTED
 
 
 def update_early(program: Program) -> Program:

@@ -40,6 +40,7 @@ MOVEMENT = Form("movement", in_place=False, flush=KEEPS, sharing=UNDIVIDED, flop
 UPDATE = Form("update", in_place=False, flush=FLUSHES, sharing=Items(every="hyper"), flops=1)  # a step of an optimizer
 CHECK = Form("check", in_place=False, flush=KEEPS, sharing=UNDIVIDED, flops=0)  # writes nothing; may stop the list
 STATE = Form("state", in_place=False, flush=KEEPS, sharing=UNDIVIDED, flops=0)  # a few numbers that last
+HOSTED = Form("hosted", in_place=False, flush=KEEPS, sharing=UNDIVIDED, flops=0)  # Python's own: see kernels.host
 
 
 @dataclass(frozen=True, slots=True)

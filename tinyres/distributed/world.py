@@ -1,0 +1,149 @@
+"""World: the ranks of one program that train together, and how many shards they cut each batch into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyres import kernels
+from tinyres.backends.buffers import Buffer, from_array
+from tinyres.distributed.buckets import Bucket
+from tinyres.distributed.exchange import Exchange
+from tinyres.distributed.trees import Node, bounds, sum_of
+from tinyres.engine.tensor import FLOATS, Tensor, tensor
+from tinyres.errors import ArgumentError, ShapeError
+from tinyres.kernels.dtypes import FLOAT64
+from tinyres.kernels.host import hosted
+from tinyres.launch import launch
+
+
+class World:
+    """Ranks that train together; `tinyres.distributed.world` makes it.
+
+    rank, size: which of how many. shards: into how many parts each batch is cut, whatever the number of ranks.
+    mine: the shards that this rank computes, neighbours.
+    """
+
+    def __init__(self, comm: Any, shards: int) -> None:
+        self.comm = comm
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self.shards = shards
+        self.exchange = Exchange(comm, shards)
+        self.mine = range(*self.exchange.limits[self.rank : self.rank + 2])
+        self._mean = hosted(_averaging(self.exchange), "f", "fd", "shards size")
+
+    @property
+    def bytes_sent(self) -> int:
+        """What this rank has sent so far."""
+        return self.exchange.sent
+
+    def rows(self, samples: int) -> list[slice]:
+        """The rows of a batch of so many samples that each shard of this rank takes.
+
+        Raises ArgumentError for fewer samples than shards.
+
+        >>> import tinyres as tr
+        >>> tr.distributed.world(shards=4).rows(10)
+        [slice(0, 3, None), slice(3, 6, None), slice(6, 8, None), slice(8, 10, None)]
+        """
+        if samples < self.shards:
+            raise ArgumentError(
+                f"[distributed] each shard takes at least one sample of a batch; got {samples} for {self.shards} "
+                "shards; leave that batch out, or make the world with fewer shards"
+            )
+        limits = bounds(samples, self.shards)
+        return [slice(limits[shard], limits[shard + 1]) for shard in self.mine]
+
+    def mean(self, gradients: Sequence[Any], weights: Sequence[float] | None = None) -> list[Tensor]:
+        """The mean over all shards of all ranks, the same bits on each and for any number of ranks.
+
+        gradients: for each shard of this rank a list of Tensors or arrays, of the same shapes in all; of a rank with
+        one shard, that list alone. weights: of each shard of this rank, such as its number of samples; None: all count
+        alike. In a captured step it is a call of the program. Every rank must call it as often as the others. Raises
+        ArgumentError unless it gets what each shard has, ShapeError where the ranks' sizes differ.
+
+        >>> import tinyres as tr
+        >>> world = tr.distributed.world(shards=2)
+        >>> world.mean([[tr.tensor([1.0, 2.0])], [tr.tensor([3.0, 6.0])]])
+        [Tensor([2., 4.], shape=(2,), dtype=float32)]
+        """
+        parts = self._of_shards(gradients)
+        bucket = Bucket([t.shape for t in parts[0]], parts[0][0].dtype)
+        for part in parts[1:]:
+            if [t.shape for t in part] != bucket.shapes:
+                raise ShapeError(
+                    f"[distributed] all shards have gradients of the same shapes; got {[t.shape for t in part]} beside "
+                    f"{bucket.shapes}; give them in one order"
+                )
+        rows = Buffer(len(parts) * bucket.size, bucket.dtype)
+        launch(kernels.fill, (rows,), (), (rows.size,), (0.0,))  # what lies between two Tensors is sent along
+        for number, part in enumerate(parts):
+            for i, t in enumerate(part):
+                bucket.put(rows, i, t.buffer, number * bucket.size)
+        factors = from_array(np.array(self._weights(weights), np.float64), FLOAT64)
+        means = Buffer(bucket.size, bucket.dtype)
+        launch(self._mean, (means,), (rows, factors), (len(parts), bucket.size))
+        return [bucket.tensor(means, i) for i in range(len(bucket.shapes))]
+
+    def any(self, said: bool) -> bool:
+        """Whether any rank says so."""
+        return bool(said) if self.size == 1 else any(self.comm.allgather(bool(said)))
+
+    def _of_shards(self, gradients: Sequence[Any]) -> list[list[Tensor]]:
+        listed = list(gradients)
+        if len(self.mine) == 1 and listed and not isinstance(listed[0], (list, tuple)):
+            listed = [listed]
+        if len(listed) != len(self.mine) or not all(isinstance(part, (list, tuple)) and part for part in listed):
+            raise ArgumentError(
+                f"[distributed] mean takes a list of gradients for each of this rank's {len(self.mine)} shards; got "
+                f"{len(listed)} of {type(listed[0]).__name__ if listed else 'nothing'}; loop over world.rows(samples)"
+            )
+        parts = [[t if isinstance(t, Tensor) else tensor(t) for t in part] for part in listed]
+        dtypes = {t.dtype for part in parts for t in part}
+        if len(dtypes) > 1 or not dtypes <= set(FLOATS):
+            raise ArgumentError(
+                f"[distributed] gradients are of one float type; got {', '.join(sorted(map(str, dtypes)))}; cast them"
+            )
+        return parts
+
+    def _weights(self, weights: Sequence[float] | None) -> list[float]:
+        found = [1.0] * len(self.mine) if weights is None else [float(weight) for weight in weights]
+        if len(found) != len(self.mine) or not all(0 <= weight < np.inf for weight in found):
+            raise ArgumentError(
+                f"[distributed] weights are a number >= 0 for each of this rank's {len(self.mine)} shards; got "
+                f"{weights!r}; give the samples of each"
+            )
+        return found
+
+    def __repr__(self) -> str:
+        return f"<World: rank {self.rank} of {self.size}, {self.shards} shards>"
+
+
+def _averaging(exchange: Exchange) -> Callable[..., None]:
+    def mean_over_shards(
+        means: np.ndarray, rows: np.ndarray, factors: np.ndarray, shards: int, size: int, *, flags: int
+    ) -> None:
+        told = exchange.rows(np.column_stack([factors, np.full(shards, float(size))]))
+        if not (told[:, 1] == size).all():
+            raise ShapeError(
+                f"[distributed] all ranks give gradients of one size; got {sorted(set(map(int, told[:, 1])))} numbers; "
+                "run the same program on each"
+            )
+        total = told[:, 0].sum()
+        if not total > 0:
+            raise ArgumentError("[distributed] some shard must have a weight above 0; got none; give samples")
+        parts = rows.reshape(shards, size)
+        first = exchange.nodes[0][0]
+
+        def weighted(node: Node) -> np.ndarray | None:
+            if node[1] - node[0] > 1:
+                return None
+            row = node[0] - first
+            return np.multiply(parts[row], rows.dtype.type(factors[row] / total))
+
+        exchange.sum([sum_of(node, weighted) for node in exchange.nodes], means)
+
+    return mean_over_shards
