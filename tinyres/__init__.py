@@ -84,8 +84,6 @@ _INSTEAD = {
     "function": "use tinyres.capture",
     "int64": 'write dtype="int64"',
     "mm": "use a @ b",
-    "rand": "use NumPy's generators, then tinyres.tensor",
-    "randn": "use NumPy's generators, then tinyres.tensor",
     "random": "use tinyres.manual_seed, and NumPy's generators",
     "reduce_max": "use tinyres.max",
     "reduce_mean": "use tinyres.mean",
@@ -141,6 +139,7 @@ for _name, _module in {
     "utils": "tinyres.keras.utils",
 }.items():
     _sys.modules[f"{__name__}.{_name}"] = _Alias(f"{__name__}.{_name}", _module)
+_sys.meta_path.append(errors.WordedImports())
 
 
 __all__ = [

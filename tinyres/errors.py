@@ -36,8 +36,8 @@ class UnknownNameError(TinyresError, AttributeError):
     """A name that a module or an object of tinyres does not have."""
 
 
-class UnknownImportError(TinyresError, ImportError):
-    """A name that a module of tinyres does not have, in a `from … import`."""
+class UnknownImportError(TinyresError, ModuleNotFoundError):
+    """A name that a module of tinyres does not have, in an `import` or a `from … import`."""
 
 
 class GradientError(TinyresError, RuntimeError):
@@ -146,6 +146,22 @@ def closed(
         refuse_name(module, name, names, remedies)
 
     return find, lambda: sorted(names)
+
+
+class WordedImports:
+    """The last finder of `sys.meta_path`: modules that tinyres does not have are refused in the words of its names."""
+
+    def find_spec(self, full: str, path: object = None, target: object = None) -> None:
+        """Raise UnknownImportError where the parent module refuses the name; None for all that is not of tinyres."""
+        parent, _, name = full.rpartition(".")
+        if parent.partition(".")[0] != "tinyres" or parent not in sys.modules:
+            return
+        try:
+            getattr(sys.modules[parent], name)
+        except UnknownNameError as error:
+            raise UnknownImportError(str(error)) from None
+        except AttributeError:
+            return
 
 
 class Absent:

@@ -331,3 +331,8 @@ def test_a_frozen_parameter_gets_no_gradient() -> None:
 def test_bad_values(make: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()  # type: ignore[operator]
+
+
+def test_unary_plus_is_the_tensor_itself() -> None:
+    x = tr.tensor([1.0, -2.0], requires_grad=True)
+    assert +x is x

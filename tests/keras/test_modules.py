@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import subprocess
 import sys
 import types
@@ -123,6 +124,32 @@ def test_an_import_of_what_is_not_there_keeps_the_words():
     with pytest.raises(AttributeError, match=r"\[tinyres\] tinyres has no unsqueeze; got this name; use x\[:, None\]"):
         tr.unsqueeze  # noqa: B018
     assert not hasattr(tr, "unsqueeze") and not hasattr(tr.keras.layers, "LSTM")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("tinyres.keras.applications", "there are no trained models; tinyres.applications builds"),
+        ("tinyres.keras.preprocessing.image", "prepare arrays with NumPy"),
+        ("tinyres.keras.datasets.mnist", "use tinyres.data.load_digits"),
+        ("tinyres.keras.utils.np_utils", "use keras.utils.to_categorical"),
+        ("tinyres.keras.layers.core", "it has ELU, Activation, Add"),
+        ("tinyres.nn.Linear", "use tinyres.layers.Dense"),
+        ("tinyres.cuda", "it runs on the CPU"),
+        ("tinyres.foo", "what dir.tinyres. lists"),
+    ],
+)
+def test_a_module_that_is_not_there_is_refused_in_words(module, words):
+    """They died as a bare ModuleNotFoundError, the words of the same name by a dot were lost."""
+    with pytest.raises(ModuleNotFoundError, match=rf"\[[a-z.]+\] tinyres has no [\w.]+; got this name; .*{words}"):
+        importlib.import_module(module)
+
+
+def test_modules_of_others_and_python_s_own_probing_are_left_alone():
+    assert importlib.util.find_spec("tinyres._a_name_of_python_s") is None
+    with pytest.raises(ModuleNotFoundError, match="No module named 'tinyresearch'"):
+        importlib.import_module("tinyresearch")
+    assert importlib.util.find_spec("tinyres.layers").name == "tinyres.layers"
 
 
 def test_losses_by_name_take_the_targets_first():

@@ -5,6 +5,7 @@ Modules of these names can be imported from, as in `from tinyres.keras.layers im
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tinyres.errors import closed
@@ -59,7 +60,7 @@ __all__ = [
 
 _INSTEAD = {
     "Variable": "use tinyres.Parameter, or layer.add_weight",
-    "applications": "there are no trained models; tinyres.applications builds resnet and vgg",
+    "applications": "there are no trained models; tinyres.applications builds ResNets, VGG, Transformers and U-Nets",
     "config": "dtypes are of models: model.astype",
     "constraints": "set the weights after each step, in a Callback",
     "distribution": "training runs in one process",
@@ -69,6 +70,11 @@ _INSTEAD = {
     "saving": "use model.save and tinyres.load",
     "wrappers": "call fit and predict of the model",
 }
+
+# So that `import tinyres.keras.datasets.mnist` and Keras' older paths are refused in words too.
+for _name in __all__:
+    if isinstance(globals()[_name], ModuleType):
+        globals()[_name].__path__ = []
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = closed(__name__, __all__, _INSTEAD)

@@ -20,10 +20,10 @@ from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.launch import door
 from tinyres.nn.depth import by_depth
+from tinyres.nn.hints import hint_at_raw_bytes
 from tinyres.nn.layer import Layer
 from tinyres.nn.naming import joined, unique_paths
 from tinyres.nn.operators import InputLayer
-from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.nn.symbolic import Call, Symbolic, agrees, substituted, symbolics
 from tinyres.nn.tree import candidate
 

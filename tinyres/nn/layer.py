@@ -27,10 +27,10 @@ from tinyres.errors import Absent, ArgumentError
 from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn import regularizers
+from tinyres.nn.hints import hint_at_raw_bytes
 from tinyres.nn.naming import joined
 from tinyres.nn.options import OptionsOfKeras, refuse_option
 from tinyres.nn.other_names import OtherNames
-from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.nn.symbolic import Symbolic, current_block, input_of, output_of, record, shape_of, symbolics
 from tinyres.nn.tree import LayerTree
 from tinyres.store.definitions import Definitions

@@ -51,6 +51,10 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
     return movement.transpose(self, axes[0] if len(axes) == 1 else axes)
 
 
+def _itself(self: Tensor) -> Tensor:
+    return self
+
+
 def _equal(self: Tensor, other: Any) -> Any:
     return False if other is None else comparison.equal(self, other)
 
@@ -73,6 +77,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__rpow__": _reflected(power.pow),
     "__rmatmul__": _reflected(matmul),
     "__neg__": arithmetic.neg,
+    "__pos__": _itself,
     "__abs__": elementwise.abs,
     "__gt__": comparison.greater,
     "__ge__": comparison.greater_equal,

@@ -294,6 +294,7 @@ def _sources(
         stream.check(options.epochs - options.initial_epoch)
         return stream, _validation(model, validation, data, options)
     samples = read(x, y, weight, size)
+    read.look_at_labels(samples)
     if given is None and fraction:
         # The part that is held back weighs its samples, and not its classes.
         plain = samples if data.class_weight is None else Reader(model, "fit", model.loss)(x, y, None, size)

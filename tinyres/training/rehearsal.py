@@ -12,10 +12,11 @@ from tinyres.engine.state import no_grad, preserving
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError
 from tinyres.launch import DryRecorder, recording
+from tinyres.nn.hints import hint_at_raw_bytes
 from tinyres.nn.layer import Layer
-from tinyres.nn.raw_bytes import hint_at_raw_bytes
 from tinyres.ops.random import preserving_generator
 from tinyres.training.batches import Samples, placeholder
+from tinyres.training.hints import hint_at_broadcasting, hint_at_one_class
 from tinyres.training.plan import Goal, LossPlan
 from tinyres.training.protocol import Trainable
 from tinyres.training.reading import (
@@ -58,6 +59,12 @@ class Reader:
         samples = Samples(inputs, targets, count, weights)
         self._rehearse(plan, samples, min(rows or count, count))
         return samples
+
+    def look_at_labels(self, samples: Samples) -> None:
+        """Hint at labels that are all one; for all that is trained on, as a small batch may well have one class."""
+        assert self._plan is not None
+        for goal, target, shape in zip(self._plan.goals, samples.targets, self._shapes):
+            hint_at_one_class(self._op, goal, target, shape[-1])
 
     def _settled(self, inputs: list[np.ndarray]) -> LossPlan:
         if self._plan is None:
@@ -110,6 +117,9 @@ class Reader:
         with recording(_DRY), preserving(), preserving_generator(), no_grad():
             with contextlib.suppress(CaptureError):  # a loss that reads values can only be checked by running it
                 measured = plan.measured(model, x, rest[0], True, *rest[1:])
+                targets = [rest[0]] if len(plan.goals) == 1 else rest[0]
+                for each in zip(plan.goals, measured.predictions, targets):
+                    hint_at_broadcasting(self._op, *each)
                 if self._loss is model.loss:
                     model.plan(self._op).training.rehearse(measured, rest[0])
         self._rehearsed.add((rows, kinds))
