@@ -62,7 +62,7 @@ class Reader:
 
     def look_at_labels(self, samples: Samples) -> None:
         """Hint at labels that are all one; for all that is trained on, as a small batch may well have one class."""
-        assert self._plan is not None
+        assert self._plan is not None and samples.targets is not None
         for goal, target, shape in zip(self._plan.goals, samples.targets, self._shapes):
             hint_at_one_class(self._op, goal, target, shape[-1])
 
