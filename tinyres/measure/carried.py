@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tinyres.measure.sheet import Sheet, Statistics
+from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.kinds import SKIP, ForkShape
 from tinyres.structure.structure import Structure
+from tinyres.trace.building import Statistics
 
 _LARGEST = 64  # nodes on the skips of one fork
 

@@ -13,9 +13,10 @@ from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
 from tinyres.measure.carried import Carrier
-from tinyres.measure.sheet import Sheet, Statistics
+from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.kinds import ForkShape
+from tinyres.trace.building import Statistics
 from tinyres.trace.nodes import Returned
 
 _SMALLEST = 2.0**-100  # |g| below which what kernels flush to 0 would turn it

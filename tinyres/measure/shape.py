@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tinyres.measure.roles import LEAF
 from tinyres.measure.tape import Tape
-from tinyres.structure.shape import Shape
+from tinyres.structure.shape import Shape, weights_among
 
 
 def shape_of(tape: Tape) -> Shape:
-    """The tape by numbers of units: a layer is parametric if it reads a weight.
-
-    A weight is a Parameter, what was computed from Parameters alone, or a leaf that requires a gradient and is read
-    once: where it is read several times it is more likely the user's x than a shared weight, for which there is
-    Parameter.
-    """
+    """The tape by numbers of units: a layer is parametric if it reads a weight."""
     pairs = list(tape.edges)
     reads_parameters = [0] * len(tape.units)
     for _, dst in tape.parameter_edges:
         reads_parameters[dst] += 1
-    producers: list[list[int]] = [[] for _ in tape.units]
-    for src, dst in pairs:
-        producers[dst].append(src)
-    computed = [False] * len(tape.units)
-    for i, node in enumerate(tape.units):
-        computed[i] = node.op is not None and i not in tape.looking_up and all(computed[p] for p in producers[i])
-    readers = Counter(src for src, _ in pairs)
-    is_weight = [
-        computed[i] or (n.op is None and n.requires_grad and readers[i] == 1) for i, n in enumerate(tape.units)
-    ]
+    leaves = {i: n.requires_grad for i, n in enumerate(tape.units) if n.op is None}
+    weights, is_weight = weights_among(pairs, reads_parameters, leaves, tape.looking_up)
     return Shape(
         edges=pairs,
-        weights=[reads_parameters[i] + sum(is_weight[p] for p in producers[i]) for i in range(len(tape.units))],
+        weights=weights,
         is_weight=is_weight,
         sizes=[n.buffer.size for n in tape.units],
         multiplicative=[facts.multiplies for facts in tape.facts],

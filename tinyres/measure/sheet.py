@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
+from tinyres.trace.building import Statistics
 
 _WIDTH = 8  # what the kernel `stats` writes
 _ROWS = 256
-
-
-class Statistics(NamedTuple):
-    """Of one array, in float64."""
-
-    norm: float
-    mean: float
-    std: float
-    zeros: int
-    nans: int
-    infs: int
-
-
-NOTHING = Statistics(0.0, 0.0, 0.0, 0, 0, 0)
 
 
 class _Row(Buffer):

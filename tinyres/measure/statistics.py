@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,17 +22,11 @@ from tinyres.measure.audit import Arrived, Ledger
 from tinyres.measure.carried import Carried
 from tinyres.measure.heads import Heads
 from tinyres.measure.returned import Returns
-from tinyres.measure.sheet import Sheet, Statistics
+from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure
+from tinyres.trace.building import EdgeNumbers, Statistics
 from tinyres.trace.nodes import Audit, Head, Returned
-
-
-class EdgeNumbers(NamedTuple):
-    """norm |g_e| of what came back over an edge, and its inner product ⟨g_e, g⟩ with the producer's gradient g."""
-
-    norm: float
-    dot: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ outputs), and every node leads to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -40,6 +41,27 @@ class Shape(NamedTuple):
     def scope(self, node: int) -> str:
         """The path of the innermost name_scope around a node."""
         return self.scopes[node] if self.scopes else ""
+
+
+def weights_among(
+    edges: Sequence[tuple[int, int]], reads: Sequence[int], leaves: Mapping[int, bool], looking_up: Collection[int]
+) -> tuple[list[int], list[bool]]:
+    """Per node how many weights it reads directly, and whether it is one.
+
+    A weight is a Parameter, what was computed from Parameters alone, or a leaf that requires a gradient and is read
+    once: where it is read several times it is more likely the user's x than a shared weight, for which there is
+    Parameter. reads: per node how many Parameters it reads. leaves: by node whether it requires a gradient; all others
+    are computed. looking_up: the nodes that read data as integers, which no edge tells.
+    """
+    producers: list[list[int]] = [[] for _ in reads]
+    for src, dst in edges:
+        producers[dst].append(src)
+    computed = [False] * len(reads)
+    for i in range(len(reads)):
+        computed[i] = i not in leaves and i not in looking_up and all(computed[p] for p in producers[i])
+    readers = Counter(src for src, _ in edges)
+    is_weight = [computed[i] or (leaves.get(i, False) and readers[i] == 1) for i in range(len(reads))]
+    return [n + sum(is_weight[p] for p in producers[i]) for i, n in enumerate(reads)], is_weight
 
 
 class Links:
