@@ -48,6 +48,7 @@ _LAZY_MODULES = {
     "keras": "tinyres.keras",
     "metrics": "tinyres.training.metrics",
     "sklearn": "tinyres.sklearn",
+    "torch": "tinyres.torch",
 }
 _LAZY_NAMES = {
     "GradientNorms": "tinyres.training.gradients",

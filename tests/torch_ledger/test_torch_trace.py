@@ -1,0 +1,88 @@
+"""The ledger of PyTorch's modules: the numbers of tinyres' own nets, and no mark left on the module."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch_twins import residual_mlp  # noqa: E402
+
+import tinyres as tr  # noqa: E402
+from tinyres.errors import ArgumentError, ShapeError, TraceError  # noqa: E402
+
+
+def test_a_residual_mlp_has_the_numbers_of_its_twin() -> None:
+    twins = residual_mlp()
+    mine, theirs = twins.traces()
+    assert theirs.loss == pytest.approx(mine.loss, rel=1e-6)
+    assert [b.name for b in theirs.blocks] == list(twins.blocks.values())
+    for name, other in twins.blocks.items():
+        a, b = mine[name], theirs[other]
+        assert b.grad_norm == pytest.approx(a.grad_norm, rel=1e-6)
+        assert b.x_norm == pytest.approx(a.x_norm, rel=1e-6)
+        assert b.strength == pytest.approx(a.strength, rel=1e-6)
+        assert (b.skip, b.branch) == pytest.approx((a.skip, a.branch), abs=1e-6)
+    assert theirs.audit().ok
+
+
+def test_a_trace_leaves_the_module_as_it_was() -> None:
+    twins = residual_mlp()
+    module = twins.module
+    module[0].weight.requires_grad_(False)
+    module[1].a.weight.grad = torch.ones_like(module[1].a.weight)
+    x = torch.from_numpy(twins.x)
+    before = copy.deepcopy(module.state_dict())
+    generator = torch.get_rng_state()
+    twins.traces()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert [n for n, p in module.named_parameters() if not p.requires_grad] == ["0.weight"]
+    assert [n for n, p in module.named_parameters() if p.grad is not None] == ["1.a.weight"]
+    assert torch.equal(module[1].a.weight.grad, torch.ones_like(module[1].a.weight))
+    assert not x.requires_grad and x.grad is None
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+def test_what_is_frozen_is_told_and_measured() -> None:
+    twins = residual_mlp()
+    twins.module[0].weight.requires_grad_(False)
+    _, trace = twins.traces()
+    assert not trace["0/weight"].trainable and trace["0/weight"].grad_norm > 0
+    assert trace["0/bias"].trainable
+
+
+def test_errors_say_what_to_pass() -> None:
+    net, x = torch.nn.Linear(2, 3), torch.ones(4, 2)
+    with pytest.raises(ArgumentError, match=r"\[torch\] what is traced is a torch.nn.Module; got Tensor"):
+        tr.torch.trace(x, x)
+    with pytest.raises(ShapeError, match=r"\[torch\] a trace ends in one number; the module returns shape \(4, 3\)"):
+        tr.torch.trace(net, x)
+    with pytest.raises(ArgumentError, match=r"\[torch\] a trace ends in a loss; loss gives float"):
+        tr.torch.trace(net, x, loss=lambda y: y.sum().item())
+    with pytest.raises(TraceError, match=r"\[torch\] the loss must come from what has a gradient"):
+        tr.torch.trace(net, x, loss=lambda y: y.detach().sum())
+    with pytest.raises(ArgumentError, match=r'\[trace\] a level is "layer" or "op"'):
+        tr.torch.trace(net, x, loss=torch.sum, level="block")
+
+
+def test_tinyres_does_not_load_pytorch_and_says_where_it_is_missing() -> None:
+    program = """
+import sys
+import tinyres as tr
+assert "torch" not in sys.modules
+sys.modules["torch"] = None
+try:
+    tr.torch
+except tr.errors.MissingExtraError as error:
+    print(error)
+"""
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed == (
+        "[torch] a module of PyTorch is traced by PyTorch, which is not installed; got import tinyres.torch; "
+        "run: python3 -m pip install 'tinyres[torch]'\n"
+    )

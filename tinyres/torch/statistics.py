@@ -1,0 +1,84 @@
+"""Numbers of tensors, in float64, a piece at a time, so that no copy of a whole tensor is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tinyres.torch.library import torch
+from tinyres.trace.building import Statistics
+
+_PIECE = 1 << 18  # elements
+
+
+@dataclass(slots=True)
+class Sums:
+    """What statistics are made of; those of several arrays add up to those of all."""
+
+    count: int = 0
+    sum: float = 0.0
+    squares: float = 0.0
+    zeros: int = 0
+    nans: int = 0
+    infs: int = 0
+
+    def add(self, tensor: Any) -> None:
+        """Count one more tensor in."""
+        with torch.no_grad():
+            for piece in _pieces(tensor):
+                self.count += piece.numel()
+                self.sum += float(piece.sum())
+                self.squares += float(torch.dot(piece, piece))
+                self.zeros += piece.numel() - int(torch.count_nonzero(piece))
+            if not math.isfinite(self.squares):
+                self.nans += int(torch.isnan(tensor).sum())
+                self.infs += int(torch.isinf(tensor).sum())
+
+    @property
+    def statistics(self) -> Statistics:
+        """Norm, mean, standard deviation and counts."""
+        n = max(self.count, 1)
+        mean = self.sum / n
+        variance = self.squares / n - mean * mean
+        std = math.sqrt(variance) if variance > 0 else 0.0 if variance <= 0 else variance
+        norm = math.sqrt(self.squares) if self.squares >= 0 else self.squares
+        return Statistics(norm, mean, std, self.zeros, self.nans, self.infs)
+
+
+def sums_of(tensors: Iterable[Any]) -> Sums:
+    """Of several tensors together."""
+    sums = Sums()
+    for tensor in tensors:
+        sums.add(tensor)
+    return sums
+
+
+def dot(a: Any, b: Any) -> float:
+    """⟨a, b⟩ of two tensors with equally many elements, accumulated in float64."""
+    with torch.no_grad():
+        return float(sum(float(torch.dot(x, y)) for x, y in zip(_pieces(a), _pieces(b))))
+
+
+def norms_by_position(tensor: Any) -> tuple[float, ...]:
+    """The norms of (batch, tokens, features) along axis 1."""
+    with torch.no_grad():
+        squares = torch.zeros(tensor.shape[1], dtype=torch.float64, device=tensor.device)
+        for sample in tensor:
+            squares += sample.to(torch.float64).square().sum(dim=1)
+        return tuple(squares.sqrt().tolist())
+
+
+def dead_channels(tensor: Any, axis: int) -> int:
+    """How many channels are 0 throughout."""
+    with torch.no_grad():
+        others = [i for i in range(tensor.dim()) if i != axis % tensor.dim()]
+        alive = (tensor != 0).any(dim=others) if others else tensor != 0
+        return int(alive.numel() - int(alive.sum()))
+
+
+def _pieces(tensor: Any) -> Iterator[Any]:
+    flat = tensor.detach().reshape(-1)
+    for start in range(0, flat.numel(), _PIECE):
+        yield flat[start : start + _PIECE].to(torch.float64)
