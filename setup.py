@@ -31,7 +31,7 @@ class sdist_with_core(sdist):
 
     def make_release_tree(self, base_dir: str, files: Iterable[str]) -> None:
         roots = ["csrc", "tests", "bench"]
-        suffixes = {".c", ".h", ".def", ".py", ".sh", ".npz", ".npy", ".json"}
+        suffixes = {".c", ".h", ".def", ".py", ".sh", ".npz", ".npy", ".json", ".mjs"}
         extra = [str(p) for root in roots for p in sorted(Path(root).rglob("*")) if p.suffix in suffixes]
         super().make_release_tree(base_dir, sorted({*filter(os.path.exists, files), *extra, "CHANGELOG.md"}))
 

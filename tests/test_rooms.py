@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "applications": TRAINING | {"training", "model"},
     "study": TRAINING | {"training", "model", "applications"},
     "sklearn": TRAINING | {"training", "model"},
+    "play": TRAINING | {"training", "model", "applications"},
     "keras": TRAINING | {"training", "model"},
     "cli": {"errors", "store", "launch", "distributed", "study"},
     "__main__": {"cli"},
@@ -205,7 +206,7 @@ SOURCES = sorted(
     path
     for folder in ("tinyres", "csrc", "tests", "bench")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in (".py", ".c", ".h", ".def", ".sh")
+    if path.suffix in (".py", ".c", ".h", ".def", ".sh", ".mjs")
 )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tinyres import applications, data, distributed, keras, sklearn
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
+    from tinyres.play.wasm import wasm
     from tinyres.study.agreement import gradient_agreement
     from tinyres.study.lesion import lesion
     from tinyres.study.shattering import shattering
@@ -62,6 +63,7 @@ _LAZY_NAMES = {
     "lesion": "tinyres.study.lesion",
     "load": "tinyres.model",
     "shattering": "tinyres.study.shattering",
+    "wasm": "tinyres.play.wasm",
 }
 
 
@@ -186,6 +188,7 @@ __all__ = [
     "shattering",
     "sklearn",
     "tensor",
+    "wasm",
 ]
 __all__ += _ops.__all__
 

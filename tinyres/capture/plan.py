@@ -41,7 +41,8 @@ class Segment:
 class Executable:
     """A planned Program: run() replays it.
 
-    arena_bytes: the memory of all temporaries together; unplanned_bytes: what they would take without sharing.
+    arena_bytes: the memory of all temporaries together; unplanned_bytes: what they would take without sharing. buffers:
+    of each slot.
     """
 
     def __init__(self, program: Program) -> None:
@@ -52,7 +53,7 @@ class Executable:
         )
         check_fits("capture", self.arena_bytes, "what this step computes")
         self._arena = Buffer(self.arena_bytes, _BYTE)
-        self._buffers = [
+        self.buffers = [
             Window(self._arena, offsets.get(slot.base, 0) + slot.offset, slot.size, slot.dtype)
             if slot.buffer is None
             else slot.buffer
@@ -76,8 +77,8 @@ class Executable:
 
     def operands(self, call: Call) -> tuple[list[Buffer], list[Buffer]]:
         """The buffers of a call, outputs and inputs."""
-        outs = [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.outs]
-        return outs, [ABSENT if s == NO_SLOT else self._buffers[s] for s in call.ins]
+        outs = [ABSENT if s == NO_SLOT else self.buffers[s] for s in call.outs]
+        return outs, [ABSENT if s == NO_SLOT else self.buffers[s] for s in call.ins]
 
     def _touched_bytes(self) -> int:
         slots = self.program.slots

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from tinyres.capture.passes import exposed_state, optimize
 from tinyres.capture.plan import Executable
 from tinyres.capture.program import Program, from_recording
 from tinyres.capture.recording import Recording
-from tinyres.capture.trees import flatten, unflatten
+from tinyres.capture.trees import flatten, leaf_names, unflatten
 from tinyres.engine.node import Node, changes, regime_of
 from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
@@ -62,7 +62,7 @@ class CapturedStep:
         if door.recorder is not None:
             door.recorder.refuse("capture", "another step cannot be called")
         leaves, tree = flatten((args, kwargs), self._fixed)
-        key = backend(), state.grad_enabled, state.record_all, state.preserving, state.training, tree
+        key = self._key(tree)
         with self._lock:
             if self._running:
                 raise CaptureError(
@@ -91,6 +91,15 @@ class CapturedStep:
             variants.append(replay)
         self._last, self._last_key = replay, key
         return replay
+
+    def record(self, *args: Any, **kwargs: Any) -> Replay:
+        """The program for arguments like these, recorded and planned if there is none yet; nothing of it is run."""
+        leaves, tree = flatten((args, kwargs), self._fixed)
+        with self._lock:
+            return self._recorded(self._key(tree), leaves, tree)
+
+    def _key(self, tree: Hashable) -> Hashable:
+        return backend(), state.grad_enabled, state.record_all, state.preserving, state.training, tree
 
     @property
     def _name(self) -> str:
@@ -144,6 +153,7 @@ class Replay:
         self._fn = step.fn
         self._tree = tree
         recorder = Recording(step.check_finite)
+        self.started = recorder.started
         args, kwargs = unflatten(tree, inputs)
         self._leaves = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
         try:
@@ -155,7 +165,8 @@ class Replay:
             self._refuse_known(leaves, set(recorder.uses), touched)
             raise
         self._gradients = Gradients(recorder, inputs, leaves)
-        self._preparations = recorder.preparations
+        self.preparations = recorder.preparations
+        self.takes_gradients = any(use.place is not None for use in recorder.uses.values())
         self._outputs = [(t.shape, t.dtype) for t in outputs]
         self._inputs = [t.buffer.array.reshape(t.shape) for t in inputs]
         buffers = [t.buffer for t in inputs], [t.buffer for t in outputs]
@@ -165,8 +176,8 @@ class Replay:
         self.program: Program = optimize(self.recorded)
         self.executable = Executable(self.program)
         self._results = self.program.memory(self.program.outputs)
-        self._written = self.program.memory(self.program.state_written())
-        self._exposed = self.program.memory(exposed_state(self.program))
+        self.written = self.program.memory(self.program.state_written())
+        self.exposed = self.program.memory(exposed_state(self.program))
         state_buffers = [s.buffer for s in self.recorded.slots if s.role == "state" and s.buffer is not None]
         self._known = self._gradients.leaves, {id(b) for b in state_buffers}
         self._refuse_known(leaves, *self._known)
@@ -176,7 +187,7 @@ class Replay:
             self._gradients.take_in(leaves)
             self._fill(leaves)
             compare_with_eager(
-                lambda: self._run_python(leaves), self.recorded, self._written, Executable(self.recorded).run_one
+                lambda: self._run_python(leaves), self.recorded, self.written, Executable(self.recorded).run_one
             )
 
     def follows(self, leaves: Sequence[Any]) -> bool:
@@ -200,13 +211,13 @@ class Replay:
         if changed:
             self._gradients.take_in(leaves)
         self._fill(leaves)
-        saved = [b.array.copy() for b in self._exposed]
+        saved = [b.array.copy() for b in self.exposed]
         failed = self.executable.run()
         if failed >= 0:
-            for buffer, values in zip(self._exposed, saved):
+            for buffer, values in zip(self.exposed, saved):
                 buffer.array[...] = values
-            explain_failure(lambda: self._run_python(leaves), self.program.calls[failed], self._written)
-        pending_writes[id(self)] = self._written
+            explain_failure(lambda: self._run_python(leaves), self.program.calls[failed], self.written)
+        pending_writes[id(self)] = self.written
         if changed:
             self._gradients.hand_out(leaves)
             if self._gradients.stable:
@@ -215,6 +226,46 @@ class Replay:
 
     def __del__(self) -> None:
         settle_writer(id(self))
+
+    @property
+    def input_names(self) -> list[str]:
+        """What the function calls its Tensors and arrays: "x", and in a nest "x/0"."""
+        return leaf_names(self._tree, len(self._inputs), "input", self._fn)
+
+    @property
+    def input_shapes(self) -> list[tuple[int, ...]]:
+        return [view.shape for view in self._inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The keys of what the function returns, or their places: "loss", "0"; "output" for a Tensor alone."""
+        return leaf_names(self._result_tree, len(self._outputs), "output")
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        return [shape for shape, _ in self._outputs]
+
+    def export(self, path: str | os.PathLike[str], state: Mapping[str, Tensor] | None = None) -> None:
+        """Write the step as a file that runs without Python, as the page does (`tinyres/play/static/engine.mjs`).
+
+        path: "net.trp". state: names of Tensors, such as parameters, that shall be found in its memory. The memory is
+        that of now: call it before the first step for untrained weights (`step.record(x, y)` records and runs nothing).
+        Inputs have the names of the function's arguments, outputs the keys of the dict that it returns.
+        Raises CaptureError for a step that needs Python or float64, FileError if the file cannot be written.
+
+        >>> import os, tempfile
+        >>> import tinyres as tr
+        >>> @tr.capture
+        ... def double(x):
+        ...     return {"y": x * 2.0}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     double.record(tr.tensor([1.0, 2.0])).export(os.path.join(folder, "double.trp"))
+        ...     os.listdir(folder)
+        ['double.trp']
+        """
+        from tinyres.capture.export import exported
+
+        exported({"step": self}, state).write(path)
 
     def __str__(self) -> str:
         return listing(self.program, self.executable.arena_bytes, self.executable.unplanned_bytes)
@@ -233,7 +284,7 @@ class Replay:
             view[...] = leaf.buffer.array.reshape(view.shape) if isinstance(leaf, Tensor) else leaf
         for array, buffer in self._arrays:
             buffer.array.reshape(array.shape)[...] = array
-        for prepare in self._preparations:
+        for prepare in self.preparations:
             prepare()
 
     def _run_python(self, leaves: Sequence[Any]) -> Any:

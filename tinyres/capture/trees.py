@@ -6,7 +6,8 @@ the gradient would flow on from it). A Parameter is no data: a step may change i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,34 @@ def unflatten(key: Any, leaves: Sequence[Any]) -> Any:
     """The nest that `flatten` took apart, with other leaves."""
     iterator = iter(leaves)
     return _build(key, iterator)
+
+
+def leaf_names(key: Any, count: int, alone: str, fn: Callable[..., Any] | None = None) -> list[str]:
+    """What the `count` leaves of a nest are called, by the keys and places that lead to them: "x", "x/0".
+
+    alone: the name of one that is no part of a nest. fn: the nest is (args, kwargs) of a call of it, and its parameters
+    give the names.
+    """
+    nest = unflatten(key, [_Mark(i) for i in range(count)])
+    if fn is not None:
+        nest = dict(inspect.signature(fn).bind(*nest[0], **nest[1]).arguments)
+    names = {mark.number: "/".join(way) or alone for mark, way in _marks(nest, ())}
+    return [names[i] for i in range(count)]
+
+
+class _Mark:
+    """Stands for the leaf of this number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _marks(nest: Any, way: tuple[str, ...]) -> Iterator[tuple[_Mark, tuple[str, ...]]]:
+    if isinstance(nest, _Mark):
+        yield nest, way
+    elif isinstance(nest, (tuple, list, dict)):
+        for key, item in nest.items() if isinstance(nest, dict) else enumerate(nest):
+            yield from _marks(item, (*way, str(key)))
 
 
 def _key(tree: Any, leaves: list[Any], fixed: bool) -> Any:

@@ -33,7 +33,13 @@ from tinyres.kernels.sharing import FULL, Sharing
 POINTERS = 10
 ARGS = 24
 SCALARS = 4
-CALL_BYTES = 320
+
+def call_bytes(pointer_bytes: int) -> int:
+    """The size of the C struct of a call where a pointer has so many bytes: 8 here, 4 in WebAssembly."""
+    return 16 + pointer_bytes * POINTERS + 8 * (ARGS + SCALARS)
+
+
+CALL_BYTES = call_bytes(8)
 
 TRANSPOSE_A = 1 << 0  # matmul: a is stored k x m
 TRANSPOSE_B = 1 << 1  # matmul: b is stored n x k
@@ -93,10 +99,10 @@ class Kernel:
     stop the list.
 
     `pack(native_id, flags, share, *addresses, *args, *scalars)` gives the 320 bytes of one C call: an address per
-    operand (0 where absent), `share` how workers share it (0: the core decides). `pack_buffers(outs, ins, args,
-    scalars, flags)` does so for Buffers; None if they are float64, which the core does not do. `native_id` is -1 until
-    the native core is bound. `float_operand` is the index, outputs first, of an operand that tells the float type of
-    a call; -1 where none does.
+    operand (0 where absent), `share` how workers share it (0: the core decides); `packer(4)` gives this function for a
+    machine whose pointers have 4 bytes. `pack_buffers(outs, ins, args, scalars, flags)` does so for Buffers; None if
+    they are float64, which the core does not do. `native_id` is -1 until the native core is bound. `float_operand` is
+    the index, outputs first, of an operand that tells the float type of a call; -1 where none does.
     """
 
     def __init__(
@@ -140,8 +146,12 @@ class Kernel:
         # Inputs first: an output may be absent (batchnorm_grad), the first float input never is.
         at = ins.lower().find("f")
         self.float_operand = len(outs) + at if at >= 0 else outs.lower().find("f")
-        self.pack: Callable[..., bytes] = _call_layout(len(outs) + len(ins), len(self.args), len(self.scalars)).pack
+        self.pack: Callable[..., bytes] = self.packer(8)
         self.pack_buffers: Callable[..., bytes | None] = _buffer_packer(self)
+
+    def packer(self, pointer_bytes: int) -> Callable[..., bytes]:
+        """`pack` for a machine whose pointers have so many bytes."""
+        return _call_layout(len(self.outs) + len(self.ins), len(self.args), len(self.scalars), pointer_bytes).pack
 
     def input(self, name: str) -> int:
         """The index of the input of this name; -1 for the name "": there is none."""
@@ -211,14 +221,14 @@ def kernel(
     return register
 
 
-def _call_layout(pointers: int, args: int, scalars: int) -> Struct:
+def _call_layout(pointers: int, args: int, scalars: int, pointer_bytes: int) -> Struct:
     if pointers > POINTERS or args > ARGS or scalars > SCALARS:
         raise ValueError(f"[kernel] a call holds {POINTERS} operands, {ARGS} sizes and {SCALARS} scalars at most")
     # "=" is native byte order without alignment: the padding is written out, as in the C struct.
-    layout = Struct(
-        f"=iii4x{pointers}Q{8 * (POINTERS - pointers)}x{args}q{8 * (ARGS - args)}x{scalars}d{8 * (SCALARS - scalars)}x"
-    )
-    assert layout.size == CALL_BYTES
+    address, absent = {4: "I", 8: "Q"}[pointer_bytes], pointer_bytes * (POINTERS - pointers)
+    numbers = f"{args}q{8 * (ARGS - args)}x{scalars}d{8 * (SCALARS - scalars)}x"
+    layout = Struct(f"=iii4x{pointers}{address}{absent}x{numbers}")
+    assert layout.size == call_bytes(pointer_bytes)
     return layout
 
 

@@ -1,0 +1,43 @@
+"""The core in node, for the tests that need it: built by `python3 -m tinyres.play.build`, else they are skipped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyres.play.wasm import COMMAND, WASM
+
+STATIC = WASM.parent
+SCRIPT = """
+import fs from "node:fs";
+import {{ Engine, ProgramError }} from "{static}/engine.mjs";
+const given = JSON.parse(fs.readFileSync(0));
+const engine = await Engine.load(fs.readFileSync("{wasm}"));
+const bits = (array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString("hex");
+const told = await (async () => {{ {body} }})();
+console.log(JSON.stringify(told));
+"""
+
+
+@pytest.fixture(scope="session")
+def node() -> Callable[[str, Any], Any]:
+    """Runs the body of an async function in node: it sees `engine`, `bits`, ProgramError, and `given`, as JSON."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node to run WebAssembly in; install nodejs")
+    if not WASM.is_file():
+        pytest.skip(f"tr.wasm was not built; run: {COMMAND}")
+
+    def run(body: str, given: Any = None) -> Any:
+        script = SCRIPT.format(static=Path(STATIC).as_posix(), wasm=WASM.as_posix(), body=body)
+        command = ["node", "--input-type=module", "--eval", script]
+        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
