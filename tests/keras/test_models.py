@@ -22,7 +22,7 @@ def test_summary_goes_where_it_is_told():
     lines: list[str] = []
     model.summary(line_length=100, print_fn=lines.append)
     assert lines[0].startswith("Sequential")
-    assert lines[-1] == "3 parameters: 3 trained, 0 not trained"
+    assert lines[2] == "-" * 100 and lines[-1] == "3 parameters: 3 trained, 0 not trained"
 
 
 def test_modes_of_pytorch_are_words_here():

@@ -24,6 +24,11 @@ def test_a_block_comes_back() -> None:
     assert Buffer(1000, FLOAT32).address == address
 
 
+def test_a_buffer_whose_making_was_interrupted_goes_quietly() -> None:
+    """Ctrl-C between its birth and its memory printed an AttributeError that nobody could catch."""
+    Buffer.__new__(Buffer).__del__()
+
+
 def test_large_blocks_are_not_kept() -> None:
     for megabytes in (64, 80, 112, 431):
         del_me = Buffer((megabytes << 20) // 4, FLOAT32)

@@ -50,6 +50,12 @@ def test_lines_stay_within_80_columns(epochs, extra):
     assert all(name in "\n".join(lines) for name in logs)
 
 
+def test_lines_stay_within_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = progress.within("epoch 1/9  0.15 s", {f"val_metric_{i}": 1 / 3 for i in range(9)})
+    assert all(len(line) <= 60 for line in lines)
+
+
 def test_the_usual_line_is_one(capsys):
     x, y = labelled(32)
     compiled().fit(x, y, epochs=10, verbose=2, validation_split=0.25)

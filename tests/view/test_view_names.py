@@ -69,13 +69,15 @@ def test_cells_and_ticks_are_distinct(trace, tmp_path):
     assert len(labels) == 12 == len(set(labels)) and max(map(len, labels)) <= 18
 
 
-def test_a_summary_is_80_columns_wide_whatever_the_names():
+@pytest.mark.parametrize("columns", [50, 60, 80, 200])
+def test_a_summary_is_80_columns_wide_at_most_whatever_the_names(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
     inputs = x = tr.Input(shape=(8,))
     for i in range(3):
         with tr.name_scope(LONG.format(i=i) * 2):
             x = presets.residual(x, 8)
     lines: list[str] = []
     tr.Model(inputs, x).summary(print_fn=lines.append)
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= min(columns, 80)
     titles = [line for line in lines if "(Dense)" in line]
     assert len(titles) == 6 == len(set(titles))

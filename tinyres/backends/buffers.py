@@ -114,7 +114,10 @@ class Buffer:
         return _from_values, (self.array.copy(), self.dtype.name)
 
     def __del__(self) -> None:
-        bin_ = self.block[2]
+        try:
+            bin_ = self.block[2]
+        except AttributeError:  # Ctrl-C came before there was one
+            return
         if len(bin_) < bin_.limit:
             bin_.append(self.block)
         elif bin_.grows:

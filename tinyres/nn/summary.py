@@ -1,10 +1,11 @@
-"""The summary of a model as plain text in 80 columns: one row per layer call, with what it is connected to.
+"""The summary of a model as plain text: one row per layer call, with what it is connected to.
 
 Which inputs of a joining layer are skips, `structure` tells, as it does for a trace.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,10 +15,9 @@ from tinyres.nn.shape import LayerGraph
 from tinyres.nn.symbolic import Symbolic, symbolics
 from tinyres.structure.names import shortened
 
-WIDTH = 80
-_NAME, _SHAPE, _COUNT = 31, 13, 10
-_LONGEST = 56  # letters of a path, which stands on a line with its kind
-_LINKS = WIDTH - _NAME - _SHAPE - _COUNT - 4
+WIDTH, _NARROWEST = 80, 50
+_SHAPE, _COUNT = 13, 10
+_KIND = 24  # letters of a kind, which stands on a line with the path
 
 
 class Row(NamedTuple):
@@ -31,15 +31,32 @@ class Row(NamedTuple):
     skips: frozenset[str]
 
 
-def summary(model: Functional) -> str:
-    """The table, under a title and above the totals."""
+class Layout(NamedTuple):
+    """Columns of a table: all, and of the names and the links among them."""
+
+    width: int
+    name: int
+    links: int
+
+    @classmethod
+    def of(cls, width: int | None) -> Layout:
+        """For this many columns; None: those of the terminal, 80 at most."""
+        width = max(_NARROWEST, min(WIDTH, shutil.get_terminal_size().columns) if width is None else width)
+        rest = width - _SHAPE - _COUNT - 4
+        name = round(rest * 0.58)
+        return cls(width, name, rest - name)
+
+
+def summary(model: Functional, width: int | None = None) -> str:
+    """The table, under a title and above the totals. width: as for `Layout.of`."""
+    layout = Layout.of(width)
     rows = _connected(model) if model.steps else [_alone(path, layer) for path, layer in model._children()]
-    rows = _shortened(rows)
+    rows = _shortened(rows, layout.width - _KIND)
     title = f'{type(model).__name__} "{model.name or model.default_name}"'
-    lines = [title, _line("layer", "output shape", "parameters", "reads"), "-" * WIDTH]
+    lines = [title, _line(layout, "layer", "output shape", "parameters", "reads"), "-" * layout.width]
     for row in rows:
-        lines.extend(_lines(row))
-    lines.append("-" * WIDTH)
+        lines.extend(_lines(layout, row))
+    lines.append("-" * layout.width)
     total = model.count_params()
     trained = sum(w.size for w in model.trainable_weights)
     lines.append(f"{total:,} parameters: {trained:,} trained, {total - trained:,} not trained")
@@ -51,10 +68,10 @@ def summary(model: Functional) -> str:
     return "\n".join(lines)
 
 
-def _shortened(rows: Sequence[Row]) -> list[Row]:
+def _shortened(rows: Sequence[Row], longest: int) -> list[Row]:
     """The rows with paths that fit, distinct where they were."""
     paths = [row.path for row in rows]
-    short = dict(zip(paths, shortened(paths, _LONGEST)))
+    short = dict(zip(paths, shortened(paths, longest)))
     return [
         row._replace(
             path=short[row.path],
@@ -76,9 +93,10 @@ def print_summary(
 ) -> None:
     """Print a table of the layers: shapes, parameters, what each is connected to, and which inputs are skips.
 
-    print_fn: what is called on each line. The others: taken as Keras takes them; the table has all rows, 80 columns.
+    line_length: columns, at least 50; else those of the terminal, at most 80. print_fn: what is called on each line.
+    The others: taken as Keras takes them; the table has all rows, the width of its columns follows from its own.
     """
-    for line in summary(self).splitlines():
+    for line in summary(self, line_length).splitlines():
         (print_fn or print)(line)
 
 
@@ -112,28 +130,30 @@ def _alone(path: str, layer: Layer) -> Row:
     return Row(path, type(layer).__name__, "-", layer.count_params(), (), frozenset())
 
 
-def _lines(row: Row) -> list[str]:
+def _lines(layout: Layout, row: Row) -> list[str]:
     links = [f"{link} (skip)" if link in row.skips else link for link in row.links]
-    first, *others = _wrapped(links) or [""]
-    if len(first) > _LINKS:
+    first, *others = _wrapped(links, layout.links) or [""]
+    if len(first) > layout.links:
         first, others = "", [first, *others]
     title = f"{row.path} ({row.kind})"
-    lines = [title] if len(title) > _NAME else []
-    lines.append(_line("" if lines else title, row.shape, f"{row.parameters:,}", first))
-    return lines + [f"{link:>{WIDTH}}" if len(link) > _LINKS else _line("", "", "", link) for link in others]
+    lines = [title] if len(title) > layout.name else []
+    lines.append(_line(layout, "" if lines else title, row.shape, f"{row.parameters:,}", first))
+    for link in others:
+        lines.append(f"{link:>{layout.width}}" if len(link) > layout.links else _line(layout, "", "", "", link))
+    return lines
 
 
-def _wrapped(links: Sequence[str]) -> list[str]:
+def _wrapped(links: Sequence[str], width: int) -> list[str]:
     """The links, as many to a line as fit."""
     lines: list[str] = []
     for i, link in enumerate(links):
         text = link if i == len(links) - 1 else link + ","
-        if lines and len(lines[-1]) + 1 + len(text) <= _LINKS:
+        if lines and len(lines[-1]) + 1 + len(text) <= width:
             lines[-1] += " " + text
         else:
             lines.append(text)
     return lines
 
 
-def _line(name: str, shape: str, parameters: str, links: str) -> str:
-    return f"{name:<{_NAME}} {shape:<{_SHAPE}} {parameters:>{_COUNT}}  {links}".rstrip()
+def _line(layout: Layout, name: str, shape: str, parameters: str, links: str) -> str:
+    return f"{name:<{layout.name}} {shape:<{_SHAPE}} {parameters:>{_COUNT}}  {links}".rstrip()

@@ -7,6 +7,7 @@ take them as well as a terminal; `verbose` takes a reporter too, and callbacks a
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -114,22 +115,23 @@ def text(logs: dict[str, float]) -> str:
 
 
 def within(head: str, logs: dict[str, float]) -> list[str]:
-    """The head and the logs in at most 80 columns: with fewer decimals, closer together, or else in several lines."""
+    """The head and the logs as wide as the terminal, 80 columns at most: with fewer decimals, or in several lines."""
+    width = min(WIDTH, shutil.get_terminal_size().columns)
     for decimals, between in ((4, "  "), (3, "  "), (3, " ")):
         line = f"{head}  {between.join(f'{name} {number(value, decimals)}' for name, value in logs.items())}"
-        if len(line) <= WIDTH:
+        if len(line) <= width:
             return [line]
     lines = [head]
     for name, value in logs.items():
         item = f"  {name} {number(value)}"
-        if len(lines[-1]) + len(item) > WIDTH:
+        if len(lines[-1]) + len(item) > width:
             lines.append("")
         lines[-1] += item
     return lines
 
 
 class Lines:
-    """One plain line per epoch, more where it would be longer than 80 columns; live: two on the gradient."""
+    """One plain line per epoch, more where it would be too long; live: two on the gradient."""
 
     every_step = False  # whether it wants to be told of each step
 
