@@ -298,3 +298,36 @@ def test_a_single_seed_compares_nothing(seeds: int) -> None:
     text = said(experiments.shortcuts, rows)
     assert ("no spread is known and nothing is compared" in text) is (seeds == 1)
     assert ("As published" in text) is (seeds == SEEDS)
+
+
+def u_net_rows(
+    noise: tuple[float, float], overlap: tuple[float, float], shares: tuple[float, float]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": task,
+            "skips": skips,
+            "step": step,
+            "rate_text": "0.01",
+            "error": around(error if step else 1.0),
+            "share": around(shares[step > 0]) if skips == "long" else None,
+        }
+        for task, errors in (("noise", noise), ("segmentation", overlap))
+        for skips, error in zip(("long", "none"), errors)
+        for step in (0, 400)
+    ]
+
+
+def test_what_long_skips_carry_is_told_where_the_spread_allows_it() -> None:
+    text = said(experiments.unet_skips, u_net_rows((0.1, 0.9), (0.5, 0.8), (0.2, 0.9)))
+    for sentence in (
+        "After 400 steps, of the noise in digits a net with long skips misses 0.100 ± 0.010, one without 0.900 ± 0.010",
+        "misses 0.500 ± 0.010, one without 0.800 ± 0.010.",
+        "Noise: 20.0% ± 1.0 of the gradient behind the first encoder block came over the skip before training, 90.0% ±",
+        "Segmentation: 20.0%",
+    ):
+        assert sentence in text
+    text = said(experiments.unet_skips, u_net_rows((0.1, 0.11), (0.8, 0.5), (0.2, 0.2)))
+    assert "misses" not in text and "came over the skip" not in text
+    text = said(experiments.unet_skips, u_net_rows((0.1, 0.9), (0.5, 0.8), (0.8, 0.81)))
+    assert "before training, and 81.0% ± 1.0 after." in text

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 NAMES = [
     "init-laws", "degradation", "paths", "shattering", "lesion", "shortcuts", "activation-order", "identity",
-    "transformer-norm",
+    "transformer-norm", "unet-skips",
 ]  # fmt: skip
 
 
@@ -50,6 +50,7 @@ TINY: dict[str, dict[str, Any]] = {
     "activation-order": {"blocks": 2, "epochs": 1, "seeds": 2, "width": 8, "rates": (0.01,)},
     "identity": {"blocks": 2, "epochs": 1, "samples": 128, "seeds": 2, "width": 8, "rates": (0.001,)},
     "transformer-norm": {"depths": (2, 3), "seeds": 2, "width": 8},
+    "unet-skips": {"levels": 2, "steps": 25, "seeds": 2, "width": 8, "rates": (0.01,)},
 }
 
 

@@ -23,6 +23,7 @@ from tinyres.model.architecture import every_layer
 from tinyres.ops.random import manual_seed
 from tinyres.optim import Optimizer
 from tinyres.study.spread import Spread
+from tinyres.training.callback import Callback
 
 HELD_BACK = 5  # one training example in so many is for validation
 # What a training takes here on one thread, per Dense layer: recording and measuring, and a step at batch 50, width 32.
@@ -133,11 +134,17 @@ class Trained:
         }
 
 
-def sweep(make: Callable[[], Model], task: Task, rates: tuple[float, ...], seeds: int) -> Trained:
+def sweep(
+    make: Callable[[], Model],
+    task: Task,
+    rates: tuple[float, ...],
+    seeds: int,
+    watching: Callable[[Model], list[Callback]] = lambda model: [],
+) -> Trained:
     """Train a net once per seed at the learning rate that suits it.
 
-    make: the net, untrained; called under a seed of its own. rates: to choose from, of equals the smallest. Raises
-    ArgumentError for no seeds or no rates.
+    make: the net, untrained; called under a seed of its own. rates: to choose from, of equals the smallest. watching:
+    the callbacks of a net's training. Raises ArgumentError for no seeds or no rates.
     """
     if seeds < 1 or not rates:
         raise ArgumentError(f"[sweep] it takes a seed and a rate or more; got {seeds} seeds, rates {rates}; give some")
@@ -148,7 +155,7 @@ def sweep(make: Callable[[], Model], task: Task, rates: tuple[float, ...], seeds
         for rate in alive:
             manual_seed(seed)
             model = make()
-            runs[rate].append((_run(model, task, rate), model))
+            runs[rate].append((_run(model, task, rate, watching(model)), model))
             done += 1
             _on_training.get()(done / planned)
         alive = sorted(sorted(alive, key=lambda rate: _rank(runs[rate]))[: (len(alive) + 1) // 2])
@@ -180,10 +187,10 @@ def seconds(dense: int, task: Task, rates: int, seeds: int) -> float:
     return trainings(rates, seeds) * dense * (SECONDS_TO_BEGIN + SECONDS_PER_STEP * task.steps)
 
 
-def _run(model: Model, task: Task, rate: float) -> Run:
+def _run(model: Model, task: Task, rate: float, callbacks: list[Callback]) -> Run:
     model.compile(task.optimizer(rate), loss=task.loss, metrics=["accuracy"] if task.by_accuracy else None)
     try:
-        model.fit(task.training.x, task.training.y, batch_size=task.batch_size, epochs=task.epochs, verbose=0)
+        model.fit(task.training.x, task.training.y, task.batch_size, task.epochs, verbose=0, callbacks=callbacks)
         moving = {}
         if _norms(model):
             moving = {

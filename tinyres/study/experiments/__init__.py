@@ -20,6 +20,7 @@ from tinyres.study.experiments.paths import paths
 from tinyres.study.experiments.shattering import shattering
 from tinyres.study.experiments.shortcuts import shortcuts
 from tinyres.study.experiments.transformer_norm import transformer_norm
+from tinyres.study.experiments.unet_skips import unet_skips
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -33,6 +34,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         activation_order,
         identity,
         transformer_norm,
+        unet_skips,
     )
 }
 
@@ -55,4 +57,5 @@ __all__ = [
     "shattering",
     "shortcuts",
     "transformer_norm",
+    "unet_skips",
 ]
