@@ -14,6 +14,7 @@ import tinyres as tr
 from tinyres.view.cells import MOST_CELLS, layout
 from tinyres.view.gauge import PER_DECADE, THINNEST, gauge_of
 from tinyres.view.palette import css_class, look
+from tinyres.view.strands import share_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -246,3 +247,54 @@ def test_edges_that_leave_cells_out_are_arcs_in_a_look_of_their_kind(drawn):
     assert arc.share == pytest.approx(sum(e.share for e in trace.fork("relu").edges[1:]))
     assert len(widths(drawn(trace), kind)) == 2  # in the key and in the picture
     assert look("new kind").dashed and css_class("new kind") == "other"
+
+
+def u_net(levels, **options):
+    tr.manual_seed(0)
+    model = tr.applications.unet((8, 8, 1), widths=(4, 8, 8, 8)[:levels], **options)
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype("float32")
+    given = [x, np.arange(2, dtype="float32")] if options.get("time") else x
+    return model.graph(given, x, loss="mse").trace()
+
+
+def tops(root):
+    """Per block its height, by name."""
+    boxes = {
+        g.find(f"{SVG}title").text.partition(":")[0]: g.find(f"{SVG}rect[@class='tr-box']") for g in blocks_of(root)
+    }
+    return {name: float(box.get("y")) for name, box in boxes.items()}
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": False}, {"skips": "add"}, {"time": True}])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+def test_a_u_net_is_drawn_as_a_u(levels, options, drawn):
+    trace = u_net(levels, **options)
+    root = drawn(trace)
+    height = tops(root)
+    down = [height[f"down{i}"] for i in range(levels)] + [height["middle"]]
+    assert down == sorted(set(down))
+    assert [height[f"up{i}"] for i in range(levels)] == down[:-1]
+    assert [height[f"down{i}→up{i}"] for i in range(levels)] == down[1:]
+    across = [g for g in root.iter(f"{SVG}g") if g.find(f"{SVG}title") is not None and "skip from" in g[0].text]
+    assert len(across) == levels
+    gauge = gauge_of(norm for cell in layout(trace)[0] for norm in (cell.grad_norm, cell.entering))
+    for block, g in zip([b for b in trace.blocks if b.across], across):
+        strand = g.find(f"{SVG}path")
+        start, end = (float(re.findall(r"[\d.]+", strand.get("d"))[i]) for i in (1, -1))
+        box = height[f"up{block.name[-1]}"]
+        assert box - 10 < min(start, end) and max(start, end) < box + 25
+        assert widths(g, "skip")[0] == pytest.approx(
+            abs(block.skip) * gauge.width(trace[block.fork.node].grad_norm), 1e-3
+        )
+        assert g.find(f"{SVG}text").text == share_text(block.skip)
+    assert "through the branch" in ET.tostring(root, "unicode")
+
+
+def test_without_skips_across_nothing_is_a_u(drawn):
+    assert len(set(tops(drawn(u_net(3, skips=None))).values())) == 1
+
+
+def test_a_u_net_beside_its_plain_twin_is_a_u_alone(tmp_path):
+    tr.compare(across=u_net(2), plain=u_net(2, skips=None)).export(tmp_path / "both.svg")
+    nets = [g for g in ET.parse(tmp_path / "both.svg").getroot().iter(f"{SVG}g") if g.get("data-net")]
+    assert [len(set(tops(net).values())) for net in nets] == [3, 1]

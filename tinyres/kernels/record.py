@@ -34,6 +34,7 @@ POINTERS = 10
 ARGS = 24
 SCALARS = 4
 
+
 def call_bytes(pointer_bytes: int) -> int:
     """The size of the C struct of a call where a pointer has so many bytes: 8 here, 4 in WebAssembly."""
     return 16 + pointer_bytes * POINTERS + 8 * (ARGS + SCALARS)

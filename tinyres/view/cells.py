@@ -43,7 +43,7 @@ class Arc:
     """One edge that goes over the cells first..last, with its signed share (None if not defined), 0 the lowest level.
 
     kind: that of the edge. fork: the node where it begins, with |g| there; landing: the node where a skip meets another
-    way from there, or where an edge of another kind leads.
+    way from there, or where an edge of another kind leads. over: of a skip across a U its block, None of any other.
     """
 
     kind: str
@@ -54,10 +54,11 @@ class Arc:
     share: float | None
     grad_norm: float
     level: int = 0
+    over: Block | None = None
 
 
 def layout(trace: Trace) -> tuple[list[Cell], list[Arc]]:
-    """The cells in graph order, and the arcs, shortest first."""
+    """The cells in graph order, and the arcs, shortest first, those across a U on level 0."""
     cells, cell_of = _cells(trace)
     arcs = [*_skips(trace, cell_of), *_leaps(trace, cell_of)]
     if len(cells) > MOST_CELLS:
@@ -76,6 +77,7 @@ def _skips(trace: Trace, cell_of: dict[str, int]) -> Iterator[Arc]:
         if edge.src in consumers:
             consumers[edge.src].append(edge.dst)
     drawn: set[tuple[str, str]] = set()
+    far = {(b.fork.node, b.fork.join): b for b in trace.parts if b.across and b.fork is not None}
     for fork in trace.forks:
         if all(e.kind != SKIP or (e.src, e.dst) in drawn for e in fork.edges):
             continue
@@ -86,7 +88,8 @@ def _skips(trace: Trace, cell_of: dict[str, int]) -> Iterator[Arc]:
                 others = set().union(*reached[:i], *reached[i + 1 :])
                 landing = min(reached[i] & others, key=order.__getitem__)
                 ends = _entry(fork, cell_of), cell_of[landing]
-                yield Arc(SKIP, fork.node, landing, *ends, edge.share, trace[fork.node].grad_norm)
+                over = far.get((fork.node, landing))
+                yield Arc(SKIP, fork.node, landing, *ends, edge.share, trace[fork.node].grad_norm, over=over)
 
 
 def _leaps(trace: Trace, cell_of: dict[str, int]) -> Iterator[Arc]:
@@ -174,6 +177,6 @@ def _folded(cells: list[Cell]) -> tuple[list[Cell], list[int]]:
 def _levelled(arcs: Sequence[Arc]) -> list[Arc]:
     levelled: list[Arc] = []
     for arc in sorted(arcs, key=lambda a: (a.last - a.first, a.first)):
-        below = [a.level for a in levelled if a.first <= arc.last and arc.first <= a.last]
-        levelled.append(replace(arc, level=1 + max(below, default=-1)))
+        below = [a.level for a in levelled if a.over is None and a.first <= arc.last and arc.first <= a.last]
+        levelled.append(arc if arc.over is not None else replace(arc, level=1 + max(below, default=-1)))
     return levelled

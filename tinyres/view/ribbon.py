@@ -2,7 +2,8 @@
 
 Their width tells log |g|, every decade as much as any other: one that vanishes tapers off toward the input. Where it
 splits, the skip is an arc above the chain and the branch runs through the block's box, each with its share of the
-width. Negative shares are hatched, shares that are not defined are dashed. Several nets stand below each other on one
+width. A U-Net is drawn as a U: down with its encoder, up with its decoder, its skips across. Negative shares are
+hatched, shares that are not defined are dashed. Several nets stand below each other on one
 scale. Nothing but Python is needed to draw it, and nothing but a browser to see it, in light and in dark.
 """
 
@@ -25,6 +26,7 @@ from tinyres.view.numbers import number
 from tinyres.view.palette import CHAIN, STYLE, STYLE_ALONE, css_class, look
 from tinyres.view.strands import LEAST_WIDTH, MARGIN, Strands, kinds_of, rows_of, shares_of
 from tinyres.view.told import description, heading, size_of
+from tinyres.view.u_shape import UShaped
 
 _SENTENCE_LETTERS = 6.0  # width of one
 _LINE = 15.0
@@ -64,12 +66,14 @@ def svg(shown: Trace | Comparison, style: str, role: str = "img", alone: bool = 
     y = 20.0 if headed else 0.0
     key = list(_key(cells, arcs, gauge, y + 22))
     y += 22 + 2 * _LINE + gauge.widest + 8
-    rows, drawn, width = rows_of([net.cells for net in nets]), [], LEAST_WIDTH
+    rows = rows_of([net.cells for net in nets], unbroken=any(arc.over is not None for arc in arcs))
+    drawn, width = [], LEAST_WIDTH
     for net in nets:
         lines = textwrap.wrap(net.sentence, 165) if net.name else []
         told = list(_told(net, lines, y))
         y += _LINE * (1.5 + len(lines)) if net.name else 0.0
-        strands = Strands(net.cells, net.arcs, gauge, rows, y)
+        u_shaped = any(arc.over is not None for arc in net.arcs)
+        strands = (UShaped if u_shaped else Strands)(net.cells, net.arcs, gauge, rows, y)
         parts = "\n".join([*told, *strands.drawn()])
         drawn.append(f'<g class="tr-one" data-net="{quoted(net.name)}">\n{parts}\n</g>' if net.name else parts)
         y = strands.bottom + 4

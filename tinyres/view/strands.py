@@ -40,16 +40,19 @@ class Rows(NamedTuple):
         return min(1.5, max(1.0, self.cell / 80))
 
 
-def rows_of(nets: Sequence[Sequence[Cell]]) -> Rows:
-    """As few rows as the longest net takes, and as wide cells as all of them have room for."""
+def rows_of(nets: Sequence[Sequence[Cell]], unbroken: bool = False) -> Rows:
+    """As few rows as the longest net takes, and as wide cells as all of them have room for; unbroken: one row."""
     room = WIDTH - 2 * MARGIN
-    weights = [list(map(_weight, cells)) for cells in nets]
+    weights = [list(map(weight_of, cells)) for cells in nets]
+    if unbroken:
+        return Rows(1, min(_WIDEST, max(_NARROWEST, room / max(map(sum, weights)))))
     count = max(max(1, -int(-sum(w) // (room / _NARROWEST - 1))) if sum(w) > room / _NARROWEST else 1 for w in weights)
     widest = max(sum(w[i] for i in row) for w in weights for row in _broken(w, count))
     return Rows(count, min(_WIDEST, room / widest))
 
 
-def _weight(cell: Cell) -> float:
+def weight_of(cell: Cell) -> float:
+    """Its width by that of a block."""
     return 1.0 if cell.block is not None or cell.folded else _BETWEEN
 
 
@@ -63,7 +66,7 @@ def _broken(weights: Sequence[float], count: int) -> list[list[int]]:
     return [row for row in rows if row]
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Of a cell: its row, its left and right end, and the height of the chain."""
 
     row: int
@@ -78,9 +81,9 @@ class Strands:
     def __init__(self, cells: list[Cell], arcs: list[Arc], gauge: Gauge, rows: Rows, top: float) -> None:
         self._cells, self._gauge, self._scale = cells, gauge, rows.scale
         self._alone: dict[int, list[Arc]] = {}
-        self._long = [arc for arc in arcs if arc.first != arc.last]
+        self._long = [arc for arc in arcs if arc.first != arc.last and arc.over is None]
         for arc in arcs:
-            if arc.first == arc.last:
+            if arc.first == arc.last and arc.over is None:
                 self._alone.setdefault(arc.first, []).append(arc)
         self._shrunk = min(1.0, _MOST / max(map(abs, shares_of(cells, arcs)), default=1.0))
         self._box = max(20 * rows.scale, gauge.widest + 4)
@@ -89,29 +92,36 @@ class Strands:
         label = 14 * rows.scale
         self._lowest = self._box / 2 + thickest / 2 + 8 * rows.scale
         self._step = min(max(24.0, thickest + label + 4), 180.0 / max(1, levels))
-        above = self._rise(levels) + thickest / 2 + label if levels >= 0 else self._box / 2 + 8
-        pitch = above + self._box / 2 + 34 * rows.scale
-        weights = list(map(_weight, cells))
-        broken = _broken(weights, rows.number)
-        self.bottom = top + len(broken) * pitch
-        self.right = MARGIN
-        self._places: list[_Place] = []
-        for r, row in enumerate(broken):
-            left = MARGIN
-            for i in row:
-                right = left + weights[i] * rows.cell
-                self._places.append(_Place(r, left, right, top + r * pitch + above))
-                left = right
-            self.right = max(self.right, left)
+        self._thickest, self._below = thickest, self._box / 2 + 34 * rows.scale
+        self._places = self._placed(rows, top, self._above(levels))
+        self.right = max((p.right for p in self._places), default=MARGIN)
+        self.bottom = max((p.y for p in self._places), default=top) + self._below
         self._names = self._short_names(rows.cell)
         room = min((p.right - p.left) / (5.9 * rows.scale) for p in self._places) if cells else 0.0
         self._prefix = "|g| " if all(len(number(c.grad_norm)) + 4 <= room for c in cells) else ""
 
+    def _above(self, levels: int) -> float:
+        """The room above the middle of a cell for arcs up to this level."""
+        rise = self._rise(levels) + self._thickest / 2 + 14 * self._scale
+        return rise if levels >= 0 else self._box / 2 + 8
+
+    def _placed(self, rows: Rows, top: float, above: float) -> list[Place]:
+        """The cells one beside the other, in rows."""
+        places = []
+        weights = list(map(weight_of, self._cells))
+        for r, row in enumerate(_broken(weights, rows.number)):
+            left, y = MARGIN, top + r * (above + self._below) + above
+            for i in row:
+                right = left + weights[i] * rows.cell
+                places.append(Place(r, left, right, y))
+                left = right
+        return places
+
     def _short_names(self, cell: float) -> list[str]:
         """The names of blocks, and those of runs, which are narrower."""
         names = [""] * len(self._cells)
-        for width in sorted({_weight(c) for c in self._cells}):
-            at = [i for i, c in enumerate(self._cells) if _weight(c) == width]
+        for width in sorted({weight_of(c) for c in self._cells}):
+            at = [i for i, c in enumerate(self._cells) if weight_of(c) == width]
             letters = max(5, int(cell * width / (_LETTER * self._scale)))
             for i, name in zip(at, shortened([self._cells[i].name for i in at], letters)):
                 names[i] = name
@@ -210,9 +220,9 @@ class Strands:
             rise = self._rise(arc.level)
             curve = self._arch(x0, x1, p.y + self._foot(i, arc), p.y - rise, self._arc_width(arc))
             yield self._part(curve, arc.kind, arc.share, arc.grad_norm)
-            yield words(middle, p.y - rise - self._arc_width(arc) / 2 - 3 * s, _share(arc.share), scale=s)
+            yield words(middle, p.y - rise - self._arc_width(arc) / 2 - 3 * s, share_text(arc.share), scale=s)
         if cell.splits:
-            yield words(middle, p.y + 3.5 * s, _share(share), scale=s)
+            yield words(middle, p.y + 3.5 * s, share_text(share), scale=s)
 
     def _joints(self, i: int) -> Iterator[str]:
         """A dot where the gradient splits, a plus where the values are added."""
@@ -242,14 +252,16 @@ class Strands:
     def _long_arc(self, arc: Arc) -> str:
         """An arc over several cells, continued from row to row."""
         first, last = self._places[arc.first], self._places[arc.last]
-        x0, x1 = first.left + self._port, last.right - self._port
+        x0, (x1, end) = first.left + self._port, self._landing(arc.last)
         rise, width, foot = self._rise(arc.level), self._arc_width(arc), first.y + self._foot(arc.first, arc)
         edge, ends = max(p.right for p in self._places), x1
+        top = first.y - rise
         if first.row == last.row:
-            path = self._arch(x0, x1, foot, first.y - rise, width, last.y)
+            top = min(p.y for p in self._places[arc.first : arc.last + 1]) - rise
+            path = self._arch(x0, x1, foot, top, width, end)
         else:
             lift, ends = 24 * self._scale, edge
-            up, down = first.y - rise, last.y - rise
+            up, down = top, last.y - rise
             path = f"M{n(x0)} {n(foot)}C{n(x0 + lift)} {n(foot)} {n(x0)} {n(up)} {n(x0 + lift)} {n(up)}"
             path += f"H{n(max(edge, x0 + lift))}"
             for row in range(first.row + 1, last.row):
@@ -258,8 +270,12 @@ class Strands:
             path += f"M{n(MARGIN)} {n(down)}H{n(x1 - lift)}C{n(x1)} {n(down)} {n(x1 - lift)} {n(last.y)} "
             path += f"{n(x1)} {n(last.y)}"
         told = f"{arc.kind} from {arc.fork} to {arc.landing}: share {ratio(arc.share)}"
-        label = words((x0 + ends) / 2, first.y - rise - width / 2 - 3 * self._scale, _share(arc.share), "", self._scale)
+        label = words((x0 + ends) / 2, top - width / 2 - 3 * self._scale, share_text(arc.share), "", self._scale)
         return f"<g><title>{escape(told)}</title>{self._part(path, arc.kind, arc.share, arc.grad_norm)}{label}</g>"
+
+    def _landing(self, last: int) -> tuple[float, float]:
+        """Where an arc over several cells ends."""
+        return self._places[last].right - self._port, self._places[last].y
 
     def _arch(self, x0: float, x1: float, foot: float, top: float, width: float, end: float | None = None) -> str:
         end = foot if end is None else end
@@ -296,19 +312,21 @@ class Strands:
 
 def shares_of(cells: Sequence[Cell], arcs: Sequence[Arc]) -> list[float]:
     """The shares of all strands that have one."""
-    shares = [a.share for a in arcs] + [c.block.branch for c in cells if c.block is not None and c.splits]
+    shares = [a.share for a in arcs] + [a.over.branch for a in arcs if a.over is not None]
+    shares += [c.block.branch for c in cells if c.block is not None and c.splits]
     return [s for s in shares if s is not None and math.isfinite(s)]
 
 
 def kinds_of(cells: Sequence[Cell], arcs: Sequence[Arc]) -> list[str]:
     """The kinds of strands that a gradient splits into, skips first."""
     kinds = dict.fromkeys([*([SKIP] if any(a.kind == SKIP for a in arcs) else []), *(a.kind for a in arcs)])
-    if any(c.splits for c in cells):
+    if any(c.splits for c in cells) or any(a.over is not None for a in arcs):
         kinds[BRANCH] = None
     return list(kinds)
 
 
-def _share(share: float | None) -> str:
+def share_text(share: float | None) -> str:
+    """A share as pictures tell it."""
     if share is None:
         return "-"
     told = f"{share:.2f}"
