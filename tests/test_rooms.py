@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": TRAINING | {"training"},
     "applications": TRAINING | {"training", "model"},
     "study": TRAINING | {"training", "model", "applications"},
+    "onnx": TRAINING | {"training", "model"},
     "sklearn": TRAINING | {"training", "model"},
     "play": TRAINING | {"training", "model", "applications"},
     "keras": TRAINING | {"training", "model"},

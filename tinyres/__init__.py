@@ -26,7 +26,7 @@ from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
 
 if TYPE_CHECKING:
-    from tinyres import applications, data, distributed, keras, sklearn
+    from tinyres import applications, data, distributed, keras, onnx, sklearn
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
     from tinyres.play.wasm import wasm
@@ -48,6 +48,7 @@ _LAZY_MODULES = {
     "distributed": "tinyres.distributed",
     "keras": "tinyres.keras",
     "metrics": "tinyres.training.metrics",
+    "onnx": "tinyres.onnx",
     "sklearn": "tinyres.sklearn",
     "torch": "tinyres.torch",
 }
@@ -181,6 +182,7 @@ __all__ = [
     "metrics",
     "name_scope",
     "no_grad",
+    "onnx",
     "optim",
     "regularizers",
     "set_backend",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-LIBRARIES = ("sklearn", "joblib", "pandas")
-ASKED = {"sklearn": ("sklearn", "tr.sklearn.Classifier()")}
+LIBRARIES = ("sklearn", "joblib", "pandas", "onnx")
+ASKED = {"sklearn": ("sklearn", "tr.sklearn.Classifier"), "onnx": ("onnx", "tr.onnx.export")}
 
 
 def run(program: str) -> str:
@@ -19,7 +19,7 @@ def run(program: str) -> str:
 
 
 def test_tinyres_imports_none_of_them() -> None:
-    program = f"import tinyres as tr; tr.sklearn; print([name for name in {LIBRARIES} if name in sys.modules])"
+    program = f"import tinyres as tr; tr.sklearn, tr.onnx; print([name for name in {LIBRARIES} if name in sys.modules])"
     assert run(program).strip() == "[]"
 
 

@@ -254,7 +254,7 @@ def apply(op: Op, inputs: tuple[Tensor, ...], *attrs: Any) -> Tensor:
     dtype = inputs[0].dtype if op.dtype is None else output_dtypes(op, inputs, attrs)[0]
     buffer = inputs[0].buffer if op.view else Buffer(math.prod(shape), dtype)
     saved = op.forward(buffer, *inputs, *attrs)
-    if recording and state.grad_enabled and op.vjp is not None:
+    if recording and state.grad_enabled and (op.vjp is not None or state.every_op):
         return record(op, attrs, inputs, buffer, shape, dtype, saved or ())
     return Tensor(buffer, shape, dtype)
 

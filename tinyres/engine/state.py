@@ -43,11 +43,15 @@ class Scope:
 
 
 class _State(threading.local):
-    """training: what the layer call around this one was told; None outside of any."""
+    """training: what the layer call around this one was told; None outside of any.
+
+    every_op: see `every_op_recorded`.
+    """
 
     grad_enabled: bool = True
     scope: Scope | None = None
     record_all: bool = False
+    every_op: bool = False
     preserving: bool = False
     training: bool | None = None
 
@@ -158,6 +162,20 @@ def preserving() -> Iterator[None]:
         yield
     finally:
         state.preserving, state.record_all = previous
+
+
+@contextlib.contextmanager
+def every_op_recorded() -> Iterator[None]:
+    """A run that leaves no mark and records also the ops that have no gradient: what is computed, from end to end.
+
+    Its tape is for reading; nothing is differentiated on it.
+    """
+    previous, state.every_op = state.every_op, True
+    try:
+        with preserving(), enable_grad():
+            yield
+    finally:
+        state.every_op = previous
 
 
 def user_source() -> tuple[str, int] | None:
