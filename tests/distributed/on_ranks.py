@@ -38,7 +38,7 @@ def on_ranks(
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_btl": "self,sm",  # nothing but this machine's memory
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks that wait leave the CPU to other tests
     }
     assert MPIRUN is not None
     run = starting or (sys.executable,)

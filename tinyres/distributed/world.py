@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ from tinyres import kernels
 from tinyres.backends.buffers import Buffer, from_array
 from tinyres.distributed.buckets import Bucket
 from tinyres.distributed.exchange import Exchange
+from tinyres.distributed.ranks import agree
+from tinyres.distributed.starting import facts_of, refuse_own_step, take_from_first
+from tinyres.distributed.stepping import ShardedStep
 from tinyres.distributed.trees import Node, bounds, sum_of
 from tinyres.engine.tensor import FLOATS, Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
@@ -33,6 +38,7 @@ class World:
         self.shards = shards
         self.exchange = Exchange(comm, shards)
         self.mine = range(*self.exchange.limits[self.rank : self.rank + 2])
+        self._steps: weakref.WeakKeyDictionary[Any, tuple[Any, bool, ShardedStep]] = weakref.WeakKeyDictionary()
         self._mean = hosted(_averaging(self.exchange), "f", "fd", "shards size")
 
     @property
@@ -89,8 +95,36 @@ class World:
         return [bucket.tensor(means, i) for i in range(len(bucket.shapes))]
 
     def any(self, said: bool) -> bool:
-        """Whether any rank says so."""
-        return bool(said) if self.size == 1 else any(self.comm.allgather(bool(said)))
+        """Whether any rank says so; all ask."""
+        if self.size == 1:
+            return bool(said)
+        told = np.empty(self.size, np.int8)
+        self.comm.Allgather(np.array([said], np.int8), told)
+        return bool(told.any())
+
+    def first_said(self, text: str | None) -> str | None:
+        """What the first rank says that says something; all ask."""
+        return next(t for t in self.comm.allgather(text) if t is not None) if self.any(text is not None) else None
+
+    def in_turn(self, rows: list[np.ndarray]) -> np.ndarray:
+        """The rows of all ranks: the first of each, by rank, then the second of each."""
+        everyone = self.comm.allgather(rows)
+        return np.array([row for turn in itertools.zip_longest(*everyone) for row in turn if row is not None])
+
+    def begin(self, model: Any, facts: Mapping[str, Any]) -> None:
+        """Raise ArgumentError unless all ranks train such a model on such data; then all have rank 0's weights."""
+        refuse_own_step(model)
+        agree(self.comm, {**facts_of(model), **facts}, "give each rank the same script and data")
+        if self.size > 1:
+            take_from_first(self.comm, model)
+
+    def step(self, model: Any, captured: bool) -> ShardedStep:
+        """What runs a step of `fit` over the ranks."""
+        plan = model.plan("fit")
+        made = self._steps.get(model)
+        if made is None or made[0] is not plan or made[1] != captured:
+            made = self._steps[model] = plan, captured, ShardedStep(self, model, captured and not model.run_eagerly)
+        return made[2]
 
     def _of_shards(self, gradients: Sequence[Any]) -> list[list[Tensor]]:
         listed = list(gradients)

@@ -170,6 +170,7 @@ class Model(AsKeras):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        distributed: Any = None,
         **further: Any,
     ) -> History:
         """Train for epochs initial_epoch .. epochs - 1 and return the History.
@@ -186,7 +187,7 @@ class Model(AsKeras):
         / samples (Keras' "sum_over_batch_size"); metrics count all alike. class_weight: {class: weight}, 1 for others.
         steps_per_epoch, validation_steps: the number of batches, where what yields them does not end.
         validation_freq: every how many epochs is validated, or the epochs, counted from 1.
-        further: what Keras takes and changes no result.
+        distributed: tr.distributed.world(shards=8): ranks that share each batch. further: Keras' own, without effect.
 
         Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
         raises NonFiniteError before its step is taken. Learning rates, `trainable` and what layers were told (a dropout
@@ -203,7 +204,8 @@ class Model(AsKeras):
         3
         """
         read_further("fit", further, "x, y, batch_size, epochs, verbose, callbacks and what help(model.fit) lists")
-        options = loop.read_options(batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live)
+        how = batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live, distributed
+        options = loop.read_options(*how)
         limits = read_steps("fit", steps_per_epoch), read_steps("fit", validation_steps)
         validation = loop.read_validation(validation_split, validation_data, validation_batch_size, validation_freq)
         return loop.fit(self, loop.Data(x, y, sample_weight, class_weight, *limits), validation, options, callbacks)

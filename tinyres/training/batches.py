@@ -88,6 +88,11 @@ class Source(Protocol):
     @property
     def steps(self) -> int | None: ...
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells the data of one process from that of another, by name."""
+        ...
+
     def resumes(self, position: Position) -> bool:
         """Whether an epoch can go on from there."""
         ...
@@ -114,6 +119,10 @@ class Arrays:
         self.steps = at_most(steps, math.ceil(samples.count / batch_size))
         self._order: np.ndarray | None = None
         self._data = _checksum([*samples.inputs, *(samples.targets or ()), *(samples.weights or ())])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"the number of samples": self._samples.count, "the checksum of the samples": self._data}
 
     def resumes(self, position: Position) -> bool:
         same = (position.batch_size, position.samples) == (self._size, self._samples.count)
@@ -146,6 +155,11 @@ class Loaded:
         self.steps = at_most(steps, len(loader))
         self._began = loader.epoch
         self._data = _checksum(_arrays_in(next(loader.in_order(_CHECKED_ROWS))))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        found = {"the number of samples": self._loader.samples, "the checksum of the samples": self._data}
+        return {**found, "where the Loader stands": self._loader.state()}
 
     def resumes(self, position: Position) -> bool:
         same = (position.batch_size, position.samples) == (self._loader.batch_size, self._loader.samples)
@@ -206,6 +220,10 @@ class Stream:
             ) from None
         read_batch(self._op, first, self._read)
         self._iterator, self._ahead = itertools.chain([first], batches), True
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def resumes(self, position: Position) -> bool:
         return False

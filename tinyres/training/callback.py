@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,7 @@ class Callback(metaclass=Worded):
     model: Trainable
     params: dict[str, Any]
     saves = False  # whether it saves the model: such callbacks come last, so that the file has the others' state
+    writes = False  # whether it writes to a file: of several processes that train together only the first calls it
 
     def set_model(self, model: Any) -> None:
         """The model that is about to be fitted, evaluated or asked."""
@@ -137,6 +140,11 @@ class CallbackList:
         if model is not None:
             self._meet(model, {})
 
+    def beside_others(self) -> None:
+        """In a process beside the first: nothing is written or printed."""
+        told = [callback for callback in self._listed if not (callback.saves or callback.writes)]
+        self._hooks = {name: [_silently(hook) for c in told for hook in _overridden(c, name)] for name in HOOKS}
+
     def begin(self, model: Any, params: dict[str, Any], states: Sequence[Mapping[str, Any]]) -> None:
         """Before a training: whom it is for, on_train_begin, and the state to go on from, if there is one."""
         self._meet(model, params)
@@ -229,6 +237,14 @@ def _overridden(callback: Callback, name: str) -> list[Callable[..., None]]:
 
 def _is_own(callback: Callback, name: str) -> bool:
     return getattr(getattr(callback, name), "__func__", None) is not vars(Callback)[name]
+
+
+def _silently(hook: Callable[..., None]) -> Callable[..., None]:
+    def called(*args: Any) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            hook(*args)
+
+    return called
 
 
 def _taking_logs(hook: Callable[..., None]) -> Callable[..., None]:

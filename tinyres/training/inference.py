@@ -13,7 +13,7 @@ from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, DTypeError, NonFiniteError
 from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
 from tinyres.training.callback import CallbackList
-from tinyres.training.protocol import Trainable
+from tinyres.training.protocol import Ranks, Trainable
 from tinyres.training.reading import non_finite_inputs, refuse_targets
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
 
@@ -90,8 +90,8 @@ class Evaluation:
         made._batches = lambda: samples.batches(batch_size)
         return made
 
-    def run(self, callbacks: CallbackList | None = None) -> dict[str, float]:
-        """One pass, of which these callbacks are told.
+    def run(self, callbacks: CallbackList | None = None, ranks: Ranks | None = None) -> dict[str, float]:
+        """One pass, of which these callbacks are told. ranks: each takes batches in turn, unless one looks at each.
 
         Raises NonFiniteError where the loss is not finite since x, in arrays, is not; of finite x it is what it is.
         """
@@ -101,12 +101,20 @@ class Evaluation:
         told.call("on_test_begin", {})
         run = by_size(self._model, "test_step", self._captured, self._size, self._samples)
         ends = told.wants("on_test_batch_end")
+        shared = None if ranks is None or ranks.any(ends) else ranks
+        rows: list[np.ndarray] = []
         for number, (batch, count) in enumerate(self._batches()):
             told.call("on_test_batch_begin", number, {})
-            run(count)(*batch)
+            if shared is None or number % shared.size == shared.rank:
+                run(count)(*batch)
+                if shared is not None:
+                    rows.append(meters.sums)
+                    meters.sums = np.zeros_like(rows[-1])
             meters.counted(count)
             if ends:
                 told.call("on_test_batch_end", number, meters.read())
+        if shared is not None:
+            meters.sums = shared.in_turn(rows).sum(axis=0)
         logs = meters.read()
         if self._samples is not None and not math.isfinite(logs["loss"]):
             why = non_finite_inputs(self._samples.inputs)

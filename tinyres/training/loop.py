@@ -33,7 +33,7 @@ from tinyres.training.history import History
 from tinyres.training.inference import Evaluation
 from tinyres.training.interrupts import Interrupts
 from tinyres.training.progress import EpochBegan, EpochEnded, Event, Reporter, StepDone, Watched, reporter, reporting
-from tinyres.training.protocol import Trainable
+from tinyres.training.protocol import Ranks, Trainable
 from tinyres.training.reading import non_finite_inputs, read_count, refuse_targets
 from tinyres.training.rehearsal import Reader
 from tinyres.training.watching import Watch
@@ -82,12 +82,25 @@ class Options:
     shuffle: bool
     capture: bool
     live: bool
+    ranks: Ranks | None = None
 
 
 def read_options(
-    batch_size: Any, epochs: Any, initial_epoch: Any, watch: Any, verbose: Any, shuffle: Any, capture: Any, live: Any
+    batch_size: Any,
+    epochs: Any,
+    initial_epoch: Any,
+    watch: Any,
+    verbose: Any,
+    shuffle: Any,
+    capture: Any,
+    live: Any,
+    distributed: Any = None,
 ) -> Options:
     """The options, checked."""
+    if distributed is not None and not callable(getattr(distributed, "begin", None)):
+        raise ArgumentError(
+            f"[fit] distributed is a world of ranks; got {distributed!r}; give tr.distributed.world(shards=8)"
+        )
     return Options(
         batch_size=read_count("fit", "batch_size", batch_size, 1),
         epochs=read_count("fit", "epochs", epochs, 0),
@@ -97,6 +110,7 @@ def read_options(
         shuffle=bool(shuffle),
         capture=bool(capture),
         live=bool(live),
+        ranks=distributed,
     )
 
 
@@ -118,12 +132,19 @@ def fit(model: Trainable, data: Data, validation: Validation, options: Options, 
     """See Model.fit."""
     listed = CallbackList("fit", callbacks)
     shown = reporter(options.verbose, options.live)
+    if options.ranks is not None and options.ranks.rank:
+        listed.beside_others()
+        shown = reporter(0)
     model.require_compiled("fit")
     source, evaluation = _sources(model, data, validation, options)
     if not any(p.requires_grad for p in model.plan("fit").optimizer.params):
         raise ArgumentError(
             "[fit] there must be something to train; got a model without trainable weights; unfreeze some"
         )
+    if options.ranks is not None:
+        how = {"batch_size": options.batch_size, "epochs": options.epochs, "initial_epoch": options.initial_epoch}
+        shuffled = {"shuffle": options.shuffle, "watch": options.watch, "whether it validates": evaluation is not None}
+        options.ranks.begin(model, {**source.facts, **how, **shuffled, "its position": model.position})
     return Training(model, source, evaluation, validation.due, options, listed, shown).run()
 
 
@@ -146,6 +167,9 @@ class Training:
         self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0), model)
         self._history = History(self._watch.gradients)
         self._tells_steps = getattr(shown, "every_step", True) or callbacks.wants("tell")
+        hooks = callbacks.wants("on_train_batch_begin"), callbacks.wants("on_train_batch_end"), callbacks.wants("tell")
+        self._ranks = options.ranks
+        self._asks_ranks = self._ranks is not None and self._ranks.any(any(hooks))
         self._taken = 0
         self._interrupts = Interrupts()
         self._logs: dict[str, float] = {}
@@ -166,10 +190,17 @@ class Training:
             for epoch in range(options.initial_epoch, options.epochs):
                 self._epoch(epoch, resumed)
                 resumed = None
-                if model.stop_training:
+                if self._stopped(self._ranks is not None):
                     break
         self._callbacks.call("on_train_end", self._logs)
         return self._history
+
+    def _stopped(self, asking: bool) -> bool:
+        """Whether a callback has said that it is enough; asking: on any rank, where all ask."""
+        model = self._model
+        if asking and self._ranks is not None:
+            model.stop_training = self._ranks.any(model.stop_training)
+        return model.stop_training
 
     def _tell(self, event: Event) -> None:
         self._shown.tell(event)
@@ -213,7 +244,7 @@ class Training:
         self._taken += position.step
         logs = self._meters.read()
         if self._validation is not None and self._due(epoch):
-            measured = self._validation.run(self._callbacks)
+            measured = self._validation.run(self._callbacks, self._ranks)
             logs.update({f"val_{name}": value for name, value in measured.items()})
         seconds = time.perf_counter() - began
         self._tell(EpochEnded(epoch, epochs, dict(logs), seconds, self._watch.gradients))
@@ -235,7 +266,8 @@ class Training:
         model, steps, watch, meters = self._model, self._source.steps, self._watch, self._meters
         told = self._callbacks
         begins, ends = told.wants("on_train_batch_begin"), told.wants("on_train_batch_end")
-        step = model.runner("train_step", self._options.capture)
+        captured = self._options.capture
+        step = model.runner("train_step", captured) if self._ranks is None else self._ranks.step(model, captured)
         first = self._taken if steps is None else position.epoch * steps
         batches = self._source.batches(position)
         for batch, count in batches if steps is None else itertools.islice(batches, steps - position.step):
@@ -267,7 +299,7 @@ class Training:
             if ends:
                 told.call("on_train_batch_end", position.step - 1, meters.read())
                 self._refuse_another_plan()
-            if model.stop_training:
+            if self._stopped(self._asks_ranks):
                 return position.step == steps
         return True
 

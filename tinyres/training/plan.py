@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.engine.state import no_grad
+from tinyres.engine.state import entered, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError
 from tinyres.layers import losses
@@ -63,6 +63,12 @@ class Measured:
     losses: Sequence[Tensor | None]
     total: Tensor
 
+    def times(self, factor: Tensor) -> Measured:
+        """The same with every loss multiplied, to be looked at."""
+        with no_grad():
+            scaled = [None if loss is None else loss * factor for loss in self.losses]
+            return Measured(self.predictions, scaled, self.total * factor)
+
 
 class LossPlan:
     """The loss of a model: a Goal for each output, on its logits where that is the same and more exact."""
@@ -105,8 +111,13 @@ class LossPlan:
             total += goal.weight * goal.loss.chance(target.numpy(), width)
         return total
 
-    def measured(self, model: Any, x: Any, y: Any, training: bool, weight: Any = None) -> Measured:
-        """Forward and loss of a batch. y, weight: a Tensor, or with several outputs a list of Tensors and None."""
+    def measured(
+        self, model: Any, x: Any, y: Any, training: bool, weight: Any = None, shares: Sequence[Tensor] | None = None
+    ) -> Measured:
+        """Forward and loss of a batch. y, weight: a Tensor, or with several outputs a list of Tensors and None.
+
+        shares: of a part of a batch, what each loss and at last the penalties are multiplied by (`shares_of`).
+        """
         prediction = model(x, training=training, **self._options)
         if len(self.goals) == 1:
             predictions, targets, weights = [prediction], [y], [weight]
@@ -114,15 +125,35 @@ class LossPlan:
             predictions, targets = list(prediction), y
             weights = [None] * len(self.goals) if weight is None else weight
         values = [_loss(*each) for each in zip(self.goals, predictions, targets, weights)]
+        if shares is not None:
+            values = [value if value is None else _share_of(value, share) for value, share in zip(values, shares)]
         terms = [
             value if goal.weight == 1.0 else value * goal.weight
             for goal, value in zip(self.goals, values)
             if value is not None
         ]
         total = terms[0]
-        for term in (*terms[1:], *penalties(model)):
+        added = penalties(model) if shares is None else [term * shares[-1] for term in penalties(model)]
+        for term in (*terms[1:], *added):
             total = total + term
         return Measured(predictions, values, total)
+
+    def shares_of(self, y: Any, limits: Sequence[int]) -> np.ndarray:
+        """What a part of a batch counts of the whole, (parts, outputs + 1): all parts together are the batch's loss.
+
+        y: of the batch. limits: at which samples parts begin, and the number of samples. A mean counts by samples, or
+        by labels that are not ignored; a sum as it is; the penalties, last, by samples.
+        """
+        sizes = np.diff(limits)
+        shares = np.repeat(sizes[:, None] / limits[-1], len(self.goals) + 1, axis=1)
+        for i, (goal, target) in enumerate(zip(self.goals, [y] if len(self.goals) == 1 else y)):
+            if goal.loss is not None and goal.loss.total:
+                shares[:, i] = 1.0
+            elif goal.loss is not None and goal.loss.ignored is not None:
+                counting = (target.numpy() != goal.loss.ignored).reshape(limits[-1], -1).sum(axis=1)
+                counted = np.diff(np.concatenate([[0], np.cumsum(counting)])[limits])
+                shares[:, i] = counted / max(counted.sum(), 1)
+        return shares
 
 
 class Plan:
@@ -188,6 +219,18 @@ class Meters:
             parts.update({f"{goal.name}_{name}": value for name, value in values.items() if name != "loss"})
         return {**total, **parts}
 
+    @property
+    def sums(self) -> np.ndarray:
+        """All sums, one behind the other, as float64; may be set."""
+        return np.concatenate([total.array for meter in self._all for total in meter.totals], dtype=np.float64)
+
+    @sums.setter
+    def sums(self, values: np.ndarray) -> None:
+        first = 0
+        for total in [total for meter in self._all for total in meter.totals]:
+            total.array[...] = values[first : first + total.size]
+            first += total.size
+
     def state(self) -> tuple[list[list[float]], int]:
         """(the sums, over how many samples), for `restore`."""
         return [total for meter in self._all for total in meter.state()], self._total.count
@@ -250,6 +293,12 @@ def _loss(goal: Goal, prediction: Tensor, target: Any, weight: Any) -> Tensor | 
     if goal.loss is None:
         return None
     return goal.loss(prediction, target) if weight is None else goal.loss(prediction, target, weight)
+
+
+def _share_of(loss: Tensor, share: Tensor) -> Tensor:
+    """The product belongs to the loss: what watches layers takes it for none."""
+    with entered(loss.node.scope if loss.node is not None else None):
+        return loss * share
 
 
 def _read_weights(weights: Any, names: Sequence[str]) -> list[float]:

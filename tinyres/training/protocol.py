@@ -16,6 +16,29 @@ from tinyres.store.opening import PathLike
 Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
 
 
+class Ranks(Protocol):
+    """Processes that train together, as the loops see them; tinyres.distributed.World is one."""
+
+    rank: int
+    size: int
+
+    def begin(self, model: Any, facts: Mapping[str, Any]) -> None:
+        """Raise ArgumentError unless all have these facts; then all have what rank 0 has."""
+        ...
+
+    def step(self, model: Any, captured: bool) -> Callable[..., Stepped]:
+        """What runs a step, called as `train_step`."""
+        ...
+
+    def any(self, said: bool) -> bool:
+        """Whether any of them says so; all ask."""
+        ...
+
+    def in_turn(self, rows: list[np.ndarray]) -> np.ndarray:
+        """The rows of all: the first of each, by rank, then the second of each."""
+        ...
+
+
 class Trainable(Protocol):
     """A model as the loops see it; tinyres.Model is one."""
 

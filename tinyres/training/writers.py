@@ -138,6 +138,8 @@ class CSVLogger(Callback):
     ','
     """
 
+    writes = True
+
     def __init__(self, filename: PathLike, separator: str = ",", append: bool = False) -> None:
         self.filename = os.fspath(filename)
         if not isinstance(separator, str) or len(separator) != 1:
@@ -197,6 +199,8 @@ class JSONLines(Callback):
     >>> print(pathlib.Path("log.jsonl").read_text().splitlines()[0])
     {"event": "TrainingBegan", "epochs": 1, "steps": 1}
     """
+
+    writes = True
 
     def __init__(self, path: PathLike, every: int = 0, append: bool = False) -> None:
         self.path, self.every, self.append = os.fspath(path), every, bool(append)
