@@ -31,12 +31,18 @@ Named = Mapping[str, "Tensor | Buffer"]
 
 
 def exported(
-    programs: Mapping[str, Replay], state: Named | None = None, first: str = "", about: Any = None, look: Any = None
+    programs: Mapping[str, Replay],
+    state: Named | None = None,
+    settings: Named | None = None,
+    first: str = "",
+    about: Any = None,
+    look: Any = None,
 ) -> ProgramFile:
-    """These programs over one memory, as it is now.
+    """These programs over one memory, as it is now. Inputs, and outputs, of one name and kind share their place.
 
-    state: what else of the memory has a name. first: the name of the program that is to run before all others: what it
-    makes is not stored. about, look: what else the header says, as JSON knows it.
+    state: what else of the memory has a name; settings: what of it is chosen and not computed. first: the name of the
+    program that is to run before all others: what it makes is not stored. about, look: what else the header says, as
+    JSON knows it.
     Raises CaptureError for a step that cannot run without Python.
     """
     for replay in programs.values():
@@ -44,18 +50,22 @@ def exported(
     image = _Image(max(replay.executable.arena_bytes for replay in programs.values()))
     made = _made(programs[first]) if first else set()
     kept: set[int] = set()
+    shared: dict[tuple[str, int, np.dtype], Buffer] = {}
     for replay in programs.values():
+        for name, buffer in replay.ports():
+            image.place_like(buffer, shared.setdefault((name, buffer.size, buffer.dtype), buffer))
         for slot, buffer in zip(replay.program.slots, replay.executable.buffers):
             if slot.role != "temporary":
                 image.place(buffer, slot.role)
             if slot.role == "constant" or (slot.role == "state" and buffer.born < replay.started):
                 kept.add(id(_base(buffer)))
     memory: dict[str, Any] = {}
-    for name, held in (state or {}).items():
-        buffer, shape = (held.buffer, held.shape) if isinstance(held, Tensor) else (held, (held.size,))
-        image.place(buffer, "state")
-        kept.add(id(_base(buffer)))
-        _name(memory, name, image.at(buffer), buffer, shape, "state")
+    for role, named in ("state", state or {}), ("setting", settings or {}):
+        for name, held in named.items():
+            buffer, shape = (held.buffer, held.shape) if isinstance(held, Tensor) else (held, ())
+            image.place(buffer, "state")
+            kept.add(id(_base(buffer)))
+            _name(memory, name, image.at(buffer), buffer, shape, role)
     image.keep(kept - made)
     kernels: dict[str, int] = {}
     packed: list[bytes] = []
@@ -178,6 +188,13 @@ class _Image:
                 f"[export] a program has at most {LARGEST >> 20} MB of memory, as its pointers have 32 bits; got more; "
                 "export a smaller net or batch"
             )
+
+    def place_like(self, buffer: Buffer, other: Buffer) -> None:
+        """Give a buffer that comes or goes the place of another one."""
+        if buffer is other:
+            self.place(buffer, "port")
+        else:
+            self._places.setdefault(id(buffer), self._places[id(other)])
 
     def keep(self, kept: Container[int]) -> None:
         """Store the values of these buffers, by identity, where they are not all 0."""

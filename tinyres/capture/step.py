@@ -245,6 +245,12 @@ class Replay:
     def output_shapes(self) -> list[tuple[int, ...]]:
         return [shape for shape, _ in self._outputs]
 
+    def ports(self) -> list[tuple[str, Buffer]]:
+        """The inputs and outputs that have memory of their own, by name."""
+        slots = *self.program.inputs, *self.program.outputs
+        named = zip((*self.input_names, *self.output_names), [self.program.slots[s] for s in slots])
+        return [(n, s.buffer) for n, s in named if s.role in ("input", "output") and type(s.buffer) is Buffer]
+
     def export(self, path: str | os.PathLike[str], state: Mapping[str, Tensor] | None = None) -> None:
         """Write the step as a file that runs without Python, as the page does (`tinyres/play/static/engine.mjs`).
 

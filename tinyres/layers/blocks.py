@@ -6,6 +6,9 @@ stack; `units` must equal the width of x wherever there is an Add.
 Sources: He et al. 2015 (arXiv:1512.03385), He et al. 2016 (arXiv:1603.05027), De & Smith 2020 (arXiv:2002.10444,
 SkipInit), Bachlechner et al. 2020 (arXiv:2003.04887, ReZero).
 
+activation: what stands where the paper has a ReLU. join: what makes one of a branch and its skip, join(branch, skip),
+where something else than an Add shall.
+
 Of images: basic, bottleneck, preact_basic, preact_bottleneck, functions of (x, filters, strides). Where the shape
 changes the skip is a projection, a 1 x 1 convolution. 3 x 3 convolutions have zeros on all four sides, always.
 
@@ -18,7 +21,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinyres.layers.activation import ReLU
+from tinyres.layers.activation import Activation, ReLU
 from tinyres.layers.conv import Conv2D
 from tinyres.layers.dense import Dense
 from tinyres.layers.merge import Add
@@ -47,74 +50,103 @@ __all__ = [
     "tutorial",
 ]
 
+Join = Callable[[Any, Any], Any]  # of a branch and its skip
+
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu") -> Any:
     """Dense+ReLU → Dense → ReLU: what explainers call a plain net."""
-    x = Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x)
-    return ReLU()(Dense(units, kernel_initializer=kernel_initializer)(x))
+    x = Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x)
+    return _active(Dense(units, kernel_initializer=kernel_initializer)(x), activation)
 
 
-def residual(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+def residual(
+    x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu", join: Join | None = None
+) -> Any:
     """`plain` with an Add before the last ReLU, and nothing else changed."""
     shortcut = x
-    x = Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x)
+    x = Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x)
     x = Dense(units, kernel_initializer=kernel_initializer)(x)
-    return ReLU()(Add()([x, shortcut]))
+    return _active(_joined(x, shortcut, join), activation)
 
 
-def plain_batchnorm(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+def plain_batchnorm(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu") -> Any:
     """`tutorial` without its Add: Dense+ReLU → BN → Dense → BN → ReLU."""
-    x = BatchNorm()(Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x))
+    x = BatchNorm()(Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x))
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
-    return ReLU()(x)
+    return _active(x, activation)
 
 
-def tutorial(x: Any, units: int, kernel_initializer: Any = "glorot_uniform") -> Any:
+def tutorial(
+    x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu", join: Join | None = None
+) -> Any:
     """Dense+ReLU → BN → Dense → BN → Add → ReLU: the block of many Keras tutorials."""
     shortcut = x
-    x = BatchNorm()(Dense(units, activation="relu", kernel_initializer=kernel_initializer)(x))
+    x = BatchNorm()(Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x))
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
-    return ReLU()(Add()([x, shortcut]))
+    return _active(_joined(x, shortcut, join), activation)
 
 
-def he2015(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+def he2015(
+    x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
+) -> Any:
     """Dense → BN → ReLU → Dense → BN → Add → ReLU (He et al. 2015)."""
     shortcut = x
-    x = ReLU()(BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x)))
+    x = _active(BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x)), activation)
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
-    return ReLU()(Add()([x, shortcut]))
+    return _active(_joined(x, shortcut, join), activation)
 
 
-def preact(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+def preact(
+    x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
+) -> Any:
     """BN → ReLU → Dense → BN → ReLU → Dense → Add: full pre-activation (He et al. 2016)."""
     shortcut = x
-    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(BatchNorm()(x)))
-    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(BatchNorm()(x)))
-    return Add()([x, shortcut])
+    x = Dense(units, kernel_initializer=kernel_initializer)(_active(BatchNorm()(x), activation))
+    x = Dense(units, kernel_initializer=kernel_initializer)(_active(BatchNorm()(x), activation))
+    return _joined(x, shortcut, join)
 
 
-def preact_plain(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+def preact_plain(
+    x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
+) -> Any:
     """ReLU → Dense → ReLU → Dense → Add: pre-activation without BatchNorm; explodes by √2 per block."""
-    return Add()([_branch(x, units, kernel_initializer), x])
+    return _joined(_branch(x, units, kernel_initializer, activation), x, join)
 
 
-def rezero(x: Any, units: int, kernel_initializer: Any = "he_normal") -> Any:
+def rezero(
+    x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
+) -> Any:
     """ReLU → Dense → ReLU → Dense → α· → Add with a learned α that starts at 0 (Bachlechner et al. 2020)."""
-    return Add()([Scale("zeros")(_branch(x, units, kernel_initializer)), x])
+    return _joined(Scale("zeros")(_branch(x, units, kernel_initializer, activation)), x, join)
 
 
-def skipinit(x: Any, units: int, depth: int, kernel_initializer: Any = "he_normal") -> Any:
+def skipinit(
+    x: Any,
+    units: int,
+    depth: int,
+    kernel_initializer: Any = "he_normal",
+    activation: str = "relu",
+    join: Join | None = None,
+) -> Any:
     """ReLU → Dense → ReLU → Dense → ·1/√depth → Add: a branch scale for `depth` blocks (De & Smith 2020)."""
-    return Add()([_branch(x, units, kernel_initializer) * (1.0 / math.sqrt(depth)), x])
+    return _joined(_branch(x, units, kernel_initializer, activation) * (1.0 / math.sqrt(depth)), x, join)
 
 
-def _branch(x: Any, units: int, kernel_initializer: Any) -> Any:
-    x = Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
-    return Dense(units, kernel_initializer=kernel_initializer)(ReLU()(x))
+def _branch(x: Any, units: int, kernel_initializer: Any, activation: str) -> Any:
+    x = Dense(units, kernel_initializer=kernel_initializer)(_active(x, activation))
+    return Dense(units, kernel_initializer=kernel_initializer)(_active(x, activation))
+
+
+def _active(x: Any, activation: str) -> Any:
+    return (ReLU() if activation == "relu" else Activation(activation))(x)
+
+
+def _joined(branch: Any, shortcut: Any, join: Join | None) -> Any:
+    return Add()([branch, shortcut]) if join is None else join(branch, shortcut)
 
 
 def basic(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:

@@ -173,7 +173,7 @@ class TruncatedNormal(_Seeded):
         return self.mean + self.stddev * _truncated_normal(self.generator(), shape)
 
 
-class _Scaled(_Seeded):
+class Scaled(_Seeded):
     """Zero mean and variance `scale / n`, where n is the fan_in or the mean of fan_in and fan_out."""
 
     scale = 1.0
@@ -193,37 +193,37 @@ class _Scaled(_Seeded):
         return self.generator().uniform(-limit, limit, shape)
 
 
-class GlorotUniform(_Scaled):
+class GlorotUniform(Scaled):
     """Uniform in ±√(6 / (fan_in + fan_out)): keeps variance through linear layers in both directions."""
 
     name, average_fans = "glorot_uniform", True
 
 
-class GlorotNormal(_Scaled):
+class GlorotNormal(Scaled):
     """Normal with variance 2 / (fan_in + fan_out)."""
 
     name, average_fans, normal = "glorot_normal", True, True
 
 
-class HeUniform(_Scaled):
+class HeUniform(Scaled):
     """Uniform in ±√(6 / fan_in): keeps variance where a ReLU follows."""
 
     name, scale = "he_uniform", 2.0
 
 
-class HeNormal(_Scaled):
+class HeNormal(Scaled):
     """Normal with variance 2 / fan_in."""
 
     name, scale, normal = "he_normal", 2.0, True
 
 
-class LecunUniform(_Scaled):
+class LecunUniform(Scaled):
     """Uniform in ±√(3 / fan_in)."""
 
     name = "lecun_uniform"
 
 
-class LecunNormal(_Scaled):
+class LecunNormal(Scaled):
     """Normal with variance 1 / fan_in."""
 
     name, normal = "lecun_normal", True
