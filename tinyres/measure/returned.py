@@ -5,21 +5,18 @@ Norms alone cannot tell an identity from what reverses or turns a gradient; the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.node import Node
 from tinyres.engine.tensor import Tensor
-from tinyres.measure.carried import Carrier
 from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
+from tinyres.structure.carriers import Carrier
 from tinyres.structure.kinds import ForkShape
-from tinyres.trace.building import Statistics
+from tinyres.trace.building import Statistics, returned_of
 from tinyres.trace.nodes import Returned
-
-_SMALLEST = 2.0**-100  # |g| below which what kernels flush to 0 would turn it
 
 
 class _Rows(NamedTuple):
@@ -74,5 +71,4 @@ class Returns:
             return
         sent = self._sent[carrier]
         came, back = statistics[self._came[carrier.end][1]].norm, statistics[sent.norm].norm
-        if _SMALLEST < came < math.inf and back < math.inf:
-            yield Returned(back / came, dots[sent.dot] / (back * came) if back > 0 else 0.0)
+        yield from returned_of(came, back, dots[sent.dot])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tinyres.structure.blocks import BlockShape
@@ -11,6 +12,8 @@ from tinyres.structure.kinds import CONDITION, GATE, PARALLEL, SKIP, ForkShape
 from tinyres.structure.structure import Structure
 from tinyres.trace.blocks import Block
 from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
+
+_SMALLEST = 2.0**-100  # |g| below which what kernels flush to 0 would turn it
 
 
 class Statistics(NamedTuple):
@@ -47,6 +50,20 @@ def edge_of(src: str, dst: str, kind: str, part: EdgeNumbers, whole: float, coun
     share = part.dot / (whole * whole) if whole != 0 else None
     cosine = part.dot / (part.norm * whole) if whole != 0 and part.norm != 0 else None
     return TraceEdge(src, dst, kind, part.norm, share, cosine, count)
+
+
+def departure(x: float, y: float, dot: float) -> float | None:
+    """|y - x| / |x| of two arrays by their norms and inner product; None where that is no number."""
+    square = y * y + x * x - 2 * dot
+    if not (0 < x < math.inf and math.isfinite(square)):
+        return None
+    return math.sqrt(max(0.0, square)) / x
+
+
+def returned_of(came: float, back: float, dot: float) -> Iterator[Returned]:
+    """What a skip made of a gradient, by the norms of what came and what went back, and their inner product."""
+    if _SMALLEST < came < math.inf and back < math.inf:
+        yield Returned(back / came, dot / (back * came) if back > 0 else 0.0)
 
 
 def forks_of(
