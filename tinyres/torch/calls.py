@@ -14,9 +14,12 @@ from typing import Any
 
 from tinyres.torch.library import torch
 from tinyres.torch.statistics import Sums, dead_channels, sums_of
+from tinyres.torch.vocabulary import function
 
 _LIBRARY = os.path.dirname(torch.__file__) + os.sep
 _OWN = os.path.dirname(__file__) + os.sep
+_Fake = torch._subclasses.fake_tensor.FakeTensor  # what stands for tensors while a region is compiled
+COMPILED = torch._dynamo.OptimizedModule
 _STAGES = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
@@ -56,6 +59,7 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
     dead: int | None = None
     size: int = 0
+    channels_first: bool = False
 
 
 class Recorder(torch.overrides.TorchFunctionMode):
@@ -66,12 +70,20 @@ class Recorder(torch.overrides.TorchFunctionMode):
         self.calls: list[Call] = []
         self.of: dict[Any, Call] = {}
         self.at_loss = sys.maxsize  # the index of the first call of the loss
+        self.latest: tuple[Any, Any] = (), {}  # arguments of the last call
         self._known = {id(b) for b in buffers}
         self._visits: list[Visit] = []
+
+    @property
+    def count(self) -> int:
+        """How many calls there were."""
+        return len(self.calls)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
         read = list(tensors_in((args, options)))
+        if torch.compiler.is_compiling() or any(isinstance(t, _Fake) for t in read):
+            return func(*args, **options)
         for t in read:
             self.see(t)
         result = func(*args, **options)
@@ -79,8 +91,10 @@ class Recorder(torch.overrides.TorchFunctionMode):
         self._note(_name(func), list(made), read, args, options)
         return result
 
-    def enter(self, visit: Visit) -> None:
-        """A module begins."""
+    def enter(self, visit: Visit, given: Any) -> None:
+        """A module begins; what it is given may have come about unseen, outside of it."""
+        for t in tensors_in(given):
+            self.see(t)
         for outer in self._visits[-1:]:
             outer.holds = True
         self._visits.append(visit)
@@ -111,13 +125,29 @@ class Recorder(torch.overrides.TorchFunctionMode):
                     stack += [n for n, _ in node.next_functions if n is not None]
         if not nodes:
             return
-        call.values = sums_of(own)
         call.size = sum(t.numel() for t in own)
         call.shape = tuple(own[0].shape)
         call.source = _source()
+        call.channels_first = self._has_channels_first(call)
+        self.values(call, own)
         call.constants = [t for t in read if self._is_constant(t)]
         call.args, call.options = _plain(args), {k: v for k, v in options.items() if not _holds_tensors(v)}
         self.calls.append(call)
+        self.latest = args, options
+
+    def values(self, call: Call, made: list[Any]) -> None:
+        """Measure what a call has made, before anything in place changes it."""
+        call.values = sums_of(made)
+        if function(call.name).rectifies and made[0].dim():
+            call.dead = dead_channels(made[0], 1 if call.channels_first else -1)
+
+    def _has_channels_first(self, call: Call) -> bool:
+        """Whether channels stand on axis 1: behind what works on images, until axes are moved."""
+        known = function(call.name)
+        if known.images or known.moves or len(call.shape) < 3:
+            return known.images and len(call.shape) > 2
+        before = {self.of[n] for node in call.nodes for n, _ in node.next_functions if n in self.of} - {call}
+        return any(c.channels_first and len(c.shape) == len(call.shape) for c in before)
 
     def _is_constant(self, tensor: Any) -> bool:
         return not tensor.requires_grad and tensor.numel() > 1 and id(tensor) not in self._known
@@ -134,6 +164,11 @@ def tensors_in(nest: Any) -> Iterator[Any]:
     elif isinstance(nest, (tuple, list)):
         for value in nest:
             yield from tensors_in(value)
+
+
+def is_compiled(module: Any) -> bool:
+    """Whether calls of a module run what was compiled."""
+    return isinstance(module, COMPILED) or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def is_leaf(node: Any) -> bool:
@@ -184,4 +219,4 @@ def visits_of(module: Any) -> dict[Any, tuple[str, str]]:
     return found
 
 
-__all__ = ["Call", "Recorder", "Visit", "dead_channels", "is_leaf", "tensors_in", "visits_of"]
+__all__ = ["COMPILED", "Call", "Recorder", "Visit", "is_compiled", "is_leaf", "tensors_in", "visits_of"]

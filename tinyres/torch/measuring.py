@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tinyres.errors import TraceError
 from tinyres.torch.audit import differences
 from tinyres.torch.calls import is_leaf
 from tinyres.torch.library import torch
+from tinyres.torch.skips import Skips
 from tinyres.torch.statistics import Sums, dot, norms_by_position, sums_of
 from tinyres.torch.tape import Key, Tape
 from tinyres.trace.building import EdgeNumbers
@@ -40,9 +42,10 @@ class Measurement:
     audit: Audit | None = None
 
 
-def measure(loss: Any, tape: Tape, audit: bool) -> Measurement:
+def measure(loss: Any, tape: Tape, skips: Skips, audit: bool) -> Measurement:
     """Gradients of all units and weights, and of all edges. No `.grad` is touched."""
-    observer = _Observer(tape, audit)
+    _refuse_reentrant(tape)
+    observer = _Observer(tape, skips, audit)
     handles = [n.register_hook(observer.hook(n)) for n in tape.order if not is_leaf(n)]
     ends = [n for n in tape.order if is_leaf(n)]
     try:
@@ -55,11 +58,21 @@ def measure(loss: Any, tape: Tape, audit: bool) -> Measurement:
     return observer.measurement()
 
 
+def _refuse_reentrant(tape: Tape) -> None:
+    for node in tape.order:
+        if node.name() == "CheckpointFunctionBackward":
+            raise TraceError(
+                "[torch] a region under checkpoint runs its own backward pass unless told not to, which no hook sees; "
+                f"got one at {tape.name(tape.place[node])}; call checkpoint(..., use_reentrant=False)"
+            )
+
+
 class _Observer:
     """Sees every cotangent and every total of a backward pass."""
 
-    def __init__(self, tape: Tape, audit: bool) -> None:
+    def __init__(self, tape: Tape, skips: Skips, audit: bool) -> None:
         self._tape = tape
+        self._skips = skips
         self._audit = audit
         self._arrived: dict[Key, list[Arrived]] = {}
         self._found = Measurement()
@@ -97,7 +110,9 @@ class _Observer:
         readers = self._readers.get((node, output))
         if total is None or (readers is not None and readers == {place}):
             return
-        self._found.gradients.setdefault(place, Sums()).add(total)
+        sums = sums_of([total])
+        self._found.gradients.setdefault(place, Sums()).join(sums)
+        self._skips.whole(place, total, math.sqrt(sums.squares))
         if place < len(self._tape.units) and total.dim() == 3:
             self._found.by_position[place] = norms_by_position(total)
         by_reader: dict[int, list[Any]] = {}
@@ -110,8 +125,9 @@ class _Observer:
 
     def _split(self, place: int, reader: int, part: Any, total: Any) -> None:
         before = self._found.splits.get((place, reader), EdgeNumbers(0.0, 0.0))
-        norm = math.hypot(before.norm, math.sqrt(sums_of([part]).squares))
-        self._found.splits[place, reader] = EdgeNumbers(norm, before.dot + dot(part, total))
+        norm = math.sqrt(sums_of([part]).squares)
+        self._skips.part(place, reader, part, norm)
+        self._found.splits[place, reader] = EdgeNumbers(math.hypot(before.norm, norm), before.dot + dot(part, total))
 
     def measurement(self) -> Measurement:
         """All that was seen."""

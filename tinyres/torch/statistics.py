@@ -36,6 +36,15 @@ class Sums:
                 self.nans += int(torch.isnan(tensor).sum())
                 self.infs += int(torch.isinf(tensor).sum())
 
+    def join(self, other: Sums) -> None:
+        """Count in what other arrays add up to."""
+        self.count += other.count
+        self.sum += other.sum
+        self.squares += other.squares
+        self.zeros += other.zeros
+        self.nans += other.nans
+        self.infs += other.infs
+
     @property
     def statistics(self) -> Statistics:
         """Norm, mean, standard deviation and counts."""

@@ -34,8 +34,12 @@ class Unit:
     scope: str = ""
     calls: list[Call] = field(default_factory=list)
     tensor: Any = None
-    outputs: list[Call] = field(default_factory=list)
     facts: Facts = Facts()
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether channels stand on axis 1."""
+        return self.calls[-1].channels_first if self.calls else self.tensor.dim() > 3
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +68,12 @@ class Tape:
     weight_edges: dict[tuple[int, int], int]
     order: list[Any]
     structure: Structure
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be looked into."""
+        found = [(u.name, what) for u in self.units for what in {function(c.name).opaque for c in u.calls} if what]
+        return [f"{name} is {what}: it is one node, what happens inside it is not seen." for name, what in found]
 
     def name(self, place: int) -> str:
         """What is at a place, that of a unit or behind them that of a weight."""

@@ -19,7 +19,8 @@ class Function:
 
     view: the same values in another shape. rectifies: cuts one half off; leaks: the part that it keeps of that.
     normalises: over what. slope: the largest derivative of what squashes. drops: the share set to 0. distributes:
-    shares out 1. breaks, helps: why a result may not be finite, and what helps. images: channels stand on axis 1.
+    shares out 1. breaks, helps: why a result may not be finite, and what helps. images: channels stand on axis 1;
+    moves: axes may stand elsewhere then. opaque: what is done in one call that is not seen.
     """
 
     adds: bool = False
@@ -35,6 +36,8 @@ class Function:
     breaks: str = ""
     helps: str = ""
     images: bool = False
+    moves: bool = False
+    opaque: str = ""
 
 
 def option(position: int, name: str, default: float) -> Callable[[Args, Options], float]:
@@ -52,7 +55,7 @@ _MUL = Function(multiplies=True)
 _DIV = Function(
     multiplies=True, breaks="it divides by 0, or by next to nothing", helps="add a small number to the denominator"
 )
-_LINEAR, _MATMUL = Function(multiplies=True, weighs=True), Function(multiplies=True, weighs=True)
+_PRODUCT = Function(multiplies=True, weighs=True, moves=True)
 _CONV = Function(multiplies=True, weighs=True, images=True)
 _IMAGES = Function(images=True)
 _SIGMOID, _TANH = Function(slope=0.25), Function(slope=1.0)
@@ -64,6 +67,7 @@ _LOG = Function(
 _SQRT = Function(breaks="the square root of a number below 0 is NaN", helps="keep its input from falling below 0")
 _DROPOUT = Function(drops=option(1, "p", 0.5))
 _ATTENTION = Function(multiplies=True, distributes=True)
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 _NOTHING = Function()
 
 _BY_NAME: dict[str, Function] = {
@@ -75,17 +79,20 @@ _BY_NAME: dict[str, Function] = {
     "leaky_relu": Function(rectifies=True, leaks=option(1, "negative_slope", 0.01)),
     **dict.fromkeys(("mul", "multiply", "imul", "rmul"), _MUL),
     **dict.fromkeys(("div", "divide", "true_divide", "truediv", "itruediv", "rdiv", "rtruediv"), _DIV),
-    **dict.fromkeys(("linear", "addmm", "bilinear"), _LINEAR),
-    **dict.fromkeys(("matmul", "mm", "bmm", "baddbmm", "rmatmul", "einsum", "tensordot"), _MATMUL),
+    **dict.fromkeys(("linear", "addmm", "bilinear"), _PRODUCT),
+    **dict.fromkeys(("matmul", "mm", "bmm", "baddbmm", "rmatmul", "einsum", "tensordot"), _PRODUCT),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _CONV),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _CONV),
     **dict.fromkeys(("sigmoid", "hardsigmoid"), _SIGMOID),
     **dict.fromkeys(("tanh", "softsign"), _TANH),
     **dict.fromkeys(("softmax", "gumbel_softmax"), _SOFTMAX),
+    **dict.fromkeys(("permute", "transpose", "movedim", "swapaxes", "t", "T", "mT"), Function(moves=True)),
+    **{name: Function(opaque=f"a fused {name.partition('_')[0].upper()}") for name in _RECURRENT},
+    "CompiledFunction": Function(opaque="compiled"),
     "batch_norm": Function(normalises="batch", images=True),
     "instance_norm": Function(normalises="group", images=True),
     "group_norm": Function(normalises="group", images=True),
-    "layer_norm": Function(normalises="layer"),
+    "layer_norm": Function(normalises="layer", moves=True),
     "rms_norm": Function(normalises="rms"),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), _DROPOUT),
     **dict.fromkeys(("scaled_dot_product_attention", "multi_head_attention_forward"), _ATTENTION),

@@ -65,11 +65,11 @@ class Block:
     def on_skip(self) -> str:
         """What its skip carries x through: "Conv2D 1x1, stride 2, 16 to 32", "" where x goes over as it is."""
         carried = (self.fork.carried if self.fork is not None else None) or {}
-        steps, before = [], self.input.shape
+        steps, before = [], self.input
         for node in self.nodes:
             if node.name in carried:
                 steps.append(_step(node, before))
-                before = node.shape
+                before = node
         return " + ".join(steps)
 
     @property
@@ -92,14 +92,15 @@ def rows_of(blocks: Iterable[Block]) -> tuple[Block, ...]:
     return tuple([part for block in blocks for part in block.parts or (block,)])
 
 
-def _step(node: TraceNode, before: tuple[int, ...]) -> str:
+def _step(node: TraceNode, before: TraceNode) -> str:
     """One node on a skip: its window, by how much it shrinks the image, and channels or units where they change."""
     kernels = [p.shape for p in node.params.values() if p.fans is not None]
     called = "a scale" if node.facts.scales and not node.params else node.op
-    words = [f"{called} {'x'.join(map(str, kernels[0][:-2]))}".rstrip() if kernels else node.op]
-    if len(before) == len(node.shape) > 2 and before[1:-1] != node.shape[1:-1]:
-        strides = [str(-(-a // b)) if b else "0" for a, b in zip(before[1:-1], node.shape[1:-1])]
+    taps = [k[2:] if node.channels_first else k[:-2] for k in kernels]
+    words = [f"{called} {'x'.join(map(str, taps[0]))}".rstrip() if taps else node.op]
+    if len(before.shape) == len(node.shape) > 2 and before.pixels != node.pixels:
+        strides = [str(-(-a // b)) if b else "0" for a, b in zip(before.pixels, node.pixels)]
         words.append(f"stride {strides[0] if len(set(strides)) == 1 else ' x '.join(strides)}")
-    if before and node.shape and before[-1] != node.shape[-1]:
-        words.append(f"{before[-1]} to {node.shape[-1]}")
+    if before.shape and node.shape and before.channels != node.channels:
+        words.append(f"{before.channels} to {node.channels}")
     return ", ".join(words)

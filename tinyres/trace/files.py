@@ -27,7 +27,7 @@ TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="
 _NUMBERS = (
     "name", "shape", "value_norm", "value_mean", "value_std", "zeros", "nans", "infs", "grad_norm", "grad_nans",
 )  # fmt: skip
-_NODE = (*_NUMBERS, "op", "primitive", "block", "dead", "by_position", "heads")
+_NODE = (*_NUMBERS, "op", "primitive", "block", "dead", "by_position", "heads", "channels_first")
 _PARAMETER = (*_NUMBERS, "trainable")
 _EDGE = ("kind", "grad_norm", "share", "cosine", "count")
 
@@ -328,7 +328,7 @@ def _is_valid(column: str, value: Any) -> bool:
         return value is None or (isinstance(value, list) and all(type(norm) in (int, float) for norm in value))
     if column == "heads":
         return value is None or (isinstance(value, list) and all(map(_is_head, value)))
-    if column == "trainable":
+    if column in ("trainable", "channels_first"):
         return isinstance(value, bool)
     if column == "dead":
         return value is None or type(value) is int
@@ -341,7 +341,7 @@ def _is_head(value: Any) -> bool:
 
 
 def _header(data: dict[str, Any]) -> Header:
-    header = Header(**data)
+    header = Header(**(data | {"notes": tuple(data.get("notes", ()))}))
     types = {"loss": (int, float), "dtype": (str,), "backend": (str,), "level": (str,)}
     if not all(isinstance(getattr(header, k), t) for k, t in types.items()) or header.level not in ("layer", "op"):
         raise ValueError(f"the header is {header}")

@@ -93,6 +93,7 @@ class TraceNode(Measured):
     "kernel". facts: what its ops make it. dead: of the units (of images: channels) that a ReLU cuts at 0, how many are
     0 for the whole batch, everywhere in the images; None where nothing cuts them. by_position: see `grad_by_position`,
     None for outputs of fewer than three axes and in older files. heads: of an attention, None elsewhere.
+    channels_first: whether channels stand on axis 1, as in PyTorch's images, and taps behind them in its kernels.
     """
 
     op: str = ""
@@ -104,6 +105,17 @@ class TraceNode(Measured):
     dead: int | None = None
     by_position: tuple[float, ...] | None = None
     heads: tuple[Head, ...] | None = None
+    channels_first: bool = False
+
+    @property
+    def channels(self) -> int:
+        """The length of the axis of features or channels, 0 without axes."""
+        return 0 if not self.shape else self.shape[1 if self.channels_first else -1]
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """The axes between batch and features: height and width of images."""
+        return self.shape[2:] if self.channels_first else self.shape[1:-1]
 
     @property
     def grad_by_position(self) -> np.ndarray:

@@ -113,7 +113,7 @@ def dead_units(net: Net) -> Iterator[Finding]:
 
 def _with_dead_units(net: Net) -> Iterator[Finding]:
     for node in net.trace.nodes:
-        units = node.shape[-1] if node.shape else 0
+        units = node.channels
         if not node.dead or node.dead < max(_FEW, _MANY * units) or node.zeros == node.size:
             continue
         if node.size // units >= _SEEN and not _as_drawn(net, node):
@@ -141,7 +141,7 @@ def _as_drawn(net: Net, node: TraceNode) -> bool:
 
 def _is_narrow(net: Net, node: TraceNode) -> bool:
     """Whether a node has so few units that all may be silent by chance."""
-    return (node.size if net.trace.header.batch == 1 else node.shape[-1] if node.shape else 1) < _BY_CHANCE
+    return (node.size if net.trace.header.batch == 1 else node.channels or 1) < _BY_CHANCE
 
 
 def _elsewhere_alive(net: Net) -> bool:

@@ -32,7 +32,8 @@ class Header:
 
     loss: its value. batch: rows of the first input, None if there is none. training: whether layers were in training
     mode, None if unknown. dtype: of the loss. backend: what computed it. level: "layer" or "op". chance: the loss of an
-    answer that ignores the input, None if unknown.
+    answer that ignores the input, None if unknown. notes: what a reader must know of it, such as what could not be
+    looked into.
     """
 
     loss: float
@@ -42,12 +43,15 @@ class Header:
     backend: str
     level: str
     chance: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Whatever a file says: numbers are numbers here."""
         optional = (self.batch, int), (self.training, bool), (self.chance, (int, float))
         if not isinstance(self.loss, (int, float)) or any(v is not None and not isinstance(v, k) for v, k in optional):
             raise ValueError("a header holds numbers")
+        if not isinstance(self.notes, tuple) or not all(isinstance(note, str) for note in self.notes):
+            raise ValueError("notes are texts")
 
 
 class Trace:

@@ -53,7 +53,8 @@ class Column:
 
 def text(trace: Trace) -> str:
     """What `print(trace)` shows."""
-    parts = _head(trace), [""], _body(trace, None, MOST_ROWS), audit_lines(trace), verdict_lines(trace)
+    notes = [line for note in trace.header.notes for line in _prose(note)]
+    parts = _head(trace), [""], _body(trace, None, MOST_ROWS), audit_lines(trace), notes, verdict_lines(trace)
     return shown("\n".join(line for lines in parts for line in lines))
 
 
@@ -227,8 +228,11 @@ def audit_lines(trace: Trace) -> list[str]:
 
 def verdict_lines(trace: Trace) -> list[str]:
     """The verdict's sentences, wrapped; none when all is well."""
-    sentences = trace.verdict()
-    return [line for s in sentences for line in textwrap.wrap(s, width_of_prose(), **_UNBROKEN, subsequent_indent="  ")]
+    return [line for sentence in trace.verdict() for line in _prose(sentence)]
+
+
+def _prose(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, width_of_prose(), **_UNBROKEN, subsequent_indent="  ")
 
 
 def zero_share(node: TraceNode) -> str:
