@@ -8,7 +8,7 @@
  * the gradients, do are turned around, and only a block at a time (gemm_pack_turned_b).
  *
  * Blocks are cut from the first query and the first key on, and gradients of a key are added in the order of queries: the
- * order of a sum depends on sizes only. A worker does whole heads; where there are few, forward, blocks of queries. */
+ * order of a sum depends on sizes only. A worker does whole heads; where they do not go round, all share the rest by blocks. */
 
 /* Queries and keys of a block: their scores and those of the gradient stay in the first cache, or close to it. */
 #define ATTENTION_ROWS 32
@@ -222,7 +222,12 @@ static void attention_forward(const attention_head *h, int64_t row, int64_t rows
     attention_scale(o, rows, h->value_dim, factor);
 }
 
-/* Whether workers share heads, not blocks of queries: where heads go round, or nearly. */
+/* Whose turn it is when workers take blocks to and fro: later ones may be more work. */
+TR_INLINE int64_t attention_turn(int64_t turn, const tr_worker *w) {
+    return turn / w->nth % 2 ? w->nth - 1 - turn % w->nth : turn % w->nth;
+}
+
+/* Whether workers share heads, not blocks of them: where heads go round, or nearly. */
 TR_INLINE int attention_by_heads(int64_t heads, int nth) { return heads % nth == 0 || heads >= 8 * nth; }
 
 static int TR_K(attention)(const tr_call *c, const tr_worker *w) {
@@ -236,9 +241,7 @@ static int TR_K(attention)(const tr_call *c, const tr_worker *w) {
         h.o = attention_operand(c->ptr[0], n + ATTENTION_O, i / n[ATTENTION_HEADS], i % n[ATTENTION_HEADS]);
         h.lse = (float *)c->ptr[1] + i * tokens;
         for (int64_t b = 0; b < blocks; b++, turn++) {
-            /* To and fro, as later queries may see more keys. */
-            int64_t whose = turn / w->nth % 2 ? w->nth - 1 - turn % w->nth : turn % w->nth;
-            if (by_heads || whose == w->ith)
+            if (by_heads || attention_turn(turn, w) == w->ith)
                 attention_forward(&h, b * ATTENTION_ROWS, at_most(ATTENTION_ROWS, tokens - b * ATTENTION_ROWS));
         }
     }
@@ -292,31 +295,64 @@ static void attention_backward(const attention_head *h, int64_t row, int64_t row
                           attention_columns_of(h->q, row), keys, h->dim, rows, h->packed);
 }
 
-/* A block of keys meets all queries before the next one: what is added to its gradients stays in the cache. */
+/* Head `i` of a gradient, with all that it reads and writes. */
+static attention_head attention_grad_head(const tr_call *c, const tr_worker *w, int64_t i) {
+    const int64_t *n = c->arg, batch = i / n[ATTENTION_HEADS], head = i % n[ATTENTION_HEADS];
+    attention_head h = attention_head_of(c, w, 3, i);
+    h.dq = attention_operand(c->ptr[0], n + ATTENTION_Q, batch, head);
+    h.dk = attention_operand(c->ptr[1], n + ATTENTION_K, batch, head);
+    h.dv = attention_operand(c->ptr[2], n + ATTENTION_V, batch, head);
+    h.lse = (float *)c->ptr[7] + i * h.tokens;
+    h.o = attention_operand(c->ptr[8], n + ATTENTION_O, batch, head);
+    h.go = attention_operand(c->ptr[9], n + ATTENTION_O, batch, head);
+    return h;
+}
+
+/* What the queries [row, row_end) and the keys [key, key_end) bring to the gradients that h has, which are 0 there. A block
+ * of keys meets all queries before the next one: what is added to its gradients stays in the cache. Every element is
+ * summed in the order of the blocks it meets, whoever does them. */
+static void attention_grad_area(const attention_head *h, int64_t row, int64_t row_end, int64_t key, int64_t key_end) {
+    if (h->dq.at)
+        attention_zero(attention_from(h->dq, row), row_end - row, h->dim);
+    if (h->dk.at)
+        attention_zero(attention_from(h->dk, key), key_end - key, h->dim);
+    if (h->dv.at)
+        attention_zero(attention_from(h->dv, key), key_end - key, h->value_dim);
+    for (; key < key_end; key += ATTENTION_KEYS)
+        for (int64_t r = row; r < row_end; r += ATTENTION_ROWS) {
+            int64_t rows = at_most(ATTENTION_ROWS, row_end - r), seen = attention_seen(h, r + rows);
+            if (seen > key)
+                attention_backward(h, r, rows, key, at_most(at_most(ATTENTION_KEYS, key_end - key), seen - key));
+        }
+}
+
+/* This worker's blocks of a head that all share: of keys for their gradients, then of queries for theirs, which takes the
+ * scores twice, and no sums of two workers. To and fro, as blocks of causal attention meet more and more others. */
+static void attention_grad_blocks(const attention_head *h, const tr_worker *w) {
+    const attention_matrix none = {0};
+    attention_head of_keys = *h, of_queries = *h;
+    of_keys.dq = none;
+    of_queries.dk = of_queries.dv = none;
+    for (int64_t turn = 0, key = 0; (h->dk.at || h->dv.at) && key < h->keys; key += ATTENTION_KEYS, turn++)
+        if (attention_turn(turn, w) == w->ith)
+            attention_grad_area(&of_keys, 0, h->tokens, key, at_most(key + ATTENTION_KEYS, h->keys));
+    for (int64_t turn = 0, row = 0; h->dq.at && row < h->tokens; row += ATTENTION_ROWS, turn++)
+        if (attention_turn(turn, w) == w->ith)
+            attention_grad_area(&of_queries, row, at_most(row + ATTENTION_ROWS, h->tokens), 0, h->keys);
+}
+
 static int TR_K(attention_grad)(const tr_call *c, const tr_worker *w) {
-    const int64_t *n = c->arg, heads = n[ATTENTION_HEADS];
+    const int64_t heads = c->arg[ATTENTION_OUTER] * c->arg[ATTENTION_HEADS];
+    const int64_t whole = attention_by_heads(heads, w->nth) ? heads : heads - heads % w->nth;
     int64_t begin, end;
-    tr_split(w, n[ATTENTION_OUTER] * heads, 1, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
-        attention_head h = attention_head_of(c, w, 3, i);
-        h.dq = attention_operand(c->ptr[0], n + ATTENTION_Q, i / heads, i % heads);
-        h.dk = attention_operand(c->ptr[1], n + ATTENTION_K, i / heads, i % heads);
-        h.dv = attention_operand(c->ptr[2], n + ATTENTION_V, i / heads, i % heads);
-        h.lse = (float *)c->ptr[7] + i * h.tokens;
-        h.o = attention_operand(c->ptr[8], n + ATTENTION_O, i / heads, i % heads);
-        h.go = attention_operand(c->ptr[9], n + ATTENTION_O, i / heads, i % heads);
-        if (h.dq.at)
-            attention_zero(h.dq, h.tokens, h.dim);
-        if (h.dk.at)
-            attention_zero(h.dk, h.keys, h.dim);
-        if (h.dv.at)
-            attention_zero(h.dv, h.keys, h.value_dim);
-        for (int64_t key = 0; key < h.keys; key += ATTENTION_KEYS)
-            for (int64_t row = 0; row < h.tokens; row += ATTENTION_ROWS) {
-                int64_t rows = at_most(ATTENTION_ROWS, h.tokens - row), seen = attention_seen(&h, row + rows);
-                if (seen > key)
-                    attention_backward(&h, row, rows, key, at_most(ATTENTION_KEYS, seen - key));
-            }
+    tr_split(w, whole, 1, &begin, &end);
+    for (; begin < end; begin++) {
+        attention_head h = attention_grad_head(c, w, begin);
+        attention_grad_area(&h, 0, h.tokens, 0, h.keys);
+    }
+    for (int64_t i = whole; i < heads; i++) {
+        attention_head h = attention_grad_head(c, w, i);
+        attention_grad_blocks(&h, w);
     }
     return 0;
 }

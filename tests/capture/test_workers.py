@@ -12,7 +12,7 @@ from tinyres.backends import native
 from tinyres.backends.buffers import ABSENT, Buffer, Window
 from tinyres.capture.halves import in_halves
 from tinyres.capture.program import Call
-from tinyres.capture.workers import PlacedCall, plan_workers
+from tinyres.capture.workers import TOGETHER_NS, PlacedCall, all_together, plan_workers
 from tinyres.kernels import record
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64, INT64
 from tinyres.kernels.record import (
@@ -149,6 +149,14 @@ def test_a_large_call_without_columns_is_done_together() -> None:
         "|t",
         "c",
     ]
+
+
+def test_where_calls_are_large_all_can_do_each_of_them() -> None:
+    large = call("relu", [y], [x], (2048,), cost=TOGETHER_NS)
+    small = call("relu", [y], [x], (2048,), cost=TOGETHER_NS - 1)
+    letters = {ALONE: "a", TOGETHER: "t"}
+    shares = [share for _, share in all_together([small, small, large, large, small, small, large])]
+    assert ["|" * s.waits + letters[s.way] for s in shares] == ["a", "a", "|t", "|t", "|a", "a", "|t"]
 
 
 def test_all_wait_behind_a_value_check() -> None:

@@ -17,7 +17,7 @@ from tinyres.backends.native import NATIVE
 from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
-from tinyres.capture.workers import PlacedCall, Share, plan_workers, worth_sharing
+from tinyres.capture.workers import PlacedCall, Share, all_together, plan_workers, worth_sharing
 from tinyres.kernels.record import AHEAD, ALONE
 from tinyres.launch import Launch, backend_of, launch
 
@@ -132,7 +132,8 @@ class _NativeCalls:
         placed = [PlacedCall(*call, native.cost(self._packed[i]), i) for i, call in enumerate(self._calls)]
         halved = in_halves(placed)  # for two workers, which may be worth more than many that fetch from one another
         lists = [halved] if threads == 2 or len(halved) == len(placed) else [halved, placed]
-        shared = [planned for planned in map(plan_workers, lists) if worth_sharing(planned)]
+        ways = [*map(plan_workers, lists), all_together(placed)]
+        shared = [planned for planned in ways if worth_sharing(planned)]
         if not shared:
             return self._run_alone
         alone = b"".join([pack(*call, Share(ALONE).bits | self._share) for call in self._calls])

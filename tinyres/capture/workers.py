@@ -20,6 +20,8 @@ The rules, for calls since the last wait (what came before it is complete and vi
 - Memory is judged by address, not by slot: temporaries share places in the arena, and windows share their parent.
 - Behind a value check all wait, and no call moves over it: a worker that ran ahead could change what it guards.
 
+Where calls are so large that their waits are nothing beside them, there is no need of any of this (`all_together`).
+
 How many workers there are is not asked here: all of this holds for any number. `tinyres.capture.halves` makes lists for
 two, with large weights worked by rows. Which list is the fastest, for one, two or all, is measured
 (`tinyres.capture.pace`).
@@ -104,6 +106,21 @@ def plan_workers(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
         planner.add(placed)
     planner.catch_up()
     return planner.shared
+
+
+def all_together(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
+    """The calls in order, each large one by all workers, as its kernel divides it, with a wait before and behind.
+
+    Where most calls are large, as those of a batch of sequences, waits are nothing beside them, and a kernel that takes
+    half of the rows of an activation reads and writes memory in one piece, where columns would be short runs of each row.
+    """
+    shared: list[tuple[PlacedCall, Share]] = []
+    before = ALONE
+    for placed in calls:
+        way = TOGETHER if placed.cost >= TOGETHER_NS else ALONE
+        shared.append((placed, Share(way, waits=bool(shared) and TOGETHER in (way, before))))
+        before = way
+    return shared
 
 
 def worth_sharing(planned: Sequence[tuple[PlacedCall, Share]]) -> bool:
