@@ -111,8 +111,8 @@ def plan_workers(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
 def all_together(calls: Sequence[PlacedCall]) -> list[tuple[PlacedCall, Share]]:
     """The calls in order, each large one by all workers, as its kernel divides it, with a wait before and behind.
 
-    Where most calls are large, as those of a batch of sequences, waits are nothing beside them, and a kernel that takes
-    half of the rows of an activation reads and writes memory in one piece, where columns would be short runs of each row.
+    Where most calls are large, as those of a batch of sequences, waits are nothing beside them, and who takes half of
+    the rows of an activation reads and writes memory in one piece, where columns are short runs of each row.
     """
     shared: list[tuple[PlacedCall, Share]] = []
     before = ALONE
