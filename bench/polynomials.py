@@ -1,7 +1,7 @@
-"""Derive the polynomial coefficients of exp, log, tanh, pow, erf, sin and cos in ``csrc/vec_math.h``.
+"""Derive the polynomial coefficients of exp, log, tanh, pow, erf, gelu, sin and cos in ``csrc/vec_math.h``.
 
 All are weighted minimax approximations found by the Remez exchange (Remez, 1934), worked in 50 decimal digits and
-rounded to float32, or to float64 for pow, sin and cos, at the end:
+rounded to float32, or to float64 for pow, gelu, sin and cos, at the end:
 
 * exp: q(r) = (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, the error weighed by r^2 / e^r, so that it bounds the relative
   error of 1 + r + r^2 q(r).
@@ -11,6 +11,7 @@ rounded to float32, or to float64 for pow, sin and cos, at the end:
 * exp2: 2^r on |r| <= 1/2, weighed by 2^-r.
 * erf: q(z) = erf(x) / x - 1 with z = x^2 on |x| <= 1, weighed by x / erf(x).
 * erfc: p(u) = log(erfc(t) / u) + t^2 with u = 1 / (1 + t/2) on 0 <= t <= 10.1, where erfc leaves the range of float32.
+* normal: p(u) = Phi(-a) e^(a^2/2) / u with u = 1 / (1 + 0.3 a) on 0 <= a <= 15, where gelu leaves it, weighed by 1 / p.
 * sin: q(z) = (sin(r) / r - 1) / z with z = r^2 on |r| <= pi/4, weighed by z r / sin(r).
 * cos: q(z) = (cos(r) - 1 + z/2) / z^2 with z = r^2 on |r| <= pi/4, weighed by z^2 / cos(r).
 
@@ -65,6 +66,11 @@ def tail_of_exp(r):
     return (mp.exp(r) - 1 - r) / (r * r)
 
 
+def weight_of_exp(r):
+    """Return r^2 / e^r, but for 0."""
+    return r * r / mp.exp(r) + mp.mpf("1e-30")
+
+
 def tail_of_log(f):
     """Return (log(1+f) - f + f^2/2) / f^3, from its series close to 0."""
     if abs(f) < mp.mpf("1e-6"):
@@ -107,6 +113,12 @@ def log_of_erfc(u):
     return mp.log(mp.erfc(t) / u) + t * t
 
 
+def tail_of_normal(u):
+    """Return Phi(-a) e^(a^2/2) / u for u = 1 / (1 + 0.3 a)."""
+    a = (1 / u - 1) / mp.mpf("0.3")
+    return mp.erfc(a / mp.sqrt(2)) * mp.exp(a * a / 2) / (2 * u)
+
+
 def tail_of_sin(z):
     """Return (sin(r) / r - 1) / z for z = r^2."""
     r = mp.sqrt(z)
@@ -137,13 +149,16 @@ def main() -> None:
     """Print all tables."""
     half, root = mp.log(2) / 2 * mp.mpf("1.0001"), mp.sqrt(2)
     edge = ((root - 1) / (root + 1)) ** 2
-    report("exp", tail_of_exp, lambda r: r * r / mp.exp(r) + mp.mpf("1e-30"), -half, half, 4)
+    report("exp", tail_of_exp, weight_of_exp, -half, half, 4)
     report("log", tail_of_log, weight_of_log, 1 / root - 1, root - 1, 7)
     report("tanh", tail_of_tanh, weight_of_tanh, mp.mpf(0), (half / 2) ** 2, 2)
     report("log2", log2_over_s, lambda z: 1 / log2_over_s(z), mp.mpf(0), edge, 4, np.float64)
     report("exp2", lambda r: mp.mpf(2) ** r, lambda r: mp.mpf(2) ** -r, -mp.mpf(1) / 2, mp.mpf(1) / 2, 6, np.float64)
     report("erf", lambda z: erf_over_x(z) - 1, lambda z: 1 / erf_over_x(z), mp.mpf(0), mp.mpf(1), 6)
     report("erfc", log_of_erfc, lambda u: mp.mpf(1), 1 / (1 + mp.mpf("5.05")), mp.mpf(1), 9)
+    report("exp, in double", tail_of_exp, weight_of_exp, -half, half, 4, np.float64)
+    far = 1 / (1 + mp.mpf("4.5"))
+    report("normal", tail_of_normal, lambda u: 1 / tail_of_normal(u), far, mp.mpf(1), 9, np.float64)
     eighth = mp.pi / 4 * mp.mpf("1.0001")
     report("sin", tail_of_sin, lambda z: z + mp.mpf("1e-30"), mp.mpf(0), eighth**2, 3, np.float64)
     report("cos", tail_of_cos, lambda z: z * z + mp.mpf("1e-30"), mp.mpf(0), eighth**2, 3, np.float64)
