@@ -1,4 +1,4 @@
-"""The command line: `tinyres demo`, `experiment`, `bench` and `info`; also as `python -m tinyres`."""
+"""The command line: `tinyres demo`, `experiment`, `run`, `bench` and `info`; also as `python -m tinyres`."""
 
 from __future__ import annotations
 
@@ -109,6 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_demo(commands)
     _add_experiment(commands)
+    script = commands.add_parser(
+        "run",
+        help="run a training script; after mpirun -n 4, an error in one process ends all",
+        description="Run a Python script as python does. `mpirun -n 4 tinyres run train.py` runs it in four processes, "
+        "which train together by model.fit(..., distributed=tr.distributed.world()), and end together on an error.",
+    )
+    script.add_argument("script", metavar="SCRIPT", help="a Python file")
+    script.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the script gets as sys.argv")
+    script.set_defaults(command=_script)
     bench = commands.add_parser(
         "bench",
         help="time kernels and a train step on this machine, native beside NumPy",
@@ -186,6 +195,12 @@ def _add_experiment(commands: Any) -> None:
     experiment.add_argument("--out", default=".", metavar="DIR", help="where to save (default: here)")
     experiment.add_argument("--no-picture", action="store_true", help="do not draw; then matplotlib is not needed")
     experiment.set_defaults(command=_experiment)
+
+
+def _script(options: argparse.Namespace) -> int:
+    from tinyres.distributed.running import run
+
+    return run(options.script, options.arguments)
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -27,9 +27,11 @@ def on_ranks(
     *args: str,
     seconds: float = 60,
     starting: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """The finished run of a program on so many ranks. starting: what stands between mpirun and the script."""
+    """The finished run of a program on so many ranks. starting: what stands between mpirun and the script.
+    without: variables that it does not have."""
     script = folder / "program.py"
     script.write_text(textwrap.dedent(program))
     own = {
@@ -48,7 +50,7 @@ def on_ranks(
         text=True,
         timeout=seconds,
         cwd=folder,
-        env=os.environ | own | environment,
+        env={name: value for name, value in (os.environ | own | environment).items() if name not in without},
     )
 
 

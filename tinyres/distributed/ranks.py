@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -80,9 +81,17 @@ def end_together(comm: Any) -> None:
     sys.excepthook = told_and_ended
 
 
+def end_others() -> None:
+    """End all ranks now if there are others that this one has met, who would wait for it."""
+    MPI = getattr(sys.modules.get("mpi4py"), "MPI", None)
+    if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() and MPI.COMM_WORLD.size > 1:
+        end(MPI.COMM_WORLD)
+
+
 def end(comm: Any) -> None:
     """End all ranks now."""
     print(f"tinyres: rank {comm.rank} of {comm.size} has failed, and ends all", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
+    time.sleep(0.2)  # mpirun passes on what a rank has printed, and not what it finds when it ends them
     comm.Abort(1)
