@@ -26,6 +26,20 @@ from tinyres.errors import BackendError, CaptureError, ValueCheckFailed
 from tinyres.kernels.record import Kernel
 
 
+class Watcher(Protocol):
+    """Sees a backward pass: every edge and every total. order: the nodes that the pass goes through, newest first."""
+
+    order: list[Any]
+
+    def begins(self) -> None:
+        """A run of the step is about to begin."""
+        ...
+
+    def on_edge(self, consumer: Any, position: int, producer: Any, cotangent: Any) -> None: ...
+
+    def on_node(self, node: Any, total: Any) -> None: ...
+
+
 class Recorder(Protocol):
     """What takes the calls of a thread instead of the machine, and the changes that eager code would make at once."""
 
@@ -33,6 +47,14 @@ class Recorder(Protocol):
 
     def starts_backward(self, loss: Any, on_node: Any) -> Any:
         """The observer of this pass, for the one that was given, or None."""
+        ...
+
+    def watch(self, root: Any, watcher: Watcher) -> None:
+        """Let the backward pass that starts from this node be seen."""
+        ...
+
+    def watcher_of(self, root: Any) -> Watcher | None:
+        """Who is to see the pass that starts from this node."""
         ...
 
     def set_grad(self, leaf: Any, gradient: Any) -> None: ...
@@ -77,6 +99,12 @@ class DryRecorder:
 
     def starts_backward(self, loss: Any, on_node: Any) -> None:
         self.refuse("backward", "a gradient cannot be computed")
+
+    def watch(self, root: Any, watcher: Watcher) -> None:
+        self.refuse("watch", "a gradient cannot be looked at")
+
+    def watcher_of(self, root: Any) -> None:
+        return None
 
     def set_grad(self, leaf: Any, gradient: Any) -> None:
         self.refuse("grad", "a gradient cannot be set")

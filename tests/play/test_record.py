@@ -7,6 +7,7 @@ nets here stay off that: few steps, rates at which nothing dies.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,6 +125,36 @@ def test_weights_are_drawn_as_the_initialisers_of_the_library_say(initializer: s
     recorded.generator.manual_seed(4)
     recorded.initialise()
     assert not np.array_equal(recorded.weights["stem/kernel"].numpy(), drawn_anew.weights["stem/kernel"].numpy())
+
+
+LOOK = """
+const net = engine.open(Buffer.from(given.file, "base64"));
+net.restart(5);
+net.set("x", given.x); net.set("y", given.y);
+const looks = [];
+for (let s = 0; s < 3; s++) { net.run("step"); looks.push(net.look()); }
+return looks;
+"""
+
+
+@pytest.mark.parametrize("block", ["residual", "he2015", "rezero"])
+@pytest.mark.parametrize("skips", [True, False])
+def test_what_the_page_looks_at_are_the_rows_of_a_trace(node: Node, generic: None, block: str, skips: bool) -> None:
+    net = Net(block, blocks=3, units=8, features=5, classes=3, batch=9, skips=skips)
+    x, y = data(net)
+    x, y = x[:9], y[:9]
+    file = base64.b64encode(record(net)).decode()
+    looks = node(LOOK, {"file": file, "x": x.ravel().tolist(), "y": y.tolist()})
+    recorded = Recorded(net)
+    recorded.generator.manual_seed(5)
+    recorded.initialise()
+    for look in looks:
+        trace = recorded.step(x, y)["look"].trace()
+        for level, rows in (("layer", "nodes"), ("parameter", "parameters"), ("edge", "edges"), ("block", "blocks")):
+            meant = [{k: v for k, v in row.items() if k in look[rows][0]} for row in trace.rows(level)]
+            found = [{k: v for k, v in row.items() if k in meant[0]} for row in look[rows]]
+            assert json.loads(json.dumps(meant)) == found
+            assert len(meant[0]) >= 7
 
 
 def test_no_weights_are_sent() -> None:

@@ -26,7 +26,7 @@ from tinyres.engine.state import current_scope, no_grad
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import CaptureError
 from tinyres.kernels.record import Kernel
-from tinyres.launch import Launch, launch
+from tinyres.launch import Launch, Watcher, launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Recording:
         self.parts: dict[int, Any] = {}  # by identity: the buffers and layers whose regime it was recorded under
         self.followed = Followed()
         self.preparations: list[Callable[[], None]] = []
+        self.watchers: dict[Node, Watcher] = {}
 
     def record(self, call: Launch) -> None:
         kernel, outs, ins, args, scalars, flags = call
@@ -81,6 +82,12 @@ class Recording:
             return on_node
         launch(kernels.check_finite, (), (loss.buffer,), (loss.size,))
         return FiniteGradients(on_node)
+
+    def watch(self, root: Node, watcher: Watcher) -> None:
+        self.watchers[root] = watcher
+
+    def watcher_of(self, root: Node) -> Watcher | None:
+        return self.watchers.get(root)
 
     def set_grad(self, leaf: Node, gradient: Tensor | None) -> None:
         use = self.uses.get(leaf)

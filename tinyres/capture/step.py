@@ -166,6 +166,7 @@ class Replay:
             raise
         self._gradients = Gradients(recorder, inputs, leaves)
         self.preparations = recorder.preparations
+        self._watchers = list(recorder.watchers.values())
         self.takes_gradients = any(use.place is not None for use in recorder.uses.values())
         self._outputs = [(t.shape, t.dtype) for t in outputs]
         self._inputs = [t.buffer.array.reshape(t.shape) for t in inputs]
@@ -245,6 +246,12 @@ class Replay:
     def output_shapes(self) -> list[tuple[int, ...]]:
         return [shape for shape, _ in self._outputs]
 
+    @property
+    def result(self) -> Any:
+        """What the function returned when it was recorded, over the program's own memory: nothing is copied."""
+        kinds = zip(self._results, self._outputs)
+        return unflatten(self._result_tree, [Tensor(buffer, *kind) for buffer, kind in kinds])
+
     def ports(self) -> list[tuple[str, Buffer]]:
         """The inputs and outputs that have memory of their own, by name."""
         slots = *self.program.inputs, *self.program.outputs
@@ -292,6 +299,8 @@ class Replay:
             buffer.array.reshape(array.shape)[...] = array
         for prepare in self.preparations:
             prepare()
+        for watcher in self._watchers:
+            watcher.begins()
 
     def _run_python(self, leaves: Sequence[Any]) -> Any:
         args, kwargs = unflatten(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyres.engine.bundle import Bundle
 from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import CaptureError
 
@@ -70,6 +71,9 @@ class _Mark:
 def _marks(nest: Any, way: tuple[str, ...]) -> Iterator[tuple[_Mark, tuple[str, ...]]]:
     if isinstance(nest, _Mark):
         yield nest, way
+    elif isinstance(nest, Bundle):
+        for i, tensor in enumerate(nest.tensors()):
+            yield from _marks(tensor, (*way, str(i)))
     elif isinstance(nest, (tuple, list, dict)):
         for key, item in nest.items() if isinstance(nest, dict) else enumerate(nest):
             yield from _marks(item, (*way, str(key)))
@@ -84,6 +88,8 @@ def _key(tree: Any, leaves: list[Any], fixed: bool) -> Any:
             return "itself", _Itself(tree)
         leaves.append(tree)
         return tree.shape, tree.dtype.char, tree.requires_grad and (tree.is_leaf or "computed")
+    if isinstance(tree, Bundle):
+        return "bundle", _Itself(tree), tuple([_key(item, leaves, fixed) for item in tree.tensors()])
     if isinstance(tree, (tuple, list)):
         before = len(leaves)
         items = tuple([_key(item, leaves, fixed) for item in tree])
@@ -112,5 +118,7 @@ def _build(key: Any, leaves: Any) -> Any:
         return key[2]
     if kind == "dict":
         return dict(zip(key[1], [_build(item, leaves) for item in key[2]]))
+    if kind == "bundle":
+        return key[1].held.made_of([_build(item, leaves) for item in key[2]])
     items = [_build(item, leaves) for item in key[1]]
     return tuple(items) if kind == "tuple" else items

@@ -54,15 +54,29 @@ def backward(
     root = scalar_root("backward", loss, gradient is not None)
     seed = None if gradient is None else _seed(gradient, loss)
     recorder = door.recorder
+    watcher = None
     if recorder is not None:
         on_node = recorder.starts_backward(loss, on_node)
-    order = reachable(root)
+        watcher = recorder.watcher_of(root)
+    if watcher is None:
+        order = reachable(root)
+    else:
+        order, on_edge, on_node = watcher.order, watcher.on_edge, _both(on_node, watcher.on_node)
     gradients = propagate(root, order, retain_graph=retain_graph, on_edge=on_edge, on_node=on_node, seed=seed)
     for node, gradient in gradients.items():
         if node.grad is None and recorder is None:
             node.set_grad(gradient)
         else:
             accumulate(node, gradient)
+
+
+def _both(first: OnNode | None, then: OnNode) -> OnNode:
+    def on_node(node: Node, total: Tensor) -> None:
+        if first is not None:
+            first(node, total)
+        then(node, total)
+
+    return on_node
 
 
 def _seed(gradient: Tensor | ArrayLike, loss: Tensor) -> Tensor:

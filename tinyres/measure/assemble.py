@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tinyres.engine.node import Node, ParameterLeaf
 from tinyres.measure.statistics import Measurement
@@ -16,8 +16,17 @@ from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace
 
 
-def assemble(header: Header, tape: Tape, structure: Structure, measured: Measurement, paths: Spectrum | None) -> Trace:
-    """The Trace of one measured pass."""
+def assemble(
+    header: Header,
+    tape: Tape,
+    structure: Structure,
+    measured: Measurement,
+    paths: Spectrum | None,
+    drawn: Container[Node] | None = None,
+) -> Trace:
+    """The Trace of one measured pass. drawn: the parameters that had their first values then; None: as it is now."""
+    if drawn is None:
+        drawn = {node for node in tape.parameters if node.buffer.version == 0}
     parameters = [
         TraceParameter(
             name,
@@ -27,7 +36,7 @@ def assemble(header: Header, tape: Tape, structure: Structure, measured: Measure
             trainable=node.requires_grad,
             fans=fans,
             coverage=coverage,
-            drawn=node.initializer if isinstance(node, ParameterLeaf) and node.buffer.version == 0 else "",
+            drawn=node.initializer if isinstance(node, ParameterLeaf) and node in drawn else "",
         )
         for name, node in zip(tape.parameter_names, tape.parameters)
         for fans, coverage in [tape.fans.get(node, (None, 1.0))]

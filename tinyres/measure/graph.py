@@ -10,16 +10,15 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tinyres.backends import native
 from tinyres.backends.buffers import settle_writes
 from tinyres.engine.node import Node
 from tinyres.engine.state import enable_grad, entered, preserving
 from tinyres.engine.tensor import Parameter, Tensor, node_of
 from tinyres.errors import ArgumentError, CaptureError, GradientError, ShapeError, TraceError
-from tinyres.kernels.dtypes import FLOAT64
-from tinyres.launch import backend, door, recording
+from tinyres.launch import door, recording
 from tinyres.measure.assemble import assemble
 from tinyres.measure.audit import Ledger
+from tinyres.measure.look import Look, backend_of, batch_of
 from tinyres.measure.paths import path_spectrum
 from tinyres.measure.roles import LEAF, SAMPLE_WEIGHT, TARGET
 from tinyres.measure.shape import input_of, shape_of
@@ -57,13 +56,10 @@ class Graph:
         self._pinned: list[Node] = []
         self._chance: float | None = None
         self._given: Mapping[Node, str] | None = None
-        if door.recorder is not None:
-            raise CaptureError(
-                "[graph] a step is being recorded, its values are not there yet; got a loss of this step; "
-                "make the Graph outside of it, or use model.graph(x, y), whose trace() runs by itself"
-            )
         self._root = _recorded("graph", loss)
         self._tape = _tape(self._root, "layer")
+        if door.recorder is not None:
+            return
         self._versions = {n: n.buffer.version for n in self._tape.order if n.op is None}
         for node in self._tape.order:
             node.pins += 1
@@ -111,11 +107,34 @@ class Graph:
         input's gradient by path length.
         Raises TraceError if values were changed since they were recorded.
         """
+        if door.recorder is not None and self._run is None:
+            raise CaptureError(
+                "[graph] a step is being recorded, its values are not there yet; got a trace of a loss of this step; "
+                "return graph.watch() from it, or use model.graph(x, y), whose trace() runs by itself"
+            )
         if level not in ("layer", "op"):
             raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
         if audit not in (True, False, "full"):
             raise ArgumentError(f'[trace] audit is True, False or "full"; got {audit!r}; choose one of them')
         return self._traced(level, arrays, audit, paths)[0]
+
+    def watch(self) -> Look:
+        """Measure, by kernels, what `trace()` does: within a captured step at each replay, in the pass that trains it.
+
+        Call it on `tr.Graph(loss)` between the loss and `loss.backward()`, and return what it gives from the step: each
+        call of that returns a `Look`, whose `trace()` is that of the run, to the last bit. Outside of a capture it runs
+        backward at once, as `trace()` does. Raises TraceError for the graph of a model.
+        """
+        if self._run is not None:
+            raise TraceError(
+                "[watch] a step watches the loss that it computes; got the graph of a function, such as model.graph; "
+                "write tr.Graph(loss).watch() in the step, or model.fit(..., watch=1, watch_edges=True)"
+            )
+        if door.recorder is None:
+            self._check_unchanged()
+        look = Look(self._root, self._tape, self._training, self._chance, self._batch)
+        look.observe()
+        return look
 
     def paths(self, at: str | None = None) -> Spectrum:
         """Split the gradient at one node by the number of residual branches that it passed.
@@ -180,10 +199,10 @@ class Graph:
             measured = measure(root, tape, structure, ledger, arrays)
             header = Header(
                 loss=float(root.buffer.array[0]),
-                batch=_batch(tape) if self._batch is None else self._batch,
+                batch=batch_of(tape) if self._batch is None else self._batch,
                 training=self._training,
                 dtype=str(root.dtype),
-                backend=_backend(root),
+                backend=backend_of(root),
                 level=level,
                 chance=self._chance,
             )
@@ -251,15 +270,3 @@ def _tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -> Ta
             "[graph] the tape must still be there; an earlier backward() freed it; make tr.Graph(loss) before "
             "backward(), call backward(retain_graph=True), or use model.graph(x, y)"
         ) from None
-
-
-def _batch(tape: Tape) -> int | None:
-    """The rows of the first input."""
-    inputs = (n for n, role in zip(tape.units, tape.roles) if role == LEAF and not n.requires_grad and n.shape)
-    return next((n.shape[0] for n in inputs), None)
-
-
-def _backend(root: Node) -> str:
-    if root.dtype == FLOAT64 or backend() == "reference":
-        return "reference"
-    return f"native/{native.isa()}"

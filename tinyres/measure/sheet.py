@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinyres import kernels
-from tinyres.backends.buffers import Buffer
+from tinyres.backends.buffers import Buffer, Window
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
 from tinyres.trace.building import Statistics
 
-_WIDTH = 8  # what the kernel `stats` writes
-_ROWS = 256
-
-
-class _Row(Buffer):
-    """One row of a page: it owns no memory."""
-
-    __slots__ = ("_page", "_start")
-
-    def __init__(self, page: Buffer, row: int) -> None:
-        self.address = page.address + row * _WIDTH * FLOAT64.itemsize
-        self.dtype = FLOAT64
-        self._page = page
-        self._start = row * _WIDTH
-
-    @property
-    def array(self) -> np.ndarray:
-        return self._page.array[self._start : self._start + _WIDTH]
-
-    def __del__(self) -> None:
-        pass
+WIDTH = 8  # what the kernel `stats` writes
+ROWS = 256
 
 
 class Sheet:
-    """Rows of statistics and inner products; each method queues one kernel and gives the number of its row."""
+    """Rows of statistics and inner products; each method queues one kernel and gives the number of its row.
+
+    pages: the memory of the rows, ROWS to a page. sizes: by row of how many elements it tells.
+    """
 
     def __init__(self) -> None:
-        self._pages: list[Buffer] = []
-        self._sizes: list[int] = []
+        self.pages: list[Buffer] = []
+        self.sizes: list[int] = []
 
     def statistics(self, buffer: Buffer, size: int) -> int:
         """Sum, squares, zeros, NaNs and infinities of an array."""
         launch(kernels.stats, (self._next(size),), (buffer,), (size,))
-        return len(self._sizes) - 1
+        return len(self.sizes) - 1
 
     def dot(self, a: Buffer, b: Buffer, size: int) -> int:
         """⟨a, b⟩, accumulated in float64."""
         launch(kernels.dot, (self._next(size),), (a, b), (size,))
-        return len(self._sizes) - 1
+        return len(self.sizes) - 1
 
     def _next(self, size: int) -> Buffer:
-        row = len(self._sizes) % _ROWS
+        row = len(self.sizes) % ROWS
         if row == 0:
-            self._pages.append(Buffer(_ROWS * _WIDTH, FLOAT64))
-        self._sizes.append(size)
-        return _Row(self._pages[-1], row)
+            self.pages.append(Buffer(ROWS * WIDTH, FLOAT64))
+        self.sizes.append(size)
+        return Window(self.pages[-1], row * WIDTH * FLOAT64.itemsize, WIDTH, FLOAT64)
 
-    def read(self) -> tuple[list[Statistics], list[float]]:
-        """All rows as Statistics, and all rows as inner products; each row makes sense as one of the two."""
-        if not self._pages:
+    def read(self, pages: Sequence[Buffer] | None = None) -> tuple[list[Statistics], list[float]]:
+        """All rows as Statistics, and all rows as inner products; each row makes sense as one of the two.
+
+        pages: what the same kernels wrote at another time.
+        """
+        if not self.pages:
             return [], []
-        numbers = np.concatenate([page.array for page in self._pages]).reshape(-1, _WIDTH)[: len(self._sizes)]
-        n = np.maximum(self._sizes, 1)
+        numbers = np.concatenate([page.array for page in pages or self.pages]).reshape(-1, WIDTH)[: len(self.sizes)]
+        n = np.maximum(self.sizes, 1)
         with np.errstate(all="ignore"):
             mean = numbers[:, 0] / n
             variance = numbers[:, 1] / n - mean * mean

@@ -7,7 +7,7 @@ the edge's cotangent, so only forks cost more than one statistic.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,32 +55,80 @@ class Measurement:
 
 def measure(root: Node, tape: Tape, structure: Structure, ledger: Ledger | None, arrays: bool) -> Measurement:
     """Values, then gradients, of all units and parameters of a tape. `ledger` audits every node on the way."""
-    sheet = Sheet()
-    watched = [*tape.units, *tape.parameters]
-    values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
-    carried = Carried(tape, structure, sheet)
-    returns = Returns(tape, structure.forks, carried.carriers, sheet)
-    heads = Heads(tape.order)
-    observer = _Observer(tape, sheet, returns, heads, ledger, arrays)
-    propagate(root, tape.order, retain_graph=True, targets=set(), on_edge=observer.on_edge, on_node=observer.on_node)
-    statistics, dots = sheet.read()
-    copies = {}
-    if arrays:
-        for node in watched:
-            copies[node] = _frozen(node.buffer.array.reshape(node.shape)), observer.copies.get(node)
-    return Measurement(
-        values={node: statistics[row] for node, row in values.items()},
-        gradients={node: statistics[row] for node, row in observer.gradients.items()},
-        splits={key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()},
-        splitting=observer.splitting,
-        carried=carried.read({i: statistics[values[node]] for i, node in enumerate(tape.units)}, dots),
-        returned=returns.read(statistics, dots),
-        arrays=copies,
-        audit=ledger.close(observer.left) if ledger is not None else None,
-        dead={i: _dead(node) for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape},
-        by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in tape.units if len(n.shape) == 3},
-        heads=heads.read(tape.owner),
-    )
+    probes = Probes(tape, structure, ledger, arrays)
+    propagate(root, tape.order, retain_graph=True, targets=set(), on_edge=probes.on_edge, on_node=probes.on_node)
+    return probes.read()
+
+
+class Probes:
+    """What is measured of a tape: of its values when it is made, of its gradients as an observer of a backward pass.
+
+    by_kernels: measure nothing in Python, so that a captured step can do it: the gradient by position and the heads of
+    attentions are left out. sheet: where the kernels put the numbers. values: by node the row of its statistics; dead:
+    by unit that a ReLU cuts that of its channels' largest values, -1 where Python looks.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        structure: Structure,
+        ledger: Ledger | None = None,
+        arrays: bool = False,
+        by_kernels: bool = False,
+    ) -> None:
+        self.tape = tape
+        self.sheet = sheet = Sheet()
+        self._ledger, self._arrays, self._by_kernels = ledger, arrays, by_kernels
+        watched = [*tape.units, *tape.parameters]
+        self.values = {node: sheet.statistics(node.buffer, node.buffer.size) for node in watched}
+        self._carried = Carried(tape, structure, sheet)
+        self._returns = Returns(tape, structure.forks, self._carried.carriers, sheet)
+        self._heads = None if by_kernels else Heads(tape.order)
+        cut = [i for i, node in enumerate(tape.units) if tape.facts[i].rectified and node.shape]
+        self.dead = {i: _largest_of_channels(tape.units[i], sheet) if by_kernels else -1 for i in cut}
+        self.observer = _Observer(tape, sheet, self._returns, self._heads, ledger, arrays)
+
+    def on_edge(self, consumer: Node, position: int, producer: Node, cotangent: Tensor | None) -> None:
+        self.observer.on_edge(consumer, position, producer, cotangent)
+
+    def on_node(self, node: Node, total: Tensor) -> None:
+        self.observer.on_node(node, total)
+
+    def read(self, pages: Sequence[Buffer] | None = None) -> Measurement:
+        """What was measured. pages: what the kernels wrote in another run, for probes that measure by kernels."""
+        tape, observer = self.tape, self.observer
+        statistics, dots = self.sheet.read(pages)
+        copies = {}
+        if self._arrays:
+            for node in self.values:
+                copies[node] = _frozen(node.buffer.array.reshape(node.shape)), observer.copies.get(node)
+        splits = {key: EdgeNumbers(statistics[part].norm, dots[dot]) for key, (part, dot) in observer.splits.items()}
+        deep = [] if self._by_kernels else [n for n in tape.units if len(n.shape) == 3]
+        return Measurement(
+            values={node: statistics[row] for node, row in self.values.items()},
+            gradients={node: statistics[row] for node, row in observer.gradients.items()},
+            splits=splits,
+            splitting=observer.splitting,
+            carried=self._carried.read({i: statistics[self.values[node]] for i, node in enumerate(tape.units)}, dots),
+            returned=self._returns.read(statistics, dots),
+            arrays=copies,
+            audit=self._ledger.close(observer.left) if self._ledger is not None else None,
+            dead={i: _dead(tape.units[i]) if row < 0 else statistics[row].zeros for i, row in self.dead.items()},
+            by_position={n: observer.by_position.get(n, (0.0,) * n.shape[1]) for n in deep},
+            heads={} if self._heads is None else self._heads.read(tape.owner),
+        )
+
+
+def _largest_of_channels(node: Node, sheet: Sheet) -> int:
+    """The row of the largest value of each channel: of what a ReLU cuts it is 0 where the channel is dead."""
+    channels = node.shape[-1]
+    largest = Buffer(channels, node.dtype)
+    rows = node.buffer.size // channels if channels else 0
+    if rows:
+        launch(kernels.max, (largest,), (node.buffer,), (1, rows, channels))
+    else:
+        launch(kernels.fill, (largest,), (), (channels,), (1.0,))
+    return sheet.statistics(largest, channels)
 
 
 def _dead(node: Node) -> int:
@@ -107,7 +155,7 @@ class _Observer:
     """Sees every cotangent and every total of a backward pass, and queues what is to be measured of them."""
 
     def __init__(
-        self, tape: Tape, sheet: Sheet, returns: Returns, heads: Heads, ledger: Ledger | None, arrays: bool
+        self, tape: Tape, sheet: Sheet, returns: Returns, heads: Heads | None, ledger: Ledger | None, arrays: bool
     ) -> None:
         self.gradients: dict[Node, int] = {}
         self.splits: dict[tuple[Node, int], tuple[int, int]] = {}
@@ -141,7 +189,8 @@ class _Observer:
         arrived = self.left.pop(node, [])
         if self._ledger is not None:
             self._ledger.check(node, arrived, total)
-        self._heads.hear(node, total)
+        if self._heads is not None:
+            self._heads.hear(node, total)
         self._passing = None
         passed = self._passed.pop(node, None)
         if node not in self._watched:
@@ -155,7 +204,7 @@ class _Observer:
         self._returns.whole(node, total, row)
         if node in self.splitting:
             self._split(node, arrived, total)
-        if len(node.shape) == 3 and node in self._owner:
+        if len(node.shape) == 3 and node in self._owner and self._heads is not None:
             self.by_position[node] = _by_position(total)
         if self._arrays:
             self.copies[node] = _frozen(total.buffer.array.reshape(total.shape))

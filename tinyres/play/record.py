@@ -21,6 +21,8 @@ from tinyres.engine.tensor import Parameter, Tensor, tensor
 from tinyres.kernels.dtypes import FLOAT32, FLOAT64
 from tinyres.launch import launch
 from tinyres.layers import losses
+from tinyres.measure.graph import Graph
+from tinyres.measure.layout import layout_of
 from tinyres.ops.random import Generator
 from tinyres.optim import SGD, Adam
 from tinyres.optim.numbers import LR
@@ -34,8 +36,9 @@ __all__ = ["Net", "Recorded", "record", "train"]
 class Recorded:
     """A described net and its captured steps.
 
-    initialise(): draws the weights. step(x, y): trains on one batch and gives {"loss", "accuracy"}. predict(predict_x):
-    {"logits"}, at moving statistics. slope(predict_x): {"dy"}, of the first class' logit by the input.
+    initialise(): draws the weights. step(x, y): trains on one batch and gives {"loss", "accuracy", "look"}.
+    predict(predict_x): {"logits"}, at moving statistics. slope(predict_x): {"dy"}, of the first class' logit by the
+    input.
     """
 
     def __init__(self, net: Net) -> None:
@@ -70,15 +73,18 @@ class Recorded:
         """All of it, with the weights left out that `initialise` draws."""
         net = self.net
         x, y = np.zeros((net.batch, net.features), np.float32), np.zeros(net.batch, np.int64)
+        step = self.step.record(x, y)
         programs = {
             "initialise": self.initialise.record(),
-            "step": self.step.record(x, y),
+            "step": step,
             "predict": self.predict.record(x),
             "slope": self.slope.record(tensor(x, requires_grad=True)),
         }
         state: dict[str, Any] = {"generator": _numbers(self.generator.state)}
         state.update(self.weights)
-        return exported(programs, state, self.settings, first="initialise", about=dataclasses.asdict(net))
+        pages = [name for name in step.output_names if name.startswith("look/")]
+        look, about = layout_of(step.result["look"], pages), dataclasses.asdict(net)
+        return exported(programs, state, self.settings, first="initialise", about=about, look=look)
 
     def _initialise(self) -> None:
         draw(self.model.parameters(), self.generator)
@@ -86,12 +92,13 @@ class Recorded:
     def _step(self, x: Tensor, y: Tensor) -> dict[str, Any]:
         logits = self.model(x, training=True)
         loss = losses.softmax_cross_entropy(logits, y)
+        look = Graph(loss).watch()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         accuracy = Buffer(1, FLOAT32)
         launch(kernels.accuracy, (accuracy,), (logits.buffer, y.buffer), logits.shape)
-        return {"loss": loss, "accuracy": Tensor(accuracy, (), FLOAT32)}
+        return {"loss": loss, "accuracy": Tensor(accuracy, (), FLOAT32), "look": look}
 
     def _predict(self, predict_x: Tensor) -> dict[str, Any]:
         with no_grad():

@@ -1,0 +1,69 @@
+"""Where the numbers of a Look stand, as JSON: for a page that reads them out of memory and has no Python.
+
+A row is the number of a line of WIDTH float64, ROWS of them to a page; -1 where nothing was measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyres.backends.buffers import Buffer
+from tinyres.engine.node import Node
+from tinyres.kernels.dtypes import FLOAT64
+from tinyres.measure.look import Look
+from tinyres.measure.sheet import ROWS, WIDTH
+from tinyres.trace.blocks import Block
+
+
+def layout_of(look: Look, pages: list[str]) -> dict[str, Any]:
+    """pages: what each page is called in memory.
+
+    nodes: [name, op, block, shape, row of the value, of the gradient, of its channels' largest]. parameters: [name,
+    shape, row of the value, of the gradient]. edges: [src, dst, kind, how many, row of the producer's gradient, of what
+    came over it, of the inner product of the two]; the second is the first where all of it came over this edge. blocks:
+    [name, input, output, join, end of the branch, [edge, kind] at its fork or null]; all but the name by number.
+    """
+    probes, tape = look.probes, look.tape
+    trace = look.trace_of([_zeros(page.size) for page in probes.sheet.pages])
+    values, gradients = probes.values, probes.observer.gradients
+    nodes = [
+        [n.name, n.op, n.block, n.shape, values[unit], gradients.get(unit, -1), probes.dead.get(i, -1)]
+        for i, (n, unit) in enumerate(zip(trace.nodes, tape.units))
+    ]
+    parameters = [
+        [p.name, p.shape, values[leaf], gradients.get(leaf, -1)] for p, leaf in zip(trace.parameters, tape.parameters)
+    ]
+    ends = [(tape.units[src], dst) for src, dst in look.structure.shape.edges]
+    ends += [(tape.parameters[src], dst) for src, dst in tape.parameter_edges]
+    edges = [[e.src, e.dst, e.kind, e.count, *_rows_of(look, *end)] for e, end in zip(trace.edges, ends)]
+    number = {id(node): i for i, node in enumerate(trace.nodes)}
+    places = {(e.src, e.dst): i for i, e in enumerate(trace.edges)}
+    return {
+        "rows": ROWS,
+        "width": WIDTH,
+        "pages": pages,
+        "nodes": nodes,
+        "parameters": parameters,
+        "edges": edges,
+        "blocks": [_block(block, number, places) for block in trace.parts],
+    }
+
+
+def _rows_of(look: Look, producer: Node, consumer: int) -> tuple[int, int, int]:
+    observer = look.probes.observer
+    whole = observer.gradients.get(producer, -1)
+    if (producer, consumer) in observer.splits:
+        return whole, *observer.splits[producer, consumer]
+    return (whole, -1, -1) if producer in observer.splitting else (whole, whole, -1)
+
+
+def _block(block: Block, number: dict[int, int], places: dict[tuple[str, str], int]) -> list[Any]:
+    ends = [block.input, block.output, block.join, block.branch_end]
+    fork = None if block.fork is None else [[places[e.src, e.dst], e.kind] for e in block.fork.edges]
+    return [block.name, *[-1 if node is None else number[id(node)] for node in ends], fork]
+
+
+def _zeros(size: int) -> Buffer:
+    page = Buffer(size, FLOAT64)
+    page.array[...] = 0
+    return page

@@ -1,0 +1,135 @@
+"""Look: what a step measures of its own gradient, by kernels of its own: `tr.Graph(loss).watch()`.
+
+The numbers are those of `graph.trace()` at the same weights, to the last bit: the same kernels on the same values. A
+captured step computes them in the pass that trains it, at every replay, and Python only reads them when it is asked to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from tinyres.backends import native
+from tinyres.backends.buffers import Buffer, settle_writes
+from tinyres.engine.backward import propagate
+from tinyres.engine.bundle import Bundle
+from tinyres.engine.node import Node
+from tinyres.engine.state import no_grad
+from tinyres.engine.tensor import Tensor
+from tinyres.errors import CaptureError
+from tinyres.kernels.dtypes import FLOAT64
+from tinyres.launch import backend, door
+from tinyres.measure.assemble import assemble
+from tinyres.measure.roles import LEAF
+from tinyres.measure.shape import shape_of
+from tinyres.measure.statistics import Probes
+from tinyres.measure.tape import Tape
+from tinyres.structure.structure import Structure, structure_of
+from tinyres.trace.trace import Header, Trace
+
+
+class Look(Bundle):
+    """The gradient of one loss as a step saw it, node by node and edge by edge; `.trace()` puts it into a Trace.
+
+    Made by `graph.watch()`. Return it from a captured step: each call gives a Look with the numbers of that run. Left
+    out are the audit, paths, arrays, |g| token by token and the heads of attentions.
+
+    >>> import tinyres as tr
+    >>> w = tr.tensor([1.0, 2.0], requires_grad=True, name="w")
+    >>> opt = tr.optim.SGD([w], lr=0.1)
+    >>> @tr.capture
+    ... def step(x):
+    ...     loss = (w * x + x).square().sum()
+    ...     look = tr.Graph(loss).watch()
+    ...     opt.zero_grad(); loss.backward(); opt.step()
+    ...     return loss, look
+    >>> [round(step(tr.tensor([1.0, 1.0]))[1].trace()["w"].grad_norm, 2) for _ in range(2)]
+    [7.21, 5.77]
+    """
+
+    def __init__(self, root: Node, tape: Tape, training: bool | None, chance: float | None, batch: int | None) -> None:
+        self.structure: Structure = structure_of(shape_of(tape))
+        self.tape = tape
+        self.order = tape.order
+        self._root, self._training, self._chance = root, training, chance
+        self._batch = batch_of(tape) if batch is None else batch
+        with no_grad():
+            self.probes = Probes(tape, self.structure, by_kernels=True)
+        self._numbers: Sequence[Tensor] | None = None
+        self._seen = False
+        self._drawn: set[Node] = set(tape.parameters)
+        self.begins()
+
+    def begins(self) -> None:
+        """Note which parameters have the values that they were drawn with."""
+        if self._drawn:
+            settle_writes()
+            self._drawn = {node for node in self._drawn if node.buffer.version == 0}
+
+    def observe(self) -> None:
+        """Look at the pass that the step being recorded makes, or, where nothing is recorded, make one now."""
+        if door.recorder is not None:
+            door.recorder.watch(self._root, self)
+        else:
+            propagate(
+                self._root, self.order, retain_graph=True, targets=set(), on_edge=self.on_edge, on_node=self.on_node
+            )
+
+    def on_edge(self, consumer: Node, position: int, producer: Node, cotangent: Tensor | None) -> None:
+        self.probes.on_edge(consumer, position, producer, cotangent)
+
+    def on_node(self, node: Node, total: Tensor) -> None:
+        self._seen = True
+        self.probes.on_node(node, total)
+
+    def tensors(self) -> list[Tensor]:
+        """The numbers, as kernels wrote them."""
+        if not self._seen:
+            raise CaptureError(
+                "[watch] what is watched must be differentiated in the step; the loss of this graph was not, after "
+                "graph.watch(); call loss.backward() between the two"
+            )
+        if self._numbers is not None:
+            return list(self._numbers)
+        return [Tensor(page, (page.size,), FLOAT64) for page in self.probes.sheet.pages]
+
+    def made_of(self, tensors: Sequence[Any]) -> Look:
+        """The same look with the numbers of another run."""
+        other = copy.copy(self)
+        other._numbers = tensors
+        return other
+
+    def trace(self) -> Trace:
+        """All of it as a Trace, as `graph.trace(audit=False)` gives it."""
+        return self.trace_of([t.buffer for t in self.tensors()])
+
+    def trace_of(self, pages: Sequence[Buffer]) -> Trace:
+        """The Trace of the numbers on these pages."""
+        measured = self.probes.read(pages)
+        header = Header(
+            loss=measured.values[self._root].mean,
+            batch=self._batch,
+            training=self._training,
+            dtype=str(self._root.dtype),
+            backend=backend_of(self._root),
+            level="layer",
+            chance=self._chance,
+        )
+        return assemble(header, self.tape, self.structure, measured, None, self._drawn)
+
+    def __repr__(self) -> str:
+        return f"<Look at {len(self.tape.units)} nodes; look.trace() tells it>"
+
+
+def batch_of(tape: Tape) -> int | None:
+    """The rows of the first input."""
+    inputs = (n for n, role in zip(tape.units, tape.roles) if role == LEAF and not n.requires_grad and n.shape)
+    return next((n.shape[0] for n in inputs), None)
+
+
+def backend_of(root: Node) -> str:
+    """What computed it, as a header says it."""
+    if root.dtype == FLOAT64 or backend() == "reference":
+        return "reference"
+    return f"native/{native.isa()}"
