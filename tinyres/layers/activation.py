@@ -12,6 +12,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError
 from tinyres.nn import regularizers
 from tinyres.nn.layer import SingleInput, made_by_build
+from tinyres.nn.layouts import Layout
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -211,6 +212,7 @@ class PReLU(SingleInput):
     Tensor([[-0.5,  2. ]], shape=(1, 2), dtype=float32, requires_grad=True)
     """
 
+    layouts = {"alpha": Layout("weight")}
     alpha: Parameter = made_by_build()
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,10 @@ from tinyres.layers.drawing import Drawing
 from tinyres.layers.embedding import at_least_1
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.layer import made_by_build
+from tinyres.nn.layouts import Layout
 from tinyres.ops.attention import attention_weights, weighted_values
+
+_PARTS = tuple(enumerate(("query", "key", "value")))
 
 
 class Heads(NamedTuple):
@@ -49,6 +53,12 @@ class MultiHeadAttention(Drawing):
     (1, 5, 8)
     """
 
+    layouts = {
+        **{f"{p}_kernel": Layout("in_proj_weight", ((1, 2), (0,)), (i, 3), f"{p}_dense/vars/0") for i, p in _PARTS},
+        **{f"{p}_bias": Layout("in_proj_bias", ((0, 1),), (i, 3), f"{p}_dense/vars/1") for i, p in _PARTS},
+        "output_kernel": Layout("out_proj.weight", ((2,), (0, 1)), keras="output_dense/vars/0"),
+        "output_bias": Layout("out_proj.bias", keras="output_dense/vars/1"),
+    }
     query_kernel: Parameter = made_by_build()
     output_kernel: Parameter = made_by_build()
 
@@ -145,6 +155,15 @@ class MultiHeadAttention(Drawing):
         if not self.use_bias:
             return None
         return self.add_weight(leaf, shape, self.bias_initializer, regularizer=self.bias_regularizer)
+
+    def layout_of(self, leaf: str) -> Layout:
+        """How a weight stands in PyTorch and Keras: in one with the others, unless keys or values have another dim."""
+        layout = super().layout_of(leaf)
+        part = leaf.partition("_")[0]
+        apart = len({kernel.shape[0] for kernel in (self.query_kernel, self.key_kernel, self.value_kernel)}) > 1
+        if apart and layout.name == "in_proj_weight":
+            return dataclasses.replace(layout, name=f"{part[0]}_proj_weight", part=(0, 1))
+        return layout
 
     def call(
         self,

@@ -17,6 +17,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
 from tinyres.nn.layer import made_by_build
+from tinyres.nn.layouts import IMAGE_KERNEL, Layout
 from tinyres.ops.geometry import pair, sides
 
 Pairs = Any  # an int, or one for rows and one for columns
@@ -109,6 +110,7 @@ class Conv2D(Convolution):
     ((2, 8, 8, 4), (3, 3, 1, 4))
     """
 
+    layouts = {"kernel": IMAGE_KERNEL}
     kernel: Parameter = made_by_build()
 
     def __init__(
@@ -174,6 +176,8 @@ class Conv1D(Conv2D):
 
     _input = "(n, steps, channels)"
 
+    layouts = {"kernel": Layout("weight", ((2,), (1,), (0,)))}
+
     def _sizes(self, what: str, given: Any) -> tuple[int, ...]:
         return (pair(type(self).__name__, what, given)[0],)
 
@@ -207,6 +211,7 @@ class Conv2DTranspose(Convolution):
     ((1, 8, 8, 2), (3, 3, 2, 3))
     """
 
+    layouts = {"kernel": IMAGE_KERNEL}
     kernel: Parameter = made_by_build()
 
     def __init__(

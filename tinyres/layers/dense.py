@@ -13,6 +13,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.layers.affine import Affine
 from tinyres.nn import regularizers
 from tinyres.nn.layer import made_by_build
+from tinyres.nn.layouts import MATRIX
 
 
 class Dense(Affine):
@@ -29,6 +30,7 @@ class Dense(Affine):
     Tensor([[3., 3.]], shape=(1, 2), dtype=float32, requires_grad=True)
     """
 
+    layouts = {"kernel": MATRIX}
     kernel: Parameter = made_by_build()
 
     def __init__(

@@ -10,6 +10,9 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.layers.conv import Convolution, Pairs, Shape, count
 from tinyres.nn import regularizers
 from tinyres.nn.layer import made_by_build
+from tinyres.nn.layouts import IMAGE_KERNEL, Layout
+
+_BY_CHANNEL = ((2, 3), (), (0,), (1,))  # (rows, columns, channels, multiplier) as PyTorch's kernel of groups
 
 
 class _Depthwise(Convolution):
@@ -37,6 +40,7 @@ class DepthwiseConv2D(_Depthwise):
     ((1, 3, 3, 6), (3, 3, 3, 2))
     """
 
+    layouts = {"kernel": Layout("weight", _BY_CHANNEL)}
     kernel: Parameter = made_by_build()
 
     def __init__(
@@ -87,6 +91,11 @@ class SeparableConv2D(_Depthwise):
     ((1, 3, 3, 4), [(3, 3, 3, 1), (1, 1, 3, 4), (4,)])
     """
 
+    layouts = {
+        "depthwise_kernel": Layout("depthwise.weight", _BY_CHANNEL),
+        "pointwise_kernel": Layout("pointwise.weight", IMAGE_KERNEL.axes),
+        "bias": Layout("pointwise.bias"),
+    }
     depthwise_kernel: Parameter = made_by_build()
     pointwise_kernel: Parameter = made_by_build()
 

@@ -12,6 +12,7 @@ from tinyres.errors import ArgumentError, DTypeError, ShapeError
 from tinyres.kernels.dtypes import INT64
 from tinyres.nn import regularizers
 from tinyres.nn.layer import Layer, made_by_build
+from tinyres.nn.layouts import Layout
 from tinyres.ops.gather import rows_of
 
 
@@ -31,6 +32,7 @@ class Embedding(Layer):
 
     by_token = True
 
+    layouts = {"embeddings": Layout("weight")}
     embeddings: Parameter = made_by_build()
 
     def __init__(

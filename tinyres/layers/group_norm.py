@@ -10,6 +10,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.nn import regularizers
 from tinyres.nn.layer import SingleInput, made_by_build
+from tinyres.nn.layouts import NORM, Layout
 from tinyres.ops.group_normalisation import last_axes
 
 
@@ -66,6 +67,7 @@ class _OfRows(_Normalisation):
 class _Affine(_Normalisation):
     """One with gamma and beta."""
 
+    layouts = NORM
     gamma: Parameter | None = made_by_build()
     beta: Parameter | None = made_by_build()
 
@@ -133,6 +135,7 @@ class RMSNormalization(_OfRows):
     Tensor([[1., 1.]], shape=(1, 2), dtype=float32, requires_grad=True)
     """
 
+    layouts = {"scale": Layout("weight")}
     scale: Parameter = made_by_build()
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, name: str | None = None) -> None:

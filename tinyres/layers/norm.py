@@ -10,6 +10,7 @@ from tinyres.engine.tensor import Parameter, Tensor
 from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
 from tinyres.nn.layer import SingleInput, made_by_build
+from tinyres.nn.layouts import NORM, Layout
 from tinyres.ops.normalisation import batchnorm_and_statistics
 
 
@@ -32,6 +33,7 @@ class BatchNormalization(SingleInput):
             [ 1.]], shape=(2, 1), dtype=float32, requires_grad=True)
     """
 
+    layouts = NORM | {"moving_mean": Layout("running_mean"), "moving_variance": Layout("running_var")}
     gamma: Parameter | None = made_by_build()
     beta: Parameter | None = made_by_build()
     moving_mean: Parameter = made_by_build()

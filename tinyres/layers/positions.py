@@ -15,6 +15,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import DryRecorder, door
 from tinyres.layers.embedding import at_least_1
 from tinyres.nn.layer import SingleInput, made_by_build
+from tinyres.nn.layouts import Layout
 
 
 class PositionEmbedding(SingleInput):
@@ -30,6 +31,7 @@ class PositionEmbedding(SingleInput):
     """
 
     places, reads_values = True, False
+    layouts = {"embeddings": Layout("weight")}
     embeddings: Parameter = made_by_build()
 
     def __init__(self, sequence_length: int, initializer: Any = "glorot_uniform", name: str | None = None) -> None:

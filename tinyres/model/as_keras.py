@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinyres.errors import ArgumentError
 from tinyres.model import architecture, saving
+from tinyres.model.foreign import Loaded, Names
 from tinyres.model.generating import generate
 from tinyres.model.rebuilding import Reader
 from tinyres.nn.functional import Functional
@@ -65,18 +66,27 @@ class AsKeras(Functional):
         read_further("save", further, "a path that ends in .npz")
         saving.save(self._model, path)
 
-    def save_weights(self, path: PathLike, **further: Any) -> None:
-        """Write the weights alone to an .npz file, for `load_weights`, whole or not at all."""
-        read_further("save_weights", further, "a path that ends in .npz")
-        saving.save_weights(self._model, path)
+    def save_weights(self, path: PathLike, names: Names = None, **further: Any) -> None:
+        """Write the weights alone, for `load_weights`, whole or not at all: to .npz, or for PyTorch to .safetensors.
 
-    def load_weights(self, path: PathLike, **further: Any) -> None:
-        """Take over the weights of a saved model of the same architecture; nothing changes if they do not fit.
-
-        Raises FileError naming the first weight that differs, or if the file is no model.
+        names: for .safetensors, what PyTorch calls layers that go by other names here; see `load_weights`. Raises
+        MissingExtraError where the library for it is not installed.
         """
-        read_further("load_weights", further, "a path that ends in .npz")
-        saving.load_weights(self._model, path)
+        read_further("save_weights", further, "a path that ends in .npz or .safetensors")
+        saving.save_weights(self._model, path, names)
+
+    def load_weights(self, path: PathLike, names: Names = None, strict: bool = True, **further: Any) -> Loaded:
+        """Take over the weights of a model of the same architecture, and tell what matched; all or nothing.
+
+        path: .npz of this library; .safetensors, a state dict of PyTorch; .weights.h5 or .keras of Keras 3. What
+        stands otherwise there (a Dense's matrix, a kernel's axes) is turned. names: of .safetensors, what a layer is
+        called there, by its path ("block3/dense": "layer1.0.fc1") or as a function of it; else its path with dots. Of
+        Keras' files layers go by class and order. strict=False: take over what fits and leave the rest as it is.
+        Raises FileError, and changes nothing, where a weight is missing or has another shape, where the file has more
+        than the model, or is none; MissingExtraError where the library for it is not installed.
+        """
+        read_further("load_weights", further, "a path, names and strict")
+        return saving.load_weights(self._model, path, names, strict)
 
     def generate(
         self,
@@ -113,6 +123,12 @@ class AsKeras(Functional):
 
     def reset_metrics(self) -> None:
         """Nothing: what `train_on_batch` returns is of its batch alone, and `evaluate` begins anew."""
+
+    @property
+    def keras_kind(self) -> str:
+        """What Keras calls models in files: a Model of a graph is of a class of its own there."""
+        kind = super().keras_kind
+        return "functional" if kind == "model" else kind
 
     def get_config(self) -> dict[str, Any]:
         """The architecture without weights, as plain data for `from_config`.

@@ -16,6 +16,7 @@ import numpy as np
 from tinyres.engine.tensor import FLOATS, Parameter
 from tinyres.errors import ArgumentError, FileError
 from tinyres.layers import losses
+from tinyres.model import foreign
 from tinyres.model.architecture import encode_layer, every_layer
 from tinyres.model.rebuilding import Reader
 from tinyres.nn.layer import LAYERS
@@ -122,23 +123,35 @@ def load(path: PathLike, custom_objects: Mapping[str, Any] | None = None) -> Mod
     return model
 
 
-def save_weights(model: Model, path: PathLike) -> None:
+def save_weights(model: Model, path: PathLike, names: foreign.Names = None) -> None:
     """See Model.save_weights."""
-    archive.checked_suffix("save_weights", path, MODEL, SUFFIXES)
+    suffix = archive.checked_suffix("save_weights", path, MODEL, (*SUFFIXES, *foreign.TORCH_SUFFIXES))
+    _check_built("save_weights", model)
+    if suffix in foreign.TORCH_SUFFIXES:
+        return foreign.save("save_weights", model, path, names)
     archive.write(
         path, MODEL, {"weights_only": True}, {WEIGHTS + name: w.numpy() for name, w in model.named_weights().items()}
     )
 
 
-def load_weights(model: Model, path: PathLike) -> None:
+def load_weights(model: Model, path: PathLike, names: foreign.Names = None, strict: bool = True) -> foreign.Loaded:
     """See Model.load_weights."""
+    others = *foreign.TORCH_SUFFIXES, *foreign.KERAS_SUFFIXES
+    suffix = archive.checked_suffix("load_weights", path, MODEL, (*SUFFIXES, *others))
+    if suffix in others:
+        _check_built("load_weights", model)
+        return foreign.load("load_weights", model, path, suffix, names, strict)
     _, arrays = _read("load_weights", path)
-    if not model.built:
-        raise ArgumentError(
-            f"[load_weights] a model has weights once it is built; {model!r} is not; call it on data first"
-        )
-    for parameter, array in _fitting_weights("load_weights", path, model, arrays):
+    _check_built("load_weights", model)
+    fitting = _fitting_weights("load_weights", path, model, arrays)
+    for parameter, array in fitting:
         parameter.assign(array)
+    return foreign.Loaded(tuple(model.named_weights()))
+
+
+def _check_built(op: str, model: Model) -> None:
+    if not model.built:
+        raise ArgumentError(f"[{op}] a model has weights once it is built; {model!r} is not; call it on data first")
 
 
 def _read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

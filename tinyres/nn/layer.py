@@ -15,8 +15,8 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -28,7 +28,8 @@ from tinyres.kernels.dtypes import DTYPES
 from tinyres.launch import DryRecorder, door, recording
 from tinyres.nn import regularizers
 from tinyres.nn.hints import hint_at_raw_bytes
-from tinyres.nn.naming import joined
+from tinyres.nn.layouts import SAME, Layout
+from tinyres.nn.naming import joined, snake_case
 from tinyres.nn.options import OptionsOfKeras, refuse_option
 from tinyres.nn.other_names import OtherNames
 from tinyres.nn.symbolic import Symbolic, current_block, input_of, output_of, record, shape_of, symbolics
@@ -61,6 +62,7 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
     """
 
     _takes_training = False
+    layouts: ClassVar[Mapping[str, Layout]] = {}  # by weight, how it stands in PyTorch's and Keras' layer
     weighs = False  # it sums what it is called on by weights
     passes_values = False  # it moves or drops what it is called on, and leaves values as large as they are
     places = False  # it tells where tokens stand, and takes start_index, the place of the first
@@ -140,6 +142,15 @@ class Layer(OtherNames, LayerTree, metaclass=OptionsOfKeras):
             raise
         self.built = True
         self.set_path(self.path)
+
+    def layout_of(self, leaf: str) -> Layout:
+        """How a weight of this layer stands in the same layer of PyTorch and Keras."""
+        return self.layouts.get(leaf, SAME)
+
+    @property
+    def keras_kind(self) -> str:
+        """What Keras calls layers of this class in files, before numbers are added."""
+        return snake_case(type(self).__name__)
 
     @property
     def by_token(self) -> bool:

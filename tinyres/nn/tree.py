@@ -316,6 +316,21 @@ class LayerTree:
         for name, layer in self._in_weight_order() if state_too else self._children():
             yield from layer._walk(f"{prefix}{name}/", state_too)
 
+    def owned_weights(self) -> Iterator[tuple[str, Layer, str, Parameter]]:
+        """(path of its layer within this one, layer, name, weight) of each, in the order of `weights`; none twice."""
+        seen: set[int] = set()
+        for path, layer in self._inside(""):
+            trained, kept = layer._own_weights()
+            for leaf, parameter in {**trained, **kept}.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield path, layer, leaf, parameter
+
+    def _inside(self, path: str) -> Iterator[tuple[str, Layer]]:
+        yield path, cast("Layer", self)
+        for name, layer in self._in_weight_order():
+            yield from layer._inside(joined(path, name))
+
     def _in_weight_order(self) -> list[tuple[str, Layer]]:
         """The children as `weights` lists them."""
         return self._children()
