@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from u_nets import X, Y, by_hand, no_u
 
 import tinyres as tr
 from tinyres.trace import Trace
@@ -47,6 +48,30 @@ def test_without_skips_across_it_has_no_such_rows() -> None:
     trace = traced(3, None)
     assert [b.name for b in trace.blocks] == ["down0", "down1", "down2", "middle", "up2", "up1", "up0"]
     assert not any(b.across for b in trace.blocks) and not trace.verdict()
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("join", ["concatenate", "add"])
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_a_u_by_hand_has_its_rows_with_scopes_and_without(levels: int, join: str, residual: bool) -> None:
+    for scoped in (False, True):
+        trace = by_hand(levels, join, residual, scoped).graph(X, Y).trace()
+        across = [b for b in trace.parts if b.across]
+        only = ["encoder→decoder"] if scoped and levels == 2 else [f"across{i}" for i in reversed(range(levels - 1))]
+        assert [b.name for b in across] == only
+        ends = [(b.fork.node, b.join.name) for b in across]
+        assert ends == sorted(ends, key=lambda ends: [n.name for n in trace.nodes].index(ends[1]))
+        for block in across:
+            (edge,) = [e for e in block.fork.edges if e.kind == "skip"]
+            assert edge.dst == block.join.name and block.skip == edge.share
+        assert trace.audit().ok and not lint_trace(trace)
+        names = [n.name for b in trace.parts for n in b.nodes]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("kind", ["bottleneck", "dense net", "stage", "mixer", "squeezed"])
+def test_what_leads_over_nothing_smaller_leads_not_across(kind: str) -> None:
+    assert not any(b.across for b in no_u(kind).graph(X, Y[:, ::2, ::2] if kind == "stage" else Y).trace().parts)
 
 
 def test_no_factor_per_block_where_the_gradient_comes_across() -> None:

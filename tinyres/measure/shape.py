@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tinyres.measure.roles import LEAF
 from tinyres.measure.tape import Tape
 from tinyres.structure.shape import Shape, weights_among
@@ -24,6 +26,7 @@ def shape_of(tape: Tape) -> Shape:
         scopes=tape.scopes,
         asides=frozenset(i for i, role in enumerate(tape.roles) if role not in ("", LEAF)),
         gating=frozenset(i for i, facts in enumerate(tape.facts) if 0 < facts.slope < 1 or facts.distributes),
+        positions=[math.prod(n.shape[1:-1]) for n in tape.units],
         names=tape.names,
         labels=tape.kinds,
     )

@@ -52,6 +52,7 @@ class LayerGraph:
             sizes=[*map(_size, self.calls), 1],
             multiplicative=[*(call.multiplies for call in self.calls), False],
             scopes=[*(call.scope for call in self.calls), ""],
+            positions=[*map(_positions, self.calls), 1],
             names=[*(paths.get(call, "") for call in self.calls), ""],
             labels=[*(type(call.layer).__name__ for call in self.calls), ""],
         )
@@ -63,6 +64,11 @@ def blocks_of_layers(model: Functional) -> dict[str, str]:
     block_of = block_of_nodes(graph.structure.blocks)
     numbers = {step.path: graph.number[step.call] for step in model.steps}
     return {path: block_of[n] for path, n in numbers.items() if n in block_of}
+
+
+def _positions(call: Call) -> int:
+    """Pixels or tokens of what a call gives."""
+    return max(math.prod(s.trials[0][1:-1]) for s in symbolics(call.outputs))
 
 
 def _size(call: Call) -> int:

@@ -3,7 +3,7 @@
 A block is an innermost `name_scope`; where there is none, it is the region from a fork with a skip to its join,
 named block0, block1, … in graph order. A scope in which several skips join is one block per join, `scope/block0`, ….
 A scope that lies inside of a region and has no skip of its own belongs to it, and if it is the only one, names it.
-A skip across other scopes, as from the encoder of a U to its decoder, is a block of its own, "down1→up1".
+A skip across, as from the encoder of a U to its decoder, is a block of its own, "down1→up1" after its scopes.
 Joins in a row whose branches are of different layers are one block of several parts (see parts).
 """
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from tinyres.structure.across import Across, find_across, region_of
 from tinyres.structure.conditions import Conditions
 from tinyres.structure.kinds import BRANCH, SKIP, ForkShape
 from tinyres.structure.parts import Single, branch_of, names_of, rounds_of
@@ -25,7 +26,7 @@ class BlockShape(NamedTuple):
 
     inside: its members and those of all blocks within it. parts: of a block of several forks one for each, in graph
     order, of which the members and the input are those of the block; its own fork is that of the first. across: whether
-    its skip leads over other scopes; then only what stands in the scope of the join is a member.
+    its skip leads across; then only what stands at the join is a member.
     """
 
     name: str
@@ -72,7 +73,9 @@ class _Draft(NamedTuple):
 
 def find_blocks(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[BlockShape]:
     """All blocks in graph order."""
-    drafts = _absorbed([*_scoped(shape, forks, links, conditions), *_regions(shape, forks, links)])
+    far = find_across(shape, forks, links)
+    drafts = [*_scoped(shape, forks, links, conditions, far), *_regions(shape, forks, links, far)]
+    drafts = _absorbed([*drafts, *(_across(i, forks, told) for i, told in far.items() if told.members)])
     drafts.sort(key=lambda d: (d.block.members[0], -len(d.block.members)))
     ended = [d._replace(block=d.block._replace(branch_end=_branch_end(d.block.fork, forks, links))) for d in drafts]
     blocks = _in_parts(ended, shape, forks, links)
@@ -127,7 +130,9 @@ def _single(draft: _Draft, forks: Forks, links: Links) -> Single:
     )  # fmt: skip
 
 
-def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) -> list[_Draft]:
+def _scoped(
+    shape: Shape, forks: Forks, links: Links, conditions: Conditions, far: Mapping[int, Across]
+) -> list[_Draft]:
     """The blocks that are scopes."""
     members: dict[str, list[int]] = {}
     for node, producers in enumerate(links.producers):
@@ -139,11 +144,9 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
     for i, fork in enumerate(forks):
         if SKIP in fork.kinds:
             joined.setdefault(shape.scope(fork.join), {}).setdefault(fork.join, i)
+    gone = {n for told in far.values() for n in told.members}
     found = []
     for name, inside in members.items():
-        far = [i for i in joined.get(name, {}).values() if _is_across(forks[i], shape, links)]
-        found += [_across(i, inside, shape, forks, links) for i in far]
-        gone = {n for draft in found[len(found) - len(far) :] for n in draft.block.members}
         own = [n for n in inside if n not in gone]
         nested = [n for n in within[name] if n not in gone]
         splits = sorted(i for i in joined.get(name, {}).values() if i not in far)
@@ -156,28 +159,13 @@ def _scoped(shape: Shape, forks: Forks, links: Links, conditions: Conditions) ->
             # What came from the side is no fork of the block.
             if splits and block.fork is not None and SKIP not in forks[block.fork].kinds:
                 block = block._replace(fork=splits[0], input=forks[splits[0]].node)
-            found.append(_Draft(block, name, _region(forks[splits[0]], links) if splits else set()))
+            found.append(_Draft(block, name, region_of(forks[splits[0]], links) if splits else set()))
     return found
 
 
-def _is_across(fork: ForkShape, shape: Shape, links: Links) -> bool:
-    """Whether a skip leads from one scope to another over further ones."""
-    ends = shape.scope(fork.node), shape.scope(fork.join)
-    if not all(ends) or any(f"{a}/".startswith(f"{b}/") for a, b in (ends, ends[::-1])):
-        return False
-    between = {shape.scope(n) for n in _region(fork, links) if not shape.is_weight[n]}
-    return any(scope and not any(f"{scope}/".startswith(f"{end}/") for end in ends) for scope in between)
-
-
-def _across(number: int, inside: list[int], shape: Shape, forks: Forks, links: Links) -> _Draft:
-    """The block of a skip across: in the scope of its join, what leads to that, called after where it comes from."""
-    fork = forks[number]
-    region = _region(fork, links)
-    ends = shape.scope(fork.node), shape.scope(fork.join)
-    common = posixpath.commonpath(ends)
-    start, end = (scope.removeprefix(common).lstrip("/").split("/")[0] for scope in ends)
-    members = tuple([n for n in inside if n in region])
-    block = BlockShape(posixpath.join(common, f"{start}→{end}"), members, members, fork.node, number, None, across=True)
+def _across(number: int, forks: Forks, told: Across) -> _Draft:
+    """The block of a skip across."""
+    block = BlockShape(told.name, told.members, told.members, forks[number].node, number, None, across=True)
     return _Draft(block, block.name, set())
 
 
@@ -236,7 +224,7 @@ def _one_per_join(
     name: str, inside: list[int], within: list[int], splits: list[tuple[int, ForkShape]], links: Links
 ) -> list[_Draft]:
     """The blocks of a scope in which several skips join; what lies in no region goes with the one before it."""
-    regions = [_region(fork, links) for _, fork in splits]
+    regions = [region_of(fork, links) for _, fork in splits]
     own: list[list[int]] = [[n for n in inside if n in region] for region in regions]
     for node in inside:
         if not any(node in region for region in regions):
@@ -250,20 +238,16 @@ def _one_per_join(
     return drafts
 
 
-def _regions(shape: Shape, forks: Forks, links: Links) -> list[_Draft]:
+def _regions(shape: Shape, forks: Forks, links: Links, far: Mapping[int, Across]) -> list[_Draft]:
     """The regions of forks with a skip that join outside of any scope; their members stand in none."""
     found = []
     for i, fork in enumerate(forks):
-        if SKIP in fork.kinds and not shape.scope(fork.join):
-            region = _region(fork, links)
+        if SKIP in fork.kinds and not shape.scope(fork.join) and i not in far:
+            region = region_of(fork, links)
             nodes = sorted(region)
             own = tuple([n for n in nodes if not shape.scope(n)])
             found.append(_Draft(BlockShape("", own, tuple(nodes), fork.node, i, None), "", region))
     return found
-
-
-def _region(fork: ForkShape, links: Links) -> set[int]:
-    return links.ways([links.edges[e][1] for e in fork.stream], fork.join)
 
 
 def _absorbed(drafts: list[_Draft]) -> list[_Draft]:
@@ -275,7 +259,8 @@ def _absorbed(drafts: list[_Draft]) -> list[_Draft]:
     hosts = [k for k, draft in enumerate(drafts) if draft.region]
     taken: dict[int, list[int]] = {}
     for i, draft in enumerate(drafts):
-        around = [k for k in hosts if _may_take(drafts[k], draft)] if not draft.region else []
+        free = not draft.region and not draft.block.across
+        around = [k for k in hosts if _may_take(drafts[k], draft)] if free else []
         if around:
             taken.setdefault(min(around, key=lambda k: len(drafts[k].region)), []).append(i)
     names: dict[int, str] = {}

@@ -7,7 +7,8 @@ of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -223,6 +224,11 @@ def _edges(
     return dict(sorted(edges.items(), key=lambda item: (item[0][1], item[0][0]))), weight_edges
 
 
+def _positions(shape: Sequence[int]) -> int:
+    """Pixels of (batch, channels, height, width), tokens of (batch, tokens, features)."""
+    return math.prod(shape[2:]) if len(shape) > 3 else math.prod(shape[1:-1])
+
+
 def _shape(units: list[Unit], edges: Mapping[tuple[int, int], int], weight_edges: Iterable[tuple[int, int]]) -> Shape:
     """The tape as `structure` sees it."""
     reads = [0] * len(units)
@@ -240,6 +246,7 @@ def _shape(units: list[Unit], edges: Mapping[tuple[int, int], int], weight_edges
         scopes=[u.scope for u in units],
         asides=frozenset(i for i, u in enumerate(units) if u.role not in ("", LEAF)),
         gating=frozenset(i for i, u in enumerate(units) if 0 < u.facts.slope < 1 or u.facts.distributes),
+        positions=[_positions(u.tensor.shape if u.tensor is not None else u.calls[-1].shape) for u in units],
         names=[u.name for u in units],
         labels=[u.kind for u in units],
     )

@@ -125,11 +125,13 @@ def _cells(trace: Trace) -> tuple[list[Cell], dict[str, int]]:
     groups: list[tuple[str, list[TraceNode]]] = []
     group_of_block: dict[str, int] = {}
     cell_of: dict[str, int] = {}
+    leaving = {b.fork.node for b in trace.parts if b.across and b.fork is not None}  # a level of a U ends with each
     for node in trace.nodes:
         name = node.block if node.block in blocks else ""
         known = group_of_block.get(name)
         if known is None:
             goes_on = bool(trace.blocks and groups) and name == groups[-1][0]
+            goes_on = goes_on and groups[-1][1][-1].name not in leaving
             if not goes_on:
                 groups.append((name, []))
             known = len(groups) - 1

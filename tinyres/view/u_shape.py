@@ -103,7 +103,8 @@ class UShaped(Strands):
         width = self._width(share, arc.grad_norm)
         start = border.y + (self._arc_width(arc) + width) / 2 - width / 2
         yield self._part(_bend(border.down, start, self._start(i), place.y), BRANCH, share, arc.grad_norm)
-        x, y = border.down + width / 2 - 11 * self._scale, place.y - self._box / 2 - 8 * self._scale
+        x = (border.down + self._start(i) + width) / 2 + 13 * self._scale
+        y = border.y + 0.4 * (place.y - border.y)
         yield words(x, y, share_text(share), scale=self._scale)
 
     def _over(self, arc: Arc) -> str:
