@@ -137,3 +137,39 @@ def test_the_gate_of_a_highway_is_a_way_through_its_block():
     straight = 2 * h.numpy() / h.size * carried[0] * carried[1]  # what both carry gates let through
     assert trace.paths().norms[0] == pytest.approx(np.linalg.norm(straight), rel=1e-5)
     assert trace["x"].op == "leaf" and x.shape == (4, 6)
+
+
+def u_shaped(skips, residual):
+    tr.manual_seed(0)
+    model = tr.applications.unet((8, 8, 1), widths=(4, 8, 8), skips=skips, residual=residual)
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype("float32")
+    return model.graph(x, x, loss="mse")
+
+
+@pytest.mark.parametrize("skips", ["concatenate", "add"])
+def test_skips_across_are_counted_apart_from_branches_of_blocks(skips):
+    graph = u_shaped(skips, residual=False)
+    trace = graph.trace(paths=True)
+    spectrum = trace.paths()
+    assert spectrum.shares == pytest.approx((1.0,))
+    names = ["down2→up2", "down1→up1", "down0→up0"]
+    assert [over.name for over in spectrum.over] == [*names, ""]
+    assert sum(over.share for over in spectrum.over) == pytest.approx(1, abs=1e-5)
+    for i, name in enumerate(names):  # where a skip begins its share of the paths is that of its edge
+        at = graph.paths(at=trace[name].fork.node)
+        assert at.over[i].share == pytest.approx(trace[name].skip, rel=1e-4)
+        assert [over.share for over in at.over[i + 1 : -1]] == [0.0] * (len(names) - 1 - i)
+
+
+def test_branches_of_blocks_are_counted_in_a_u_as_elsewhere(tmp_path):
+    trace = u_shaped("concatenate", residual=True).trace(paths=True)
+    spectrum = trace.paths()
+    assert len(spectrum.shares) == 8 and spectrum.shares[7] > 0  # three down, a middle, three up
+    assert sum(spectrum.shares) == pytest.approx(1, abs=1e-5) and spectrum.error < 1e-5
+    lines = str(spectrum).splitlines()
+    assert lines[9] == "and by the skip across that it passed" and lines[-1].startswith("  none     ")
+    trace.save(tmp_path / "t.json")
+    assert tr.Trace.load(tmp_path / "t.json").paths() == spectrum
+    trace.export(tmp_path / "t.html")
+    assert "by the skip across that it passed" in (tmp_path / "t.html").read_text()
+    assert tr.Graph(residual()[0]).paths().over == ()

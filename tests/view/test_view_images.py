@@ -57,7 +57,8 @@ def test_paths_sum_to_the_gradient(name: str) -> None:
     model = net(name)
     paths = model.graph(*pictures()).trace(paths=True).paths()
     assert sum(share for share in paths.shares if share is not None) == pytest.approx(1, abs=1e-4)
-    assert len(paths.shares) == (2 if name == "u-net" else 10)  # a branch per block at most
+    assert len(paths.shares) == (1 if name == "u-net" else 10)  # a branch per block at most
+    assert [over.name for over in paths.over] == (["across0", ""] if name == "u-net" else [])
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -1,13 +1,15 @@
 """The path-length spectrum: how much of a gradient passed exactly k residual branches, exactly.
 
 One cotangent per length goes back through the ordinary VJPs, which are linear in it: over a branch edge the length
-grows by one, over every other edge it stays. Veit, Wilber, Belongie, "Residual networks behave like ensembles of
-relatively shallow networks" (2016), sampled such paths; here all of them are summed, and the parts sum to the gradient.
+grows by one, over every other edge it stays. Apart from that it is kept which skip across a U the path took last. Veit,
+Wilber, Belongie, "Residual networks behave like ensembles of relatively shallow networks" (2016), sampled such paths;
+here all of them are summed, and the parts sum to the gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
@@ -21,9 +23,12 @@ from tinyres.launch import launch
 from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure
-from tinyres.trace.spectrum import Spectrum
+from tinyres.trace.spectrum import Over, Spectrum
 
-Lengths = dict[int, Tensor]
+Way = tuple[int, int]  # how many branches were passed, and which skip across last, _NONE for none
+Ways = dict[Way, Tensor]
+
+_NONE = -1
 
 
 def path_spectrum(root: Node, tape: Tape, structure: Structure, unit: int) -> Spectrum:
@@ -31,23 +36,42 @@ def path_spectrum(root: Node, tape: Tape, structure: Structure, unit: int) -> Sp
     target = tape.units[unit]
     order = _leading_to(target, tape.order)
     whole = propagate(root, order, retain_graph=True, targets={target}).get(target)
+    names = list(structure.across.values())
     with no_grad():
-        parts = _by_length(root, order, target, _Branches(tape, structure))
+        ways = _by_way(root, order, target, _Steps(tape, structure))
+        parts, over = _summed(ways, 0), _summed(ways, 1) if names else {}
     longest = max(parts, default=0)
     if whole is None:
-        return Spectrum(tape.names[unit], (None,) * (longest + 1), (0.0,) * (longest + 1), 0.0)
-    return _measured(tape.names[unit], whole, parts, longest)
+        taken = [Over(name, None, 0.0) for name in (*names, "")] if names else []
+        return Spectrum(tape.names[unit], (None,) * (longest + 1), (0.0,) * (longest + 1), 0.0, tuple(taken))
+    return _measured(tape.names[unit], whole, [parts.get(k) for k in range(longest + 1)], over, names)
 
 
-class _Branches:
-    """How much an edge between ops adds to the length of a path."""
+class _Steps:
+    """What an edge between ops makes of the way that a path has come."""
 
     def __init__(self, tape: Tape, structure: Structure) -> None:
         self._owner = tape.owner
         self._branches = structure.branch_edges()
+        self._across = structure.edges_across()
 
-    def added(self, producer: Node, consumer: Node) -> int:
-        return int((self._owner.get(producer), self._owner[consumer]) in self._branches)
+    def from_to(self, producer: Node, consumer: Node) -> Way:
+        """How many branches it adds, and the skip across that it is."""
+        edge: Any = (self._owner.get(producer), self._owner[consumer])
+        return int(edge in self._branches), self._across.get(edge, _NONE)
+
+
+def _after(way: Way, step: Way) -> Way:
+    return way[0] + step[0], way[1] if step[1] == _NONE else step[1]
+
+
+def _summed(ways: Ways, which: int) -> dict[int, Tensor]:
+    """The parts by one of the two numbers that tell a way."""
+    sums: dict[int, Tensor] = {}
+    for way, part in sorted(ways.items(), key=lambda item: item[0]):
+        before = sums.get(way[which])
+        sums[way[which]] = part if before is None else apply(ADD, (before, part))
+    return sums
 
 
 def _leading_to(target: Node, order: list[Node]) -> list[Node]:
@@ -60,57 +84,62 @@ def _leading_to(target: Node, order: list[Node]) -> list[Node]:
     return kept[::-1]
 
 
-def _by_length(root: Node, order: list[Node], target: Node, branches: _Branches) -> Lengths:
+def _by_way(root: Node, order: list[Node], target: Node, steps_of: _Steps) -> Ways:
     included = set(order)
-    arrived: dict[Node, Lengths] = {root: {0: unit_cotangent(root)}}
-    further: dict[int, Further] = {}  # by length
-    owned: dict[Node, set[int]] = {}
+    arrived: dict[Node, Ways] = {root: {(0, _NONE): unit_cotangent(root)}}
+    further: dict[Way, Further] = {}
+    owned: dict[Node, set[Way]] = {}
     for node in order:
-        lengths = arrived.pop(node, {})
+        ways = arrived.pop(node, {})
         if node is target:
-            return lengths
+            return ways
         needs = tuple([n in included for n in node.inputs])
-        steps = [branches.added(n, node) if needs[i] else 0 for i, n in enumerate(node.inputs)]
-        for length in sorted({*lengths, *[k for k, parts in further.items() if node in parts]}):
-            g = lengths.get(length)
-            for_outputs = further.setdefault(length + (steps[0] if type(node) is FurtherOutput else 0), {})
+        steps = [steps_of.from_to(n, node) if needs[i] else (0, _NONE) for i, n in enumerate(node.inputs)]
+        for way in sorted({*ways, *[known for known, parts in further.items() if node in parts]}):
+            g = ways.get(way)
+            for_outputs = further.setdefault(_after(way, steps[0]) if type(node) is FurtherOutput else way, {})
             for i, cotangent in enumerate(pull_back(node, g, needs, for_outputs)):
                 if needs[i] and cotangent is not None:
-                    _add(arrived, owned, node.inputs[i], length + steps[i], cotangent)
+                    _add(arrived, owned, node.inputs[i], _after(way, steps[i]), cotangent)
     return {}
 
 
-def _add(
-    arrived: dict[Node, Lengths], owned: dict[Node, set[int]], producer: Node, length: int, cotangent: Tensor
-) -> None:
+def _add(arrived: dict[Node, Ways], owned: dict[Node, set[Way]], producer: Node, way: Way, cotangent: Tensor) -> None:
     """Sum out of place the first time, since a VJP may hand the same array to several inputs; then into that sum."""
     if cotangent.shape != producer.shape:
         cotangent = sum_to(cotangent, producer.shape)
-    lengths = arrived.setdefault(producer, {})
-    before = lengths.get(length)
+    ways = arrived.setdefault(producer, {})
+    before = ways.get(way)
     if before is None:
-        lengths[length] = cotangent
-    elif length in owned.get(producer, ()):
+        ways[way] = cotangent
+    elif way in owned.get(producer, ()):
         add_in_place(before, cotangent)
     else:
-        lengths[length] = apply(ADD, (before, cotangent))
-        owned.setdefault(producer, set()).add(length)
+        ways[way] = apply(ADD, (before, cotangent))
+        owned.setdefault(producer, set()).add(way)
 
 
-def _measured(name: str, whole: Tensor, parts: Lengths, longest: int) -> Spectrum:
+def _measured(
+    name: str, whole: Tensor, parts: Sequence[Tensor | None], over: Mapping[int, Tensor], names: Sequence[str]
+) -> Spectrum:
     sheet = Sheet()
     n = whole.size
-    rows = {k: (sheet.statistics(g.buffer, n), sheet.dot(g.buffer, whole.buffer, n)) for k, g in parts.items()}
+    taken = [over.get(place) for place in (*range(len(names)), _NONE)] if names else []
+    rows = [None if g is None else (sheet.statistics(g.buffer, n), sheet.dot(g.buffer, whole.buffer, n))
+            for g in (*parts, *taken)]  # fmt: skip
     square = sheet.dot(whole.buffer, whole.buffer, n)
-    left = sheet.statistics(_rest(whole, parts.values()), n)
+    left = sheet.statistics(_rest(whole, [g for g in parts if g is not None]), n)
     statistics, dots = sheet.read()
     norm = dots[square] ** 0.5
-    lengths = range(longest + 1)
+    shares = [None if norm == 0 else 0.0 if row is None else dots[row[1]] / dots[square] for row in rows]
+    norms = [0.0 if row is None else statistics[row[0]].norm for row in rows]
+    count = len(parts)
     return Spectrum(
         at=name,
-        shares=tuple(None if norm == 0 else dots[rows[k][1]] / dots[square] if k in rows else 0.0 for k in lengths),
-        norms=tuple(statistics[rows[k][0]].norm if k in rows else 0.0 for k in lengths),
+        shares=tuple(shares[:count]),
+        norms=tuple(norms[:count]),
         error=statistics[left].norm / norm if norm != 0 else statistics[left].norm,
+        over=tuple(map(Over, (*names, ""), shares[count:], norms[count:])),
     )
 
 

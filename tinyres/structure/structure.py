@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyres.structure.blocks import BlockShape, Forks, find_blocks
+from tinyres.structure.blocks import BlockShape, Forks, find_blocks, rows_of
 from tinyres.structure.kinds import BRANCH, GATE, PARALLEL, SKIP, ForkShape, edge_kinds, find_forks
 from tinyres.structure.shape import Links, Shape
 
@@ -50,12 +50,27 @@ class Structure:
         return found
 
     def branch_edges(self) -> set[tuple[int, int]]:
-        """The edges through the branch of a residual fork, the ways of its gates among them."""
+        """The edges through the branch of a residual fork, with its gates; not those below a skip across."""
+        far = set(self.across)
         return {
             self.shape.edges[e]
-            for fork in self.forks
+            for i, fork in enumerate(self.forks)
             for e, kind in zip(fork.edges, fork.kinds)
-            if self.kinds[e] == BRANCH or (self.kinds[e] == kind == GATE and SKIP in fork.kinds)
+            if i not in far and (self.kinds[e] == BRANCH or (self.kinds[e] == kind == GATE and SKIP in fork.kinds))
+        }
+
+    @property
+    def across(self) -> dict[int, str]:
+        """The number of each fork whose skip leads across, and what its block is called."""
+        return {block.fork: block.name for block in rows_of(self.blocks) if block.across and block.fork is not None}
+
+    def edges_across(self) -> dict[tuple[int, int], int]:
+        """The edges with which skips across begin: which of `across`, by place."""
+        return {
+            self.shape.edges[e]: place
+            for place, number in enumerate(self.across)
+            for e, kind in zip(self.forks[number].edges, self.forks[number].kinds)
+            if kind == SKIP
         }
 
     def skips_into(self, join: int) -> frozenset[int]:

@@ -19,7 +19,7 @@ from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
 from tinyres.trace.facts import Weight, decoded_facts, encoded_facts, guessed_facts
 from tinyres.trace.nodes import Audit, Failure, Fork, Head, Measured, Returned, TraceEdge, TraceNode, TraceParameter
-from tinyres.trace.spectrum import Spectrum
+from tinyres.trace.spectrum import Over, Spectrum
 from tinyres.trace.trace import Header, Trace, readers, writers
 
 TRACE = archive.Format("tinyres trace", 2, "a trace file", "trace.save", older="trace")
@@ -280,7 +280,12 @@ def _spectrum(data: Any) -> Spectrum | None:
     if data is None:
         return None
     shares = tuple(None if share is None else _number(share) for share in data["shares"])
-    return Spectrum(_text(data["at"]), shares, tuple(map(_number, data["norms"])), _number(data["error"]))
+    over = [
+        Over(_text(name), None if share is None else _number(share), _number(norm))
+        for name, share, norm in data.get("over", ())
+    ]
+    norms = tuple(map(_number, data["norms"]))
+    return Spectrum(_text(data["at"]), shares, norms, _number(data["error"]), tuple(over))
 
 
 def _arrays(arrays: Arrays, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:

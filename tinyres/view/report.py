@@ -88,6 +88,9 @@ def _tables(trace: Trace) -> str:
         caption = f"Gradient at {spectrum.at} by the number of branches it passed (parts sum to it within "
         caption += f"{number(spectrum.error)} of |g|)"
         rows = table("paths", caption, _PATH_COLUMNS, spectrum.rows(), lambda row: None)
+        if spectrum.over:
+            caption = f"Gradient at {spectrum.at} by the skip across that it passed"
+            rows += table("over", caption, _OVER_COLUMNS, spectrum.over, lambda row: place.get(row.name))
         parts.append(f"<details><summary>Paths</summary>{rows}</details>")
     return "".join(parts)
 
@@ -116,6 +119,11 @@ _EDGE_COLUMNS = [
     Column("|g|", lambda e: number(e.grad_norm)),
     Column("share", lambda e: ratio(e.share)),
     Column("cosine", lambda e: ratio(e.cosine)),
+]
+_OVER_COLUMNS = [
+    Column("skip across", lambda o: o.name or "none", words=True),
+    Column("share", lambda o: ratio(o.share)),
+    Column("|g|", lambda o: number(o.norm)),
 ]
 _PATH_COLUMNS = [
     Column("branches passed", lambda r: str(r["length"]), words=True),
