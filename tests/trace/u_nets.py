@@ -26,28 +26,33 @@ def block(x: Any, filters: int, residual: bool) -> Any:
 
 
 def by_hand(
-    levels: int = 3, join: str = "concatenate", residual: bool = False, scoped: bool = False,
+    levels: int = 3, join: str = "concatenate", residual: bool = False, scoped: bool | str = False,
     plant: str = "", at: int = 0, strided: bool = False,
 ) -> tr.Model:  # fmt: skip
-    """levels: sizes of images. plant: what is wrong with the skip of level `at`, counted from the finest."""
+    """levels: sizes of images. scoped: by halves, or "levels". plant: what is wrong with the skip of level `at`, of
+    which 0 is the finest."""
     tr.manual_seed(0)
-    scope = tr.name_scope if scoped else lambda name: contextlib.nullcontext()
+    half = tr.name_scope if scoped is True else lambda name: contextlib.nullcontext()
+    level = tr.name_scope if scoped == "levels" else lambda name: contextlib.nullcontext()
     widths = [8 * 2**i if join == "concatenate" else 8 for i in range(levels)]
     inputs = tr.Input(shape=X.shape[1:])
     x, across = conv(inputs, widths[0]), []
-    with scope("encoder"):
-        for filters in widths[:-1]:
-            x = block(x, filters, residual)
+    with half("encoder"):
+        for i, filters in enumerate(widths[:-1]):
+            with level(f"down{i}"):
+                x = block(x, filters, residual)
             across.append(x)
             x = conv(x, filters, strides=2) if strided else layers.MaxPool2D(2)(x)
-    x = block(x, widths[-1], residual)
+    with level("middle"):
+        x = block(x, widths[-1], residual)
     if plant == "crossed":
         fine, coarse = across[at], across[at + 1]
         across[at], across[at + 1] = layers.UpSampling2D(2)(coarse), layers.MaxPool2D(2)(fine)
-    with scope("decoder"):
+    with half("decoder"):
         for i in reversed(range(levels - 1)):
-            x = conv(layers.UpSampling2D(2)(x), widths[i])
-            x = block(joined(x, across[i], join, plant if i == at else ""), widths[i], residual)
+            with level(f"up{i}"):
+                x = conv(layers.UpSampling2D(2)(x), widths[i])
+                x = block(joined(x, across[i], join, plant if i == at else ""), widths[i], residual)
     model = tr.Model(inputs, conv(x, 1, 1))
     model.compile("adam", "mse")
     return model

@@ -16,6 +16,7 @@ import numpy as np
 from tinyres.structure.kinds import CONDITION, PARALLEL
 from tinyres.trace.broken import not_finite
 from tinyres.trace.heads import collapsed_heads, dead_heads
+from tinyres.trace.levels import levels_of_us
 from tinyres.trace.net import Finding, Findings, Net, finding_at, is_sum
 from tinyres.trace.scale import unscaled_inputs
 from tinyres.trace.silent import dead_units, silent_parts, unread_layers
@@ -37,10 +38,12 @@ def lint_trace(trace: Trace, unread: Iterable[str] = ()) -> Findings:
         return Findings([Finding(broken.rule, broken.node, getattr(node, "source", None), told, remedy)])
     net = Net(trace)
     rules = (
-        _sums, changed_skips, detached_skips, missing_skips, missing_norms, _broadcasts, silent_parts, dead_units,
-        dead_heads, collapsed_heads, _lost_branches, _one_unit, _unscaled,
+        _sums, changed_skips, detached_skips, missing_skips, levels_of_us, missing_norms, _broadcasts, silent_parts,
+        dead_units, dead_heads, collapsed_heads, _lost_branches, _one_unit, _unscaled,
     )  # fmt: skip
     found = [finding for rule in rules for finding in rule(net)]
+    if any(f.rule == "crossed-skip" for f in found):  # then what lies on which skip is not what was meant
+        found = [f for f in found if f.rule != "skip-path"]
     found = [f for f in found if f.rule != "missing-skip" or not _told_otherwise(net, f.node, found)]
     found.sort(key=lambda f: net.place[f.node])
     return Findings([*found, *unread_layers(unread)])

@@ -94,6 +94,17 @@ def is_sum(node: TraceNode) -> bool:
     return node.facts.adds
 
 
+def concatenates(net: Net, node: TraceNode) -> bool:
+    """Whether a node's value is its inputs side by side."""
+    read = net.data_into(node.name)
+    if node.facts.adds or node.facts.multiplies or node.params or sum(e.count for e in read) < 2:
+        return False
+    inputs = [net.nodes[e.src] for e in read]
+    return node.size == sum(e.count * n.size for e, n in zip(read, inputs)) and all(
+        len(n.shape) == len(node.shape) for n in inputs
+    )
+
+
 def has_kernel(nodes: Iterable[TraceNode]) -> bool:
     return any(len(p.shape) >= 2 for n in nodes for p in n.params.values())
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from tinyres.structure.kinds import GATE
-from tinyres.trace.net import Finding, Net, finding_at, has_kernel
+from tinyres.trace.net import Finding, Net, concatenates, finding_at, has_kernel
 from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
 from tinyres.trace.streams import SAMPLE_NORMS
 
@@ -147,7 +147,7 @@ def _passed(net: Net, edge: TraceEdge, fork: Fork) -> str:
 
 
 def detached_skips(net: Net) -> Iterator[Finding]:
-    """Sums that read a constant with the values, but for a factor, of what the other summand was computed from."""
+    """Joins that read a constant with the values, but for a factor, of what their other input was computed from."""
     by_shape: dict[tuple[int, ...], list[TraceNode]] = {}
     for node in net.trace.nodes:
         by_shape.setdefault(node.shape, []).append(node)
@@ -160,14 +160,15 @@ def detached_skips(net: Net) -> Iterator[Finding]:
         twins.sort(key=lambda n: abs(factors[n.name] - 1) > _SAME)
         if not twins:
             continue
-        for join in _sums_of(net, leaf):
+        for join in _joins_of(net, leaf):
             origins = [t for t in twins if t is not join and _leads_to(net, t.name, join.name)]
             origin = next((t for t in origins if not _leads_to(net, leaf.name, t.name)), None)
             if origin is not None and join.name not in told:
                 told.add(join.name)
+                verb = "adds" if join.facts.adds else "joins"
                 yield finding_at(
                     "detached-skip", join,
-                    f"adds the values of {origin.name}{_times(factors[origin.name])} cut off from it, so no gradient "
+                    f"{verb} the values of {origin.name}{_times(factors[origin.name])} cut off from it, so no gradient "
                     "flows over this skip",
                     "look for a detach(), a no_grad() or a way through NumPy on the skip",
                 )  # fmt: skip
@@ -190,13 +191,13 @@ def _times(factor: float) -> str:
     return "" if factor == 1 else f" times {factor:.3g}"
 
 
-def _sums_of(net: Net, leaf: TraceNode) -> Iterator[TraceNode]:
-    """The first sum that a leaf goes into on each of its ways without weights."""
+def _joins_of(net: Net, leaf: TraceNode) -> Iterator[TraceNode]:
+    """The first join that a leaf goes into on each of its ways without weights."""
     stack, seen = [leaf.name], {leaf.name}
     while stack:
         for edge in net.outgoing[stack.pop()]:
             node = net.nodes[edge.dst]
-            if node.facts.adds:
+            if node.facts.adds or concatenates(net, node):
                 yield node
             elif node.name not in seen and not node.params and node.shape == leaf.shape:
                 seen.add(node.name)
