@@ -138,3 +138,20 @@ def test_that_shares_sum_to_1_is_said_only_where_they_do(tmp_path: Path) -> None
         page = (tmp_path / "t.html").read_text()
         assert ("shares of it sum to 1" in str(trace)) == ("they sum to 1" in page) == whole
         assert ("what they miss to 1 came by other ways" in str(trace)) == ("came by other ways" in page) != whole
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_what_came_across_is_told_of_the_first_level(levels: int, residual: bool) -> None:
+    trace = traced(levels, residual=residual)
+    (told,) = tr.compare(net=trace).sentences
+    across, own = trace["down0→up0"].skip, trace["down0"].skip
+    assert told.endswith(f"Of that behind down0 {across:.0%} came over down0→up0, the rest from below.")
+    assert (f"; in down0 {own:.0%} of it came over the skip." in told) if residual else "over the skip" not in told
+
+
+def test_a_u_without_blocks_is_told_by_its_layers() -> None:
+    trace = by_hand(3).graph(X, Y).trace()
+    (told,) = tr.compare(net=trace).sentences
+    assert told.startswith("net: the gradient at conv2d is ") and told.endswith("the rest from below.")
+    assert "behind re_lu_1 " in told and f" {trace['across0'].skip:.0%} came over across0" in told

@@ -101,7 +101,7 @@ class Flow:
 
 def flow_of(name: str, trace: Trace) -> Flow:
     """The flow of a trace, without skips across. Of blocks that begin at one node (nested ones), the outer counts."""
-    if trace.blocks:
+    if not all(b.across for b in trace.blocks):
         first: dict[str, Block] = {}
         for block in (b for b in trace.blocks if not b.across):
             first.setdefault(block.input.name, block)

@@ -30,7 +30,7 @@ from tinyres.trace.sentences import Sentence, Verdict
 from tinyres.trace.streams import held_product
 from tinyres.trace.theory import LEAST_BATCH, normalises_branches
 from tinyres.trace.trace import Trace
-from tinyres.trace.words import factor, number, share_over_skip, times, two_digits
+from tinyres.trace.words import factor, number, share_across, share_over_skip, times, two_digits
 
 NOTABLE = 10.0  # times (or one in so many) between first and last
 GRAVE = 100.0
@@ -85,6 +85,9 @@ def story_of(flow: Flow, trace: Trace) -> str:
     several = [s.told for s in found if s.rule == found[0].rule] if len(flow.stages) > 1 else []
     told = " ".join(several) or (found[0].told if found else _quiet_course(flow))
     skip = flow.skips[0] if flow.skips else None
+    if not flow.chained:
+        own = "" if skip is None else f"; in {flow.names[0]} {share_over_skip(skip)}"
+        return f"{told.rstrip('.')}{own}. {share_across(trace)}"
     if skip is None:
         return told
     told = f"{told.rstrip('.')}; {share_over_skip(skip)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tinyres.trace.nodes import TraceNode
+from tinyres.trace.trace import Trace
 
 _NONE = 0.005  # of a share: what rounds to 0%
 
@@ -50,3 +51,16 @@ def share_over_skip(share: float) -> str:
     if -_NONE <= share <= 1 + _NONE:
         return f"{min(max(share, 0.0), 1.0):.0%} of it came over the skip"
     return f"skip and branch cancel in part: their shares of it are {share:.2g} and {1 - share:.2g}"
+
+
+def share_across(trace: Trace) -> str:
+    """What of the gradient at the first level of a U came over the longest skip across."""
+    block = [b for b in trace.parts if b.across][-1]
+    at = block.input.block or block.input.name
+    if block.skip is None:
+        return f"No gradient arrives behind {at}."
+    if -_NONE <= block.skip <= 1 + _NONE:
+        across = f"{min(max(block.skip, 0.0), 1.0):.0%}"
+        return f"Of that behind {at} {across} came over {block.name}, the rest from below."
+    shares = f"{block.skip:.2g} and {1 - block.skip:.2g}"
+    return f"Behind {at} what came over {block.name} and from below cancel in part: their shares are {shares}."
