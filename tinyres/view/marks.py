@@ -15,9 +15,9 @@ def stroke(path: str, kind: str, width: float) -> str:
     return f'<path class="tr-{kind}" stroke-width="{width:.5g}" d="{path}"/>'
 
 
-def words(x: float, y: float, text: str, kind: str = "", scale: float = 1.0) -> str:
-    """Text at a place; of the size that its kind has, times scale."""
-    known = f' class="{kind}"' if kind else ""
+def words(x: float, y: float, text: str, kind: str = "", scale: float = 1.0, shows: str = "") -> str:
+    """Text at a place; of the size that its kind has, times scale. shows: what a live page writes there anew."""
+    known = (f' class="{kind}"' if kind else "") + (f' data-shows="{quoted(shows)}"' if shows else "")
     size = f' style="font-size:{10 * scale:.3g}px"' if scale != 1.0 else ""
     return f'<text{known} x="{n(x)}" y="{n(y)}"{size}>{escape(text)}</text>'
 

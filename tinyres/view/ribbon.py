@@ -30,6 +30,7 @@ from tinyres.view.u_shape import UShaped
 
 _SENTENCE_LETTERS = 6.0  # width of one
 _LINE = 15.0
+LIVE_DECADES = 9
 
 
 class _Net(NamedTuple):
@@ -97,6 +98,26 @@ def svg(shown: Trace | Comparison, style: str, role: str = "img", alone: bool = 
 
 
 _NAMESPACE = 'xmlns="http://www.w3.org/2000/svg" '
+
+
+def live(trace: Trace) -> str:
+    """The ribbon of one net as a page moves it with every frame: strands without widths, which strands.mjs gives them.
+
+    Its scale has always as many decades, so that nothing else moves.
+    """
+    cells, arcs = layout(trace)
+    gauge = Gauge(gauge_of(c.grad_norm for c in cells).top or 1.0, LIVE_DECADES)
+    rows = rows_of([cells])
+    strands = Strands(cells, arcs, gauge, rows, 4.0, live=True)
+    width, height = max(LEAST_WIDTH, strands.right + MARGIN), strands.bottom + 4
+    kinds = kinds_of(cells, arcs)
+    lines = [
+        f'<svg class="tr-ribbon" role="group" viewBox="0 0 {n(width)} {n(height)}">',
+        f'<defs>{"".join(hatch(css_class(k)) for k in kinds)}</defs>',
+        *strands.drawn(),
+        "</svg>",
+    ]
+    return "\n".join(lines)
 
 
 def title_of(shown: Trace | Comparison) -> str:

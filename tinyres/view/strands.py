@@ -78,8 +78,10 @@ class Place(NamedTuple):
 class Strands:
     """Where everything of one net lies, from `top` down to `bottom`."""
 
-    def __init__(self, cells: list[Cell], arcs: list[Arc], gauge: Gauge, rows: Rows, top: float) -> None:
-        self._cells, self._gauge, self._scale = cells, gauge, rows.scale
+    def __init__(
+        self, cells: list[Cell], arcs: list[Arc], gauge: Gauge, rows: Rows, top: float, live: bool = False
+    ) -> None:
+        self._cells, self._gauge, self._scale, self._live = cells, gauge, rows.scale, live
         self._alone: dict[int, list[Arc]] = {}
         self._long = [arc for arc in arcs if arc.first != arc.last and arc.over is None]
         for arc in arcs:
@@ -87,7 +89,7 @@ class Strands:
                 self._alone.setdefault(arc.first, []).append(arc)
         self._shrunk = min(1.0, _MOST / max(map(abs, shares_of(cells, arcs)), default=1.0))
         self._box = max(20 * rows.scale, gauge.widest + 4)
-        thickest = max((self._arc_width(a) for a in arcs), default=0.0)
+        thickest = max((_MOST * gauge.widest if live else self._arc_width(a) for a in arcs), default=0.0)
         levels = max((a.level for a in arcs), default=-1)
         label = 14 * rows.scale
         self._lowest = self._box / 2 + thickest / 2 + 8 * rows.scale
@@ -152,7 +154,7 @@ class Strands:
         else:
             start = p.left - self._port - 0.5 if self._cells[i - 1].splits else self._sides(i - 1)[1]
         if end > start + 1:
-            yield self._chain(f"M{n(start)} {n(p.y)}H{n(end)}", cell.entering)
+            yield self._chain(f"M{n(start)} {n(p.y)}H{n(end)}", cell.entering, "entering")
 
     def _leaving(self, i: int) -> Iterator[str]:
         """The chain to the end of a row."""
@@ -164,7 +166,7 @@ class Strands:
         end = p.right - self._port if last else p.right
         if end > start + 1:
             norm = cell.grad_norm if last else self._cells[i + 1].entering
-            yield self._chain(f"M{n(start)} {n(p.y)}H{n(end)}", norm)
+            yield self._chain(f"M{n(start)} {n(p.y)}H{n(end)}", norm, "own" if last else "leaving")
 
     def _sides(self, i: int) -> tuple[float, float]:
         """Left and right of a cell's box."""
@@ -180,7 +182,8 @@ class Strands:
         cell, p, s = self._cells[i], self._places[i], self._scale
         told = quoted(told_cell(cell))
         row = "" if cell.index is None else f' data-block="{cell.index}" role="img" aria-label="{told}"'
-        yield f'<g class="tr-cell"{row}><title>{told}</title>'
+        at = f' data-y="{n(p.y)}" data-name="{quoted(cell.name)}"' if self._live else ""
+        yield f'<g class="tr-cell"{row}{at}><title>{told}</title>'
         alone = self._alone.get(i, [])
         top = p.y - self._box / 2 - 4
         if alone:
@@ -197,7 +200,8 @@ class Strands:
         middle, name_y = (p.left + p.right) / 2, p.y + self._box / 2 + 13 * s
         yield words(middle, name_y, self._names[i], "tr-name", s)
         if not cell.folded:
-            yield words(middle, name_y + 12 * s, f"{self._prefix}{number(cell.grad_norm)}", scale=s)
+            norm = f"{self._prefix}{number(cell.grad_norm)}"
+            yield words(middle, name_y + 12 * s, norm, scale=s, shows=self._shown("norm"))
         yield "</g>"
 
     def _through(self, i: int) -> Iterator[str]:
@@ -210,19 +214,23 @@ class Strands:
         foot = p.y + self._foot(i, None)
         for a, b in ((x0, left), (x1, right)) if cell.splits else ():
             bend = (a + b) / 2
-            curve = f"M{n(a)} {n(foot)}C{n(bend)} {n(foot)} {n(bend)} {n(p.y)} {n(b)} {n(p.y)}"
-            yield self._part(curve, BRANCH, share, cell.grad_norm)
+            curve, opened = _bent(a, b, bend, foot, p.y), _bent(a, b, bend, OPEN, p.y)
+            yield self._part(curve, BRANCH, share, cell.grad_norm, opened)
         yield (
             f'<rect class="tr-box{" tr-fold" if cell.folded else ""}" x="{n(left)}" y="{n(p.y - self._box / 2)}" '
             f'width="{n(right - left)}" height="{n(self._box)}" rx="{n(4 * s)}"/>'
         )
         for arc in arcs:
             rise = self._rise(arc.level)
-            curve = self._arch(x0, x1, p.y + self._foot(i, arc), p.y - rise, self._arc_width(arc))
-            yield self._part(curve, arc.kind, arc.share, arc.grad_norm)
-            yield words(middle, p.y - rise - self._arc_width(arc) / 2 - 3 * s, share_text(arc.share), scale=s)
+            width = self._gauge.widest if self._live else self._arc_width(arc)
+            curve, opened = (
+                self._arch(x0, x1, foot, p.y - rise, width) for foot in (p.y + self._foot(i, arc), OPEN)
+            )
+            yield self._part(curve, arc.kind, arc.share, arc.grad_norm, opened)
+            above = p.y - rise - width / 2 - 3 * s
+            yield words(middle, above, share_text(arc.share), scale=s, shows=self._shown(arc.kind))
         if cell.splits:
-            yield words(middle, p.y + 3.5 * s, share_text(share), scale=s)
+            yield words(middle, p.y + 3.5 * s, share_text(share), scale=s, shows=self._shown(BRANCH))
 
     def _joints(self, i: int) -> Iterator[str]:
         """A dot where the gradient splits, a plus where the values are added."""
@@ -296,18 +304,46 @@ class Strands:
         whole = self._gauge.width(norm)
         return 0.0 if share is None or whole is None or share != share else abs(share) * whole * self._shrunk
 
-    def _part(self, path: str, kind: str, share: float | None, norm: float | None) -> str:
-        """A strand as wide as its share of |g|, over a hairline that keeps the thinnest visible."""
+    def _part(self, path: str, kind: str, share: float | None, norm: float | None, opened: str = "") -> str:
+        """A strand as wide as its share of |g|, over a hairline that keeps the thinnest visible.
+
+        opened: the path with its foot left open, for a page that moves it.
+        """
+        if self._live:
+            return f'<path class="tr-line" d="{path}" data-d="{opened}"/>' + (
+                f'<path class="tr-{css_class(kind)}" d="{path}" data-d="{opened}" data-strand="{quoted(kind)}"/>'
+            )
         if share is None or share != share or self._gauge.width(norm) is None:
             return f'<path class="tr-line tr-undefined" d="{path}"/>'
         width = _DASHED if look(kind).dashed else self._width(share, norm)
         hairline = f'<path class="tr-line" d="{path}"/>' if width < 1.0 else ""
         return hairline + stroke(path, css_class(kind) + (" tr-negative" if share < 0 else ""), width)
 
-    def _chain(self, path: str, norm: float | None) -> str:
+    def _chain(self, path: str, norm: float | None, where: str = "") -> str:
         """All of the gradient."""
+        if self._live:
+            return f'<path class="tr-line" d="{path}"/><path class="tr-chain" d="{path}" data-chain="{where}"/>'
         width = self._gauge.width(norm)
         return f'<path class="tr-line tr-undefined" d="{path}"/>' if width is None else stroke(path, "chain", width)
+
+    def _shown(self, what: str) -> str:
+        """What a page writes here anew."""
+        return what if self._live else ""
+
+
+class _Open(float):
+    """A height that a page fills in."""
+
+    def __format__(self, form: str) -> str:
+        return "{f}"
+
+
+OPEN = _Open()
+
+
+def _bent(a: float, b: float, bend: float, foot: float, y: float) -> str:
+    """From a foot to the chain."""
+    return f"M{n(a)} {n(foot)}C{n(bend)} {n(foot)} {n(bend)} {n(y)} {n(b)} {n(y)}"
 
 
 def shares_of(cells: Sequence[Cell], arcs: Sequence[Arc]) -> list[float]:
