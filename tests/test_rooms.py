@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sklearn": TRAINING | {"training", "model"},
     "play": TRAINING | {"training", "model", "applications"},
     "keras": TRAINING | {"training", "model"},
-    "cli": {"errors", "store", "launch", "distributed", "study"},
+    "cli": {"errors", "store", "launch", "distributed", "study", "play"},
     "__main__": {"cli"},
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `tinyres demo`, `experiment`, `run`, `bench` and `info`; also as `python -m tinyres`."""
+"""The command line: `tinyres demo`, `experiment`, `play`, `run`, `bench` and `info`; also as `python -m tinyres`."""
 
 from __future__ import annotations
 
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Time kernels and a train step, native beside reference (NumPy); paste the table where it helps.",
     )
     bench.set_defaults(command=_bench)
+    _add_play(commands)
     info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
     info.set_defaults(command=_info)
     return parser
@@ -201,6 +202,31 @@ def _script(options: argparse.Namespace) -> int:
     from tinyres.distributed.running import run
 
     return run(options.script, options.arguments)
+
+
+def _add_play(commands: Any) -> None:
+    play = commands.add_parser(
+        "play",
+        help="a page in the browser: turn the knobs of a residual net and watch its gradient while it trains",
+        description="Serve the page on this machine alone (127.0.0.1), until Ctrl-C. The page trains in the browser, "
+        "by the same kernels as WebAssembly; Python only records the nets that it asks for.",
+    )
+    play.add_argument("--port", type=int, default=8470, metavar="N", help="default 8470; 0 takes a free one")
+    site = "serve nothing; write the page and the nets of its tour as a static site"
+    play.add_argument("--export", default=None, metavar="DIR", help=site)
+    play.set_defaults(command=_play)
+
+
+def _play(options: argparse.Namespace) -> int:
+    from tinyres.play import export, server
+
+    if options.export is None:
+        server.run(options.port)
+        return 0
+    written = export.export(options.export)
+    size = sum(os.path.getsize(path) for path in written)
+    print(f"{len(written)} files, {size / 1e6:.1f} MB, written to {options.export}: any web server can serve them")
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

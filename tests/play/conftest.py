@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Opened, chromium, serving
 
+from tinyres.play.server import Server
 from tinyres.play.wasm import COMMAND, WASM
 
 STATIC = WASM.parent
@@ -41,3 +43,33 @@ def node() -> Callable[[str, Any], Any]:
         return json.loads(done.stdout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium for all tests of the page."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server that these tests share."""
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def opened(browser: Any, server: Server) -> Iterator[Opened]:
+    """The page, not yet gone to; at the end nothing may have complained."""
+    allowed = ["clipboard-read", "clipboard-write"]
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=allowed)
+    page = Opened(context.new_page(), server.url)
+    yield page
+    context.close()
+    assert page.wrong == []

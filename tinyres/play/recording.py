@@ -1,0 +1,73 @@
+"""What the page gets for a net: the file of its program, its ribbon without widths, and what the library says of it.
+
+A record is a uint32 (little-endian) with the length of a JSON text, that text, and the file of the program.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+
+from tinyres.layers.losses import softmax_cross_entropy
+from tinyres.play import data
+from tinyres.play.nets import Net
+from tinyres.play.record import record
+from tinyres.play.replay import started
+from tinyres.store import text
+from tinyres.trace.compare import compare
+from tinyres.trace.flow import flow_of
+from tinyres.trace.trace import Trace
+from tinyres.view import ribbon
+from tinyres.view.curves import binomial_of, curves_of
+
+_LONGEST_SPECTRUM = 48  # blocks: its time grows with the square
+
+
+def recorded(net: Net) -> bytes:
+    """The record of a net, told at the first batch of its data (or at random rows), before training, at seed 0."""
+    traces = {name: _trace(net, skip) for name, skip in _TWINS.items()}
+    told = {name: _told(trace) for name, trace in traces.items()}
+    head = text.encoded({"ribbon": ribbon.live(traces["residual"]), "told": told})
+    return struct.pack("<I", len(head)) + head + record(net)
+
+
+_TWINS = {"residual": 1.0, "plain": 0.0}  # -> what its skips are multiplied by
+
+
+def _trace(net: Net, skip: float) -> Trace:
+    model = started(net, skip=skip).model
+    x, y = _rows(net)
+    graph = model.graph(x, y, loss=softmax_cross_entropy)
+    return graph.trace(paths=skip == 1.0 and net.blocks <= _LONGEST_SPECTRUM)
+
+
+def _rows(net: Net) -> tuple[Any, Any]:
+    for name in data.NAMES:
+        known = data.load(name)
+        if (known.x.shape[1], known.classes) == (net.features, net.classes):
+            return known.x[: net.batch], known.y[: net.batch]
+    random = np.random.default_rng(0)
+    x = random.normal(size=(net.batch, net.features)).astype(np.float32)
+    return x, random.integers(0, net.classes, net.batch)
+
+
+def _told(trace: Trace) -> dict[str, Any]:
+    """Sentences, the fit and the law of |g| over the blocks, and the spectrum of path lengths."""
+    curves, theory = curves_of(trace), flow_of("", trace).theory
+    sentences = list(map(str, trace.verdict())) or [s.removeprefix("net: ") for s in compare(net=trace).sentences]
+    told: dict[str, Any] = {
+        "sentences": sentences,
+        "fit": curves.fit,
+        "fit_words": curves.fit_words,
+        "theory_rate": None if theory is None else theory.rate,
+        "theory_words": curves.theory_words,
+        "paths": None,
+    }
+    if trace.has_paths:
+        spectrum = trace.paths()
+        shares = [s if s is not None and math.isfinite(s) else None for s in spectrum.shares]
+        told["paths"] = {"shares": shares, "binomial": binomial_of(spectrum), "at": spectrum.at}
+    return told
