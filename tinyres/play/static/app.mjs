@@ -1,0 +1,239 @@
+// The page: state and controls on one side, a Worker that trains on the other, and views that show its frames.
+import { choosing } from "./view/choosing.mjs";
+import { controls } from "./controls.mjs";
+import { figures, tellCorrelation, tellLines } from "./frames.mjs";
+import { fromText, load } from "./own.mjs";
+import { scriptOf } from "./python.mjs";
+import { Question, liveSentence } from "./question.mjs";
+import { NotRecorded, Records } from "./recorded.mjs";
+import { ribbons } from "./ribbons.mjs";
+import { DEFAULTS, STRUCTURAL, described, fromAddress, toAddress } from "./state.mjs";
+import { Tour } from "./tour.mjs";
+import { watchDrops } from "./dropped.mjs";
+
+const $ = (id) => document.getElementById(id);
+const json = (path) => fetch(path).then((answer) => answer.json());
+const page = { state: fromAddress(location.hash), running: true, frames: 0, latest: null, record: null, data: null };
+window.tinyres = page; // for whoever wants to look, and for the tests
+const worker = new Worker("worker.mjs", { type: "module" });
+const status = (words) => { $("status").textContent = words; };
+const tell = (message) => worker.postMessage(message);
+
+let views, records, panel, moveRibbons = () => {}, tour, question, asked = 0, waiting = null;
+
+const choice = choosing({
+  line: $("status"), drawings: () => views?.charts.map((c) => c.drawing) ?? [], enter: (block) => { views.ledger.choose(block); show(); },
+  told: (block) => {
+    const b = page.frame?.nets.residual.look.blocks[block], q = page.frame?.nets.plain.look.blocks[block];
+    return b && `block ${block}: with skips |g| ${short(b.grad_norm)}, |x| ${short(b.x_norm)}, skip ${short(b.skip)}, branch ${short(b.branch)}; without: |g| ${short(q.grad_norm)}`;
+  },
+});
+const short = (v) => (Number.isFinite(v) ? (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5 ? v.toExponential(2) : String(Number(v.toPrecision(3)))) : "-");
+
+// What was changed up to the step that is shown.
+const past = () => (page.frame?.events ?? page.state.events).filter(([at]) => at <= (page.frame?.step ?? 0));
+
+function factors() {
+  const { state } = page, all = { skip: Array(state.blocks).fill(state.skip), branch: Array(state.blocks).fill(state.branch) };
+  for (const [, name, value] of past()) {
+    const [kind, one] = name.split(":");
+    if (kind !== "lr") { if (one === undefined) all[kind].fill(value); else all[kind][Number(one)] = value; }
+  }
+  return all;
+}
+
+// The state as the controls show it: what it began with, and what has been changed since.
+const present = () => ({ ...page.state, ...Object.fromEntries(past().filter(([, name]) => !name.includes(":")).map(([, name, value]) => [name, value])) });
+
+function show() {
+  const frame = page.frame;
+  if (!frame || !views || frame.nets.residual.look.blocks.length !== page.opened?.blocks) return;
+  moveRibbons(frame);
+  for (const name of ["norms", "losses", "errors", "heat", "slopes", "plane", "ledger"]) {
+    if (name === "ledger") views.ledger.frame(frame, factors(), page.joined);
+    else if (name === "norms") views.norms.frame(frame, page.record.told);
+    else views[name].frame(frame);
+  }
+  frame.losses = [];
+  if (frame.slopes) tellCorrelation(views, frame.slopes, page.opened.batch);
+  $("live").textContent = liveSentence(frame);
+  $("at").textContent = frame.step;
+  $("rewind").max = Math.max(Number($("rewind").max), frame.step);
+  if (document.activeElement !== $("rewind") || page.running) $("rewind").value = frame.step;
+  choice.retold();
+  if (frame.rewound) panel.show(present());
+  question.frame(frame);
+  tour.frame(frame);
+}
+
+function loop() {
+  requestAnimationFrame(loop);
+  if (!page.latest) return;
+  page.frame = page.latest;
+  page.latest = null;
+  show();
+  page.frames++;
+  tell({ drawn: true });
+}
+
+worker.onmessage = ({ data }) => {
+  if (data.frame) page.latest = data.frame;
+  if (data.opened) {
+    page.opened = data.opened.about;
+    page.latest = null;
+    page.joined = data.opened.joined;
+    panel.joined(page.joined);
+  }
+  if ("rewound" in data) for (const name of ["losses", "errors"]) views[name].back(data.rewound - 1);
+  if (data.failed) { status(`The training stopped: ${data.failed}`); run(false); }
+};
+worker.onerror = (event) => status(`The training could not start: ${event.message}`);
+
+export function run(on) {
+  page.running = on;
+  $("run").textContent = on ? "Pause" : "Run";
+  tell({ run: on });
+  if (!on) address();
+}
+
+function address() {
+  const state = { ...page.state, events: page.frame?.events ?? page.state.events, at: page.running ? null : (page.frame?.step ?? null) };
+  history.replaceState(null, "", toAddress(state));
+  return state;
+}
+
+// Gets the data and the record for the state and opens both; what was shown stays where that fails.
+async function open() {
+  const mine = ++asked, { state } = page;
+  try {
+    const data = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : await load(state.data);
+    if (!data) return status("Choose a CSV: it is read in this page and stays here.");
+    const t = performance.now(), record = await records.get(described(state, data));
+    if (mine !== asked) return;
+    Object.assign(page, { data, record });
+    status(`Recorded ${state.blocks} blocks of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
+    moveRibbons = ribbons(views.places.ribbon, record.ribbon, (_, cells) => choice.walkable(cells));
+    for (const name of ["losses", "errors", "heat"]) views[name].clear();
+    page.frame = page.opened = null;
+    $("rewind").max = 0;
+    if (record.told.residual.paths) views.spectrum.take(record.told.residual.paths);
+    $("f-spectrum").hidden = !record.told.residual.paths;
+    tellVerdict(record.told);
+    tellLines(record.told);
+    want();
+    tell({ open: { file: record.file, data, settings: settings(), events: state.events, upto: state.at ?? 0 } });
+    run(page.running);
+    address();
+  } catch (error) {
+    if (mine === asked) status(error instanceof NotRecorded ? error.message : `That could not be opened: ${error.message}`);
+    panel.show(page.state);
+  }
+}
+
+const settings = () => Object.fromEntries(["seed", "lr", "skip", "branch"].map((name) => [name, page.state[name]]));
+
+// Which measurements the Worker makes beside the frames.
+function want() {
+  const plane = page.data.features === 2, line = [0, Math.min(page.data.trained, page.data.x.length / page.data.features) - 1];
+  $("f-plane").hidden = !plane;
+  tell({ want: { slopes: line, boundary: plane ? views.plane.take(page.data) : null } });
+}
+
+function tellVerdict({ residual, plain }) {
+  const list = document.createElement("ul");
+  for (const [words, told] of [["With skips", residual], ["Without", plain]]) {
+    for (const sentence of told.sentences) {
+      const item = document.createElement("li");
+      item.textContent = `${words}: ${sentence}`;
+      list.append(item);
+    }
+  }
+  $("verdict").replaceChildren(list);
+}
+
+// A control was moved. What must be recorded is asked for when the hand comes to rest.
+export function changed(name, value, over) {
+  if (name === "own") {
+    value.text().then((text) => { page.own = fromText(text); page.state.data = "own"; page.state.events = []; return open(); }).catch((error) => status(`The table cannot be read: ${error.message}`));
+    return;
+  }
+  if (STRUCTURAL.includes(name)) {
+    if (!over || page.state[name] === value) return;
+    page.state = { ...page.state, [name]: value, events: [], at: null };
+    panel.show(page.state);
+    clearTimeout(waiting);
+    waiting = setTimeout(open, 60);
+    return;
+  }
+  if (name === "seed") { page.state.seed = value; restart(); }
+  else if ((page.frame?.step ?? 0) === 0) { page.state[name] = value; page.state.events = []; tell({ restart: settings() }); } else tell({ set: [name, value] });
+  if (over && !page.running) tell({ step: 0 });
+}
+
+function restart() {
+  page.state = { ...page.state, events: [], at: null };
+  panel.show(page.state);
+  tell({ restart: settings() });
+  views.heat.clear();
+  $("rewind").max = 0;
+  address();
+}
+
+// Sets all controls at once, as a stop of the tour does.
+export function become(wanted) {
+  page.state = { ...structuredClone(DEFAULTS), ...wanted };
+  panel.show(page.state);
+  run(false);
+  return open();
+}
+
+function wire() {
+  $("run").addEventListener("click", () => run(!page.running));
+  $("one").addEventListener("click", () => { run(false); tell({ step: 1 }); });
+  $("restart").addEventListener("click", restart);
+  $("speed").addEventListener("change", (event) => tell({ speed: Number(event.target.value) }));
+  $("rewind").addEventListener("input", (event) => { run(false); tell({ goto: Number(event.target.value) }); });
+  $("link").addEventListener("click", async () => { address(); await copy(location.href); status("The address of this very state is copied."); });
+  $("python").addEventListener("click", async () => {
+    const text = scriptOf(address(), page.opened, page.frame?.step ?? 0, page.data);
+    $("script").textContent = text;
+    $("script").hidden = false;
+    await copy(text);
+    status("Copied: a script that trains both nets to this step, to the last bit.");
+  });
+  addEventListener("hashchange", () => { page.state = fromAddress(location.hash); page.running = page.state.at === null; panel.show(page.state); open(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select, button, textarea, [tabindex='0']") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") { event.preventDefault(); run(!page.running); }
+    if (event.key === "ArrowRight" || event.key === ".") { run(false); tell({ step: 1 }); }
+  });
+}
+
+const copy = (text) => navigator.clipboard?.writeText(text).catch(() => {});
+
+async function start() {
+  const [about, shipped, wasm] = await Promise.all([json("about.json"), json("shipped.json"), fetch("tr.wasm").then((answer) => {
+    if (!answer.ok) throw new Error("the engine tr.wasm is not there: python3 -m tinyres.play.build makes it");
+    return answer.arrayBuffer();
+  })]);
+  records = new Records(shipped);
+  tell({ engine: wasm });
+  panel = controls($("controls"), about, changed);
+  panel.show(page.state);
+  if (innerWidth < 700) $("panel").open = false;
+  const each = (kind) => (block, value) => tell({ set: [`${kind}:${block}`, value ?? (factors()[kind][block] === 0 ? page.state[kind] || 1 : 0)] });
+  views = figures($("views"), choice.choose, { onLesion: each("branch"), onCut: each("skip"), onSkip: each("skip"), onBranch: each("branch") });
+  const verdict = document.createElement("div");
+  verdict.id = "verdict";
+  $("f-ribbon").append(verdict);
+  question = new Question($("ask"));
+  tour = new Tour($("ask"), { become, run, question, page, tell });
+  page.running = page.state.at === null && !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  wire();
+  watchDrops($("trace"), $("dropped"), status);
+  $("tour").addEventListener("click", () => tour.go(0));
+  loop();
+  if (page.state.stop === null) await open(); else await tour.go(page.state.stop);
+}
+
+start().catch((error) => status(`The page could not start: ${error.message}`));

@@ -1,0 +1,77 @@
+// Trains in a thread of its own and sends a frame whenever the last one has been drawn.
+import { Engine } from "./engine.mjs";
+import { Twins } from "./training.mjs";
+
+const SLICE = 14; // milliseconds of training between two looks at the mail
+const SELDOM = 400; // milliseconds between measurements that take a while
+let engine, twins, running = false, drawn = true, wanted = {}, seldom = 0, speed = Infinity, owed = 0;
+let losses = [];
+
+const failed = (error) => postMessage({ failed: String(error.message ?? error) });
+
+function frame(all, rewound = false) {
+  const now = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, failedCall: twins.failed, events: twins.events };
+  losses = [];
+  if (all || now - seldom > SELDOM) {
+    seldom = now;
+    message.errors = twins.errors();
+    if (wanted.boundary) message.boundary = twins.boundary(wanted.boundary);
+    if (wanted.slopes) message.slopes = twins.slopes(...wanted.slopes);
+  }
+  drawn = false;
+  postMessage({ frame: message });
+}
+
+function trained() {
+  const both = twins.step();
+  losses.push([twins.steps, both.residual, both.plain]);
+  if (losses.length > 4000) losses = losses.filter((_, i) => i % 2);
+}
+
+function loop() {
+  try {
+    if (running && twins) {
+      const end = performance.now() + SLICE;
+      owed = Math.min(owed + (speed * SLICE) / 1000, Math.max(1, speed));
+      while (owed >= 1 && performance.now() < end) { trained(); if (speed !== Infinity) owed -= 1; else owed = Infinity; }
+      if (drawn && losses.length) frame();
+    }
+  } catch (error) { running = false; failed(error); }
+  setTimeout(loop, running ? 0 : 40);
+}
+
+const orders = {
+  async engine(bytes) { engine = await Engine.load(bytes); },
+  open({ file, data, settings, events, upto }) {
+    twins = null;
+    twins = new Twins(engine, file, data, settings, events);
+    losses = [];
+    postMessage({ opened: { about: twins.about, joined: twins.joined, memory: file.byteLength } });
+    const first = twins.losses();
+    losses.push([0, first.residual, first.plain]);
+    while (twins.steps < upto) trained();
+    frame(true);
+  },
+  run(on) { running = on; },
+  speed(steps) { speed = steps || Infinity; owed = 0; },
+  step(count) { for (let i = 0; i < count; i++) trained(); frame(true); },
+  goto(step) { twins.goto(step); postMessage({ rewound: step }); frame(true, true); },
+  restart(settings) {
+    twins.settings = settings ?? twins.settings;
+    twins.events = [];
+    twins.restart();
+    postMessage({ rewound: 0 });
+    frame(true);
+  },
+  set([name, value]) { twins.set(name, value); if (!running) frame(true); },
+  want(what) { wanted = what; if (twins && !running) frame(true); },
+  drawn() { drawn = true; },
+};
+
+let mail = Promise.resolve();
+onmessage = ({ data }) => {
+  mail = mail.then(async () => {
+    for (const [name, value] of Object.entries(data)) if (twins || name === "engine" || name === "open" || name === "run" || name === "drawn" || name === "want" || name === "speed") await orders[name](value);
+  }).catch(failed);
+};
+loop();
