@@ -25,7 +25,7 @@ def test_it_opens_training_and_says_what_it_sees(opened: Opened) -> None:
     opened.page.goto(opened.url)
     opened.until("tinyres.frame && tinyres.frame.step > 3")
     told = opened.page.text_content("#live")
-    assert re.match(r"Step \d+\. With skips block 0 receives .* what block 15 receives, without them .* that\.", told)
+    assert re.match(r"Step \d+\. With skips block 0 receives .* what block 15 receives; without them, .*", told)
     assert opened.page.locator("#answers button").count() == 3
     opened.page.click("#answers button:nth-child(1)")
     opened.until("document.getElementById('revealed').textContent.includes('At step')")

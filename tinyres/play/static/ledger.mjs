@@ -47,7 +47,7 @@ export class Ledger {
     box.append(this.table);
     place.append(this.sum, box, this.leak, this.tools);
     this.table.append(document.createElement("caption"), document.createElement("thead"), document.createElement("tbody"));
-    this.table.tHead.innerHTML = "<tr><th class='w' scope='col'>came over</th><th scope='col'>to</th><th scope='col'>|g|</th><th scope='col'>share</th><th scope='col'>cosine with ∂L/∂x</th></tr>";
+    this.table.tHead.innerHTML = "<tr><th class='w' scope='col'>came over</th><th scope='col'>to</th><th scope='col'>|g|</th><th scope='col'>share</th><th scope='col'>cosine</th></tr>";
   }
 
   choose(block) { this.block = block; }
@@ -58,7 +58,7 @@ export class Ledger {
     if (!block) return;
     const edges = look.edges.filter((e) => e.src === block.input && (e.kind === "skip" || e.kind === "branch"));
     const skips = edges.filter((e) => e.kind === "skip"), branches = edges.filter((e) => e.kind === "branch");
-    this.table.caption.textContent = `Block ${this.block}, with skips: the gradient at its input, ${block.input}`;
+    this.table.caption.textContent = `Block ${this.block}, with skips: ∂L/∂x at its input, ${block.input}; cosines are with it`;
     this.equation(block, skips.length > 0 && branches.length > 0, factors);
     this.rows(edges.length ? edges : look.edges.filter((e) => e.src === block.input && e.kind !== "parameter"));
     this.leak.textContent = Number.isFinite(block.passed) ? `What comes back from the loss to this block passes the ReLU behind the Add: it lets ${Math.round(100 * block.passed)}% of it through.` : "";

@@ -16,7 +16,7 @@ export function liveSentence({ step, nets }) {
   const losses = `The loss is ${loss(nets.residual)} with, ${loss(nets.plain)} without.`;
   if (last < 1) return `Step ${step}. One block: nothing to compare along the depth. ${losses}`;
   const broken = Object.entries(nets).flatMap(([name, net]) => { const node = net.look.nodes.find((n) => n.nans || n.infs); return node ? [`${name === "residual" ? "With" : "Without"} skips values are not finite from ${node.name} on (${node.nans} NaN, ${node.infs} Inf).`] : []; });
-  return `Step ${step}. With skips block 0 receives ${times(firstOverLast(nets.residual))} what block ${last} receives, without them ${times(firstOverLast(nets.plain))} that. ${losses} ${broken.join(" ")}`;
+  return `Step ${step}. With skips block 0 receives ${times(firstOverLast(nets.residual))} what block ${last} receives; without them, ${times(firstOverLast(nets.plain)).replace(/ of$/, "")}. ${losses} ${broken.join(" ")}`;
 }
 
 const OPENING = {

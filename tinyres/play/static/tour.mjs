@@ -4,19 +4,20 @@ import { firstOverLast, times } from "./question.mjs";
 const ratio = (frame, net) => firstOverLast(frame.nets[net]);
 const growth = (r, steady) => (r > steady ? 2 : r < 1 / steady ? 1 : 0);
 const received = (frame, net) => `At step ${frame.step} block 0 receives ${times(ratio(frame, net))} what block ${frame.nets[net].look.blocks.length - 1} receives ${net === "plain" ? "without skips" : "with skips"}.`;
+const told = (loss) => (Number.isFinite(loss) ? loss.toFixed(3) : "not a number");
 const percent = (v) => `${(100 * v).toFixed(1)}%`;
 
 // What is right at each stop, and what is said of it, by the numbers of the frame and of the start.
 const STOPS = [
   { right: (f) => (ratio(f, "plain") > 0.3 ? 0 : ratio(f, "plain") > 1e-4 ? 1 : 2), reveal: (f) => received(f, "plain") },
-  { right: (f, at) => (f.nets.plain.loss < at.loss.plain / 2 ? 0 : 1), reveal: (f, at) => `Before training block 0 received ${times(at.ratio.plain)} what the last receives. After ${f.step} steps the loss without skips is ${f.nets.plain.loss.toFixed(3)}, from ${at.loss.plain.toFixed(3)}; with skips ${f.nets.residual.loss.toFixed(3)}, from ${at.loss.residual.toFixed(3)}.` },
+  { right: (f, at) => (f.nets.plain.loss < at.loss.plain / 2 ? 0 : 1), reveal: (f, at) => `Before training block 0 received ${times(at.ratio.plain)} what the last receives. After ${f.step} steps the loss without skips is ${told(f.nets.plain.loss)}, from ${told(at.loss.plain)}; with skips it is ${told(f.nets.residual.loss)}, from ${told(at.loss.residual)}.` },
   { right: (f) => growth(ratio(f, "plain"), 10), reveal: (f) => received(f, "plain") },
   { right: (f) => growth(ratio(f, "residual"), 10), reveal: (f) => received(f, "residual") },
   { right: (f) => (ratio(f, "residual") < 5 ? 0 : ratio(f, "residual") < 500 ? 1 : 2), reveal: (f) => received(f, "residual") },
   { right: (f) => (ratio(f, "residual") > 100 ? 2 : ratio(f, "residual") < 0.02 ? 1 : 0), reveal: (f) => received(f, "residual") },
   { right: (f, at) => (at.mean < 8 ? 1 : at.mean > 16 ? 2 : 0), reveal: (f, at) => `On average ${at.mean.toFixed(1)} of ${f.nets.residual.look.blocks.length} branches, by signed shares that sum to ${at.sum.toFixed(3)}: see the chart of path lengths.` },
   { right: (f, at) => (f.errors.residual - at.error < 0.1 ? 0 : 1), reveal: (f, at) => `At step ${f.step} the error on rows kept back was ${percent(at.error)}; without the branch of block 8 it is ${percent(f.errors.residual)}.` },
-  { right: (f, at) => (Math.min(ratio(f, "plain"), at.ratio.plain) < 0.1 ? 0 : 1), reveal: (f, at) => `Without skips block 0 received ${times(at.ratio.plain)} what the last block received before training, and receives ${times(ratio(f, "plain"))} that after ${f.step} steps. The loss is ${f.nets.plain.loss.toFixed(3)} without, ${f.nets.residual.loss.toFixed(3)} with skips.` },
+  { right: (f, at) => (Math.min(ratio(f, "plain"), at.ratio.plain) < 0.1 ? 0 : 1), reveal: (f, at) => `Without skips block 0 received ${times(at.ratio.plain)} what the last block received before training, and receives ${times(ratio(f, "plain"))} that after ${f.step} steps. The loss is ${told(f.nets.plain.loss)} without, ${told(f.nets.residual.loss)} with skips.` },
 ];
 
 export class Tour {
@@ -63,7 +64,7 @@ export class Tour {
 
   train() {
     const left = this.stop.steps - (this.page.frame?.step ?? 0);
-    this.tell(left > 0 ? { goto: this.stop.steps } : { step: 0 });
+    this.tell(left > 0 ? { reach: this.stop.steps } : { step: 0 });
   }
 
   // Notes the start; at the last step of the stop takes the block out, where it is a lesion, and is done with the next measured frame.

@@ -5,7 +5,7 @@ import { Twins } from "./training.mjs";
 const SLICE = 14; // milliseconds of training between two looks at the mail
 const SELDOM = 400; // milliseconds between measurements that take a while
 let engine, twins, running = false, drawn = true, wanted = {}, seldom = 0, speed = Infinity, owed = 0;
-let losses = [];
+let losses = [], until = null; // until: the step that it trains up to, whether or not it runs
 
 const failed = (error) => postMessage({ failed: String(error.message ?? error) });
 
@@ -30,20 +30,21 @@ function trained() {
 
 function loop() {
   try {
-    if (running && twins) {
+    if ((running || until !== null) && twins) {
       const end = performance.now() + SLICE;
-      owed = Math.min(owed + (speed * SLICE) / 1000, Math.max(1, speed));
-      while (owed >= 1 && performance.now() < end) { trained(); if (speed !== Infinity) owed -= 1; else owed = Infinity; }
-      if (drawn && losses.length) frame();
+      owed = speed === Infinity ? Infinity : Math.min(owed + (speed * SLICE) / 1000, Math.max(1, speed));
+      if (until !== null) owed = Infinity;
+      while (owed >= 1 && performance.now() < end && !(twins.steps >= until && until !== null)) { trained(); owed -= 1; }
+      if (until !== null && twins.steps >= until) { until = null; frame(true); } else if (drawn && losses.length) frame();
     }
   } catch (error) { running = false; failed(error); }
-  setTimeout(loop, running ? 0 : 40);
+  setTimeout(loop, running || until !== null ? 0 : 40);
 }
 
 const orders = {
   async engine(bytes) { engine = await Engine.load(bytes); },
   open({ file, data, settings, events, upto }) {
-    twins = null;
+    twins = until = null;
     twins = new Twins(engine, file, data, settings, events);
     losses = [];
     postMessage({ opened: { about: twins.about, joined: twins.joined, memory: file.byteLength } });
@@ -55,8 +56,10 @@ const orders = {
   run(on) { running = on; },
   speed(steps) { speed = steps || Infinity; owed = 0; },
   step(count) { for (let i = 0; i < count; i++) trained(); frame(true); },
-  goto(step) { twins.goto(step); postMessage({ rewound: step }); frame(true, true); },
+  reach(step) { until = step; },
+  goto(step) { until = null; twins.goto(step); postMessage({ rewound: step }); frame(true, true); },
   restart(settings) {
+    until = null;
     twins.settings = settings ?? twins.settings;
     twins.events = [];
     twins.restart();
