@@ -94,6 +94,30 @@ def test_interrupted_saved_loaded_and_gone_on_with(kind: str, capture: bool, tmp
 
 
 @pytest.mark.parametrize("kind", ["arrays", "loader"])
+@pytest.mark.parametrize("capture", [True, False])
+def test_interrupted_and_gone_on_with_in_memory(kind: str, capture: bool) -> None:
+    """What was trained in the broken epoch was trained again, in another order."""
+
+    class Stop(tr.callbacks.Callback):
+        def on_batch_end(self, batch: int, logs: Any) -> None:
+            if self.model.epoch == 1 and batch == 2:
+                raise KeyboardInterrupt
+
+    whole = trained(net(), kind, capture)
+    model = net()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data(kind), batch_size=4, epochs=3, verbose=0, capture=capture, callbacks=[Stop()])
+    model.evaluate(X, Y, verbose=0)
+    trained(model, kind, capture)
+    assert [w.tobytes() for w in model.get_weights()] == [w.tobytes() for w in whole.get_weights()]
+    assert model.history.history["loss"][0] == whole.history.history["loss"][1]
+    model.position = None
+    steps = model.optimizer.steps
+    model.fit(*data(kind), batch_size=4, epochs=1, verbose=0)
+    assert model.optimizer.steps - steps == 5
+
+
+@pytest.mark.parametrize("kind", ["arrays", "loader"])
 def test_a_checkpoint_within_an_epoch_does_not_go_on_with_other_data(kind: str, tmp_path: pathlib.Path) -> None:
     class Stop(tr.callbacks.Callback):
         def on_batch_end(self, batch: int, logs: Any) -> None:

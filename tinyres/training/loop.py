@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -207,16 +207,25 @@ class Training:
         self._callbacks.tell(event)
 
     def _resumed(self, position: Position | None) -> Position | None:
-        """The position to go on from, if it was within this epoch of this data."""
-        if position is None or position.totals is None or position.epoch != self._options.initial_epoch:
+        """The position to go on from, if it was within this epoch of this data.
+
+        A model that was not loaded goes on only where initial_epoch says so: its default, 0, may mean a fresh start.
+        """
+        first = self._options.initial_epoch
+        if position is None or position.epoch != first or (position.totals is None and not first):
             return None
-        if position.step and isinstance(self._source, Stream):
+        if position.step and position.totals is not None and isinstance(self._source, Stream):
             raise ArgumentError(
                 f"[fit] the model was saved within an epoch, and a generator cannot be taken back there; got one for "
                 f"epoch {position.epoch}, step {position.step}; train on arrays or a tr.data.Loader, or set "
                 "model.position = None to begin the epoch again"
             )
-        return position if self._source.resumes(position) else None
+        if not self._source.resumes(position):
+            return None
+        if position.totals is None:
+            totals, seen = self._meters.state()
+            return replace(position, totals=totals, seen=seen)
+        return position
 
     def _epoch(self, epoch: int, resumed: Position | None) -> None:
         model, epochs, began = self._model, self._options.epochs, time.perf_counter()
