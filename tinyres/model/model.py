@@ -192,7 +192,7 @@ class Model(AsKeras):
         Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
         raises NonFiniteError before its step is taken. Learning rates, `trainable` and what layers were told (a dropout
         rate) may change at any time; what a loss or metric of one's own was told is as it was when a step was recorded:
-        after changing that call `compile` again. From a file, or after Ctrl-C with initial_epoch=model.epoch > 0, training
+        after changing that call `compile` again. From a file, or after Ctrl-C with initial_epoch=model.epoch > 0, it
         goes on bit for bit with arrays and Loaders; a generator, which cannot go back within an epoch, is refused.
 
         >>> import numpy as np
