@@ -79,6 +79,7 @@ def test_a_loaded_net_trains(tmp_path):
     again.compile(tr.optim.Adam(lr=0.01), "sparse_categorical_crossentropy", ["accuracy"])
     history = again.fit(images, y[:400], epochs=4, verbose=0).history
     assert history["accuracy"][-1] > 0.8
+    assert {"stem/conv2d", "stage2/block2/add", "classes"} <= set(again.named_layers())
     assert [e.kind for e in again.graph(images[:32], y[:32]).trace().fork("stage0/block0").edges] == ["branch", "skip"]
     again.save(tmp_path / "net.npz")
     kept = tr.load(tmp_path / "net.npz").predict(images[:8])

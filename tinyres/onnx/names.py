@@ -13,6 +13,7 @@ from typing import Any
 
 _TORCH = "pkg.torch.onnx.name_scopes"
 _MOST = 2  # nodes of one layer: a product and its activation
+_ASIDE = ("Identity", "Transpose")  # they stand beside what a layer is
 
 
 class Place:
@@ -27,20 +28,21 @@ def places_of(nodes: Sequence[Any]) -> list[Place]:
     """A place for each node; no two of them are the same."""
     paths = [_path(node) for node in nodes]
     owners = [path[:-1] for path in paths]
-    counts = Counter(owners)
-    containers = {owner[:length] for owner in counts for length in range(len(owner))}
+    counts = Counter(owner for owner, node in zip(owners, nodes) if node.op_type not in _ASIDE)
+    containers = {owner[:length] for owner in owners for length in range(len(owner))}
     taken: set[tuple[str, ...]] = set()
     seen: Counter[tuple[str, ...]] = Counter()
     places = []
     for node, path, owner in zip(nodes, paths, owners):
         kind = plain_name(node.op_type.lower())
-        seen[owner] += 1
+        aside = node.op_type in _ASIDE
+        seen[owner] += not aside
         if not owner:
             wanted: tuple[str, ...] = (path[-1] or kind,)
         elif owner in containers or counts[owner] > _MOST:
             wanted = (*owner, kind)
         else:
-            wanted = owner if seen[owner] == 1 else (*owner[:-1], f"{owner[-1]}_{kind}")
+            wanted = owner if seen[owner] == 1 and not aside else (*owner[:-1], f"{owner[-1]}_{kind}")
         found, again = wanted, 0
         while found in taken or found in containers:
             again += 1
