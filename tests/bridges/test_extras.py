@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-LIBRARIES = ("sklearn", "joblib", "pandas", "onnx")
-ASKED = {"sklearn": ("sklearn", "tr.sklearn.Classifier"), "onnx": ("onnx", "tr.onnx.export")}
+LIBRARIES = ("sklearn", "joblib", "pandas", "polars", "onnx")
+ASKED = {
+    "sklearn": ("sklearn", "tr.sklearn.Classifier"),
+    "onnx": ("onnx", "tr.onnx.export"),
+    "frames": ("polars", "tr.History().to_polars()"),
+}
 
 
 def run(program: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -67,13 +68,51 @@ def test_in_asks_for_an_equal_element_as_numpy_does() -> None:
     assert tr.tensor(3.0) in x
 
 
-def test_dlpack_gives_a_copy() -> None:
-    x = tr.Parameter([1.0, 2.0], "p")
-    copy = np.from_dlpack(x)
-    x.assign([5.0, 6.0])
+def test_dlpack_shares_memory_that_is_not_to_be_written_to() -> None:
+    p = tr.Parameter([1.0, 2.0], "p")
+    shared, copied = np.from_dlpack(p), np.from_dlpack(p, copy=True)
+    p.assign([5.0, 6.0])
+    assert shared.tolist() == [5.0, 6.0] and copied.tolist() == [1.0, 2.0]
+    assert shared.ctypes.data == p.buffer.address and not shared.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        shared[0] = 1.0
+
+
+def test_an_asker_of_an_older_dlpack_gets_a_copy() -> None:
+    p = tr.Parameter([1.0, 2.0], "p")
+
+    class Older:
+        def __dlpack__(self, **options: Any) -> Any:
+            return p.__dlpack__()
+
+        def __dlpack_device__(self) -> Any:
+            return p.__dlpack_device__()
+
+    copy = np.from_dlpack(Older())
+    p.assign([5.0, 6.0])
     assert copy.tolist() == [1.0, 2.0]
-    with pytest.raises(ArgumentError, match=r"\[dlpack\] a Tensor's memory is not shared; got copy=False"):
-        x.__dlpack__(copy=False)
+    with pytest.raises(ArgumentError, match=r"\[dlpack\] a Tensor's memory is shared read-only.*got copy=False"):
+        p.__dlpack__(copy=False)
+
+
+@pytest.mark.parametrize("values", [1.5, [[1.0, 2.0]], np.zeros((0, 3)), np.arange(3), np.array([True, False])])
+def test_what_shares_memory_keeps_it(values: Any) -> None:
+    """Without, the pool would give it to the next Tensor."""
+    x = tr.tensor(values, dtype=np.asarray(values).dtype)
+    expected, shared, address = x.numpy(), np.from_dlpack(x), x.buffer.address
+    del x
+    gc.collect()
+    others = [tr.tensor(np.full(expected.shape, 7), dtype=expected.dtype) for _ in range(20)]
+    assert np.array_equal(shared, expected) and shared.dtype == expected.dtype
+    assert not expected.size or address not in [other.buffer.address for other in others]
+
+
+def test_pytorch_shares_memory() -> None:
+    torch = pytest.importorskip("torch")
+    p = tr.Parameter([1.0, 2.0], "p")
+    shared = torch.from_dlpack(p)
+    p.assign([5.0, 6.0])
+    assert shared.tolist() == [5.0, 6.0]
 
 
 def test_detach_and_reshape_share_a_parameters_memory_and_copy_does_not() -> None:

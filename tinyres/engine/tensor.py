@@ -19,6 +19,7 @@ from tinyres.backends.buffers import Buffer, from_array
 from tinyres.engine.accepting import FLOATS as FLOATS
 from tinyres.engine.accepting import known_dtype, refuse_masked
 from tinyres.engine.attached import Attached
+from tinyres.engine.lending import lent
 from tinyres.engine.node import ConstantLeaf, Node, ParameterLeaf, leaf, set_regime
 from tinyres.engine.other_names import OtherNames, refuse_backward
 from tinyres.errors import ArgumentError, DTypeError, GradientError, ShapeError
@@ -204,10 +205,12 @@ class Tensor(Attached, OtherNames):
         return bool(np.any(self._view("in") == (item.numpy() if isinstance(item, Tensor) else item)))
 
     def __dlpack__(self, **options: Any) -> Any:
-        """A copy of the values for `torch.from_dlpack` and others; gradients do not follow."""
-        if options.pop("copy", None) is False:
-            raise ArgumentError("[dlpack] a Tensor's memory is not shared; got copy=False; ask for a copy")
-        return self.numpy().__dlpack__(**options)
+        """The values for `np.from_dlpack`, `torch.from_dlpack` and others: the same memory, read-only, or a copy.
+
+        Shared where the asker knows of DLPack 1.0, which tells that it is not to be written to. A Parameter's follows
+        `assign` and optimizer steps. Gradients do not follow.
+        """
+        return lent(self._view("dlpack"), self.buffer, options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._view("dlpack").__dlpack_device__()

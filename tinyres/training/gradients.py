@@ -100,6 +100,22 @@ class GradientNorms:
             for name, norm in zip(names, norms.tolist())
         ]
 
+    def to_pandas(self) -> Any:
+        """The norms as a pandas.DataFrame: a row for each step, a column for each layer. Raises MissingExtraError."""
+        from tinyres.view.frames import pandas_of
+
+        return pandas_of([{"step": step, **row} for step, row in self._by_name()], "step")
+
+    def to_polars(self) -> Any:
+        """The same as a polars.DataFrame, with the step as a column."""
+        from tinyres.view.frames import polars_of
+
+        return polars_of([{"step": step, **row} for step, row in self._by_name()])
+
+    def _by_name(self) -> list[tuple[int, dict[str, float]]]:
+        norms = self.norms.tolist()
+        return [(step, dict(zip(self._names, row))) for step, row in zip(self._steps, norms)]
+
     def plot(self, ax: Any = None) -> Any:
         """A heat map of the norms, layer × step, drawn with matplotlib into `ax` (default: a new figure).
 

@@ -31,6 +31,7 @@ class History:
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self._gradients = gradients
+        self._measured: dict[str, list[int]] = {}  # by name: the epochs of its values
 
     @property
     def gradients(self) -> GradientNorms:
@@ -45,6 +46,27 @@ class History:
         for name, value in logs.items():
             if isinstance(value, (int, float, np.number)):
                 self.history.setdefault(name, []).append(float(value))
+                self._measured.setdefault(name, []).append(epoch)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each epoch: "epoch", and each name with its value, None where it was not measured."""
+        values = {name: dict(zip(self._measured[name], found)) for name, found in self.history.items()}
+        return [{"epoch": epoch, **{name: at.get(epoch) for name, at in values.items()}} for epoch in self.epoch]
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame: a row for each epoch, a column for the loss and each metric.
+
+        NaN stands where it was not measured. Raises MissingExtraError without pandas.
+        """
+        from tinyres.view.frames import pandas_of
+
+        return pandas_of(self.rows(), "epoch")
+
+    def to_polars(self) -> Any:
+        """The same as a polars.DataFrame, with the epoch as a column."""
+        from tinyres.view.frames import polars_of
+
+        return polars_of(self.rows())
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())

@@ -134,16 +134,27 @@ def read_numbers(op: str, what: str, value: Any, string_hint: str) -> np.ndarray
 
 
 def _numbers_of_frame(op: str, what: str, frame: Any) -> np.ndarray:
-    """A DataFrame as an array; columns of several kinds of numbers become float64."""
-    kinds = {str(name): getattr(dtype, "kind", "O") for name, dtype in zip(frame.columns, frame.dtypes)}
+    """A DataFrame of pandas or polars as an array; columns of several kinds of numbers become float64."""
+    kinds = {str(name): _kind_of(dtype) for name, dtype in zip(frame.columns, frame.dtypes)}
     wrong = [name for name, kind in kinds.items() if kind not in "fiub"]
     if wrong:
         raise DTypeError(
             f"[{op}] {what} must be numbers; got a DataFrame with other column(s), {', '.join(map(repr, wrong[:5]))}; "
             "encode them with pd.get_dummies(df), or drop them"
         )
+    if hasattr(frame, "get_columns"):  # polars: what is missing is NaN in a column of floats
+        columns = [np.asarray(column) for column in frame.get_columns()]
+        return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
     plain = len(set(kinds.values())) == 1 and all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
     return frame.to_numpy() if plain else frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _kind_of(dtype: Any) -> str:
+    """NumPy's letter for a dtype of NumPy, pandas or polars; "O" for what are no numbers."""
+    if hasattr(dtype, "kind"):
+        return str(dtype.kind)
+    numeric = getattr(dtype, "is_numeric", lambda: False)()
+    return "f" if numeric and not dtype.is_decimal() else "b" if str(dtype) == "Boolean" else "O"
 
 
 def read_targets(

@@ -37,6 +37,20 @@ def trace_table(self: Trace, level: str | None = None, expand: str | None = None
     return table.table(self, self.known_level(level), expand)
 
 
+def trace_pandas(self: Trace, level: str | None = None) -> Any:
+    """The rows of a level as a pandas.DataFrame; see `rows`. Raises MissingExtraError without pandas."""
+    from tinyres.view import frames
+
+    return frames.pandas_of(self.rows(level))
+
+
+def trace_polars(self: Trace, level: str | None = None) -> Any:
+    """The rows of a level as a polars.DataFrame; see `rows`. Raises MissingExtraError without polars."""
+    from tinyres.view import frames
+
+    return frames.polars_of(self.rows(level))
+
+
 def trace_html(self: Trace) -> str:
     """The ribbon and the text, as notebooks show them."""
     from tinyres.view import html
@@ -188,6 +202,8 @@ METHODS: dict[type, dict[str, Any]] = {
         "table": trace_table,
         "export": trace_export,
         "plot": trace_plot,
+        "to_pandas": trace_pandas,
+        "to_polars": trace_polars,
     },
     Verdict: {"__str__": verdict_text},
     Findings: {"__str__": findings_text},
