@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-LIBRARIES = ("sklearn", "joblib", "pandas", "polars", "onnx")
+LIBRARIES = ("sklearn", "joblib", "pandas", "polars", "onnx", "tensorboardX", "mlflow", "wandb")
 ASKED = {
     "sklearn": ("sklearn", "tr.sklearn.Classifier"),
     "onnx": ("onnx", "tr.onnx.export"),
     "frames": ("polars", "tr.History().to_polars()"),
+    "tensorboard": ("tensorboardX", "tr.callbacks.TensorBoard()"),
+    "mlflow": ("mlflow", "tr.callbacks.MLflow()"),
+    "wandb": ("wandb", "tr.callbacks.WandB()"),
 }
 
 

@@ -63,7 +63,7 @@ def test_dir_shows_public_names_of_tinyres_only():
     ("module", "name", "message"),
     [
         ("layers", "Conv9D", r"\[keras.layers\] tinyres has no keras.layers.Conv9D; got this name; it has ELU, "),
-        ("callbacks", "TensorBoard", r"tinyres has no keras.callbacks.TensorBoard; got this name; use CSVLogger"),
+        ("callbacks", "RemoteMonitor", r"no keras.callbacks.RemoteMonitor; got this name; write a Callback"),
         ("datasets", "mnist", r"no keras.datasets.mnist; got this name; use tinyres.data.load_digits\(\)"),
         ("optimizers", "Ftrl", r"tinyres has no keras.optimizers.Ftrl; got this name; use SGD or Adam"),
         ("utils", "plot_model", r"use model.graph\(x, y\).trace\(\).export"),

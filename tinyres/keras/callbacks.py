@@ -16,7 +16,6 @@ _INSTEAD = {
     "ProgbarLogger": "fit shows its progress itself; choose with fit(verbose=0, 1 or 2)",
     "RemoteMonitor": "write a Callback whose on_epoch_end sends the logs",
     "SwapEMAWeights": "use WeightAverage, which keeps the average and gives it to the model at the end",
-    "TensorBoard": "use CSVLogger or JSONLines, and fit(watch=10) for the gradients",
     "TerminateOnNaN": "fit stops by itself, before a loss that is not finite changes anything",
 }
 

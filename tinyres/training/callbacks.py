@@ -12,6 +12,7 @@ from tinyres.errors import ArgumentError
 from tinyres.optim.schedules import LearningRateSchedule as Schedule
 from tinyres.training.averages import WeightAverage
 from tinyres.training.callback import Callback, CallbackList, Logs, Monitor, count_of
+from tinyres.training.loggers import MLflow, TensorBoard, WandB
 from tinyres.training.writers import CSVLogger, JSONLines, ModelCheckpoint
 
 __all__ = [
@@ -23,8 +24,11 @@ __all__ = [
     "LambdaCallback",
     "LearningRateSchedule",
     "LearningRateScheduler",
+    "MLflow",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "TensorBoard",
+    "WandB",
     "WeightAverage",
 ]
 
