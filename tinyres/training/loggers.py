@@ -51,9 +51,9 @@ class Logger(Callback):
         looked = self.ledger is not None and epoch % self.every == 0
         if looked:
             numbers |= self._look(epoch)
-        self.numbers(epoch, numbers)
         if looked and len(self.norms.names) > 1:
             self.chart(epoch)
+        self.numbers(epoch, numbers)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.close()
@@ -206,7 +206,7 @@ class WandB(Logger):
         series = self._wandb.plot.line_series(
             xs=self.norms.steps.tolist(), ys=lines, keys=self.norms.names, title="|g| by block", xname="epoch"
         )
-        self._run.log({CHART: series})
+        self._run.log({CHART: series}, commit=False)  # with the numbers of the same epoch
 
     def close(self) -> None:
         if self._own:
