@@ -99,6 +99,7 @@ def events_of(folder):
             at += 16 + length
 
 
+@pytest.mark.slow
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboardX")
     pytest.importorskip("matplotlib")

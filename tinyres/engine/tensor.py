@@ -207,8 +207,8 @@ class Tensor(Attached, OtherNames):
     def __dlpack__(self, **options: Any) -> Any:
         """The values for `np.from_dlpack`, `torch.from_dlpack` and others: the same memory, read-only, or a copy.
 
-        Shared where the asker knows of DLPack 1.0, which tells that it is not to be written to. A Parameter's follows
-        `assign` and optimizer steps. Gradients do not follow.
+        Shared where the asker knows of DLPack 1.0, which tells that it is not to be written to (PyTorch hears it, and
+        lets you). A Parameter's follows `assign` and optimizer steps. Gradients do not follow.
         """
         return lent(self._view("dlpack"), self.buffer, options)
 

@@ -14,7 +14,7 @@ from tinyres.errors import FileError, need_extra
 from tinyres.kernels.dtypes import BOOL, FLOAT32, INT64
 from tinyres.nn.layer import Layer
 from tinyres.onnx.checking import array_of
-from tinyres.onnx.names import Place
+from tinyres.onnx.names import Place, plain_name
 from tinyres.onnx.values import Held, Known, Value
 
 with need_extra("onnx", "models are written and read by the onnx package", "onnx"):
@@ -154,6 +154,6 @@ def constant_of(known: Known, array: np.ndarray | None = None) -> Tensor:
     """An array of the file as a Parameter if training may change it, else a Tensor."""
     values = known.array if array is None else array
     if known.weight and values.ndim and values.dtype.kind == "f":
-        return Parameter(values, known.name.replace("/", ".") or "weight")
+        return Parameter(values, plain_name(known.name.replace("/", ".")) or "weight")
     kind = FLOAT32 if values.dtype.kind == "f" else BOOL if values.dtype.kind == "b" else INT64
     return tensor(values, dtype=kind)
