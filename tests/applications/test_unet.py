@@ -58,13 +58,17 @@ def test_forms_that_do_not_fit(arguments: dict[str, Any], words: str) -> None:
         tr.applications.unet(**arguments)
 
 
-def test_skips_across_are_skips_of_the_trace() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("skips", ["concatenate", "add"])
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_skips_across_are_skips_of_the_trace(levels: int, skips: str) -> None:
+    """At 4 levels the lowest has one pixel: a group of one number was 0, and nothing passed the middle."""
     tr.manual_seed(0)
-    model = tr.applications.unet((8, 8, 1), widths=(8, 16, 16))
+    model = tr.applications.unet((8, 8, 1), widths=(8, 16, 16, 16)[:levels], skips=skips)
     x = RNG.normal(size=(4, 8, 8, 1))
     trace = model.graph(x, x, loss="mse").trace(audit="full")
     assert trace.audit().ok
-    for level in range(3):
+    for level in range(levels):
         join = next(edge for edge in trace.edges if edge.dst == f"up{level}/join" and edge.kind == "skip")
         assert join.src.startswith(f"down{level}/") and 0 < join.grad_norm
     assert not list(model.graph(x, x, loss="mse").lint())

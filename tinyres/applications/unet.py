@@ -27,6 +27,7 @@ from tinyres.model import Model
 from tinyres.nn.operators import Input
 
 _SKIPS = ("concatenate", "add", None)
+_LEAST_GROUP = 8  # numbers; a group of one is 0 whatever comes in, as at a lowest level of one pixel
 
 
 class _Form(NamedTuple):
@@ -61,9 +62,9 @@ def unet(
     skips: across from encoder to decoder, "concatenate", "add" (of a 1 x 1 convolution where widths differ), or None
     for none. residual: whether blocks have a skip of their own. blocks: of two 3 x 3 convolutions, per level and way.
     attention: the levels with attention between pixels behind their blocks, and heads of it. groups: of the
-    normalisations, as far as they divide the width. time: whether there is a second input, a number per image, that is
-    added within every block. classes: whether there is a further one, a class per image from 0 to classes - 1, or
-    `classes` itself for none. activation: of the last layer.
+    normalisations, as far as they divide the width and hold 8 numbers or more. time: whether there is a second input, a
+    number per image, that is added within every block. classes: whether there is a further one, a class per image from
+    0 to classes - 1, or `classes` itself for none. activation: of the last layer.
     Raises ArgumentError for a form that does not fit.
 
     >>> import tinyres as tr
@@ -160,7 +161,11 @@ def _normalised(x: Any, form: _Form) -> Any:
 
 
 def _in_groups(x: Any, form: _Form) -> Any:
-    return GroupNormalization(math.gcd(form.groups, x.shape[-1]), epsilon=1e-5)(x)
+    _, height, width, channels = x.shape
+    groups = math.gcd(form.groups, channels)
+    while groups > 1 and height * width * channels // groups < _LEAST_GROUP:
+        groups = max(n for n in range(1, groups) if groups % n == 0)
+    return GroupNormalization(groups, epsilon=1e-5)(x)
 
 
 def _attended(x: Any, form: _Form) -> Any:
