@@ -98,7 +98,8 @@ class Strands:
         self._places = self._placed(rows, top, self._above(levels))
         self.right = max((p.right for p in self._places), default=MARGIN)
         self.bottom = max((p.y for p in self._places), default=top) + self._below
-        self._names = self._short_names(rows.cell)
+        widths = [(p.right - p.left) / weight_of(c) for p, c in zip(self._places, cells)]
+        self._names = self._short_names(min(widths, default=rows.cell))
         room = min((p.right - p.left) / (5.9 * rows.scale) for p in self._places) if cells else 0.0
         self._prefix = "|g| " if all(len(number(c.grad_norm)) + 4 <= room for c in cells) else ""
 

@@ -31,7 +31,7 @@ NOISE, REGIONS = "noise", "segmentation"
 SIZE, BATCH, STEPS_PER_EPOCH = 16, 32, 25
 TRAINED_ON, CHOSEN_ON, TRACED = 800, 100, 128  # images
 SHARES = (0.0, 0.05, 0.25, 1.0)  # of the steps, at which there is a row
-SECONDS_PER_STEP, SECONDS_PER_ROW = 8e-3, 0.25  # of width 16 and 3 levels, on two threads
+SECONDS_PER_STEP, SECONDS_PER_ROW = 1.6e-2, 0.4  # of width 16 and 3 levels, on one thread
 
 
 class _Test(NamedTuple):
