@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tinyres.structure.kinds import GATE
 from tinyres.trace.net import Finding, Net, concatenates, finding_at, has_kernel
@@ -212,41 +212,58 @@ def _leads_to(net: Net, start: str, end: str) -> bool:
 
 
 def missing_skips(net: Net) -> Iterator[Finding]:
-    """Layers of the build of residual blocks' branches that stand without a skip where most have one."""
+    """Layers of the build of residual blocks' branches that stand without a skip where most have one.
+
+    First those of the same sizes, then, where a skip would fit and few have none, those of any: of the two blocks in
+    each stage of a ResNet-18 none has three others of its size.
+    """
+    told: set[str] = set()
+    for build_of, sized in ((_build, True), (_kinds, False)):
+        for run, forks, count in _without_skip(net, build_of, sized):
+            if not told.intersection(n.name for n in run):
+                told.update(n.name for n in run)
+                yield from _missing(net, run, forks, count)
+
+
+def _without_skip(
+    net: Net, build_of: Callable[[list[TraceNode]], Build], sized: bool
+) -> Iterator[tuple[list[TraceNode], int, int]]:
+    """The layers of each such place, how many blocks of their build have a skip, and how many have none."""
     builds: dict[Build, list[Fork]] = {}
     within: set[str] = set()
     for fork, _, branches in net.residual_forks():
         branch = net.between([e.dst for e in branches], fork.join)
         whole = net.between([e.dst for e in fork.edges], fork.join)
         if net.nodes[fork.join].facts.adds and _is_chain(net, branch) and any(n.params for n in branch):
-            builds.setdefault(_build(branch), []).append(fork)
+            builds.setdefault(build_of(branch), []).append(fork)
         if len(whole) < len(net.trace.nodes) // 2:
             within.update(n.name for n in whole)
     stems = {stem(b.name) for b in net.trace.blocks if b.skip is not None}
-    cut = {f.node for f in detached_skips(net)}
     for build, forks in builds.items():
-        runs = list(_runs(net, build, within))
+        runs = list(_runs(net, build, build_of, within))
         runs = [r for r in runs if _among(net, r, forks) or (r[-1].block and stem(r[-1].block) in stems)]
-        if not 0 < len(runs) < len(forks):
-            continue
-        for run in runs:
-            name = run[-1].block or (run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}")
-            join = _adds_a_constant(net, run[-1])
-            if join is not None and join.name in cut:
-                continue
-            if join is not None:
-                yield finding_at(
-                    "detached-skip", join,
-                    f"adds a constant to the branch, where {len(forks)} of {len(forks) + len(runs)} blocks of this "
-                    "build have a skip: no gradient flows over it",
-                    "look for a detach(), a no_grad() or a way through NumPy on the skip",
-                )  # fmt: skip
-                continue
-            yield finding_at(
-                "missing-skip", run[-1],
-                f"{len(forks)} of {len(forks) + len(runs)} blocks of this build have a skip, {name} has none",
-                "add the input of the block to the output of its branch",
-            )  # fmt: skip
+        if not sized:
+            runs = [r for r in runs if all(net.nodes[e.src].shape == r[-1].shape for e in net.data_into(r[0].name))]
+        if 0 < len(runs) < len(forks) and (sized or _SELDOM * len(runs) <= len(forks)):
+            yield from ((run, len(forks), len(runs)) for run in runs)
+
+
+def _missing(net: Net, run: list[TraceNode], forks: int, count: int) -> Iterator[Finding]:
+    """What is to be said of layers without a skip: that a constant takes its place, or that it is missing."""
+    join = _adds_a_constant(net, run[-1])
+    if join is None:
+        name = run[-1].block or (run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}")
+        yield finding_at(
+            "missing-skip", run[-1], f"{forks} of {forks + count} blocks of this build have a skip, {name} has none",
+            "add the input of the block to the output of its branch",
+        )  # fmt: skip
+    elif join.name not in {f.node for f in detached_skips(net)}:
+        yield finding_at(
+            "detached-skip", join,
+            f"adds a constant to the branch, where {forks} of {forks + count} blocks of this build have a skip: no "
+            "gradient flows over it",
+            "look for a detach(), a no_grad() or a way through NumPy on the skip",
+        )  # fmt: skip
 
 
 def _adds_a_constant(net: Net, end: TraceNode) -> TraceNode | None:
@@ -302,6 +319,11 @@ def _build(nodes: list[TraceNode]) -> Build:
     return tuple((n.op, n.primitive, n.shape, *sorted(p.shape for p in n.params.values())) for n in nodes)
 
 
+def _kinds(nodes: list[TraceNode]) -> Build:
+    """A build whatever its sizes are."""
+    return tuple((n.op, n.primitive, len(n.shape), *sorted(len(p.shape) for p in n.params.values())) for n in nodes)
+
+
 def _is_chain(net: Net, nodes: list[TraceNode]) -> bool:
     """Whether each node feeds the next and nothing else."""
     return all(
@@ -310,7 +332,9 @@ def _is_chain(net: Net, nodes: list[TraceNode]) -> bool:
     )
 
 
-def _runs(net: Net, build: Build, within: set[str]) -> Iterator[list[TraceNode]]:
+def _runs(
+    net: Net, build: Build, build_of: Callable[[list[TraceNode]], Build], within: set[str]
+) -> Iterator[list[TraceNode]]:
     """The chains of this build outside of all residual blocks, none twice."""
     taken: set[str] = set()
     for node in net.trace.nodes:
@@ -318,7 +342,7 @@ def _runs(net: Net, build: Build, within: set[str]) -> Iterator[list[TraceNode]]
         while len(run) < len(build) and len(net.outgoing[run[-1].name]) == 1:
             run.append(net.nodes[net.outgoing[run[-1].name][0].dst])
         names = {n.name for n in run}
-        if _build(run) == build and _is_chain(net, run) and not names & (within | taken):
+        if build_of(run) == build and _is_chain(net, run) and not names & (within | taken):
             taken |= names
             yield run
 
