@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": CORE | RECORD | {"view"},
     "nn": CORE | {"ops", "structure"},
     "layers": LAYERS,
-    "torch": {"errors", "view"} | RECORD,
+    "torch": {"errors", "store", "view"} | RECORD,
     "data": {"errors", "store"},
     "training": TRAINING,
     "distributed": TRAINING | {"training"},
