@@ -169,3 +169,61 @@ def test_a_trace_takes_little_more_memory_than_the_step_that_it_watches(tmp_path
         for what in ("step", "trace")
     ]  # fmt: skip
     assert peaks[1] < 1.15 * peaks[0], f"peak of a step {peaks[0]} kB, of its trace {peaks[1]} kB"
+
+
+def test_a_trace_is_saved_shown_and_compared_as_any(tmp_path: Path) -> None:
+    trace = tr.torch.trace(ConvNet(), IMAGES, loss=classified)
+    for name in ("trace.json", "trace.npz"):
+        trace.save(tmp_path / name)
+        again = tr.Trace.load(tmp_path / name)
+        assert str(again) == str(trace) and again.table("parameter") == trace.table("parameter")
+        assert again["stem"].channels_first and again["stem"].channels == 8
+        assert [n.params.keys() for n in again.nodes] == [n.params.keys() for n in trace.nodes]
+    trace.export(tmp_path / "report.html")
+    assert "blocks/2" in (tmp_path / "report.html").read_text()
+    told = str(tr.compare(right=trace, missing=tr.torch.trace(ConvNet("missing"), IMAGES, loss=classified)))
+    assert "only in right: blocks/2/add" in told
+
+
+def test_notes_are_kept_by_files_and_shown_in_reports(tmp_path: Path) -> None:
+    tokens = torch.arange(40).reshape(8, 5) % 7
+    trace = tr.torch.trace(Recurrent(), tokens, loss=lambda y: y.square().mean())
+    trace.save(tmp_path / "trace.json")
+    assert tr.Trace.load(tmp_path / "trace.json").header.notes == trace.header.notes
+    trace.export(tmp_path / "report.html")
+    assert "lstm is a fused LSTM" in (tmp_path / "report.html").read_text()
+
+
+class InPlace(nn.Module):
+    """Functions in place on what Linear gives of three axes, which is a view."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.hidden, self.output = nn.Linear(4, 16), nn.Linear(16, 4)
+        self.in_place = in_place
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.output(nn.functional.relu(self.hidden(x), inplace=self.in_place))
+        if self.in_place:
+            y += x
+            return y
+        return y + x
+
+
+def test_in_place_on_views_changes_no_number() -> None:
+    x = torch.randn(3, 5, 4)
+    nets = [nn.Sequential(InPlace(in_place), InPlace(in_place)) for in_place in (False, True)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    a, b = (tr.torch.trace(net, x, loss=lambda y: y.square().mean()) for net in nets)
+    assert [n.name for n in a.nodes] == [n.name for n in b.nodes] and b.audit().ok
+    for one, other in zip(a.nodes, b.nodes, strict=True):
+        assert (other.value_norm, other.grad_norm) == pytest.approx((one.value_norm, one.grad_norm), rel=1e-6)
+        assert one.facts == other.facts
+    for one, other in zip(a.blocks, b.blocks, strict=True):
+        assert (other.skip, other.branch) == pytest.approx((one.skip, one.branch), abs=1e-6)
+
+
+def test_by_ops_each_function_call_is_a_node() -> None:
+    trace = tr.torch.trace(ConvNet(), IMAGES, loss=classified, level="op")
+    assert trace.level == "op" and {"conv2d", "batch_norm", "relu", "add"} <= {n.op for n in trace.nodes}
+    assert trace.audit().ok and len([b for b in trace.blocks if b.skip is not None]) == 5

@@ -10,7 +10,7 @@ from tinyres.measure.tape import Tape
 from tinyres.structure.blocks import BlockShape, block_of_nodes
 from tinyres.structure.kinds import PARAMETER
 from tinyres.structure.structure import Structure
-from tinyres.trace.building import NOTHING, EdgeNumbers, blocks_of, edge_of, forks_of, numbers_of
+from tinyres.trace.building import NOTHING, EdgeNumbers, blocks_of, by_short_name, edge_of, forks_of, numbers_of
 from tinyres.trace.nodes import TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header, Trace
@@ -62,10 +62,10 @@ def _numbers(node: Node, measured: Measurement) -> tuple[float, float, float, in
 def _nodes(
     tape: Tape, measured: Measurement, parameters: list[TraceParameter], blocks: Sequence[BlockShape]
 ) -> list[TraceNode]:
-    params: dict[int, dict[str, TraceParameter]] = {}
+    params: dict[int, list[TraceParameter]] = {}
     for src, dst in tape.parameter_edges:
         record = parameters[src]
-        params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
+        params.setdefault(dst, []).append(record)
     block_of = block_of_nodes(blocks)
     return [
         TraceNode(
@@ -81,7 +81,7 @@ def _nodes(
             dead=measured.dead.get(i),
             by_position=measured.by_position.get(node),
             heads=measured.heads.get(i),
-            params=params.get(i, {}),
+            params=by_short_name(params.get(i, ())),
         )
         for i, node in enumerate(tape.units)
     ]

@@ -9,7 +9,16 @@ from tinyres.structure.kinds import PARAMETER
 from tinyres.torch.measuring import Measurement
 from tinyres.torch.statistics import sums_of
 from tinyres.torch.tape import Tape
-from tinyres.trace.building import NOTHING, EdgeNumbers, Statistics, blocks_of, edge_of, forks_of, numbers_of
+from tinyres.trace.building import (
+    NOTHING,
+    EdgeNumbers,
+    Statistics,
+    blocks_of,
+    by_short_name,
+    edge_of,
+    forks_of,
+    numbers_of,
+)
 from tinyres.trace.nodes import Returned, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.trace import Header
 from tinyres.view import Trace
@@ -54,11 +63,9 @@ def assemble(
 def _nodes(
     tape: Tape, measured: Measurement, gradients: dict[int, Statistics], parameters: list[TraceParameter]
 ) -> list[TraceNode]:
-    params: dict[int, dict[str, TraceParameter]] = {}
+    params: dict[int, list[TraceParameter]] = {}
     for w, dst in tape.weight_edges:
-        record, prefix = parameters[w], f"{tape.units[dst].name.partition('@')[0]}/"
-        short = record.name.removeprefix(prefix) if record.name.startswith(prefix) else record.name.rpartition("/")[2]
-        params.setdefault(dst, {})[short] = record
+        params.setdefault(dst, []).append(parameters[w])
     block_of = block_of_nodes(tape.structure.blocks)
     nodes = []
     for i, unit in enumerate(tape.units):
@@ -75,7 +82,7 @@ def _nodes(
                 dead=unit.calls[-1].dead if unit.calls else None,
                 by_position=None if unit.channels_first else measured.by_position.get(i),
                 channels_first=unit.channels_first,
-                params=params.get(i, {}),
+                params=by_short_name(params.get(i, ())),
             )
         )  # fmt: skip
     return nodes

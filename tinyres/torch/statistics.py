@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinyres.torch.library import torch
 from tinyres.trace.building import Statistics
 
-_PIECE = 1 << 18  # elements
+_PIECE = 1 << 15  # elements: they stay in the cache, and are too few for libraries to wake threads for
 
 
 @dataclass(slots=True)
@@ -26,15 +28,16 @@ class Sums:
 
     def add(self, tensor: Any) -> None:
         """Count one more tensor in."""
-        with torch.no_grad():
-            for piece in _pieces(tensor):
-                self.count += piece.numel()
+        for piece in _pieces(tensor):
+            self.count += piece.size
+            self.zeros += piece.size - int(np.count_nonzero(piece))
+            with np.errstate(all="ignore"):
                 self.sum += float(piece.sum())
-                self.squares += float(torch.dot(piece, piece))
-                self.zeros += piece.numel() - int(torch.count_nonzero(piece))
-            if not math.isfinite(self.squares):
-                self.nans += int(torch.isnan(tensor).sum())
-                self.infs += int(torch.isinf(tensor).sum())
+                squares = _product(piece, piece)
+            self.squares += squares
+            if not math.isfinite(squares):
+                self.nans += int(np.isnan(piece).sum())
+                self.infs += int(np.isinf(piece).sum())
 
     def join(self, other: Sums) -> None:
         """Count in what other arrays add up to."""
@@ -66,8 +69,8 @@ def sums_of(tensors: Iterable[Any]) -> Sums:
 
 def dot(a: Any, b: Any) -> float:
     """⟨a, b⟩ of two tensors with equally many elements, accumulated in float64."""
-    with torch.no_grad():
-        return float(sum(float(torch.dot(x, y)) for x, y in zip(_pieces(a), _pieces(b))))
+    with np.errstate(all="ignore"):
+        return sum(_product(x, y) for x, y in zip(_pieces(a), _pieces(b)))
 
 
 def norms_by_position(tensor: Any) -> tuple[float, ...]:
@@ -87,7 +90,11 @@ def dead_channels(tensor: Any, axis: int) -> int:
         return int(alive.numel() - int(alive.sum()))
 
 
-def _pieces(tensor: Any) -> Iterator[Any]:
-    flat = tensor.detach().reshape(-1)
+def _pieces(tensor: Any) -> Iterator[np.ndarray]:
+    flat = (tensor.to_dense() if tensor.is_sparse else tensor).detach().reshape(-1)
     for start in range(0, flat.numel(), _PIECE):
-        yield flat[start : start + _PIECE].to(torch.float64)
+        yield flat[start : start + _PIECE].to("cpu", torch.float64).numpy()
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.einsum("i,i->", a, b))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tinyres.structure.blocks import BlockShape
 from tinyres.structure.kinds import CONDITION, GATE, PARALLEL, SKIP, ForkShape
 from tinyres.structure.structure import Structure
 from tinyres.trace.blocks import Block
-from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode
+from tinyres.trace.nodes import Fork, Returned, TraceEdge, TraceNode, TraceParameter
 
 _SMALLEST = 2.0**-100  # |g| below which what kernels flush to 0 would turn it
 
@@ -43,6 +43,18 @@ def numbers_of(value: Statistics, gradient: Statistics) -> tuple[float, float, f
         value.norm, value.mean, value.std, value.zeros, value.nans, value.infs,
         gradient.norm, gradient.nans + gradient.infs,
     )  # fmt: skip
+
+
+def by_short_name(parameters: Iterable[TraceParameter]) -> dict[str, TraceParameter]:
+    """The parameters that a node reads, by the last part of their names, or as many as tell them apart."""
+    known = list(parameters)
+    full = [f"/{p.name}" for p in known]
+    found = {}
+    for p in known:
+        parts = p.name.split("/")
+        endings = ("/".join(parts[-depth:]) for depth in range(1, len(parts) + 1))
+        found[next((e for e in endings if sum(name.endswith(f"/{e}") for name in full) == 1), p.name)] = p
+    return found
 
 
 def edge_of(src: str, dst: str, kind: str, part: EdgeNumbers, whole: float, count: int) -> TraceEdge:

@@ -17,6 +17,7 @@ from tinyres.errors import ArgumentError
 from tinyres.store import archive
 from tinyres.store.replacing import replacing
 from tinyres.trace.blocks import Block
+from tinyres.trace.building import by_short_name
 from tinyres.trace.facts import Weight, decoded_facts, encoded_facts, guessed_facts
 from tinyres.trace.nodes import Audit, Failure, Fork, Head, Measured, Returned, TraceEdge, TraceNode, TraceParameter
 from tinyres.trace.spectrum import Over, Spectrum
@@ -149,16 +150,16 @@ def _decoded(data: Any, arrays: Arrays) -> Trace:
         for i, (row, weight) in enumerate(zip(_records(data["parameters"]), weights, strict=True))
     ]
     ends = list(zip(data["edges"].pop("src"), data["edges"].pop("dst"), strict=True))
-    params: dict[int, dict[str, TraceParameter]] = {}
+    params: dict[int, list[TraceParameter]] = {}
     for src, dst in ends:
         if dst <= src < count:
             raise ValueError(f"an edge goes from node {src} back to {dst}")
         if src >= count:
             record = _at(parameters, src - count)
-            params.setdefault(dst, {})[record.name.rpartition("/")[2]] = record
+            params.setdefault(dst, []).append(record)
     sources = _sources(data["nodes"].pop("source"), data["files"])
     nodes = [
-        TraceNode(**row, source=source, facts=own, params=params.get(i, {}), arrays=_arrays(arrays, i))
+        TraceNode(**row, source=source, facts=own, params=by_short_name(params.get(i, ())), arrays=_arrays(arrays, i))
         for i, (row, source, own) in enumerate(zip(_records(data["nodes"]), sources, facts, strict=True))
     ]
     everything: list[Measured] = [*nodes, *parameters]

@@ -53,7 +53,7 @@ def _findings(trace: Trace) -> str:
     audit = audit_lines(trace)
     bad = ' class="bad"' if trace.audited and not trace.audit().ok else ""
     paragraphs.append(f"<p{bad}>{escape(audit[0][:1].upper() + audit[0][1:])}</p>")
-    paragraphs += [f"<p>{escape(note[:1].upper() + note[1:])}</p>" for note in trace.header.notes]
+    paragraphs += [f"<p>{escape(note)}</p>" for note in trace.header.notes]
     if trace.audited and not trace.audit().ok:
         paragraphs.append(bullets(str(f) for f in trace.audit().failures[:50]))
     found = lint_trace(trace)
