@@ -29,7 +29,7 @@ def ints(*values):
 
 def graph(nodes, shape, arrays=None, opset=18, kind=TensorProto.FLOAT, gives=TensorProto.FLOAT):
     """A model of one input x and one output y. nodes: (op, inputs, output, attributes)."""
-    made = [helper.make_node(op, i.split(","), o.split(","), **attrs) for op, i, o, attrs in nodes]
+    made = [helper.make_node(op, i.split(",") if i else [], o.split(","), **attrs) for op, i, o, attrs in nodes]
     inputs = [helper.make_tensor_value_info("x", kind, ["batch", *shape])]
     outputs = [helper.make_tensor_value_info("y", gives, None)]
     held = [numpy_helper.from_array(array, name) for name, array in (arrays or {}).items()]
@@ -110,6 +110,8 @@ CASES = {
     "argmax": graph([("ArgMax", "x", "y", {"axis": 2})], TOKENS, gives=TensorProto.INT64),
     "sum so far": one("CumSum", TOKENS, {"a": ints(1)}, reverse=1),
     "pairs": graph([("Einsum", "x,x", "y", {"equation": "bij,bkj->bik"})], TOKENS),
+    "pairs with a constant": graph([("Einsum", "x,c", "y", {"equation": "bij,jk->bik"})], TOKENS, {"c": floats(4, 2)}),
+    "a constant node": graph([("Constant", "", "c", {"value_float": 2.5}), ("Mul", "x,c", "y", {})], ROW),
     "where": graph([("Greater", "x,z", "p", {}), ("Where", "p,x,z", "y", {})], ROW, {"z": floats(6)}),
     "power": one("Pow", ROW, {"p": np.float32(2.0)}),
     "several": graph(

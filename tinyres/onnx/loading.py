@@ -153,9 +153,11 @@ class _Builder:
 
     def _bias_behind(self, node: Any) -> Known | None:
         """What the Add behind a product with a matrix of the file adds, if it is a bias and nothing else reads it."""
+        if node.op_type != "MatMul":
+            return None
         product = node.output[0]
         matrix, reader = self.values.get(node.input[-1]), self._reader_of.get(product)
-        if node.op_type != "MatMul" or not isinstance(matrix, Known) or matrix.array.ndim != 2:
+        if not isinstance(matrix, Known) or matrix.array.ndim != 2:
             return None
         if self._readings[product] != 1 or reader is None or reader.op_type != "Add":
             return None

@@ -45,7 +45,8 @@ def _matmul(reading: Reading) -> Held:
 
 @reads("Einsum")
 def _einsum(reading: Reading) -> Held:
-    given = [reading.operand(i) for i in range(len(reading.inputs))]
+    values = [reading.value(i) for i in range(len(reading.inputs))]
+    given = [value.array if isinstance(value, Known) else value.plain for value in values]
     return Held(reading.called(ops.einsum(reading.attr("equation"), *given)))
 
 
