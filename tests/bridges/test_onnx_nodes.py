@@ -112,6 +112,19 @@ CASES = {
     "pairs": graph([("Einsum", "x,x", "y", {"equation": "bij,bkj->bik"})], TOKENS),
     "pairs with a constant": graph([("Einsum", "x,c", "y", {"equation": "bij,jk->bik"})], TOKENS, {"c": floats(4, 2)}),
     "a constant node": graph([("Constant", "", "c", {"value_float": 2.5}), ("Mul", "x,c", "y", {})], ROW),
+    "a token before others": graph(
+        [
+            ("Shape", "x", "s", {}),
+            ("Slice", "s,zero,one", "n", {}),
+            ("Concat", "n,less,less", "t", {"axis": 0}),
+            ("Equal", "t,less", "q", {}),
+            ("Where", "q,ones,t", "e", {}),
+            ("Expand", "c,e", "d", {}),
+            ("Concat", "d,x", "y", {"axis": 1}),
+        ],
+        TOKENS,
+        {"c": floats(1, 2, 4), "zero": ints(0), "one": ints(1), "less": ints(-1), "ones": ints(1, 1, 1)},
+    ),
     "where": graph([("Greater", "x,z", "p", {}), ("Where", "p,x,z", "y", {})], ROW, {"z": floats(6)}),
     "power": one("Pow", ROW, {"p": np.float32(2.0)}),
     "several": graph(

@@ -40,10 +40,14 @@ def folded(reading: Reading) -> Value | None:
     known = [x for x in reading.inputs if isinstance(x, Known) or x is None]
     arrays = [None if x is None else x.array for x in known]
     array = np.asarray(fold(reading, *arrays))
-    if reading.kind in _ARITHMETIC:
+    if reading.kind in _ARITHMETIC:  # what an open size goes into is open
         open_ = np.zeros(array.shape, bool)
         for x in known:
             open_ |= x.open if x is not None else False
+        if reading.kind == "Equal":  # whatever an open size will be, it is not negative
+            negative = [(x.array < 0) & ~x.open for x in known if x is not None]
+            never = open_ & np.logical_or(*negative)
+            open_, array = open_ & ~never, array & ~never
         return Known(np.where(open_, -1, array).astype(array.dtype), open_)
     first, *rest = known
     if first is None or not any(x is not None and x.open.any() for x in known):
@@ -51,6 +55,9 @@ def folded(reading: Reading) -> Value | None:
         return Known(array, weight=weight, name=first.name if first is not None else "")
     if reading.kind in _OF_SHAPES:
         return Known(array, weight=first.weight, name=first.name)
+    if reading.kind == "Where" and not first.open.any():
+        a, b = (x.open for x in rest if x is not None)
+        return Known(array, np.where(first.array, a, b))
     if reading.kind not in _MOVING:
         raise reading.refuse("what it makes must follow from the file and its sizes", "a size that is open", OPEN)
     marks = [x.open if reading.kind == "Concat" and x is not None else None if x is None else x.array for x in rest]

@@ -8,9 +8,7 @@ from typing import Any
 from tinyres import ops
 from tinyres.layers.merge import Concatenate
 from tinyres.layers.shape import Flatten, Permute, Reshape
-from tinyres.nn.symbolic import Symbolic
-from tinyres.onnx.reading.elementwise import operands
-from tinyres.onnx.reading.table import OPEN, Reading, reads
+from tinyres.onnx.reading.table import OPEN, Reading, constant_of, reads
 from tinyres.onnx.values import Held, Known, Value
 
 _TO_LAST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -101,18 +99,31 @@ def _unsqueeze(reading: Reading) -> Held:
 
 
 @reads("Concat")
-def _concat(reading: Reading) -> Value:
-    given, last = operands(reading, len(reading.inputs))
-    ndim = len(given[0].shape)
+def _concat(reading: Reading) -> Held:
+    """Values one after the other; what the file holds, as a token that stands before others, for every sample."""
+    values = [reading.value(i) for i in range(len(reading.inputs))]
+    held = [value for value in values if isinstance(value, Held)]
+    last = len(held) == len(values) and any(value.is_last for value in held) and len(held[0].shape) == 4
+    ndim = len(held[0].shape)
     axis = reading.axis(reading.attr("axis", 1), ndim)
     if axis == 0:
         raise reading.refuse("the batch stays an axis", "axis=0")
     at = (0, 3, 1, 2)[axis] if last else axis
-    if all(isinstance(x, Symbolic) for x in given):
-        found = reading.named(Concatenate(axis=at if at < ndim - 1 else -1))(given)
+    if last:
+        given = [value.last for value in held]
     else:
-        raise reading.refuse("what is joined comes from the data", "a constant among its inputs")
+        given = [v.plain if isinstance(v, Held) else _for_each_sample(reading, v, held[0].plain) for v in values]
+    found = reading.named(Concatenate(axis=at if at < ndim - 1 else -1))(given)
     return Held(last=found) if last else Held(found)
+
+
+def _for_each_sample(reading: Reading, known: Known, x: Any) -> Any:
+    """A constant with an axis of 1 in the place of the batch, once for each sample of x."""
+    ndim = len(x.shape)
+    if known.array.ndim != ndim or known.array.shape[0] != 1:
+        raise reading.refuse("a constant is the same for every sample", f"one of shape {known.array.shape}")
+    nothing = ops.mean(x, axis=tuple(range(1, ndim)), keepdims=True) * 0.0
+    return nothing + constant_of(known)
 
 
 @reads("Split")
