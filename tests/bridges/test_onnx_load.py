@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx_nets import PRESETS, WHOLE, data_for, predicted, single
@@ -160,3 +162,26 @@ def test_a_net_of_pytorch_comes_with_its_blocks(tmp_path):
     trace = model.graph(x.numpy(), [0, 1, 2, 3], tr.losses.softmax_cross_entropy).trace()
     assert [block.name for block in trace.blocks] == ["layer1/0", "layer1/1"] and trace.audit().ok
     assert all(block.skip is not None for block in trace.blocks)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "vit"])
+def test_nets_of_torchvision_give_the_same(name, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "torch_ledger"))
+    models = pytest.importorskip("torch_nets").torchvision().models
+    torch.manual_seed(0)
+    small = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+    net = models.VisionTransformer(**small) if name == "vit" else getattr(models, name)(weights=None)
+    for weight in net.parameters():  # some are zeros in a new net
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.05)
+    x = torch.randn(2, 3, 32, 32)
+    dynamic = {"image": {0: "batch"}}
+    torch.onnx.export(
+        net.eval(), (x,), str(tmp_path / "net.onnx"), dynamo=False, input_names=["image"], dynamic_axes=dynamic
+    )
+    expected = net(x).detach().numpy()
+    found = tr.onnx.load(tmp_path / "net.onnx").predict(x.numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(np.abs(expected).max())), rtol=0)
