@@ -131,6 +131,33 @@ def test_ranks_that_differ_are_refused_with_the_same_words_on_each(tmp_path: Pat
 
 
 @needs_mpirun
+@pytest.mark.slow
+def test_where_ranks_do_not_pay_the_first_warns_once(tmp_path: Path) -> None:
+    program = """
+    import warnings
+    import numpy as np
+    import tinyres as tr
+
+    world = tr.distributed.world(shards=2)
+    model = tr.Sequential([tr.Input(shape=(4,)), tr.layers.Dense(1)])
+    model.compile(loss="mse")
+    x = np.zeros((64, 4), np.float32)
+    model.fit(x, x[:, :1], verbose=0, distributed=world)
+    world.step(model, True)._seconds[:] = [(1e-3, 2e-3)] * 39
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(x, x[:, :1], epochs=20, verbose=0, distributed=world)
+    assert len(told) == (world.rank == 0), told
+    if told:
+        print(told[0].message)
+    """
+    told = output(on_ranks(2, program, tmp_path))
+    assert told.startswith(
+        "[distributed] 2 ranks do not pay here: a step takes 2.00 ms, of which each rank computes 0.50"
+    )
+
+
+@needs_mpirun
 def test_ranks_share_the_cpus(tmp_path: Path) -> None:
     program = "import tinyres as tr; print(tr.distributed.world().size, tr.info()['threads'])"
     told = output(on_ranks(2, program, tmp_path, without=("TINYRES_THREADS",))).splitlines()

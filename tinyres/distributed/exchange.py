@@ -54,6 +54,6 @@ class Exchange:
         comm.Alltoallv([sent, [len(sums) * width for width in widths]], [got, counts])
         everyone = [node for nodes in self._nodes for node in nodes]
         found = dict(zip(everyone, got.reshape(len(everyone), own)))
-        total = sum_of(self._whole, found.get)
+        total = sum_of(self._whole, lambda node, kept: found.get(node))
         comm.Allgatherv(total, [out, widths])
         self.sent += (sent.nbytes // size * (size - own)) + total.nbytes * (comm.size - 1)

@@ -93,6 +93,7 @@ class Shards:
         self.bucket = Bucket([t.shape for t in (*self.params, *self.statistics)], model.float_dtype)
         self._row = Buffer(self.bucket.size, self.bucket.dtype)
         self._row.array.fill(0)
+        self._moved = [self.bucket.array(self._row.array, len(self.params) + i) for i in range(len(self.statistics))]
         self._free: list[np.ndarray] = []
         self.gradients = capture(self._shard) if captured else self._shard
         self._told: list[np.ndarray | None] = []
@@ -106,11 +107,11 @@ class Shards:
         before, sums = [state.copy() for state in self._states], self.meters.sums
         self._told, self._reached = [], None
 
-        def row(node: Node) -> np.ndarray | None:
-            return self._row_of(node[0], batch, before) if node[1] - node[0] == 1 else None
+        def row(node: Node, kept: bool) -> np.ndarray | None:
+            return self._row_of(node[0], batch, before, kept) if node[1] - node[0] == 1 else None
 
         try:
-            found = [sum_of(node, row) for node in nodes]
+            found = [sum_of(node, row, kept=node is not nodes[-1]) for node in nodes]
             if self._reached is None:
                 self._run(None, batch, before)
         finally:
@@ -122,21 +123,25 @@ class Shards:
 
     def give_back(self, rows: Sequence[np.ndarray]) -> None:
         """Memory that is not needed any more."""
-        self._free += rows
+        self._free += [row for row in rows if row is not self._row.array]
 
-    def _row_of(self, shard: int, batch: Batch, before: Sequence[np.ndarray]) -> np.ndarray:
-        row = self._free.pop() if self._free else np.empty_like(self._row.array)
-        if not batch.has(shard):
-            row.fill(0)
+    def _row_of(self, shard: int, batch: Batch, before: Sequence[np.ndarray], kept: bool) -> np.ndarray:
+        """What a shard gives; kept: in memory of its own, else where the next one's goes."""
+        row = self._row.array
+        if batch.has(shard):
+            self._told.append(self._run(shard, batch, before))
+            share = row.dtype.type(batch.shares[shard, -1])
+            for i, weight in enumerate(self.statistics):
+                np.subtract(weight.buffer.array, before[i], out=self._moved[i])
+                self._moved[i] *= share
+        else:
             self._told.append(None)
+            row.fill(0)
+        if not kept:
             return row
-        self._told.append(self._run(shard, batch, before))
-        row[...] = self._row.array
-        share = row.dtype.type(batch.shares[shard, -1])
-        for i, weight in enumerate(self.statistics):
-            moved = weight.buffer.array - before[i]
-            self.bucket.array(row, len(self.params) + i)[...] = moved * share
-        return row
+        own = self._free.pop() if self._free else np.empty_like(row)
+        own[...] = row
+        return own
 
     def _run(self, shard: int | None, batch: Batch, before: Sequence[np.ndarray]) -> np.ndarray:
         """Run one shard from the state before the batch, and what it told."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from tinyres.training.watching import LayerNorms
 if TYPE_CHECKING:
     from tinyres.distributed.world import World
 
+_LOOKED_AT = 40  # the steps by which it is judged whether ranks pay
+
 
 class ShardedStep:
     """What runs a step of `fit` on the ranks of a world; called as `Model.train_step`, with the whole batch.
@@ -30,6 +34,7 @@ class ShardedStep:
 
     def __init__(self, world: World, model: Any, captured: bool) -> None:
         self._world, self._model, self._captured = world, model, captured
+        self._seconds: list[tuple[float, float]] = []
         self._make()
 
     def _make(self) -> None:
@@ -51,6 +56,7 @@ class ShardedStep:
         if [id(p) for p in self._shards.optimizer.params if p.requires_grad] != list(map(id, self._shards.params)):
             self._make()  # another part of the model is trained now
         samples = len(x[0] if isinstance(x, list) else x)
+        began = time.perf_counter()
         limits = bounds(samples, world.shards)
         shares = self._model.plan("train_step").loss.shares_of(y, limits)
         failure = None
@@ -59,6 +65,7 @@ class ShardedStep:
             self._sums, own, reached = self._shards.sums(batch, world.exchange.nodes)
         except NonFiniteError as error:
             failure = str(error)
+        computed = time.perf_counter() - began
         failure = world.first_said(failure)
         if failure is not None:
             raise NonFiniteError(failure)
@@ -68,8 +75,25 @@ class ShardedStep:
         shards.meters.sums += told.sums
         for state, drawn in zip(shards.generators, told.drawn):
             state[1] += drawn
+        self._note(computed, time.perf_counter() - began)
         squares = [tensor(part, dtype="float64") for part in told.squares.reshape(-1, LayerNorms.SQUARES)]
         return tensor(told.loss, dtype=shards.bucket.dtype), reached.layers, squares
+
+    def _note(self, computed: float, whole: float) -> None:
+        """Warn, once and on rank 0, if one rank would be as fast: its step is all shards, one after the other."""
+        world = self._world
+        if len(self._seconds) >= _LOOKED_AT:
+            return
+        self._seconds.append((computed * world.size, whole))
+        if len(self._seconds) == _LOOKED_AT:
+            alone, here = np.median(self._seconds[_LOOKED_AT // 2 :], axis=0) * 1e3
+            if here >= alone and world.size > 1 and world.rank == 0:
+                warnings.warn(
+                    f"[distributed] {world.size} ranks do not pay here: a step takes {here:.2f} ms, of which each rank "
+                    f"computes {alone / world.size:.2f}; train on one rank, or with larger batches or a larger net",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     def _update(self, reached: tuple[int, ...]) -> None:
         """The sum over all shards of all ranks, and the step that it says."""
@@ -81,5 +105,6 @@ class ShardedStep:
         for i in reached:
             shards.params[i].grad = bucket.tensor(total, i)
         optimizer.step()
+        optimizer.zero_grad()
         for i, weight in enumerate(shards.statistics, len(shards.params)):
             bucket.add_to(weight.buffer, total, i)

@@ -38,18 +38,19 @@ def cover(first: int, last: int, node: Node) -> list[Node]:
     return cover(first, last, (low, half)) + cover(first, last, (half, high))
 
 
-def sum_of(node: Node, leaf: Callable[[Node], np.ndarray | None]) -> np.ndarray:
+def sum_of(node: Node, leaf: Callable[[Node, bool], np.ndarray | None], kept: bool = True) -> np.ndarray:
     """The sum over a node, added up in place.
 
-    leaf: gives a node's sum, in memory that may be written to, or None where its halves are to be summed; asked in the
-    order of the shards.
+    leaf(node, kept): gives a node's sum, or None where its halves are to be summed; asked in the order of the shards.
+    kept: whether it is in memory that may be written to and stays as it is while other leaves are asked; else it is
+    read before the next one is.
     """
-    found = leaf(node)
+    found = leaf(node, kept)
     if found is not None:
         return found
     half = middle(node)
     left = sum_of((node[0], half), leaf)
-    left += sum_of((half, node[1]), leaf)
+    left += sum_of((half, node[1]), leaf, kept=False)
     return left
 
 

@@ -172,7 +172,7 @@ def _averaging(exchange: Exchange) -> Callable[..., None]:
         parts = rows.reshape(shards, size)
         first = exchange.nodes[0][0]
 
-        def weighted(node: Node) -> np.ndarray | None:
+        def weighted(node: Node, kept: bool) -> np.ndarray | None:
             if node[1] - node[0] > 1:
                 return None
             row = node[0] - first
