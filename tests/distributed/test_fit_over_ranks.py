@@ -98,6 +98,26 @@ def test_watched_norms_are_those_of_the_whole_batch() -> None:
     np.testing.assert_allclose(whole.norms, shards.norms, rtol=1e-5)
 
 
+def test_a_loader_and_a_generator_give_batches_as_arrays_do() -> None:
+    x, y = data()
+    world = tr.distributed.world(shards=4)
+
+    def run(given: Any, *rest: Any, **options: Any) -> list[bytes]:
+        model = net()
+        model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+        model.fit(given, *rest, epochs=2, verbose=0, distributed=world, **options)
+        return [w.tobytes() for w in model.get_weights()]
+
+    whole = run(x, y, shuffle=False)
+    assert run(tr.data.Loader(x, y, batch_size=32, shuffle=False)) == whole
+
+    class Batches:
+        def __iter__(self) -> Any:
+            return ((x[i : i + 32], y[i : i + 32]) for i in range(0, ROWS, 32))
+
+    assert run(Batches()) == whole
+
+
 def test_captured_and_in_python_are_the_same_bits_and_the_program_shows_the_sum() -> None:
     world = tr.distributed.world(shards=4)
 

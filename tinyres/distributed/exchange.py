@@ -25,6 +25,7 @@ class Exchange:
         self._whole: Node = (0, shards)
         self.nodes = self._nodes[comm.rank]
         self.sent = 0
+        self._got: dict[tuple[int, np.dtype], np.ndarray] = {}  # new memory for each step would cost as much as a copy
 
     def rows(self, own: np.ndarray) -> np.ndarray:
         """The rows of all shards, of those of this rank: (its shards, numbers) becomes (shards, numbers)."""
@@ -49,11 +50,13 @@ class Exchange:
         sent = sums[0]
         if len(sums) > 1:
             sent = np.concatenate([s[start:stop] for start, stop in zip(parts, parts[1:]) for s in sums])
-        got = np.empty(sum(map(len, self._nodes)) * own, out.dtype)
+        everyone = [node for nodes in self._nodes for node in nodes]
+        got = self._got.get((size, out.dtype))
+        if got is None:
+            got = self._got[size, out.dtype] = np.empty((len(everyone), own), out.dtype)
         counts = [len(nodes) * own for nodes in self._nodes]
         comm.Alltoallv([sent, [len(sums) * width for width in widths]], [got, counts])
-        everyone = [node for nodes in self._nodes for node in nodes]
-        found = dict(zip(everyone, got.reshape(len(everyone), own)))
+        found = dict(zip(everyone, got))
         total = sum_of(self._whole, lambda node, kept: found.get(node))
         comm.Allgatherv(total, [out, widths])
         self.sent += (sent.nbytes // size * (size - own)) + total.nbytes * (comm.size - 1)
