@@ -23,7 +23,7 @@ def remove_dead_calls(program: Program) -> Program:
     seen = {i for i, slot in enumerate(program.slots) if slot.role in ("state", "output")}
     kept: list[Call] = []
     for call in reversed(program.calls):
-        if call.kernel.is_check or any(s in seen for s in call.writes):
+        if _may_stop(call) or any(s in seen for s in call.writes):
             kept.append(call)
             seen.update(program.touched(call.reads))
     kept.reverse()

@@ -19,8 +19,11 @@ from tinyres.backends.buffers import Buffer, Window
 from tinyres.capture import capture
 from tinyres.capture.finite import FiniteGradients
 from tinyres.distributed.buckets import Bucket
+from tinyres.distributed.exchange import Exchange
+from tinyres.distributed.synced import Across, is_synced
 from tinyres.distributed.trees import Node, sum_of
 from tinyres.engine.backward import backward
+from tinyres.engine.state import state
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import CaptureError, NonFiniteError, ValueCheckFailed
 from tinyres.launch import door, launch
@@ -79,7 +82,9 @@ class Told:
 class Shards:
     """What a rank needs to run shards of a compiled model."""
 
-    def __init__(self, model: Any, captured: bool) -> None:
+    def __init__(self, model: Any, captured: bool, exchange: Exchange) -> None:
+        self._across = Across(exchange) if is_synced(model) else None
+        self.synced = self._across is not None
         plan = model.plan("train_step")
         self._model = model
         self.optimizer = plan.optimizer
@@ -104,7 +109,7 @@ class Shards:
 
         Raises NonFiniteError if the loss or a gradient of a shard is not finite.
         """
-        before, sums = [state.copy() for state in self._states], self.meters.sums
+        before, sums = [kept.copy() for kept in self._states], self.meters.sums
         self._told, self._reached = [], None
 
         def row(node: Node, kept: bool) -> np.ndarray | None:
@@ -146,11 +151,12 @@ class Shards:
     def _run(self, shard: int | None, batch: Batch, before: Sequence[np.ndarray]) -> np.ndarray:
         """Run one shard from the state before the batch, and what it told."""
         self._restore(before)
-        for state in self.generators:
-            state[0] = (int(state[0]) + (shard or 0) * _SEEDS_APART) % 2**63
-        began = [state[1] for state in self.generators]
+        for generator in self.generators:
+            generator[0] = (int(generator[0]) + (shard or 0) * _SEEDS_APART) % 2**63
+        began = [generator[1] for generator in self.generators]
         self.meters.sums = np.zeros_like(self.meters.sums)
         given = batch.part(shard, self.bucket.dtype)
+        state.across = None if self._across is None else self._across.sum
         try:
             loss, params, layers, squares = self.gradients(*given)
         except ValueCheckFailed:  # in Python; a captured step has said which node it was
@@ -160,8 +166,10 @@ class Shards:
             raise NonFiniteError(
                 "[check_finite] the loss must be finite; it is not; all state is as before this step; lower the rate"
             ) from None
+        finally:
+            state.across = None
         self._reached = Reached(params, layers, sum(t.size for t in squares))
-        drawn = [state[1] - start for state, start in zip(self.generators, began)]
+        drawn = [generator[1] - start for generator, start in zip(self.generators, began)]
         return np.concatenate([[loss.item()], self.meters.sums, drawn, *[t.numpy() for t in squares]])
 
     def _shard(
@@ -171,7 +179,10 @@ class Shards:
         model = self._model
         measured = model.plan("train_step").loss.measured(model, x, y, True, weight, shares)
         loss = measured.total
-        launch(kernels.check_finite, (), (loss.buffer,), (1,))
+        if self._across is None:
+            launch(kernels.check_finite, (), (loss.buffer,), (1,))
+        else:
+            self._across.check(loss)
         self.meters.add(measured.times(whole), y, weight)
         self.optimizer.zero_grad()
         observer = LayerNorms([loss, *measured.losses]) if watch else None
@@ -188,8 +199,8 @@ class Shards:
         return loss, tuple(reached), tuple(zip(observer.names, observer.places)), observer.squares
 
     def _restore(self, before: Sequence[np.ndarray]) -> None:
-        for state, values in zip(self._states, before):
-            state[...] = values
+        for kept, values in zip(self._states, before):
+            kept[...] = values
 
 
 def _cut(nest: Any, start: int, stop: int) -> Any:

@@ -11,9 +11,10 @@ import numpy as np
 from tinyres.backends.buffers import Buffer
 from tinyres.capture import capture
 from tinyres.distributed.shards import Batch, Shards, Told
+from tinyres.distributed.synced import KnownToAll
 from tinyres.distributed.trees import bounds
 from tinyres.engine.tensor import tensor
-from tinyres.errors import NonFiniteError
+from tinyres.errors import ArgumentError, NonFiniteError
 from tinyres.kernels.host import hosted
 from tinyres.launch import launch
 from tinyres.training.protocol import Stepped
@@ -38,7 +39,7 @@ class ShardedStep:
         self._make()
 
     def _make(self) -> None:
-        self._shards = Shards(self._model, self._captured)
+        self._shards = Shards(self._model, self._captured, self._world.exchange)
         self._sums: list[np.ndarray] = []
         exchange, shards = self._world.exchange, self._shards
 
@@ -56,6 +57,11 @@ class ShardedStep:
         if [id(p) for p in self._shards.optimizer.params if p.requires_grad] != list(map(id, self._shards.params)):
             self._make()  # another part of the model is trained now
         samples = len(x[0] if isinstance(x, list) else x)
+        if self._shards.synced and samples < world.shards:
+            raise ArgumentError(
+                f"[fit] BatchNormalization(sync=True) needs a sample of each batch on every rank; got {samples} on "
+                f"{world.size} ranks; leave that batch out, as by a Loader's drop_last"
+            )
         began = time.perf_counter()
         limits = bounds(samples, world.shards)
         shares = self._model.plan("train_step").loss.shares_of(y, limits)
@@ -64,6 +70,8 @@ class ShardedStep:
             batch = Batch(x, y, sample_weight, limits, shares, watch)
             self._sums, own, reached = self._shards.sums(batch, world.exchange.nodes)
         except NonFiniteError as error:
+            if self._shards.synced and not isinstance(error, KnownToAll):
+                raise  # the others are in the middle of their shards, and do not ask
             failure = str(error)
         computed = time.perf_counter() - began
         failure = world.first_said(failure)

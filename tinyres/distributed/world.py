@@ -16,6 +16,7 @@ from tinyres.distributed.exchange import Exchange
 from tinyres.distributed.ranks import agree
 from tinyres.distributed.starting import facts_of, refuse_own_step, take_from_first
 from tinyres.distributed.stepping import ShardedStep
+from tinyres.distributed.synced import is_synced
 from tinyres.distributed.trees import Node, bounds, sum_of
 from tinyres.engine.tensor import FLOATS, Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
@@ -114,6 +115,11 @@ class World:
     def begin(self, model: Any, facts: Mapping[str, Any]) -> None:
         """Raise ArgumentError unless all ranks train such a model on such data; then all have rank 0's weights."""
         refuse_own_step(model)
+        if is_synced(model) and self.shards != self.size:
+            raise ArgumentError(
+                f"[fit] BatchNormalization(sync=True) meets the other shards within a step, so a rank takes one; got "
+                f"{self.shards} shards on {self.size} ranks; make the world with shards={self.size}"
+            )
         agree(self.comm, {**facts_of(model), **facts}, "give each rank the same script and data")
         if self.size > 1:
             take_from_first(self.comm, model)

@@ -10,7 +10,8 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tinyres.errors import ArgumentError
 
@@ -45,6 +46,7 @@ class Scope:
 class _State(threading.local):
     """training: what the layer call around this one was told; None outside of any.
 
+    across: of a part of a batch, what sums a Tensor over all its parts; None where a batch is whole.
     every_op: see `every_op_recorded`.
     """
 
@@ -54,6 +56,7 @@ class _State(threading.local):
     every_op: bool = False
     preserving: bool = False
     training: bool | None = None
+    across: Callable[[Any], Any] | None = None
 
 
 state = _State()

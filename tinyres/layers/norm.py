@@ -11,7 +11,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.launch import launch
 from tinyres.nn.layer import SingleInput, made_by_build
 from tinyres.nn.layouts import NORM, Layout
-from tinyres.ops.normalisation import batchnorm_and_statistics
+from tinyres.ops.normalisation import batchnorm_across, batchnorm_and_statistics
 
 
 class BatchNormalization(SingleInput):
@@ -23,7 +23,8 @@ class BatchNormalization(SingleInput):
     In training mean and variance (biased, as in Keras) are those of the batch, and the moving ones move towards them:
     moving = momentum · moving + (1 - momentum) · batch. In inference, and when the layer is frozen, the moving ones are
     used. Weights: gamma, beta, moving_mean, moving_variance, each (features,); scale=False leaves out gamma,
-    center=False beta. Source: Ioffe and Szegedy 2015.
+    center=False beta. sync: where ranks share a batch (`fit(distributed=)`), the statistics are those of the batch and
+    not of a rank's part; each rank takes one shard then. Source: Ioffe and Szegedy 2015.
     Raises ArgumentError for a momentum outside 0..1 or an epsilon below 0.
 
     >>> import tinyres as tr
@@ -50,6 +51,7 @@ class BatchNormalization(SingleInput):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        sync: bool = False,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
@@ -70,6 +72,7 @@ class BatchNormalization(SingleInput):
         self.gamma_initializer = gamma_initializer
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
+        self.sync = bool(sync)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for the number of features in the last axis."""
@@ -103,7 +106,10 @@ class BatchNormalization(SingleInput):
             return ops.batchnorm_inference(
                 x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon
             )
-        y, mean, variance = batchnorm_and_statistics(x, self.gamma, self.beta, self.epsilon)
+        if self.sync and state.across is not None:
+            y, mean, variance = batchnorm_across(x, self.gamma, self.beta, self.epsilon, state.across)
+        else:
+            y, mean, variance = batchnorm_and_statistics(x, self.gamma, self.beta, self.epsilon)
         if not state.preserving:
             launch(
                 kernels.moving_statistics,

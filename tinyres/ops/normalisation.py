@@ -7,6 +7,7 @@ for the moving averages. In inference given statistics do, and every row stands 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tinyres.engine.primitives import Operand, as_operands
 from tinyres.engine.tensor import Tensor, constant
 from tinyres.errors import DTypeError, ShapeError
 from tinyres.launch import launch
-from tinyres.ops.elementwise import sqrt
+from tinyres.ops.elementwise import sqrt, square
 from tinyres.ops.movement import broadcast_to
 from tinyres.ops.reduction import mean, sum
 
@@ -139,6 +140,19 @@ def batchnorm_and_statistics(
         x, gamma, beta = _tensors(x, gamma, beta)
     y, (_, average, variance) = apply_first(BATCHNORM, (x, gamma, beta), epsilon)
     return y, average, variance
+
+
+def batchnorm_across(
+    x: Tensor, gamma: Operand | None, beta: Operand | None, epsilon: float, across: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Buffer, Buffer]:
+    """`batchnorm` of a part of a batch by the statistics of all its parts. across: sums a Tensor over them."""
+    x, gamma, beta = _tensors(x, gamma, beta)
+    rows, axes = x.size // x.shape[-1], tuple(range(x.ndim - 1))
+    count = across(constant(np.array([rows]), x.dtype))
+    average = across(sum(x, axes)) / count
+    centred = x - average
+    variance = across(sum(square(centred), axes)) / count
+    return centred / sqrt(variance + epsilon) * gamma + beta, average.buffer, variance.buffer
 
 
 def _tensors(x: Operand, gamma: Operand | None, beta: Operand | None) -> tuple[Tensor, ...]:
