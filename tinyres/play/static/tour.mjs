@@ -47,18 +47,19 @@ export class Tour {
     this.stops ??= await fetch("tour.json").then((answer) => answer.json());
     if (!(i >= 0 && i < this.stops.length)) return;
     const stop = this.stops[i], { right, reveal } = STOPS[i];
-    Object.assign(this, { at: i, noted: null, stop, due: false });
+    Object.assign(this, { at: i, noted: null, stop, due: false, opening: true });
     this.bar.hidden = false;
     this.back.disabled = i === 0;
     this.next.disabled = i === this.stops.length - 1;
     this.claim.textContent = "";
     this.question.pose({
       ...stop, right: (frame) => right(frame, this.noted), reveal: (frame) => reveal(frame, this.noted),
-      prepare: () => { this.due = true; this.train(); return true; },
+      prepare: () => { this.due = true; if (this.noted) this.train(); return true; },
       ready: (frame) => this.ready(frame),
       shown: () => { this.claim.textContent = `${stop.claim} Source: ${stop.source}.`; },
     });
     await this.become({ ...stop.state, stop: i });
+    this.opening = false;
     this.place.scrollIntoView({ block: "nearest" });
   }
 
@@ -69,7 +70,7 @@ export class Tour {
 
   // Notes the start; at the last step of the stop takes the block out, where it is a lesion, and is done with the next measured frame.
   ready(frame) {
-    if (!this.noted || frame.step < this.stop.steps) return false;
+    if (this.opening || !this.noted || frame.step < this.stop.steps) return false;
     if (this.stop.lesion === undefined) return true;
     if (!frame.errors) return false;
     if (this.noted.error === undefined) {
@@ -81,9 +82,10 @@ export class Tour {
   }
 
   frame(frame) {
-    if (this.at < 0 || this.noted || frame.step !== 0) return;
+    if (this.at < 0 || this.opening || this.noted || frame.step !== 0) return;
     const each = (of) => Object.fromEntries(Object.keys(frame.nets).map((net) => [net, of(net)]));
     const shares = this.page.record.told.residual.paths?.shares ?? [];
     this.noted = { ratio: each((net) => ratio(frame, net)), loss: each((net) => frame.nets[net].loss), sum: shares.reduce((a, b) => a + b, 0), mean: shares.reduce((sum, s, k) => sum + k * s, 0) };
+    if (this.due) this.train(); // the answer came before the net
   }
 }
