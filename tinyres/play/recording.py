@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,20 +29,17 @@ _LONGEST_SPECTRUM = 48  # blocks: its time grows with the square
 
 def recorded(net: Net) -> bytes:
     """The record of a net, told at the first batch of its data (or at random rows), before training, at seed 0."""
-    traces = {name: _trace(net, skip) for name, skip in _TWINS.items()}
+    twins = {"residual": net, "plain": replace(net, skips=False)}
+    traces = {name: _trace(twin) for name, twin in twins.items()}
     told = {name: _told(trace) for name, trace in traces.items()}
     head = text.encoded({"ribbon": ribbon.live(traces["residual"]), "told": told})
     return struct.pack("<I", len(head)) + head + record(net)
 
 
-_TWINS = {"residual": 1.0, "plain": 0.0}  # -> what its skips are multiplied by
-
-
-def _trace(net: Net, skip: float) -> Trace:
-    model = started(net, skip=skip).model
+def _trace(net: Net) -> Trace:
     x, y = _rows(net)
-    graph = model.graph(x, y, loss=softmax_cross_entropy)
-    return graph.trace(paths=skip == 1.0 and net.blocks <= _LONGEST_SPECTRUM)
+    graph = started(net).model.graph(x, y, loss=softmax_cross_entropy)
+    return graph.trace(paths=net.skips and net.blocks <= _LONGEST_SPECTRUM)
 
 
 def _rows(net: Net) -> tuple[Any, Any]:

@@ -67,7 +67,7 @@ function options(chart, width, height, choose) {
     ],
     series: [{}, ...chart.series.map((s) => ({
       stroke: css(s.colour), width: s.dash ? 1.5 : 2, dash: s.dash ? [6, 4] : undefined, spanGaps: false,
-      points: s.dash || chart.numeric ? { show: false } : { show: chart.kind === "line", size: count > 40 ? 4 : 6, fill: css(s.colour) },
+      points: s.dash ? { show: false } : chart.numeric ? { show: (plot) => plot.data[0].length < 3, size: 6, fill: css(s.colour) } : { show: chart.kind === "line", size: count > 40 ? 4 : 6, fill: css(s.colour) },
       ...(barsOf && !s.dash ? { paths: barsOf(s), fill: css(s.colour), points: { show: false } } : {}),
     }))],
     hooks: { setCursor: [(plot) => {
