@@ -3,20 +3,21 @@ import { Engine } from "./engine.mjs";
 import { Twins } from "./training.mjs";
 
 const SLICE = 14; // milliseconds of training between two looks at the mail
-const SELDOM = 400; // milliseconds between measurements that take a while
-let engine, twins, running = false, drawn = true, wanted = {}, seldom = 0, speed = Infinity, owed = 0;
+const SELDOM = 400, PART = 0.1; // milliseconds between measurements that take a while, and how much of the time they may take
+let engine, twins, running = false, drawn = true, wanted = {}, due = 0, speed = Infinity, owed = 0;
 let losses = [], until = null; // until: the step that it trains up to, whether or not it runs
 
 const failed = (error) => postMessage({ failed: String(error.message ?? error) });
 
 function frame(all, rewound = false) {
-  const now = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, failedCall: twins.failed, events: twins.events };
+  const began = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, failedCall: twins.failed, events: twins.events };
   losses = [];
-  if (all || now - seldom > SELDOM) {
-    seldom = now;
+  if (all || began > due) {
     message.errors = twins.errors();
     if (wanted.boundary) message.boundary = twins.boundary(wanted.boundary);
     if (wanted.slopes) message.slopes = twins.slopes(...wanted.slopes);
+    const ended = performance.now();
+    due = ended + Math.max(SELDOM, (ended - began) / PART);
   }
   drawn = false;
   postMessage({ frame: message });
