@@ -6,7 +6,7 @@ export const CONTROLS = [
   { name: "block", words: "block", kind: "choice", options: "presets", recorded: true, told: "" },
   { name: "initializer", words: "initialiser", kind: "choice", options: "initializers", recorded: true, told: "Size of the first weights; preset: the one that belongs to the block." },
   { name: "activation", words: "activation", kind: "choice", options: "activations", recorded: true, told: "The function between the layers of a block." },
-  { name: "skip", words: "skip strength λ", kind: "range", low: 0, high: 1.2, step: 0.01, told: "Every skip is multiplied by λ: 1 is the residual net, 0 its plain twin. For one block: drag or key it below the ribbon." },
+  { name: "skip", words: "skip strength λ", kind: "range", low: 0, high: 1.2, step: 0.01, told: "Every skip is multiplied by λ: 1 is the residual net, 0 its plain twin. For one block: in its ledger." },
   { name: "branch", words: "branch scale α", kind: "range", low: 0, high: 2, step: 0.01, told: "Every branch is multiplied by α before the Add." },
   { name: "data", words: "data", kind: "choice", options: ["digits", "spirals", "rings", "xor", "own"], recorded: true, told: "8×8 handwritten digits, points of the plane, or a CSV of your own, which stays in this page." },
   { name: "own", words: "your CSV", kind: "file", told: "Numbers, one row a line, the class in the last column; a first line of names may stand above." },
