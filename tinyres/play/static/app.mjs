@@ -148,7 +148,10 @@ function tellVerdict({ residual, plain }) {
       list.append(item);
     }
   }
-  $("verdict").replaceChildren(list);
+  const head = document.createElement("p");
+  head.className = "soft";
+  head.textContent = "What the library says of both before training, at seed 0 and with every λ and α at 1:";
+  $("verdict").replaceChildren(head, list);
 }
 
 // A control was moved. What must be recorded is asked for when the hand comes to rest.
