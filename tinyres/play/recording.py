@@ -15,7 +15,7 @@ import numpy as np
 from tinyres.layers.losses import softmax_cross_entropy
 from tinyres.play import data
 from tinyres.play.nets import Net
-from tinyres.play.record import record
+from tinyres.play.record import Recorded
 from tinyres.play.replay import started
 from tinyres.store import text
 from tinyres.trace.compare import compare
@@ -29,16 +29,19 @@ _LONGEST_SPECTRUM = 48  # blocks: its time grows with the square
 
 def recorded(net: Net) -> bytes:
     """The record of a net, told at the first batch of its data (or at random rows), before training, at seed 0."""
-    twins = {"residual": net, "plain": replace(net, skips=False)}
+    made = Recorded(net)
+    file = made.file().to_bytes()
+    twins = {"residual": made, "plain": Recorded(replace(net, skips=False))}
     traces = {name: _trace(twin) for name, twin in twins.items()}
     told = {name: _told(trace) for name, trace in traces.items()}
     head = text.encoded({"ribbon": ribbon.live(traces["residual"]), "told": told})
-    return struct.pack("<I", len(head)) + head + record(net)
+    return struct.pack("<I", len(head)) + head + file
 
 
-def _trace(net: Net) -> Trace:
+def _trace(fresh: Recorded) -> Trace:
+    net = fresh.net
     x, y = _rows(net)
-    graph = started(net).model.graph(x, y, loss=softmax_cross_entropy)
+    graph = started(fresh).model.graph(x, y, loss=softmax_cross_entropy)
     return graph.trace(paths=net.skips and net.blocks <= _LONGEST_SPECTRUM)
 
 

@@ -37,7 +37,7 @@ def replayed(
     >>> len(losses)
     3
     """
-    recorded = started(net, seed, lr, skip, branch)
+    recorded = started(Recorded(net), seed, lr, skip, branch)
     losses = []
     for step in range(steps):
         for at, name, value in events:
@@ -48,9 +48,10 @@ def replayed(
     return losses
 
 
-def started(net: Net, seed: int = 0, lr: float = 0.001, skip: float = 1.0, branch: float = 1.0) -> Recorded:
-    """The net at its first weights."""
-    recorded = Recorded(net)
+def started(
+    recorded: Recorded, seed: int = 0, lr: float = 0.001, skip: float = 1.0, branch: float = 1.0
+) -> Recorded:
+    """A fresh net at its first weights."""
     recorded.generator.manual_seed(seed)
     for name, value in (("lr", lr), ("skip", skip), ("branch", branch)):
         _change(recorded, name, value)
