@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from browsing import Opened
 
+pytestmark = pytest.mark.slow  # each takes seconds; CI runs them with the engine that it has built
 SMALL = "#blocks=4&units=8&batch=16"
 
 

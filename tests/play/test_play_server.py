@@ -6,10 +6,14 @@ import http.client
 import json
 import random
 import socket
+from pathlib import Path
 
 import pytest
+from browsing import serving
 
+from tinyres import cli
 from tinyres.play import description
+from tinyres.play import wasm as place
 from tinyres.play.server import Server
 
 NET = {
@@ -200,3 +204,19 @@ def test_a_net_is_recorded_once(server: Server) -> None:
     assert head["ribbon"].startswith("<svg") and first[4 + length :][:4] == b"\x89TRP"
     assert posted(server, json.dumps(NET).encode())[1] == first
     assert [description.key(net) for net in server.record._kept] == [json.dumps(NET, separators=(",", ":"))]
+
+
+def test_the_command_refuses_in_words(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "WASM", tmp_path / "tr.wasm")
+    for arguments in (["play"], ["play", "--export", str(tmp_path / "site")]):
+        assert cli.main(arguments) == 2
+        assert "python3 -m tinyres.play.build" in capsys.readouterr().err
+    (tmp_path / "tr.wasm").write_bytes(b"")
+    with serving() as taken:
+        assert cli.main(["play", "--port", str(taken.server_address[1])]) == 2
+    assert "[play] port" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert cli.main(["play", "--export", str(tmp_path / "file" / "x")]) == 2
+    assert "[play] --export takes a folder" in capsys.readouterr().err

@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 from browsing import Opened, serving
 
-import tinyres.cli
 from tinyres.play.export import export
 
+pytestmark = pytest.mark.slow  # each takes seconds; CI runs them with the engine that it has built
 SMALL = "#blocks=4&units=8&batch=16"
 
 
-@pytest.mark.slow
 def test_the_tour_runs_to_its_end(opened: Opened) -> None:
     """Each stop asks, measures what it tells, and names its source; what is right is what theory or the paper says."""
     opened.patience = 90.0
@@ -146,7 +145,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Any:
         thread.join()
 
 
-@pytest.mark.slow
 def test_the_exported_site_needs_no_server_of_its_own(browser: Any, site: Any) -> None:
     folder, url = site
     context = browser.new_context()
@@ -164,12 +162,3 @@ def test_the_exported_site_needs_no_server_of_its_own(browser: Any, site: Any) -
     assert page.wrong == []
     text = "".join(path.read_text() for path in Path(folder).rglob("*") if path.suffix in (".html", ".mjs", ".css"))
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "") and "https://" not in text
-
-
-def test_the_command_refuses_in_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with serving() as taken:
-        assert tinyres.cli.main(["play", "--port", str(taken.server_address[1])]) == 2
-    assert "[play] port" in capsys.readouterr().err
-    (tmp_path / "file").write_text("")
-    assert tinyres.cli.main(["play", "--export", str(tmp_path / "file" / "x")]) == 2
-    assert "[play] --export takes a folder" in capsys.readouterr().err
