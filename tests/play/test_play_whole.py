@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Opened, serving
+from browsing import Opened
 
 from tinyres.play.export import export
 
