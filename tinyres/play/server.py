@@ -20,7 +20,7 @@ from tinyres.play.site import POLICY, File, Site
 from tinyres.play.wasm import wasm
 
 _TIMEOUT = 10.0  # seconds that a peer may be silent
-_MOST_AT_ONCE = 64  # connections
+_MOST_AT_ONCE = 256  # connections; a browser holds six for each page
 _MOST_KEPT = 48_000_000  # bytes of recorded nets
 
 _HEADERS = {
