@@ -88,4 +88,6 @@ def _about() -> bytes:
 
 
 def _ribbon_style() -> bytes:
-    return f"{palette.STYLE}@media (prefers-color-scheme: dark) {{{palette.STYLE_ON_DARK}}}".encode()
+    light, dark = (f":root {{ --chain: {colour} }}" for colour in (palette.CHAIN.light, palette.CHAIN.dark))
+    on_dark = f"@media (prefers-color-scheme: dark) {{{palette.STYLE_ON_DARK}{dark}}}"
+    return f"{palette.STYLE}{light}{on_dark}".encode()

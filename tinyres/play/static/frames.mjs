@@ -6,7 +6,7 @@ import { saved } from "./pictures.mjs";
 
 const WITH = ["--with", "with skips"], WITHOUT = ["--without", "without"];
 const FIGURES = [
-  { id: "ribbon", title: "The gradient on its way from the loss to the input", full: true, keys: [["--skip", "over the skip"], ["--branch", "through the branch"], ["--soft", "not split"]],
+  { id: "ribbon", title: "The gradient on its way from the loss to the input", full: true, keys: [["--skip", "over the skip"], ["--branch", "through the branch"], ["--chain", "not split"]],
     told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a dashed line is 0 or not finite. Click a block for its ledger." },
   { id: "norms", title: "|g| at the input of each block", keys: [WITH, WITHOUT, ["--soft", "", "dash", "fit"], ["--branch", "", "dash", "law"]], told: "L2 norm over the whole batch, logarithmic; a gap where it is 0 or not finite." },
   { id: "ledger", title: "The ledger of a block", keys: [], told: "What came back over each way out of the block's input. A share is signed: its part along the whole; shares add up to 1." },
@@ -71,7 +71,7 @@ function saving(figure, id) {
 
 // The words of the library for the dashed lines, or nothing where there is no such line.
 export function tellLines({ residual, plain }) {
-  for (const [id, words] of [["fit", residual.fit && `with skips, at the start: ${residual.fit_words}`], ["law", plain.theory_rate && `without: ${plain.theory_words}`]]) {
+  for (const [id, words] of [["fit", residual.fit && `${residual.fit_words} (with skips, at the start)`], ["law", plain.theory_rate && `without: ${plain.theory_words}`]]) {
     const key = document.getElementById(`key-${id}`);
     key.hidden = !words;
     key.lastChild.textContent = words || "";

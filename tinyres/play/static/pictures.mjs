@@ -21,10 +21,8 @@ function asSvg(figure) {
     if (e.tagName === "CANVAS") parts.push(`<image x="${x}" y="${y}" width="${width}" height="${height}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${e.toDataURL()}"/>`);
     else parts.push(nested(e, x, y, width, height));
   }
-  for (const e of figure.querySelectorAll("h3 > span:first-child, figcaption, .net, #sum, td, th, caption, .u-axis, p.soft")) {
-    const { x, y, width, height } = ground(e);
-    if (width) parts.push(lines(e, x, y, width, height));
-  }
+  for (const mark of figure.querySelectorAll(".key, .net")) if (mark.offsetParent) parts.push(keyed(mark, ground(mark)));
+  parts.push(...words(figure, frame));
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${frame.width}" height="${frame.height}">${parts.join("")}</svg>`;
 }
 
@@ -41,17 +39,28 @@ function nested(svg, x, y, width, height) {
 
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
-// Words broken into lines as wide as where they stand.
-function lines(e, x, y, width, height) {
-  const style = getComputedStyle(e), size = parseFloat(style.fontSize), pen = document.createElement("canvas").getContext("2d");
-  pen.font = `${style.fontWeight} ${size}px system-ui`;
-  const rows = [""];
-  for (const word of e.textContent.split(/\s+/)) {
-    const longer = `${rows.at(-1)} ${word}`.trim();
-    if (pen.measureText(longer).width > width + 2 && rows.at(-1)) rows.push(word); else rows[rows.length - 1] = longer;
+// The mark of a colour: a square, or a dash where the line is one.
+function keyed(mark, { x, y, width, height }) {
+  const colour = getComputedStyle(mark, mark.matches(".net") ? "::before" : null).color, side = 12;
+  if (mark.matches(".dash")) return `<path d="M${x} ${y + height / 2}h${width}" stroke="${colour}" stroke-width="2.5" stroke-dasharray="6 4"/>`;
+  return `<rect x="${x}" y="${mark.matches(".net") ? y + 4 : y}" width="${side}" height="${side}" fill="${colour}"/>`;
+}
+
+// Every word of the figure where it stands.
+function words(figure, frame) {
+  const walker = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT), range = document.createRange(), parts = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const holder = node.parentElement;
+    if (holder.closest("svg, button, label, select") || !holder.offsetParent) continue;
+    const style = getComputedStyle(holder), size = parseFloat(style.fontSize);
+    for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      const box = range.getBoundingClientRect();
+      if (box.width) parts.push(`<text x="${box.x - frame.x}" y="${box.bottom - frame.y - size * 0.3}" fill="${style.color}" font-size="${size}" font-weight="${style.fontWeight}" font-family="system-ui, sans-serif" textLength="${box.width}">${escaped(word)}</text>`);
+    }
   }
-  const step = Math.max(size * 1.2, height / rows.length), anchor = style.textAlign === "right" ? "end" : "start";
-  return rows.map((row, i) => `<text x="${anchor === "end" ? x + width : x}" y="${y + step * i + size}" fill="${style.color}" font-size="${size}" font-weight="${style.fontWeight}" font-family="system-ui, sans-serif" text-anchor="${anchor}">${escaped(row)}</text>`).join("");
+  return parts;
 }
 
 async function asPng(svg) {
