@@ -155,3 +155,15 @@ def test_a_u_without_blocks_is_told_by_its_layers() -> None:
     (told,) = tr.compare(net=trace).sentences
     assert told.startswith("net: the gradient at conv2d is ") and told.endswith("the rest from below.")
     assert "behind re_lu_1 " in told and f" {trace['across0'].skip:.0%} came over across0" in told
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("join", ["concatenate", "add"])
+def test_models_and_traces_find_the_same_skips_across(join: str, residual: bool) -> None:
+    model = by_hand(4, join, residual)
+    lesions = tr.lesion(model, X, Y, what="skip", loss="mse")
+    across = {b.name for b in model.graph(X, Y).trace().parts if b.across}
+    assert across == {"across0", "across1", "across2"} <= {cut.name for cut in lesions}
+    assert set(lesions.zeroed) == (across if join == "concatenate" else set())
+    twin = model.without_skips()
+    assert not any(b.across for b in twin.graph(X, Y, loss="mse").trace().parts)
