@@ -93,6 +93,21 @@ def test_a_token_sees_no_later_one() -> None:
     assert np.abs(model.predict(IDS)[:, 5:] - model.predict(other)[:, 5:]).max() > 1e-3
 
 
+def test_turned_queries_and_keys_know_how_far_apart_tokens_are_and_not_where() -> None:
+    model = small(positions="rotary")
+    table = small().get_layer("positions").embeddings
+    assert model.count_params() == small().count_params() - table.size
+    model.fit(IDS, NEXT, epochs=5, verbose=0)
+    layer = model.get_layer("block0/attention")
+    x = tr.tensor(np.random.default_rng(0).normal(size=(1, 6, layer.query_kernel.shape[0])), dtype="float32")
+    near, far = (layer.projected(x, x, x, start=start) for start in (0, 40))
+    assert np.abs(near.query.numpy() - far.query.numpy()).max() > 1e-3
+    scores = [tr.einsum("bqhd,bkhd->bhqk", h.query, h.key).numpy() for h in (near, far)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    swapped = IDS[:, [1, 0, *range(2, IDS.shape[1])]]
+    assert np.abs(model.predict(IDS)[:, -1] - model.predict(swapped)[:, -1]).max() > 1e-6
+
+
 def test_the_positions_are_no_branch_of_a_skip() -> None:
     model = small()
     twin = model.without_skips()
@@ -201,8 +216,8 @@ def test_the_character_model_trains_step_for_step_as_in_pytorch() -> None:
             "[gpt] norm is one of pre, post, deepnorm, rezero; got 'none'; choose one of them",
         ),
         (
-            lambda: tr.applications.gpt(11, 9, positions="rotary"),
-            "[gpt] positions is one of learned, sine; got 'rotary'; choose one of them",
+            lambda: tr.applications.gpt(11, 9, positions="sinus"),
+            "[gpt] positions is one of learned, sine, rotary; got 'sinus'; choose one of them",
         ),
         (
             lambda: tr.applications.gpt(11, 9, heads=3, width=8),
@@ -219,8 +234,8 @@ def test_the_character_model_trains_step_for_step_as_in_pytorch() -> None:
         ),
         (
             lambda: layers.blocks.transformer_pre(tr.Input(shape=(4, 8)), 2, hiden=4),
-            "[transformer_pre] tinyres has no option hiden; got 4; it takes heads, hidden, causal, mask, dropout, "
-            "activation, use_bias, epsilon, kernel_initializer, value_initializer, output_initializer",
+            "[transformer_pre] tinyres has no option hiden; got 4; it takes heads, hidden, causal, mask, rotary, "
+            "dropout, activation, use_bias, epsilon, kernel_initializer, value_initializer, output_initializer",
         ),
     ],
 )

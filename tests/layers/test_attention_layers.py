@@ -271,3 +271,53 @@ def test_another_width_is_refused_by_name():
         ShapeError, match=r"\[MultiHeadAttention\] attention takes a query of shape \(batch, tokens, 8\)"
     ):
         layer(Y, X)
+
+
+def test_turned_by_their_places_before_they_meet():
+    tr.manual_seed(0)
+    layer = layers.MultiHeadAttention(2, 6, rotary=100)
+    x = tr.tensor(np.random.default_rng(0).normal(size=(2, 5, 8)), dtype="float32")
+    y = layer(x, x, use_causal_mask=True)
+    turn = layers.RotaryEmbedding(max_wavelength=100)
+    layer.rotary = None
+    query, key, value = layer.projected(x, x, x)
+    expected = layer.joined(tr.dot_product_attention(turn(query), turn(key), value, is_causal=True))
+    np.testing.assert_allclose(y.numpy(), expected.numpy(), atol=1e-6)
+    assert np.abs(y.numpy() - layer(x, x, use_causal_mask=True).numpy()).max() > 1e-3
+    twin = type(layer)(**{**layer.config(), "rotary": 100})
+    assert twin.config()["rotary"] == 100
+
+
+@pytest.mark.parametrize("rotary", [0, -1.0, "yes", True])
+def test_a_wavelength_is_a_number(rotary):
+    with pytest.raises(ArgumentError, match="rotary is a number above 0"):
+        layers.MultiHeadAttention(2, 4, rotary=rotary)
+
+
+def test_pairs_are_of_an_even_number():
+    with pytest.raises(ArgumentError, match="rotary turns features in pairs, so key_dim is even; got key_dim=3"):
+        layers.MultiHeadAttention(2, 3, rotary=100)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_keras_has_the_same_values_from_the_same_list_of_weights(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(0)
+    query, value = (rng.normal(size=(2, n, 8)).astype("float32") for n in (5, 7))
+    mask = rng.random((2, 5, 7)) < 0.6
+    mask[:, :, 0] = True
+    theirs = keras.layers.MultiHeadAttention(3, 4, value_dim=5)
+    ours = layers.MultiHeadAttention(3, 4, value_dim=5)
+    theirs(query, value), ours(query, value)
+    assert [tuple(w.shape) for w in theirs.weights] == [w.shape for w in ours.get_weights()]
+    ours.set_weights([rng.normal(size=w.shape) for w in ours.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    for options in ({}, {"attention_mask": mask}, {"use_causal_mask": True}):
+        pair = theirs(query, value, return_attention_scores=True, **options)
+        wanted, scores = map(keras.ops.convert_to_numpy, pair)
+        got, own = ours(query, value, return_attention_scores=True, **options)
+        np.testing.assert_allclose(got.numpy(), wanted, atol=2e-5)
+        np.testing.assert_allclose(own.numpy(), scores, atol=2e-6)
+        np.testing.assert_allclose(ours(query, value, **options).numpy(), wanted, atol=2e-5)

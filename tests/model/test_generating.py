@@ -33,6 +33,7 @@ def model_of(context: int = 12, **options: Any) -> tr.Model:
         {"norm": "deepnorm", "tied": False},
         {"norm": "rezero"},
         {"positions": "sine", "dropout": 0.5},
+        {"positions": "rotary"},
     ],
 )
 def test_what_is_kept_changes_nothing(options: Any) -> None:

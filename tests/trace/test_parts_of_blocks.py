@@ -118,6 +118,15 @@ def test_a_layer_that_is_called_like_the_part_is_found_by_its_name() -> None:
     assert trace.fork("block1/attention").node == "block0/add_1"
 
 
+def test_where_the_skip_leaves_from_the_same_node_query_and_key_are_gates_of_the_value() -> None:
+    tr.manual_seed(0)
+    trace = graph_of(model_of(post_norm, 1)).trace(level="op")
+    fork = trace.fork("x")
+    assert [e.dst.split("/")[-2] for e in fork.edges] == ["query", "key", "value", "add"]
+    assert [e.kind for e in fork.edges] == ["gate", "gate", "branch", "skip"]
+    assert sum(e.share or 0 for e in fork.edges) == pytest.approx(1, abs=1e-5)
+
+
 def test_query_key_and_value_are_gates_with_shares_at_the_level_of_ops() -> None:
     tr.manual_seed(0)
     trace = graph_of(model_of(pre_norm, 2)).trace(level="op")

@@ -167,3 +167,18 @@ def test_without_any_norm_it_does_explode() -> None:
 
     rules = {sentence.rule for sentence in traced(bare, 8)[0].verdict()}
     assert rules & {"explodes", "grows", "not-finite", "one-block"}, rules
+
+
+def bare_of_glorot(x: Any, units: int) -> Any:
+    x = add(attention(x, units), x)
+    return add(feed_forward(x, units), x)
+
+
+def test_its_remedies_are_those_of_transformers_and_help() -> None:
+    trace, _ = traced(bare_of_glorot, 16)
+    (sentence,) = [s for s in trace.verdict() if s.rule == "explodes"]
+    assert "LayerNormalization at the head of each branch" in sentence and "BatchNorm" not in str(trace.verdict())
+    assert trace.blocks[0].grad_norm / trace.blocks[-1].grad_norm > 1e3
+    for name in ("pre", "rezero"):
+        helped, _ = traced(RIGHT[name], 16)
+        assert helped.blocks[0].grad_norm / helped.blocks[-1].grad_norm < 20

@@ -23,7 +23,8 @@ from tinyres.nn.layer import Layer
 from tinyres.nn.operators import Input
 
 _DEVIATION = 0.02  # of GPT-2's weights
-_POSITIONS = ("learned", "sine")
+_POSITIONS = ("learned", "sine", "rotary")
+_WAVELENGTH = 10_000  # of the slowest pair of features that turns
 
 
 def gpt(
@@ -45,7 +46,8 @@ def gpt(
 
     vocabulary: how many ids there are. context: how many tokens it looks at, at most. layers: blocks, each of attention
     and a net of two Dense with gelu between, `hidden` units (4 · width). norm: "pre", "post", "deepnorm" or "rezero",
-    as in layers.blocks. tied: the scores are products with the very table of the ids. positions: "learned", or "sine".
+    as in layers.blocks. tied: the scores are products with the very table of the ids. positions: "learned",
+    "sine", or "rotary": queries and keys of each attention are turned by their places.
     activation: of the output, None for scores. "pre" and "rezero" begin as GPT-2 does: deviation 0.02, kernels that end
     a branch over √(2 · layers); "post" and "deepnorm" as their papers do: Glorot, and embeddings of variance 1.
     Parameters of gpt(50257, 1024, 12, 12, 768), which is GPT-2: 124,439,808.
@@ -63,7 +65,7 @@ def gpt(
     table = ReversibleEmbedding(vocabulary, width, tied, embeddings_initializer=drawn, name="tokens")
     x = _placed(table(inputs), context, positions, unit, dropout)
     options: dict[str, Any] = {"causal": True, "dropout": dropout, "hidden": hidden, "use_bias": use_bias}
-    x = _blocks(x, layers, heads, norm, options)
+    x = _blocks(x, layers, heads, norm, positions, options)
     if norm == "pre":
         x = LayerNormalization(epsilon=1e-5, center=use_bias, name="final_norm")(x)
     outputs = table(x, reverse=True)
@@ -120,7 +122,7 @@ def transformer_encoder(
     x = _placed(x, context, positions, unit and vocabulary is not None, dropout)
     counts = None if padding is None else inputs != padding
     seen = None if counts is None else counts[:, None, :]
-    x = _blocks(x, layers, heads, norm, {"dropout": dropout, "hidden": hidden, "mask": seen})
+    x = _blocks(x, layers, heads, norm, positions, {"dropout": dropout, "hidden": hidden, "mask": seen})
     if norm == "pre":
         x = LayerNormalization(epsilon=1e-5, name="final_norm")(x)
     x = GlobalAveragePooling1D(name="mean")(x, **({} if counts is None else {"mask": counts}))
@@ -132,6 +134,8 @@ def _placed(x: Any, context: int, positions: str, unit: bool, dropout: float) ->
     width = x.shape[-1]
     if unit:
         x = Rescaling(math.sqrt(width), name="tokens_scale")(x)
+    if positions == "rotary":
+        return Dropout(dropout, name="embedded_dropout")(x) if dropout else x
     where: Layer
     if positions == "sine":
         where = SinePositionEncoding(name="positions")
@@ -141,7 +145,8 @@ def _placed(x: Any, context: int, positions: str, unit: bool, dropout: float) ->
     return Dropout(dropout, name="embedded_dropout")(x) if dropout else x
 
 
-def _blocks(x: Any, count: int, heads: int, norm: str, options: dict[str, Any]) -> Any:
+def _blocks(x: Any, count: int, heads: int, norm: str, positions: str, options: dict[str, Any]) -> Any:
+    options = {**options, "rotary": _WAVELENGTH if positions == "rotary" else None}
     if norm == "deepnorm":
         options = {**options, "depth": count}
     elif norm != "post":

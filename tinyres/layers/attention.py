@@ -18,6 +18,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.dtypes import BOOL
 from tinyres.layers.drawing import Drawing
 from tinyres.layers.embedding import at_least_1
+from tinyres.layers.positions import rotated, wavelength_of
 from tinyres.nn import initializers, regularizers
 from tinyres.nn.layer import made_by_build
 from tinyres.nn.layouts import Layout
@@ -41,7 +42,8 @@ class MultiHeadAttention(Drawing):
     (batch, tokens, output_shape), output_shape being the query's dim if left out. key_dim, value_dim: of one head.
     dropout: the share of scores left out in training. attention_axes: the axes that are attended over, all between
     batch and dim if left out. value_initializer, output_initializer: of these kernels, where they differ from
-    kernel_initializer, which draws each kernel as the matrix (inputs, heads · dim) that it is.
+    kernel_initializer, which draws each kernel as the matrix (inputs, heads · dim) that it is. rotary: queries and keys
+    are turned by their places, with this max_wavelength, as by RotaryEmbedding.
     Weights, in Keras' order: query_kernel (dim, heads, key_dim), query_bias (heads, key_dim), the same for key and
     value, output_kernel (heads, value_dim, output_shape), output_bias. Raises ArgumentError and ShapeError for what
     does not fit.
@@ -79,6 +81,7 @@ class MultiHeadAttention(Drawing):
         seed: int | None = None,
         value_initializer: Any = None,
         output_initializer: Any = None,
+        rotary: float | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(seed, name)
@@ -100,6 +103,12 @@ class MultiHeadAttention(Drawing):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.value_initializer, self.output_initializer = value_initializer, output_initializer
+        self.rotary = None if rotary is None else wavelength_of("MultiHeadAttention", rotary, "rotary")
+        if self.rotary is not None and self.key_dim % 2:
+            raise ArgumentError(
+                f"[MultiHeadAttention] rotary turns features in pairs, so key_dim is even; got key_dim={key_dim}; "
+                "choose another"
+            )
         self._dims: tuple[int, int, int] | None = None  # of query, key and value, as the first call has them
 
     def config(self) -> dict[str, Any]:
@@ -202,13 +211,19 @@ class MultiHeadAttention(Drawing):
         output = self._unfolded(self.joined(seen), lead)
         return (output, scores) if return_attention_scores else output
 
-    def projected(self, query: Tensor, key: Tensor, value: Tensor) -> Heads:
-        """Queries, keys and values of each head."""
+    def projected(self, query: Tensor, key: Tensor, value: Tensor, start: int = 0) -> Heads:
+        """Queries, keys and values of each head; start: the place of the first of them."""
         return Heads(
-            self._heads("query", query, self.query_kernel, self.query_bias),
-            self._heads("key", key, self.key_kernel, self.key_bias),
+            self._turned("query", self._heads("query", query, self.query_kernel, self.query_bias), start),
+            self._turned("key", self._heads("key", key, self.key_kernel, self.key_bias), start),
             self._heads("value", value, self.value_kernel, self.value_bias),
         )
+
+    def _turned(self, part: str, heads: Tensor, start: int) -> Tensor:
+        if self.rotary is None:
+            return heads
+        with self._part(part):
+            return rotated(heads, np.arange(start, start + heads.shape[1]), self.rotary)
 
     def joined(self, seen: Tensor) -> Tensor:
         """What the heads saw, (batch, tokens, heads, value_dim), as one output per token."""
@@ -232,7 +247,7 @@ class MultiHeadAttention(Drawing):
 
     def continued(self, x: Tensor, past: Heads | None) -> tuple[Tensor, Heads]:
         """(what these tokens see of earlier ones and of themselves, the keys and values of all), in inference."""
-        query, key, value = self.projected(x, x, x)
+        query, key, value = self.projected(x, x, x, start=0 if past is None else past.key.shape[1])
         if past is not None:
             key, value = (ops.concatenate(pair, axis=1) for pair in ((past.key, key), (past.value, value)))
         seen = ops.dot_product_attention(query, key, value, is_causal=True, offset=key.shape[1] - query.shape[1])

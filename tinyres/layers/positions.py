@@ -79,7 +79,7 @@ class SinePositionEncoding(SingleInput):
 
     def __init__(self, max_wavelength: float = 10000, name: str | None = None) -> None:
         super().__init__(name)
-        self.max_wavelength = _wavelength("SinePositionEncoding", max_wavelength)
+        self.max_wavelength = wavelength_of("SinePositionEncoding", max_wavelength)
 
     def build(self, input_shape: Any) -> None:
         """Check that there are tokens."""
@@ -120,7 +120,7 @@ class RotaryEmbedding(SingleInput):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.max_wavelength = _wavelength("RotaryEmbedding", max_wavelength)
+        self.max_wavelength = wavelength_of("RotaryEmbedding", max_wavelength)
         self.scaling_factor = float(scaling_factor)
         self.sequence_axis, self.feature_axis = int(sequence_axis), int(feature_axis)
 
@@ -137,15 +137,20 @@ class RotaryEmbedding(SingleInput):
     def call(self, inputs: Tensor, start_index: int = 0) -> Tensor:
         """The features, turned."""
         axis, feature = (n % inputs.ndim for n in (self.sequence_axis, self.feature_axis))
-        tokens, half = inputs.shape[axis], inputs.shape[feature] // 2
-        places = np.arange(start_index, start_index + tokens) / self.scaling_factor
-        angles = places[:, None] * float(self.max_wavelength) ** (-np.arange(half) / half)
-        shape = [1] * inputs.ndim
-        shape[axis], shape[feature] = tokens, half
-        angles = (angles if axis < feature else angles.T).reshape(shape)
-        cos, sin = (tensor(f(angles), dtype=inputs.dtype) for f in (np.cos, np.sin))
-        first, second = ops.split(inputs, 2, axis=feature)
-        return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=feature)
+        places = np.arange(start_index, start_index + inputs.shape[axis]) / self.scaling_factor
+        return rotated(inputs, places, self.max_wavelength, axis, feature)
+
+
+def rotated(x: Tensor, places: np.ndarray, max_wavelength: float, axis: int = 1, feature: int = 3) -> Tensor:
+    """Pairs of features turned by the places of their tokens, which stand along `axis`; see RotaryEmbedding."""
+    half = x.shape[feature] // 2
+    angles = places[:, None] * float(max_wavelength) ** (-np.arange(half) / half)
+    shape = [1] * x.ndim
+    shape[axis], shape[feature] = len(places), half
+    angles = (angles if axis < feature else angles.T).reshape(shape)
+    cos, sin = (tensor(f(angles), dtype=x.dtype) for f in (np.cos, np.sin))
+    first, second = ops.split(x, 2, axis=feature)
+    return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=feature)
 
 
 def _check_axes(owner: str, shape: Any) -> None:
@@ -155,7 +160,7 @@ def _check_axes(owner: str, shape: Any) -> None:
         )
 
 
-def _wavelength(owner: str, value: Any) -> float:
+def wavelength_of(owner: str, value: Any, what: str = "max_wavelength") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value > 0:
-        raise ArgumentError(f"[{owner}] max_wavelength is a number above 0; got {value!r}; choose another")
+        raise ArgumentError(f"[{owner}] {what} is a number above 0; got {value!r}; choose another")
     return value if isinstance(value, int) else float(value)

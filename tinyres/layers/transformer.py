@@ -31,7 +31,8 @@ class _Form:
 
     heads: of the attention, a divisor of the width. hidden: units between the two Dense, 4 · width if left out.
     causal: a token sees none that comes later. mask: where it is true a token sees another, (batch, tokens, tokens).
-    dropout: of scores, and of what each branch gives. activation: between the two Dense. epsilon: of normalisations.
+    rotary: of the attention. dropout: of scores, and of what each branch gives. activation: between the two Dense.
+    epsilon: of normalisations.
     kernel_initializer: of all kernels. output_initializer: of those that end a branch, value_initializer: of those that
     come before them in it, where they differ.
     """
@@ -40,6 +41,7 @@ class _Form:
     hidden: int | None = None
     causal: bool = False
     mask: Any = None
+    rotary: float | None = None
     dropout: float = 0.0
     activation: Any = "gelu"
     use_bias: bool = True
@@ -58,6 +60,7 @@ class _Form:
             kernel_initializer=self.kernel_initializer,
             value_initializer=self.value_initializer,
             output_initializer=self.output_initializer,
+            rotary=self.rotary,
             name="attention",
         )
         masks = {"attention_mask": self.mask} if self.mask is not None else {}
@@ -82,8 +85,8 @@ class _Form:
 def transformer_pre(x: Any, heads: int, **options: Any) -> Any:
     """x + Attention(LN(x)), then x + MLP(LN(x)): nothing stands on the skip (Xiong et al. 2020).
 
-    options, of all four blocks: hidden (4 · width), causal (False), mask, dropout (0.0), activation ("gelu"), use_bias,
-    epsilon (1e-5), kernel_initializer ("glorot_uniform"), value_initializer, output_initializer.
+    options, of all four blocks: hidden (4 · width), causal (False), mask, rotary, dropout (0.0), activation ("gelu"),
+    use_bias, epsilon (1e-5), kernel_initializer ("glorot_uniform"), value_initializer, output_initializer.
     """
     form = _form("transformer_pre", x, heads, options)
     x = Add(name="attention_add")([form.attention(form.normalised(x, "attention_norm")), x])

@@ -27,6 +27,7 @@ def shape_of(tape: Tape) -> Shape:
         asides=frozenset(i for i, role in enumerate(tape.roles) if role not in ("", LEAF)),
         gating=frozenset(i for i, facts in enumerate(tape.facts) if 0 < facts.slope < 1 or facts.distributes),
         positions=[math.prod(n.shape[1:-1]) for n in tape.units],
+        squashed=frozenset(tape.squashed),
         names=tape.names,
         labels=tape.kinds,
     )

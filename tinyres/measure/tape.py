@@ -29,7 +29,7 @@ class Tape:
     roles: per unit what kind of leaf it is, "" if it was computed. looking_up: the units that read data as integers.
     edges: (producer, consumer) units -> how many op inputs; parameter_edges: (parameter, consumer) likewise.
     facts: per unit what it is. fans: (fan_in, fan_out) of the Parameters that are weights of an op,
-    and the part of the fan_in that is there.
+    and the part of the fan_in that is there. squashed: the edges by which attentions get their queries and keys.
     """
 
     order: list[Node]
@@ -46,6 +46,7 @@ class Tape:
     parameter_edges: dict[tuple[int, int], int]
     facts: list[Facts]
     fans: dict[Node, tuple[Fans, float]]
+    squashed: set[tuple[int, int]]
 
 
 def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -> Tape:
@@ -95,6 +96,7 @@ def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -
         parameter_edges=parameter_edges,
         facts=facts_of(forward, owner, units),
         fans=fans_of(forward),
+        squashed=_squashed(forward, owner),
     )
 
 
@@ -152,6 +154,16 @@ def _edges(
                 key = number[producer], owner[node]
                 parameter_edges[key] = parameter_edges.get(key, 0) + 1
     return edges, parameter_edges
+
+
+def _squashed(forward: list[Node], owner: dict[Node, int]) -> set[tuple[int, int]]:
+    """Of attentions that stand alone: what comes from elsewhere as query or key, and not as value too."""
+    found = set()
+    for node in forward:
+        if node.op is not None and node.op.attends is not None:
+            query, key, value = (owner.get(n) for n in node.inputs[:3])
+            found |= {(n, owner[node]) for n in (query, key) if n is not None and n not in (value, owner[node])}
+    return found
 
 
 def _kind(node: Node, layer: Scope | None) -> str:

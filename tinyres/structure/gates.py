@@ -14,7 +14,7 @@ from tinyres.structure.shape import Links, Shape
 def gate_edges(shape: Shape, links: Links, join: int, edges: Sequence[int]) -> list[bool]:
     """Per edge of a fork whether all that goes over it is squashed and then enters products with the other ways."""
     starts = [links.edges[e][1] for e in edges]
-    if not shape.gating:
+    if not (shape.gating or shape.squashed):
         return [False] * len(edges)
     passed = {start: links.ways([start], join) for start in starts}
     groups = {frozenset([start]) for start in starts}
@@ -40,7 +40,9 @@ def scales_only(shape: Shape, links: Links, node: int, join: int) -> bool:
 def _scale(shape: Shape, links: Links, join: int, together: frozenset[int], starts: Sequence[int]) -> bool:
     others = [s for s in starts if s not in together]
     own = links.ways(together, join) - links.ways(others, join)
-    return bool(others) and bool(own & shape.gating) and _enters_products(shape, links, own, together)
+    leaving = {(node, consumer) for node in own for consumer in links.successors[node] if consumer not in own}
+    squashes = bool(own & shape.gating) or leaving <= shape.squashed
+    return bool(others) and squashes and _enters_products(shape, links, own, together)
 
 
 def _enters_products(shape: Shape, links: Links, own: set[int], starts: frozenset[int]) -> bool:

@@ -18,7 +18,8 @@ class Shape(NamedTuple):
     is_weight: per node whether it is such a weight itself. sizes: elements of each node's value. multiplicative:
     whether a node multiplies its inputs with each other. scopes: per node the path of its innermost name_scope, ""
     outside of any; empty where nothing stands in one. asides: leaves that are no input: constants and targets.
-    gating: the nodes that squash what comes in to a share of 1, as a sigmoid does. positions: pixels or tokens of each
+    gating: the nodes that squash what comes in to a share of 1, as a sigmoid does. squashed: the edges into nodes that
+    do so with what comes over them only, as an attention with queries and keys. positions: pixels or tokens of each
     node's value, 1 of one without; empty if not known. names, labels: what users call each
     node, and what it is an instance of, as words that name parts of blocks and tell them apart; empty if not known.
     """
@@ -32,6 +33,7 @@ class Shape(NamedTuple):
     asides: frozenset[int] = frozenset()
     gating: frozenset[int] = frozenset()
     positions: Sequence[int] = ()
+    squashed: frozenset[tuple[int, int]] = frozenset()
     names: Sequence[str] = ()
     labels: Sequence[str] = ()
 

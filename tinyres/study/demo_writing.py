@@ -31,6 +31,7 @@ PARTS = 4  # of a training, after each of which it is measured
 SAMPLE = 400  # characters
 TEMPERATURE = 0.8
 PEAK, LAST = 1e-3, 1e-4  # learning rates
+_VECTORS = 1  # axes, of parameters that do not decay: biases, and scales of normalisations
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def built(options: TextOptions, characters: int) -> Model:
     model = gpt(characters, options.context, options.depth, heads, options.width, options.norm, use_bias=False)
     steps = options.steps // PARTS * PARTS
     rate = WarmupCosine(PEAK, max(1, steps // 20), steps, LAST)
-    model.compile(AdamW(lr=rate, betas=(0.9, 0.99), weight_decay=0.1, clip_norm=1.0), LOSS)
+    model.compile(AdamW(lr=rate, betas=(0.9, 0.99), weight_decay=0.1, clip_norm=1.0, exclude=_VECTORS), LOSS)
     return model
 
 

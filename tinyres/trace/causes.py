@@ -33,12 +33,19 @@ _LARGER = f"use batches of {LEAST_BATCH} examples and more"
 _ON_SKIPS = ("skip-path", "double-skip", "self-add", "detached-skip")
 
 
-def skips_that_help(nodes: Iterable[TraceNode]) -> str:
+def skips_that_help(nodes: Collection[TraceNode]) -> str:
     """The skips that nets of such layers were seen to train with."""
     if of_images(nodes):
         return "skips around the blocks, with BatchNorm in the branch (layers.blocks.basic)"
+    if attends(nodes):
+        return "skips around the branches, with LayerNormalization at the head of each (layers.blocks.transformer_pre)"
     preset = "layers.blocks.he2015"
     return f"skips around the blocks, with BatchNorm in the branch ({preset}) or scaled by 1/√blocks (skipinit)"
+
+
+def attends(nodes: Iterable[TraceNode]) -> bool:
+    """Whether some of these are attentions."""
+    return any(n.heads for n in nodes)
 
 
 def of_images(nodes: Iterable[TraceNode]) -> bool:
@@ -101,6 +108,11 @@ def why_exploding(trace: Trace, names: Collection[str] | None = None) -> str:
     if skips:
         sized = f" The kernels are {gain:.1f} times the size that keeps it." if large else ""
         told = "In every block the branch adds its own gradient to the skip's"
+        if attends(nodes):
+            return (
+                f"{told}: put LayerNormalization at the head of each branch (layers.blocks.transformer_pre), or let "
+                f"the branches start at 0 (transformer_rezero).{sized}"
+            )
         if of_images(nodes):
             return f"{told}: put BatchNorm into it (layers.blocks.basic or preact_basic).{sized}"
         return (
