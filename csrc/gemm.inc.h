@@ -32,8 +32,8 @@
 
 /* Of an a of more bytes a part of the rows at a time goes over the panels. A transposed one is packed for so many columns:
  * its rows lie across as many pages as there are steps. */
-#define GEMM_LARGE_A_BYTES (1 << 20)
-#define GEMM_PACK_A_COLUMNS 256
+#define GEMM_LARGE_A_BYTES (1 << 19)
+#define GEMM_PACK_A_COLUMNS 128
 
 /* So shallow a product over so wide a matrix does little but store its result: all columns of a few rows before the
  * next rows, since each row of a panel of columns would be on another page. */
