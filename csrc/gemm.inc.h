@@ -26,9 +26,12 @@
 #include "gemm_blocks.inc.h"
 #include "gemm_thin.inc.h"
 
-/* A b of more bytes is large, if out has at least that many rows: fewer do not pay for packing it. */
+/* A b of more bytes is large, if out has at least that many rows: fewer do not pay for packing it. With many rows so is
+ * one that does not fit the first level cache: its rows, read in place, may all fall on a few lines of that. */
 #define GEMM_LARGE_BYTES (256 << 10)
 #define GEMM_LARGE_ROWS 64
+#define GEMM_CACHED_BYTES (32 << 10)
+#define GEMM_MANY_ROWS 256
 
 /* Of an a of more bytes a part of the rows at a time goes over the panels. A transposed one is packed for so many columns:
  * its rows lie across as many pages as there are steps. */
@@ -152,7 +155,8 @@ TR_INLINE gemm_product gemm_product_of(gemm_target to, const gemm_operand *a, co
                                        int64_t n, int64_t k, int halves) {
     int turned_a = (flags & GEMM_TRANSPOSE_A) != 0, turned_b = (flags & GEMM_TRANSPOSE_B) != 0;
     int large_a = m * k * 4 > GEMM_LARGE_A_BYTES;
-    int large_b = n * k * 4 > GEMM_LARGE_BYTES && m >= GEMM_LARGE_ROWS;
+    int64_t most_b = m >= GEMM_MANY_ROWS ? GEMM_CACHED_BYTES : GEMM_LARGE_BYTES;
+    int large_b = n * k * 4 > most_b && m >= GEMM_LARGE_ROWS;
     int shallow = k <= GEMM_SHALLOW_DEPTH && n >= GEMM_SHALLOW_COLUMNS && !large_b;
     return (gemm_product){
         .to = to,
