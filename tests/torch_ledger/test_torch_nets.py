@@ -227,3 +227,21 @@ def test_by_ops_each_function_call_is_a_node() -> None:
     trace = tr.torch.trace(ConvNet(), IMAGES, loss=classified, level="op")
     assert trace.level == "op" and {"conv2d", "batch_norm", "relu", "add"} <= {n.op for n in trace.nodes}
     assert trace.audit().ok and len([b for b in trace.blocks if b.skip is not None]) == 5
+
+
+class Named(nn.Module):
+    """Called by names, as models of texts are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, *, x: torch.Tensor, times: float = 1.0) -> dict[str, torch.Tensor]:
+        return {"loss": (x + times * self.linear(x)).square().mean()}
+
+
+def test_inputs_go_by_name_too() -> None:
+    x = torch.randn(8, 4)
+    trace = tr.torch.trace(Named(), x=x, times=2.0, loss=lambda given: given["loss"])
+    assert trace.header.batch == 8 and trace.blocks[0].skip is not None and trace["input"].grad_norm > 0
+    assert not tr.torch.lint(Named(), x=x, loss=lambda given: given["loss"])

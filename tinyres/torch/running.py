@@ -19,26 +19,28 @@ Loss = Callable[[Any], Any]
 
 @dataclass
 class Run:
-    """What is run. given: the inputs, those of floats as leaves whose gradients can be measured."""
+    """What is run. given, named: the inputs, those of floats as leaves whose gradients can be measured."""
 
     module: Any
     given: list[Any]
+    named: dict[str, Any]
     loss: Loss | None
 
     @classmethod
-    def of(cls, module: Any, inputs: tuple[Any, ...], loss: Loss | None) -> Run:
+    def of(cls, module: Any, inputs: tuple[Any, ...], named: dict[str, Any], loss: Loss | None) -> Run:
         """Raises ArgumentError for what is no module."""
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError(
                 f"[torch] what is traced is a torch.nn.Module; got {type(module).__name__}; of a tinyres model, call "
                 "model.graph(x, y).trace()"
             )
-        return cls(module, [_leaf(value) for value in inputs], loss)
+        leaves = {name: _leaf(value) for name, value in named.items()}
+        return cls(module, [_leaf(value) for value in inputs], leaves, loss)
 
     def forward(self, recorder: Recorder) -> Any:
         """The loss, checked. Call it within `unchanged`."""
         with recorder, _visiting(self.module, recorder):
-            result = self.module(*self.given)
+            result = self.module(*self.given, **self.named)
             recorder.at_loss = recorder.count
             result = result if self.loss is None else self.loss(result)
             if isinstance(result, torch.Tensor):
@@ -48,7 +50,7 @@ class Run:
     @property
     def tensors(self) -> list[Any]:
         """The inputs that are tensors."""
-        return [t for t in self.given if isinstance(t, torch.Tensor)]
+        return [t for t in (*self.given, *self.named.values()) if isinstance(t, torch.Tensor)]
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:

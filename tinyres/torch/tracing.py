@@ -21,12 +21,14 @@ from tinyres.trace.trace import Header
 from tinyres.view import Trace
 
 
-def trace(module: Any, *inputs: Any, loss: Loss | None = None, level: str = "layer", audit: bool = True) -> Trace:
+def trace(
+    module: Any, *inputs: Any, loss: Loss | None = None, level: str = "layer", audit: bool = True, **named: Any
+) -> Trace:
     """Run a PyTorch module and its loss once, forward and backward, and measure every node and edge.
 
-    inputs: what the module is called with. loss: a function of what the module returns that gives one number; left out,
-    the module returns the loss itself. level: "layer" (one node per call of a module that calls no others) or "op"
-    (one per call of a function). audit: check that every gradient is the sum of what came over its edges.
+    inputs, named: what the module is called with. loss: a function of what the module returns that gives one number;
+    left out, the module returns the loss itself. level: "layer" (one node per call of a module that calls no others)
+    or "op" (one per call of a function). audit: check that every gradient is the sum of what came over its edges.
     Names are those of the modules, with / for dots; blocks, forks and kinds are found as for a Model. The module runs
     in the mode that it is in; it, its gradients, its moving statistics and all generators stay as they are.
     Raises ArgumentError for what is no module, ShapeError for a loss that is not one number, TraceError for one that
@@ -45,10 +47,10 @@ def trace(module: Any, *inputs: Any, loss: Loss | None = None, level: str = "lay
     >>> [(block.name, round(block.skip + block.branch, 3)) for block in traced.blocks]
     [('0', 1.0), ('1', 1.0)]
     """
-    return _traced(module, inputs, loss, level, audit)[0]
+    return _traced(module, inputs, named, loss, level, audit)[0]
 
 
-def lint(module: Any, *inputs: Any, loss: Loss | None = None) -> Findings:
+def lint(module: Any, *inputs: Any, loss: Loss | None = None, **named: Any) -> Findings:
     """Look for what a residual net hardly means to do, as `Graph.lint` does; arguments as for `trace`.
 
     >>> import torch
@@ -58,16 +60,18 @@ def lint(module: Any, *inputs: Any, loss: Loss | None = None) -> Findings:
     >>> [finding.rule for finding in tr.torch.lint(Doubled(), torch.ones(4), loss=torch.sum)]
     ['self-add']
     """
-    found, tape = _traced(module, inputs, loss, "layer", audit=False)
+    found, tape = _traced(module, inputs, named, loss, "layer", audit=False)
     read = {id(w.tensor) for w in tape.weights}
     unread = [n.replace(".", "/") for n, p in module.named_parameters() if p.requires_grad and id(p) not in read]
     return lint_trace(found, unread)
 
 
-def _traced(module: Any, inputs: tuple[Any, ...], loss: Loss | None, level: str, audit: bool) -> tuple[Trace, Tape]:
+def _traced(
+    module: Any, inputs: tuple[Any, ...], named: dict[str, Any], loss: Loss | None, level: str, audit: bool
+) -> tuple[Trace, Tape]:
     if level not in ("layer", "op"):
         raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
-    run = Run.of(module, inputs, loss)
+    run = Run.of(module, inputs, named, loss)
     trained = {name: (p, p.requires_grad) for name, p in module.named_parameters()}
     with run.unchanged():
         recorder = Recorder(module.buffers())
