@@ -31,7 +31,11 @@ BATCHES = {"check_sample_weight_equivalence_on_dense_data": "batches differ"}
     [Classifier(), Regressor()], expected_failed_checks=lambda estimator: BATCHES, xfail_strict=True
 )
 def test_scikit_learn_s_own_checks(estimator, check):
-    check(estimator)
+    drawn = np.random.get_state()  # noqa: NPY002  the checks draw from it
+    try:
+        check(estimator)
+    finally:
+        np.random.set_state(drawn)  # noqa: NPY002
 
 
 def two_moons(n=200, seed=0):
