@@ -181,6 +181,16 @@ def every_op_recorded() -> Iterator[None]:
         state.every_op = previous
 
 
+@contextlib.contextmanager
+def recording_all() -> Iterator[None]:
+    """Record what is computed from data alone too, so that a trace sees all of it."""
+    previous, state.record_all = state.record_all, True
+    try:
+        yield
+    finally:
+        state.record_all = previous
+
+
 def user_source() -> tuple[str, int] | None:
     """(file, line) of the innermost frame outside this package."""
     frame = sys._getframe(1)

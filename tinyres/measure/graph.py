@@ -252,6 +252,14 @@ def _recorded(op: str, loss: Tensor) -> Node:
     return loss.node
 
 
+def watched(loss: Tensor, data: Sequence[Any]) -> Look:
+    """What a step in training mode, that is being recorded or runs, measures of this loss. data: as for `Graph.of`."""
+    root = _recorded("watch", loss)
+    look = Look(root, _tape(root, "layer", _roles(data)), True, None, None)
+    look.observe()
+    return look
+
+
 def _roles(data: Sequence[Any]) -> dict[Node, str]:
     """By leaf what a model was given it as."""
     found = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from tinyres.backends.buffers import Buffer
-from tinyres.engine.node import Node
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.measure.look import Look
 from tinyres.measure.sheet import ROWS, WIDTH
@@ -33,9 +32,7 @@ def layout_of(look: Look, pages: list[str]) -> dict[str, Any]:
     parameters = [
         [p.name, p.shape, values[leaf], gradients.get(leaf, -1)] for p, leaf in zip(trace.parameters, tape.parameters)
     ]
-    ends = [(tape.units[src], dst) for src, dst in look.structure.shape.edges]
-    ends += [(tape.parameters[src], dst) for src, dst in tape.parameter_edges]
-    edges = [[e.src, e.dst, e.kind, e.count, *_rows_of(look, *end)] for e, end in zip(trace.edges, ends)]
+    edges = [[e.src, e.dst, e.kind, e.count, *rows] for e, rows in zip(trace.edges, look.edge_rows.T.tolist())]
     number = {id(node): i for i, node in enumerate(trace.nodes)}
     places = {(e.src, e.dst): i for i, e in enumerate(trace.edges)}
     return {
@@ -47,14 +44,6 @@ def layout_of(look: Look, pages: list[str]) -> dict[str, Any]:
         "edges": edges,
         "blocks": [_block(block, number, places) for block in trace.parts],
     }
-
-
-def _rows_of(look: Look, producer: Node, consumer: int) -> tuple[int, int, int]:
-    observer = look.probes.observer
-    whole = observer.gradients.get(producer, -1)
-    if (producer, consumer) in observer.splits:
-        return whole, *observer.splits[producer, consumer]
-    return (whole, -1, -1) if producer in observer.splitting else (whole, whole, -1)
 
 
 def _block(block: Block, number: dict[int, int], places: dict[tuple[str, str], int]) -> list[Any]:

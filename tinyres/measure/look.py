@@ -7,8 +7,11 @@ captured step computes them in the pass that trains it, at every replay, and Pyt
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from tinyres.backends import native
 from tinyres.backends.buffers import Buffer, settle_writes
@@ -23,6 +26,7 @@ from tinyres.launch import backend, door
 from tinyres.measure.assemble import assemble
 from tinyres.measure.roles import LEAF
 from tinyres.measure.shape import shape_of
+from tinyres.measure.sheet import WIDTH
 from tinyres.measure.statistics import Probes
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure, structure_of
@@ -97,6 +101,7 @@ class Look(Bundle):
     def made_of(self, tensors: Sequence[Any]) -> Look:
         """The same look with the numbers of another run."""
         other = copy.copy(self)
+        other.edge_rows, other.edge_names = self.edge_rows, self.edge_names
         other._numbers = tensors
         return other
 
@@ -117,6 +122,34 @@ class Look(Bundle):
             chance=self._chance,
         )
         return assemble(header, self.tape, self.structure, measured, None, self._drawn)
+
+    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """|g_e|, share and cosine of every edge, in the order of `trace().edges`; NaN where a gradient is exactly 0."""
+        pages = [t.buffer.array for t in self.tensors()]
+        numbers = np.concatenate([*pages, np.zeros(WIDTH)]).reshape(-1, WIDTH)  # the last row for what has none: -1
+        whole, part, dot = self.edge_rows
+        with np.errstate(all="ignore"):
+            g, own = np.sqrt(numbers[whole, 1]), np.sqrt(numbers[part, 1])
+            product = np.where(dot >= 0, numbers[dot, 0], np.where(part >= 0, g * g, 0.0))
+            return own, np.where(g != 0, product / (g * g), np.nan), np.where(g * own != 0, product / (own * g), np.nan)
+
+    @functools.cached_property
+    def edge_rows(self) -> np.ndarray:
+        """By edge the rows of the producer's gradient, of what came over it, and of the inner product; -1 for none."""
+        tape, observer = self.tape, self.probes.observer
+        ends = [(tape.units[src], dst) for src, dst in self.structure.shape.edges]
+        ends += [(tape.parameters[src], dst) for src, dst in tape.parameter_edges]
+        found = []
+        for producer, consumer in ends:
+            whole = observer.gradients.get(producer, -1)
+            alone = (-1, -1) if producer in observer.splitting else (whole, -1)
+            found.append((whole, *observer.splits.get((producer, consumer), alone)))
+        return np.array(found, np.int64).reshape(-1, 3).T
+
+    @functools.cached_property
+    def edge_names(self) -> tuple[tuple[str, str, str], ...]:
+        """Source, destination and kind of every edge."""
+        return tuple([(e.src, e.dst, e.kind) for e in self.trace().edges])
 
     def __repr__(self) -> str:
         return f"<Look at {len(self.tape.units)} nodes; look.trace() tells it>"

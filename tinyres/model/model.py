@@ -171,6 +171,7 @@ class Model(AsKeras):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
         distributed: Any = None,
+        watch_edges: bool = False,
         **further: Any,
     ) -> History:
         """Train for epochs initial_epoch .. epochs - 1 and return the History.
@@ -182,6 +183,7 @@ class Model(AsKeras):
         samples is held back. validation_data: (x, y), (x, y, sample_weight), or what yields them. shuffle: a new order
         in each epoch. initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step;
         False runs each in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
+        watch_edges: there also what comes over every edge, its share and cosine, in history.edges.
         live: show the gradient, and the block that changes it most, in the bar and after each epoch.
         sample_weight: a number per sample, for all outputs or in a list or dict; a batch's loss is Σ weight · loss
         / samples (Keras' "sum_over_batch_size"); metrics count all alike. class_weight: {class: weight}, 1 for others.
@@ -204,7 +206,7 @@ class Model(AsKeras):
         3
         """
         read_further("fit", further, "x, y, batch_size, epochs, verbose, callbacks and what help(model.fit) lists")
-        how = batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live, distributed
+        how = batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live, distributed, watch_edges
         options = loop.read_options(*how)
         limits = read_steps("fit", steps_per_epoch), read_steps("fit", validation_steps)
         validation = loop.read_validation(validation_split, validation_data, validation_batch_size, validation_freq)
@@ -270,11 +272,12 @@ class Model(AsKeras):
         """
         recalibrate_batchnorm(self, x, read_count("recalibrate_batchnorm", "batch_size", batch_size, 1))
 
-    def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool = False) -> Stepped:
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool | str = False) -> Stepped:
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
-        squared norm of its output's gradient among all squares, which come in Tensors of LayerNorms.SQUARES.
+        squared norm of its output's gradient among all squares, which come in Tensors of LayerNorms.SQUARES. watch:
+        "edges" for a Look at all nodes and edges as well.
         """
         return steps.train_step(self, x, y, sample_weight, watch)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import TraceError
+from tinyres.training.edges import EdgeNorms
 from tinyres.training.gradients import GradientNorms
 
 
@@ -15,7 +16,8 @@ class History:
 
     params: epochs, steps and verbose of the fit. model: what was fitted.
     epoch: the epochs run, counted from 0. history: "loss", each metric, and both with "val_" -> one float per epoch.
-    gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError.
+    gradients: GradientNorms after `fit(watch=n)`; without, reading it is a TraceError. edges: EdgeNorms after
+    `fit(watch=n, watch_edges=True)`, likewise.
 
     >>> import tinyres as tr
     >>> model = tr.Sequential([tr.layers.Dense(1)])
@@ -25,13 +27,14 @@ class History:
     ([0, 1], ['loss'], ['dense'])
     """
 
-    def __init__(self, gradients: GradientNorms | None = None) -> None:
+    def __init__(self, gradients: GradientNorms | None = None, edges: EdgeNorms | None = None) -> None:
         self.params: dict[str, Any] = {}
         self.model: Any = None
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self._gradients = gradients
         self._measured: dict[str, list[int]] = {}  # by name: the epochs of its values
+        self._edges = edges
 
     @property
     def gradients(self) -> GradientNorms:
@@ -39,6 +42,16 @@ class History:
         if self._gradients is None:
             raise TraceError("[history] gradients were not watched; got a fit with watch=0; call fit(..., watch=1)")
         return self._gradients
+
+    @property
+    def edges(self) -> EdgeNorms:
+        """What came back over every edge, that `fit(watch=n, watch_edges=True)` recorded every n steps."""
+        if self._edges is None:
+            raise TraceError(
+                "[history] edges were not watched; got a fit without watch_edges; call fit(..., watch=1, "
+                "watch_edges=True)"
+            )
+        return self._edges
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
         """Add one epoch; of what callbacks have put into the logs, numbers."""

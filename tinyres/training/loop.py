@@ -83,6 +83,7 @@ class Options:
     capture: bool
     live: bool
     ranks: Ranks | None = None
+    watch_edges: bool = False
 
 
 def read_options(
@@ -95,11 +96,18 @@ def read_options(
     capture: Any,
     live: Any,
     distributed: Any = None,
+    watch_edges: Any = False,
 ) -> Options:
     """The options, checked."""
     if distributed is not None and not callable(getattr(distributed, "begin", None)):
         raise ArgumentError(
             f"[fit] distributed is a world of ranks; got {distributed!r}; give tr.distributed.world(shards=8)"
+        )
+    if watch_edges and (not watch or distributed is not None):
+        got = "watch=0" if not watch else "ranks that share each batch"
+        raise ArgumentError(
+            f"[fit] edges are watched every so many steps, of whole batches; got {got}; give watch=1, and not "
+            "distributed"
         )
     return Options(
         batch_size=read_count("fit", "batch_size", batch_size, 1),
@@ -111,6 +119,7 @@ def read_options(
         capture=bool(capture),
         live=bool(live),
         ranks=distributed,
+        watch_edges=bool(watch_edges),
     )
 
 
@@ -164,8 +173,9 @@ class Training:
         self._model, self._source, self._validation, self._due = model, source, validation, due
         self._options, self._callbacks, self._shown = options, callbacks, shown
         self._meters = model.plan("fit").training
-        self._watch = Watch(options.watch or ((source.steps or 1) if options.live else 0), model)
-        self._history = History(self._watch.gradients)
+        every = options.watch or ((source.steps or 1) if options.live else 0)
+        self._watch = Watch(every, model, options.watch_edges)
+        self._history = History(self._watch.gradients, self._watch.edges)
         self._tells_steps = getattr(shown, "every_step", True) or callbacks.wants("tell")
         hooks = callbacks.wants("on_train_batch_begin"), callbacks.wants("on_train_batch_end"), callbacks.wants("tell")
         self._ranks = options.ranks
@@ -287,7 +297,7 @@ class Training:
                 self._refuse_another_plan()
             self._interrupts.hold()
             try:
-                _, layers, squares = step(*batch, watch=looking)
+                _, layers, squares, *looks = step(*batch, watch=looking)
                 meters.counted(count)
                 position.step += 1
             except NonFiniteError as error:
@@ -300,7 +310,7 @@ class Training:
             finally:
                 self._interrupts.release()
             if looking:
-                watch.record(number, layers, squares)
+                watch.record(number, layers, squares, looks)
                 if watch.gradients is not None:
                     self._tell(Watched(position.epoch, watch.gradients))
             if self._tells_steps:

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyres.engine.tensor import Parameter, Tensor
+from tinyres.engine.tensor import Parameter
 from tinyres.ops.random import Generator
 from tinyres.optim import Optimizer
 from tinyres.store.opening import PathLike
 
-# The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares.
-Stepped = tuple[Tensor, tuple[tuple[str, int], ...], list[Tensor]]
+# The loss, and, of a step that is watched, (layer, place of its squared gradient norm) and all squares; of one whose
+# edges are watched also a Look.
+Stepped = tuple[Any, ...]
 
 
 class Ranks(Protocol):
@@ -94,4 +95,4 @@ class Trainable(Protocol):
 
     def note_outputs(self, count: int) -> None: ...
 
-    def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool = False) -> Stepped: ...
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool | str = False) -> Stepped: ...

@@ -46,7 +46,7 @@ class EagerStep:
         self._kept = [w.buffer for w in model.weights if id(w) not in trained]
         self._kept += [generator.state for generator in model.generators()]
 
-    def __call__(self, x: Any, y: Any, sample_weight: Any = None, watch: bool = False) -> Stepped:
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None, watch: bool | str = False) -> Stepped:
         before = [buffer.array.copy() for buffer in self._kept]
         try:
             return self._model.train_step(x, y, sample_weight, watch)

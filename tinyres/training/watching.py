@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tinyres.kernels.dtypes import FLOAT64
 from tinyres.launch import launch
 from tinyres.nn.functional import Functional
 from tinyres.nn.shape import blocks_of_layers
+from tinyres.training.edges import EdgeNorms
 from tinyres.training.gradients import GradientNorms
 from tinyres.training.protocol import Trainable
 
@@ -60,21 +62,29 @@ class LayerNorms:
 class Watch:
     """Every how many steps a training is looked at, and the record of what was seen.
 
-    every: 0 for never; then `gradients` is None. model: what is trained, which tells the blocks of its layers.
+    every: 0 for never; then `gradients` is None. model: what is trained, which tells the blocks of its layers. edges:
+    whether edges are looked at too; else `edges` is None.
     """
 
-    def __init__(self, every: int, model: Trainable) -> None:
+    def __init__(self, every: int, model: Trainable, edges: bool = False) -> None:
         self.every = every
         blocks = blocks_of_layers(model) if every and isinstance(model, Functional) and model.steps else {}
         self.gradients = GradientNorms(blocks) if every else None
+        self.edges = EdgeNorms() if edges else None
         self._forward: _Forward | None = None
 
-    def looks(self, step: int) -> bool:
-        """Whether step `step` of the training, counted from 0, is looked at."""
-        return bool(self.every) and (step + 1) % self.every == 0
+    def looks(self, step: int) -> bool | str:
+        """Whether step `step` of the training, counted from 0, is looked at: "edges" with its edges."""
+        due = bool(self.every) and (step + 1) % self.every == 0
+        return "edges" if due and self.edges is not None else due
 
-    def record(self, step: int, layers: tuple[tuple[str, int], ...], squares: Sequence[Tensor]) -> None:
-        """Keep what a watched step gave."""
+    def record(
+        self, step: int, layers: tuple[tuple[str, int], ...], squares: Sequence[Tensor], looks: Sequence[Any]
+    ) -> None:
+        """Keep what a watched step gave. looks: of its edges, if they are watched."""
+        if self.edges is not None:
+            for look in looks:
+                self.edges.append(step, look)
         if self._forward is None or layers is not self._forward.layers:
             self._forward = _Forward(layers)
         if self.gradients is not None:
