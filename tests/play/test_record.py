@@ -94,7 +94,8 @@ def test_every_preset_at_every_depth_for_200_steps(
     node: Node, generic: None, block: str, blocks: int, optimizer: str
 ) -> None:
     net = Net(block, blocks=blocks, units=24, features=16, classes=4, batch=32, optimizer=optimizer)
-    alike(node, net, 200, 1e-4)
+    explodes = blocks == 64 and optimizer == "sgd" and block in ("plain_batchnorm", "preact_plain")
+    alike(node, net, 200, 1e-10 if explodes else 1e-4)
 
 
 @pytest.mark.slow
