@@ -158,6 +158,30 @@ def test_what_the_page_looks_at_are_the_rows_of_a_trace(node: Node, generic: Non
             assert len(meant[0]) >= 7
 
 
+def test_a_peek_sees_what_the_step_sees_and_changes_nothing(node: Node, generic: None) -> None:
+    net = Net("he2015", blocks=3, units=8, features=5, classes=3, batch=9)
+    x, y = data(net)
+    told = node(
+        """
+        const net = engine.open(Buffer.from(given.file, "base64"));
+        net.restart(5);
+        net.set("x", given.x); net.set("y", given.y);
+        net.run("step"); net.set("block1/skip", 0);
+        const before = bits(net.snapshot()), bad = (net.view("y")[0] = 9n, net.peek("step").kernel);
+        net.view("y")[0] = BigInt(given.y[0]);
+        net.peek("step");
+        const seen = JSON.stringify([net.look(), net.get("loss"), net.get("accuracy")]), after = bits(net.snapshot());
+        net.run("step");
+        const stepped = JSON.stringify([net.look(), net.get("loss"), net.get("accuracy")]);
+        return [before === after, seen === stepped, bits(net.snapshot()) === after, bad, net.look().blocks[1].skip];
+        """,
+        {"file": base64.b64encode(record(net)).decode(), "x": x[:9].ravel().tolist(), "y": y[:9].tolist()},
+    )
+    assert told == [True, True, False, "check_labels", 0]
+    step = Recorded(net).file().header["programs"]["step"]
+    assert step["peek"] > 0.8 * step["count"]
+
+
 def test_no_weights_are_sent() -> None:
     net = Net(blocks=8, units=32)
     assert len(Recorded(net).file().stored) < 20_000 < 8 * 2 * 32 * 32 * 4

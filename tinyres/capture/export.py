@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyres.backends.buffers import ALIGNMENT, Buffer, Window
 from tinyres.backends.native import NATIVE
-from tinyres.capture.program import NO_SLOT, Call
+from tinyres.capture.program import NO_SLOT, Call, Slot
 from tinyres.engine.tensor import Tensor
 from tinyres.errors import ArgumentError, CaptureError
 from tinyres.kernels.record import ACCUMULATE, POINTERS, call_bytes
@@ -56,8 +56,8 @@ def exported(
             image.place_like(buffer, shared.setdefault((name, buffer.size, buffer.dtype), buffer))
         for slot, buffer in zip(replay.program.slots, replay.executable.buffers):
             if slot.role != "temporary":
-                image.place(buffer, slot.role)
-            if slot.role == "constant" or (slot.role == "state" and buffer.born < replay.started):
+                image.place(buffer, "state" if _lasts(replay, slot) else "other")
+            if slot.role == "constant" or _lasts(replay, slot):
                 kept.add(id(_base(buffer)))
     memory: dict[str, Any] = {}
     for role, named in ("state", state or {}), ("setting", settings or {}):
@@ -101,6 +101,7 @@ def _described(replay: Replay, image: _Image, memory: dict[str, Any], first: int
     return {
         "first": first,
         "count": len(program.calls),
+        "peek": next((i for i, c in enumerate(program.calls) if _writes_state(replay, c)), len(program.calls)),
         "inputs": replay.input_names,
         "outputs": replay.output_names,
         "exposed": [image.range(b) for b in replay.exposed],
@@ -164,6 +165,15 @@ def _fills(call: Call, size: int) -> bool:
     return call.kernel.walks and math.prod(call.kernel.sizes_of_work(call.args)) >= size
 
 
+def _lasts(replay: Replay, slot: Slot) -> bool:
+    """Whether it was there before the step, unlike the gradients that a step leaves behind and makes anew."""
+    return slot.role == "state" and slot.buffer is not None and slot.buffer.born < replay.started
+
+
+def _writes_state(replay: Replay, call: Call) -> bool:
+    return any(_lasts(replay, replay.program.slots[s]) for s in call.writes)
+
+
 def _base(buffer: Buffer) -> Buffer:
     return buffer.base if isinstance(buffer, Window) else buffer
 
@@ -192,7 +202,7 @@ class _Image:
     def place_like(self, buffer: Buffer, other: Buffer) -> None:
         """Give a buffer that comes or goes the place of another one."""
         if buffer is other:
-            self.place(buffer, "port")
+            self.place(buffer, "other")
         else:
             self._places.setdefault(id(buffer), self._places[id(other)])
 

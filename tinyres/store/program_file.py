@@ -5,7 +5,8 @@ Little endian throughout:
     0   the magic bytes                 16  CRC-32 of all bytes from 24 on
     4+4 of them: 8                      20  0
     8   u32 version                     24  the header: JSON in UTF-8, padded with spaces to a multiple of 8
-    12  u32 bytes of the header         then the stored parts of the memory, one behind the other; then the calls
+    12  u32 bytes of the header         then the stored parts of the memory, one behind the other; then the calls,
+                                        the first byte of each, then the second of each, ...: so they pack well
 
 A call is the C struct of `csrc/tr.h` for pointers of 4 bytes, in which a pointer is an offset into the memory (ABSENT:
 none) and the kernel an index into the header's list of names. `play/static/engine.mjs` reads the same.
@@ -50,7 +51,8 @@ class ProgramFile:
         """The file."""
         text = json.dumps({**self.header, "version": VERSION}, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 8)
-        rest = text + self.stored + self.calls
+        size = self.header["call_bytes"]
+        rest = text + self.stored + b"".join([self.calls[i::size] for i in range(size)])
         return _FIXED.pack(MAGIC, VERSION, len(text), zlib.crc32(rest), 0) + rest
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -111,18 +113,21 @@ def _checked(header: dict[str, Any], rest: bytes) -> tuple[bytes, bytes]:
     for place in header["memory"].values():
         _ranges([[place["at"], _WIDTHS[place["dtype"]] * _elements(place["shape"])]], image)
     for program in header["programs"].values():
-        if _whole(program["first"], count) + _whole(program["count"], count) > count:
+        own = _whole(program["count"], count)
+        if _whole(program["first"], count) + own > count or _whole(program["peek"], own) > own:
             raise ValueError("a program is longer than its calls")
         _ranges(program["exposed"], image)
         if not set(program["inputs"]) | set(program["outputs"]) <= set(header["memory"]):
             raise ValueError("a program has an input or output without a place")
-    calls = rest[cut:]
+    calls = bytearray(count * call_bytes)
+    for i in range(call_bytes):
+        calls[i::call_bytes] = rest[cut + i * count : cut + (i + 1) * count]
     for at in range(0, len(calls), call_bytes):
         if not 0 <= _KERNEL.unpack_from(calls, at)[0] < len(kernels):
             raise ValueError("a call is of no known kernel")
         if any(p >= image and p != ABSENT for p in _POINTERS.unpack_from(calls, at + _FIRST_POINTER)):
             raise ValueError("a call reaches beyond the memory")
-    return rest[:cut], calls
+    return rest[:cut], bytes(calls)
 
 
 _WIDTHS = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}

@@ -54,13 +54,18 @@ export class Net {
   }
 
   // null, or which call did not run: then all state is as before. A trap of the module is a ProgramError.
-  run(name) {
+  run(name) { return this.walk(name, "count"); }
+
+  // The part of a program before anything is written that lasts: what a step sees, without the step.
+  peek(name) { return this.walk(name, "peek"); }
+
+  walk(name, calls) {
     const program = this.header.programs[name];
     if (!program) throw new ProgramError(`it has no program ${name}; it has ${Object.keys(this.header.programs).join(", ")}`);
     const saved = program.exposed.map(([at, length]) => this.bytes(at, length).slice());
     let failed;
     try {
-      failed = Number(this.core.tr_run(this.list + program.first * this.header.call_bytes, BigInt(program.count)));
+      failed = Number(this.core.tr_run(this.list + program.first * this.header.call_bytes, BigInt(program[calls])));
     } catch (error) {
       throw new ProgramError(`it reaches beyond its memory (${error.message})`);
     }

@@ -39,11 +39,11 @@ function checked(header, rest) {
     ranges([[at, shape.reduce((product, n) => whole(product * whole(n, LARGEST), LARGEST), WIDTHS[dtype])]], image);
   }
   for (const program of Object.values(header.programs)) {
-    if (whole(program.first, count) + whole(program.count, count) > count) throw new ProgramError("a program is longer than its calls");
+    if (whole(program.first, count) + whole(program.count, count) > count || whole(program.peek, count) > program.count) throw new ProgramError("a program is longer than its calls");
     ranges(program.exposed, image);
     if (![...program.inputs, ...program.outputs].every((name) => Object.hasOwn(header.memory, name))) throw new ProgramError("a program has an input without a place");
   }
-  const calls = rest.subarray(cut), view = new DataView(calls.buffer, calls.byteOffset, calls.length);
+  const calls = upright(rest.subarray(cut), count, size), view = new DataView(calls.buffer, calls.byteOffset, calls.length);
   for (let at = 0; at < calls.length; at += size) {
     const kernel = view.getInt32(at, true);
     if (kernel < 0 || kernel >= header.kernels.length) throw new ProgramError("a call is of no known kernel");
@@ -53,6 +53,13 @@ function checked(header, rest) {
     }
   }
   return { stored: rest.subarray(0, cut), calls };
+}
+
+// Call by call, out of the first byte of each, the second of each, and so on.
+function upright(planes, count, size) {
+  const calls = new Uint8Array(count * size);
+  for (let i = 0, from = 0; i < size; i++) for (let at = i; at < calls.length; at += size) calls[at] = planes[from++];
+  return calls;
 }
 
 function whole(number, most) {
