@@ -24,7 +24,7 @@ from tinyres.errors import ArgumentError, MissingExtraError
 from tinyres.play.wasm import COMMAND, WASM
 
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
-SOURCES = ("dispatch.c", "run.c", "isa_generic.c", "pool_alone.c")
+SOURCES = ("dispatch.c", "run.c", "isa_generic.c", "wasm/pool_alone.c")
 EXPORTS = ("malloc", "free", "tr_run", "tr_sizeof_call", "tr_kernel_count", "tr_kernel_name")
 
 # What csrc/build_ffi.py says of the core, for a machine of 128-bit vectors and without threads.
