@@ -276,8 +276,7 @@ class Model(AsKeras):
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
-        squared norm of its output's gradient among all squares, which come in Tensors of LayerNorms.SQUARES. watch:
-        "edges" for a Look at all nodes and edges as well.
+        squared norm of its output's gradient among all squares, in Tensors of LayerNorms.SQUARES; with "edges" also a Look.
         """
         return steps.train_step(self, x, y, sample_weight, watch)
 
