@@ -182,14 +182,13 @@ class Model(AsKeras):
         in a terminal, else a line per epoch), 0, 1 (bar), 2 (lines). validation_split: the last fraction of the
         samples is held back. validation_data: (x, y), (x, y, sample_weight), or what yields them. shuffle: a new order
         in each epoch. initial_epoch: where to go on; `model.epoch` after a load. capture: replay the recorded step;
-        False runs each in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients.
-        watch_edges: there also what comes over every edge, its share and cosine, in history.edges.
-        live: show the gradient, and the block that changes it most, in the bar and after each epoch.
+        False runs each in Python. watch: record every layer's gradient norm each `watch` steps, in history.gradients;
+        watch_edges: and every edge's, in history.edges. live: show the gradient, and the block that changes it most.
         sample_weight: a number per sample, for all outputs or in a list or dict; a batch's loss is Σ weight · loss
         / samples (Keras' "sum_over_batch_size"); metrics count all alike. class_weight: {class: weight}, 1 for others.
-        steps_per_epoch, validation_steps: the number of batches, where what yields them does not end.
-        validation_freq: every how many epochs is validated, or the epochs, counted from 1.
-        distributed: tr.distributed.world(shards=8): ranks that share each batch. further: Keras' own, without effect.
+        steps_per_epoch, validation_steps: the number of batches, where what yields them does not end. validation_freq:
+        every how many epochs is validated, or the epochs, from 1. distributed: tr.distributed.world(shards=8): ranks
+        that share each batch. further: Keras' own, without effect.
 
         Arrays are checked before anything changes; of what yields batches, the first is. A loss that is not finite
         raises NonFiniteError before its step is taken. Learning rates, `trainable` and what layers were told (a dropout
@@ -197,17 +196,16 @@ class Model(AsKeras):
         after changing that call `compile` again. From a file, or after Ctrl-C with initial_epoch=model.epoch > 0, it
         goes on bit for bit with arrays and Loaders; a generator, which cannot go back within an epoch, is refused.
 
-        >>> import numpy as np
         >>> import tinyres as tr
         >>> model = tr.Sequential([tr.layers.Dense(1)])
         >>> model.compile(optimizer="sgd", loss="mse")
-        >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=3, verbose=0)
-        >>> len(history.history["loss"])
+        >>> len(model.fit([[1.0], [2.0]], [[1.0], [2.0]], epochs=3, verbose=0).history["loss"])
         3
         """
         read_further("fit", further, "x, y, batch_size, epochs, verbose, callbacks and what help(model.fit) lists")
-        how = batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live, distributed, watch_edges
-        options = loop.read_options(*how)
+        options = loop.read_options(
+            batch_size, epochs, initial_epoch, watch, verbose, shuffle, capture, live, distributed, watch_edges
+        )
         limits = read_steps("fit", steps_per_epoch), read_steps("fit", validation_steps)
         validation = loop.read_validation(validation_split, validation_data, validation_batch_size, validation_freq)
         return loop.fit(self, loop.Data(x, y, sample_weight, class_weight, *limits), validation, options, callbacks)
@@ -276,7 +274,7 @@ class Model(AsKeras):
         """One step on one batch: forward, metrics, backward, optimizer. Launches only, so that it can be captured.
 
         Returns the loss and, with `watch`, for each layer in the order of backward its name and the place of the
-        squared norm of its output's gradient among all squares, in Tensors of LayerNorms.SQUARES; with "edges" also a Look.
+        squared norm of its output's gradient among all squares, in Tensors of LayerNorms.SQUARES; "edges": also a Look.
         """
         return steps.train_step(self, x, y, sample_weight, watch)
 
