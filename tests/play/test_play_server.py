@@ -203,7 +203,8 @@ def test_a_net_is_recorded_once(server: Server) -> None:
     head = json.loads(first[4 : 4 + length])
     assert head["ribbon"].startswith("<svg") and first[4 + length :][:4] == b"\x89TRP"
     assert posted(server, json.dumps(NET).encode())[1] == first
-    assert [description.key(net) for net in server.record._kept] == [json.dumps(NET, separators=(",", ":"))]
+    kept = [description.key(net) for net in server.record._kept]  # other tests ask this server too
+    assert kept.count(json.dumps(NET, separators=(",", ":"))) == 1
 
 
 def test_the_command_refuses_in_words(

@@ -107,11 +107,6 @@ class Graph:
         input's gradient by path length.
         Raises TraceError if values were changed since they were recorded.
         """
-        if door.recorder is not None and self._run is None:
-            raise CaptureError(
-                "[graph] a step is being recorded, its values are not there yet; got a trace of a loss of this step; "
-                "return graph.watch() from it, or use model.graph(x, y), whose trace() runs by itself"
-            )
         if level not in ("layer", "op"):
             raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
         if audit not in (True, False, "full"):
@@ -212,6 +207,11 @@ class Graph:
     @contextlib.contextmanager
     def _computed(self) -> Iterator[Node]:
         """The root of a tape with values, in a state in which nothing that runs leaves a mark."""
+        if door.recorder is not None and self._run is None:
+            raise CaptureError(
+                "[graph] a step is being recorded, its values are not there yet; got a loss of this step; "
+                "return graph.watch() from it, or use model.graph(x, y), whose trace() runs by itself"
+            )
         with recording(None), preserving(), entered(None), enable_grad():
             if self._run is not None:
                 yield _recorded("trace", self._run())
