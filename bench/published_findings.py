@@ -1,10 +1,10 @@
-"""Prints the README's table of published findings: every experiment at its defaults, with seeds and ±.
+"""Prints the guide's table of published findings: every experiment at its defaults, with seeds and ±.
 
     python3 bench/published_findings.py                about seven minutes, and half an hour for those on images
     python3 bench/published_findings.py paths lesion   only these
     python3 bench/published_findings.py --quick        all of them in a minute, at sizes that say less
 
-What stands in the README is the output of the first line, pasted.
+What stands in the guide is the output of the first line, pasted.
 """
 
 from __future__ import annotations

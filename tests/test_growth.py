@@ -20,14 +20,14 @@ from tinyres.backends import native
 ROOT = Path(__file__).parents[1]
 
 TYPED = re.compile(r"<!-- typed: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
-README = dict(TYPED.findall((ROOT / "README.md").read_text()))
+PAGE = dict(TYPED.findall((ROOT / "tinyres" / "guide" / "90-internals.md").read_text()))
 
-# By file: a line that is there, and what comes after it; "" is the end of the file. The kernel is the README's.
+# By file: a line that is there, and what comes after it; "" is the end of the file. The kernel is that of the guide.
 ADDED = {
-    "csrc/kernels.def": {"TR_KERNEL(square,": README["csrc/kernels.def"]},
-    "csrc/elementwise.inc.h": {"TR_MAP(square,": README["csrc/elementwise.inc.h"]},
-    "tinyres/kernels/elementwise.py": {"": "\n\n" + README["tinyres/kernels/elementwise.py"]},
-    "tests/kernel_cases/elementwise.py": {"_UNARY = ": README["tests/kernel_cases/elementwise.py"]},
+    "csrc/kernels.def": {"TR_KERNEL(square,": PAGE["csrc/kernels.def"]},
+    "csrc/elementwise.inc.h": {"TR_MAP(square,": PAGE["csrc/elementwise.inc.h"]},
+    "tinyres/kernels/elementwise.py": {"": "\n\n" + PAGE["tinyres/kernels/elementwise.py"]},
+    "tests/kernel_cases/elementwise.py": {"_UNARY = ": PAGE["tests/kernel_cases/elementwise.py"]},
     "tinyres/ops/elementwise.py": {
         "": '''
 
@@ -114,7 +114,7 @@ def test_a_kernel_an_op_and_a_layer_are_one_record_each(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     kept = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "*.egg-info", ".*cache", ".git", "build")
     shutil.copytree(ROOT, tree, ignore=kept)
-    assert set(README) <= set(ADDED)
+    assert set(PAGE) <= set(ADDED)
     for name, additions in ADDED.items():
         path = tree / name
         path.write_text(with_additions(path.read_text(), additions))

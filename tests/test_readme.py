@@ -1,4 +1,4 @@
-"""The README holds what it says: every snippet runs, outputs are as printed, and its commands are the ones CI runs."""
+"""The README and the guide hold what they say: snippets run, outputs are as printed, commands are CI's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from tinyres.study.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in sorted((ROOT / "tinyres" / "guide").glob("*.md"))}
+MANUAL = "\n".join([README, *PAGES.values()])
 FENCE = re.compile(r"(?:<!-- (?P<note>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
-BLOCKS = [match.groupdict() for match in FENCE.finditer(README)]
+BLOCKS = [match.groupdict() for match in FENCE.finditer(MANUAL)]
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -171,6 +173,14 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
         assert f"\n{command}\n" in ci
 
 
+def test_the_readme_is_short_and_names_every_page() -> None:
+    assert len(README.splitlines()) <= 250
+    linked = re.findall(r"\]\((tinyres/guide/[\w-]+\.md)\)", README)
+    assert {f"tinyres/guide/{name}" for name in PAGES} == set(linked)
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
 def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
     text = next(block["text"] for block in BLOCKS if block["text"].startswith("errors\n"))
     stack: list[tuple[int, str]] = []
@@ -190,13 +200,13 @@ def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
 
 
 def test_every_experiment_and_preset_is_listed() -> None:
-    table = README[README.index("| `tinyres experiment") :]
+    table = MANUAL[MANUAL.index("| `tinyres experiment") :]
     assert re.findall(r"^\| `([\w-]+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(EXPERIMENTS)
     for name in PRESETS:
-        assert f"`{name}`" in README
+        assert f"`{name}`" in MANUAL
 
 
 def test_every_environment_variable_is_listed() -> None:
     sources = [ROOT / "setup.py", *(ROOT / "csrc").glob("*.py"), *(ROOT / "tinyres").rglob("*.py")]
     read = set(re.findall(r"TINYRES_[A-Z_]*[A-Z]", "".join(path.read_text() for path in sources)))
-    assert set(re.findall(r"^\| `(TINYRES_\w+)`", README, re.MULTILINE)) == read
+    assert set(re.findall(r"^\| `(TINYRES_\w+)`", MANUAL, re.MULTILINE)) == read

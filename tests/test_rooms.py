@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sklearn": TRAINING | {"training", "model"},
     "play": TRAINING | {"training", "model", "applications"},
     "keras": TRAINING | {"training", "model"},
-    "cli": {"errors", "store", "launch", "distributed", "study", "play"},
+    "cli": {"errors", "store", "launch", "distributed", "study", "play", "guide"},
+    "guide": {"errors"},
     "__main__": {"cli"},
 }
 

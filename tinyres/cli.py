@@ -1,4 +1,4 @@
-"""The command line: `tinyres demo`, `experiment`, `play`, `run`, `bench` and `info`; also as `python -m tinyres`."""
+"""The command line: `tinyres demo`, `experiment`, `play`, `run`, `guide`, `bench`, `info`; or `python -m tinyres`."""
 
 from __future__ import annotations
 
@@ -125,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.set_defaults(command=_bench)
     _add_play(commands)
+    manual = commands.add_parser(
+        "guide",
+        help="show a page of the manual, or list its topics",
+        description="Show a page of the manual, in a terminal by a pager, else as Markdown; or list all topics.",
+    )
+    manual.add_argument("topic", nargs="?", metavar="TOPIC", help="of the list; none: list them")
+    manual.set_defaults(command=_guide)
     info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
     info.set_defaults(command=_info)
     return parser
@@ -270,6 +277,26 @@ def _experiment(options: argparse.Namespace) -> int:
     for path in paths:
         result.save(path)
         print(f"written to {path}")
+    return 0
+
+
+def _guide(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from tinyres import guide
+
+    if options.topic is None:
+        titles = guide.topics()
+        _print_pairs(titles.items(), indent=2 + max(map(len, titles)))
+        return 0
+    page = guide.page(options.topic)
+    console = Console()
+    if not console.is_terminal:  # as it is written, so that code can be copied
+        print(page, end="")
+        return 0
+    with console.pager(styles=True):
+        console.print(Markdown(page, code_theme="ansi_dark"))
     return 0
 
 

@@ -312,12 +312,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert words in error and error.count("\n") == 1
 
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "tinyres" / "guide" / "80-experiments.md").read_text()
 
 
 def readme_cells(name: str) -> list[str]:
-    """What the README's table says was printed, of one experiment."""
-    lines = README[README.index(f"| `{name}` |") :].partition("\n\n")[0].splitlines()
+    """What the guide's table says was printed, of one experiment."""
+    lines = PAGE[PAGE.index(f"| `{name}` |") :].partition("\n\n")[0].splitlines()
     own = [lines[0], *itertools.takewhile(lambda line: line.startswith("|  |"), lines[1:])]
     return [line.strip("| ").rsplit(" | ", 1)[1] for line in own]
 

@@ -1,7 +1,7 @@
 """Experiment and Result: one mechanism for every published finding that tinyres reproduces.
 
 An experiment is a plan and what is told of its outcome. The plan is a list of jobs, each of which gives rows of plain
-data; the sentences, the table, the lines of the README and the picture are functions of these rows alone. So a sentence
+data; the sentences, the table, the lines of the guide and the picture are functions of these rows alone. So a sentence
 can be tested with made-up rows: each is a claim, and stands only where the numbers bear it out beyond their spread.
 """
 
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the README's table: what it shows, what is published or follows from theory, and what came out here."""
+    """A line of the guide's table: what it shows, what is published or follows from theory, and what came out here."""
 
     shows: str
     published: str
@@ -73,7 +73,7 @@ class Result:
     """What an experiment found.
 
     records: dicts of plain data, numbers over seeds as a Spread. sentences: the claims that hold, then how to read the
-    numbers. findings: its lines in the README. options: what it ran with. fields: the columns of its table. draw: draws
+    numbers. findings: its lines in the guide. options: what it ran with. fields: the columns of its table. draw: draws
     it into Axes.
     """
 
@@ -157,7 +157,7 @@ class Experiment:
 
     name: as on the command line. title: what it shows, in a line. source: where it was published. plan: its jobs, a
     function whose keyword arguments all have defaults. fields: the columns for these rows. claims: the sentences that
-    these rows bear out. findings: lines for the README. draw: draws rows into Axes. quick: options for a first look in
+    these rows bear out. findings: lines for the guide. draw: draws rows into Axes. quick: options for a first look in
     seconds.
     """
 
