@@ -156,6 +156,8 @@ class Doubled(layers.Layer):
 def test_what_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"\[onnx.export\] a model is exported as the graph"):
         proto_of(tr.Model())
+    with pytest.raises(ArgumentError, match=r"\[onnx.export\] a model is exported as the graph .* got <Dense"):
+        tr.onnx.export(layers.Dense(3), tmp_path / "net.onnx")
     with pytest.raises(ArgumentError, match='write "net.onnx"'):
         tr.onnx.export(PRESETS["plain"](), tmp_path / "net.npz")
     with pytest.raises(FileError, match="cannot be written"):
@@ -163,6 +165,17 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="size is an integer >= 1"):
         tr.onnx.export(PRESETS["plain"](), tmp_path / "net.onnx", size=0)
     assert list(tmp_path.iterdir()) == []
+
+
+class FirstHalf(layers.Layer):
+    def call(self, x):
+        return x[: x.shape[0] // 2]
+
+
+def test_a_part_of_the_batch_is_no_part_of_a_fixed_size():
+    inputs = tr.Input(shape=(4,))
+    with pytest.raises(ArgumentError, match="first_half"):
+        proto_of(tr.Model(inputs, FirstHalf()(inputs)))
 
 
 def test_a_model_within_a_model():

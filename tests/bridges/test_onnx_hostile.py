@@ -11,6 +11,7 @@ from seeds import seeds
 
 import tinyres as tr
 from tinyres import layers
+from tinyres.backends import memory
 from tinyres.errors import FileError, OutOfMemoryError
 
 pytest.importorskip("onnx")
@@ -133,6 +134,16 @@ ASKING = {
 def test_nodes_that_ask_for_too_much_or_make_no_sense_are_refused(name, tmp_path):
     (tmp_path / "net.onnx").write_bytes(ASKING[name].SerializeToString())
     with pytest.raises((FileError, OutOfMemoryError)):
+        tr.onnx.load(tmp_path / "net.onnx")
+
+
+def test_an_array_that_many_nodes_read_is_asked_for_each_time(tmp_path, monkeypatch):
+    reading = [helper.make_node("MatMul", [f"y{i}" if i else "x", "w"], [f"y{i + 1}"]) for i in range(40)]
+    model = proto([*reading, node("Relu", "y40")], [numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")])
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    monkeypatch.setattr(memory, "ASKED_FROM", 0)
+    monkeypatch.setattr(memory, "available", lambda: 2000)
+    with pytest.raises(OutOfMemoryError, match=r"\[onnx.load\] .* what its nodes read several times"):
         tr.onnx.load(tmp_path / "net.onnx")
 
 

@@ -78,9 +78,13 @@ CASES = {
     "transposed": one(
         "ConvTranspose", IMAGE, {"w": floats(3, 2, 3, 3)}, strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
     ),
+    "transposed, same": one("ConvTranspose", IMAGE, {"w": floats(3, 2, 3, 3)}, strides=[2, 2], auto_pad="SAME_UPPER"),
     "of a sequence": one("Conv", (4, 9), {"w": floats(5, 4, 3), "b": floats(5)}, strides=[2], pads=[1, 1]),
     "maximum, to the end": one("MaxPool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
     "mean, padding counts": one("AveragePool", IMAGE, kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+    "mean, padding counts, to the end": one(
+        "AveragePool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1, ceil_mode=1
+    ),
     "mean": one("AveragePool", IMAGE, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 1, 1, 0]),
     "all pixels": one("GlobalAveragePool", IMAGE),
     "batch": one("BatchNormalization", IMAGE, {"g": floats(3), "b": floats(3), "m": floats(3), "v": np.abs(floats(3))}),
@@ -88,6 +92,20 @@ CASES = {
     "instance": one("InstanceNormalization", IMAGE, {"g": floats(3), "b": floats(3)}),
     "enlarged": graph([("Resize", "x,,s", "y", {})], IMAGE, {"s": np.array([1, 1, 2, 3], np.float32)}),
     "padded": one("Pad", IMAGE, {"p": ints(0, 0, 1, 2, 0, 0, 0, 1), "v": np.float32(0.5)}),
+    "integers divided": graph(
+        [("Cast", "x", "i", {"to": TensorProto.INT64}), ("Div", "i,d", "y", {})],
+        ROW,
+        {"d": ints(1, -1, 2, -2, 3, -3)},
+        gives=TensorProto.INT64,
+    ),
+    "a matrix read often": graph(
+        [("MatMul", "x,w", "a", {}), *[("MatMul", f"{i},w", o, {}) for i, o in zip("abcde", "bcdey")]],
+        ROW,
+        {"w": floats(6, 6) / 2},
+    ),
+    "a matrix in a constant node": graph(
+        [("Constant", "", "c", {"value": numpy_helper.from_array(floats(6, 5))}), ("MatMul", "x,c", "y", {})], ROW
+    ),
     "split": graph([("Split", "x", "a,b", {"axis": 1, "num_outputs": 2}), ("Sub", "b,a", "y", {})], ROW),
     "slice": one("Slice", TOKENS, {"s": ints(-1), "e": ints(-10), "a": ints(1), "t": ints(-2)}),
     "squeezed": graph(
@@ -158,7 +176,7 @@ CASES = {
 def test_a_node_gives_what_onnxruntime_gives(name, tmp_path):
     model = CASES[name]
     sizes = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
-    x = floats(2, *sizes)
+    x = 3 * floats(2, *sizes)
     (expected,) = run_by_onnxruntime(model.SerializeToString(), [x])
     found = loaded(model, tmp_path).predict(x)
     assert found.shape == expected.shape
@@ -201,6 +219,14 @@ REFUSED = [
     ("the batch stays an axis", one("Concat", ROW, {"c": floats(1, 6)}, axis=0)),
     ("the batch stays an axis", one("Flatten", IMAGE, axis=2)),
     ("the batch stays an axis", one("ReduceSum", ROW)),
+    ("a bias has a number per column", one("Gemm", ROW, {"w": floats(6, 5), "b": floats(5, 1)})),
+    ("its parts make up the whole of 6", graph([("Split", "x,s", "y,z", {"axis": 1})], ROW, {"s": ints(2, 9)})),
+    ("its parts make up the whole of 6", graph([("Split", "x,s", "y,z", {"axis": 1})], ROW, {"s": ints(-1, 7)})),
+    ("a shape has one -1 at most", one("Reshape", ROW, {"s": ints(-1, -1)})),
+    (
+        "one of its inputs must come from the data",
+        graph([("MatMul", "c,c", "k", {}), ("MatMul", "x,k", "y", {})], ROW, {"c": floats(6, 6)}),
+    ),
     ("rows are samples", one("Gemm", ROW, {"w": floats(6, 5)}, transA=1)),
     (
         "enlarged by whole numbers",

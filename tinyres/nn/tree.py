@@ -33,19 +33,22 @@ class _Allowed(threading.local):
     """How many elements new weights may have in all; None: any number."""
 
     elements: int | None = None
+    op: str = "load"
+    remedy: str = ""
 
 
 _allowed = _Allowed()
 
 
 @contextlib.contextmanager
-def weights_of(elements: int) -> Iterator[None]:
+def weights_of(elements: int, op: str = "load", remedy: str = "give a file that model.save wrote") -> Iterator[None]:
     """Within, a FileError stops weights of more elements in all: a file asks no memory for what it does not hold."""
-    outer, _allowed.elements = _allowed.elements, elements
+    outer = _allowed.elements, _allowed.op, _allowed.remedy
+    _allowed.elements, _allowed.op, _allowed.remedy = elements, op, remedy
     try:
         yield
     finally:
-        _allowed.elements = outer
+        _allowed.elements, _allowed.op, _allowed.remedy = outer
 
 
 def _take_allowance(owner: str, leaf: str, sizes: tuple[int, ...]) -> None:
@@ -53,8 +56,8 @@ def _take_allowance(owner: str, leaf: str, sizes: tuple[int, ...]) -> None:
         _allowed.elements -= math.prod(sizes)
         if _allowed.elements < 0:
             raise FileError(
-                f"[load] a file holds the weights of its layers; {owner} asks for {leaf} {sizes}, more than it has; "
-                "give a file that model.save wrote"
+                f"[{_allowed.op}] a file holds the weights of its layers; {owner} asks for {leaf} {sizes}, more than "
+                f"it has; {_allowed.remedy}"
             )
 
 

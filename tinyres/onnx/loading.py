@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import AbstractContextManager
 from typing import Any
 
+from tinyres.backends.memory import check_fits
 from tinyres.errors import FileError, OutOfMemoryError, TinyresError, need_extra
 from tinyres.model import Model
 from tinyres.nn.operators import Input
@@ -51,7 +53,7 @@ def load(path: PathLike, size: int | None = None) -> Model:
     checked = read(path)
     _refuse_unread(checked)
     try:
-        with preserving_generator(), weights_of(2 * sum(array.size for array in checked.arrays.values())):
+        with preserving_generator():
             return _Builder(checked, None if size is None else read_count("onnx.load", "size", size, 1)).model()
     except (FileError, OutOfMemoryError):
         raise
@@ -96,6 +98,8 @@ class _Builder:
         self.values: dict[str, Value] = {
             name: Known(array, weight=not _is_constant(name), name=name) for name, array in checked.arrays.items()
         }
+        self._held = sum(array.size for array in checked.arrays.values())
+        self._again = -self._held  # elements that nodes read beyond each array once: layers have weights of their own
         self.batch: int | None = None
         self.double = False
         self._readings = Counter(name for node in self.graph.node for name in node.input)
@@ -143,13 +147,20 @@ class _Builder:
             self.values[node.output[0]] = self.values[self._added[node.output[0]]]
             return
         reading.bias = self._bias_behind(node)
-        with reading.scope():
+        with reading.scope(), self._weights_for(reading):
             found: Any = folded(reading)
             if found is None and node.op_type not in READERS:
                 raise reading.refuse("its inputs must follow from the file and its sizes", "some from the data", OPEN)
             found = READERS[node.op_type](reading) if found is None else found
         results = found if isinstance(found, list) else [found]
         self.values.update(zip(node.output, results))
+
+    def _weights_for(self, reading: Reading) -> AbstractContextManager[None]:
+        """Within, a layer has the weights that its node reads, which others may read too, and little more."""
+        read = sum(known.array.size for known in (*reading.inputs, reading.bias) if isinstance(known, Known))
+        self._again += read
+        check_fits("onnx.load", 4 * self._again, "what its nodes read several times", "export a smaller net")
+        return weights_of(2 * (self._held + read), "onnx.load", "export it again")
 
     def _bias_behind(self, node: Any) -> Known | None:
         """What the Add behind a product with a matrix of the file adds, if it is a bias and nothing else reads it."""

@@ -15,7 +15,7 @@ from tinyres.layers.dropout import Dropout
 from tinyres.layers.merge import Add, Maximum, Minimum, Multiply, Subtract
 from tinyres.nn.layer import Layer
 from tinyres.onnx.reading.table import READERS, Reading, reads
-from tinyres.onnx.values import Held, Known, Value
+from tinyres.onnx.values import Held, Value
 
 with need_extra("onnx", "models are written and read by the onnx package", "onnx"):
     from onnx import helper
@@ -161,7 +161,6 @@ _MERGES: dict[str, tuple[Callable[..., Any], Callable[[], Layer] | None]] = {
     "Sum": (ops.add, Add),
     "Sub": (ops.sub, Subtract),
     "Mul": (ops.mul, Multiply),
-    "Div": (ops.div, None),
     "Max": (ops.maximum, Maximum),
     "Min": (ops.minimum, Minimum),
     "Pow": (ops.pow, None),
@@ -174,6 +173,20 @@ _MERGES: dict[str, tuple[Callable[..., Any], Callable[[], Layer] | None]] = {
     "Or": (ops.bitwise_or, None),
 }
 READERS.update({kind: _two(*both) for kind, both in _MERGES.items()})
+
+
+@reads("Div")
+def _div(reading: Reading) -> Held:
+    """Of integers what lies nearest to 0."""
+    given, last = operands(reading, 2)
+    if any(t.dtype.kind == "f" for t in given):
+        found = ops.div(*given)
+    else:
+        a, b = given
+        found = ops.floor_divide(a, b)
+        opposite = ops.bitwise_xor(ops.less(a, 0), ops.less(b, 0))
+        found = found + ops.astype(ops.bitwise_and(ops.not_equal(found * b, a), opposite), "int64")
+    return Held(last=reading.called(found)) if last else Held(reading.called(found))
 
 
 @reads("Not")
@@ -193,7 +206,5 @@ def _mod(reading: Reading) -> Held:
 @reads("Where")
 def _where(reading: Reading) -> Held:
     (condition, a, b), last = operands(reading, 3)
-    if all(isinstance(reading.value(i), Known) for i in (1, 2)) and isinstance(reading.value(0), Known):
-        raise reading.refuse("one of its inputs must come from the data", "constants")
     found = reading.called(ops.where(condition, a, b))
     return Held(last=found) if last else Held(found)

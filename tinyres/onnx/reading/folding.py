@@ -39,7 +39,8 @@ def folded(reading: Reading) -> Value | None:
         return None
     known = [x for x in reading.inputs if isinstance(x, Known) or x is None]
     arrays = [None if x is None else x.array for x in known]
-    array = np.asarray(fold(reading, *arrays))
+    with np.errstate(all="ignore"):
+        array = np.asarray(fold(reading, *arrays))
     if reading.kind in _ARITHMETIC:  # what an open size goes into is open
         open_ = np.zeros(array.shape, bool)
         for x in known:

@@ -88,7 +88,6 @@ def _conv_transpose(reading: Reading) -> Held:
     kernel = reading.known(1, "the kernel")
     _of_images(reading, kernel)
     strides, taps = reading.attr("strides", [1, 1]), reading.attr("dilations", [1, 1])
-    (top, bottom), (left, right) = _padding(reading)
     extra = reading.attr("output_padding", [0, 0])
     if reading.attr("group", 1) != 1 or reading.attr("output_shape") is not None:
         raise reading.refuse("transposed convolutions have no groups and no output_shape", "one of them")
@@ -97,7 +96,7 @@ def _conv_transpose(reading: Reading) -> Held:
         kernel.shape[1],
         kernel.shape[2:],
         strides=strides,
-        padding=((top, bottom), (left, right)),
+        padding=_padding(reading),
         dilation_rate=taps,
         output_padding=extra if any(extra) else None,
         use_bias=bias is not None,
@@ -116,11 +115,13 @@ def _pool(reading: Reading) -> Held:
         raise reading.refuse("windows are over images, their pixels neighbours", f"kernel_shape {window}")
     x, padding = reading.held().last, _padding(reading)
     strides = reading.attr("strides", [1, 1])
+    given = padding
     if reading.attr("ceil_mode", 0):
         padding = _to_the_end(reading, x.shape[1:3], window, strides, padding)
     counted = reading.kind == "AveragePool" and reading.attr("count_include_pad", 0)
-    if counted and padding != "same" and any(map(any, padding)):
-        x, padding = ZeroPadding2D(padding)(x), "valid"
+    if counted and padding != "same" and any(map(any, given)):  # what ceil_mode adds does not count
+        x = ZeroPadding2D(given)(x)
+        padding = tuple([(0, whole[1] - own[1]) for whole, own in zip(padding, given)])
     layer = (MaxPooling2D if reading.kind == "MaxPool" else AveragePooling2D)(window, strides, padding)
     return Held(last=reading.named(layer)(x))
 

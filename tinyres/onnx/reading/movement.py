@@ -46,6 +46,8 @@ def _reshape(reading: Reading) -> Held:
     x, target = reading.held(), reading.value(1)
     if not isinstance(target, Known) or reading.attr("allowzero", 0) and (target.array == 0).any():
         raise reading.refuse("the shape must follow from the file and its sizes", "another", OPEN)
+    if (target.array[~target.open] == -1).sum() > 1:
+        raise reading.refuse("a shape has one -1 at most", target.array.tolist(), "export it again")
     sizes: list[int | None] = []
     for i, (n, open_) in enumerate(zip(target.array.reshape(-1).tolist(), target.open.reshape(-1))):
         sizes.append(None if open_ else x.shape[i] if n == 0 else int(n))
@@ -133,7 +135,9 @@ def _split(reading: Reading) -> list[Value]:
     size = x.shape[at]
     if size is None:
         raise reading.refuse("what is split has a known size", f"axis {axis} of shape {x.shape}")
-    widths = reading.ints(1, "split") or [-(-size // count)] * count
+    widths = reading.ints(1, "split") or [min(-(-size // count), size - i * -(-size // count)) for i in range(count)]
+    if len(widths) != count or min(widths) < 0 or sum(widths) != size:
+        raise reading.refuse(f"its parts make up the whole of {size}", f"{widths} for {count}", "export it again")
     bounds = [sum(widths[:i]) for i in range(count)] + [size]
     before = (slice(None),) * at
     return [Held(x.plain[before + (slice(start, stop),)]) for start, stop in zip(bounds, bounds[1:])]

@@ -29,7 +29,7 @@ def _gemm(reading: Reading) -> Held:
     bias = None
     if reading.given(2):
         bias = reading.known(2, "the bias")
-        if bias.size not in (1, kernel.shape[1]):
+        if bias.size != 1 and bias.shape not in ((kernel.shape[1],), (1, kernel.shape[1])):
             raise reading.refuse("a bias has a number per column", f"one of shape {bias.shape}")
         bias = np.broadcast_to(bias.reshape(-1) * np.float32(beta), kernel.shape[1:])
     return _dense(reading, x, kernel, bias)

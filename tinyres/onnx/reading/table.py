@@ -134,6 +134,8 @@ class Reading:
 
     def called(self, found: Any) -> Any:
         """What an op gave, its layer under this node's name."""
+        if isinstance(found, Tensor):
+            raise self.refuse("one of its inputs must come from the data", "constants")
         found.producer.layer.rename(self.place.name or None)
         return found
 
