@@ -2,8 +2,7 @@
 
 The kernels of attention store no scores, so the record of the op tells how to make them anew, a block of queries at a
 time; an attention that is written in ops has them as the output of its softmax. Of long sequences some blocks are
-looked at, drawn by a fixed
-seed: what that costs does not grow with the square of the tokens.
+looked at, drawn by a fixed seed: what that costs does not grow with the square of the tokens.
 """
 
 from __future__ import annotations

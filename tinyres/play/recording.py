@@ -28,31 +28,32 @@ _LONGEST_SPECTRUM = 48  # blocks: its time grows with the square
 
 
 def recorded(net: Net) -> bytes:
-    """The record of a net, told at the first batch of its data (or at random rows), before training, at seed 0."""
+    """The record of a net, told at rows of its shape (a first batch, or random ones), before training, at seed 0."""
     made = Recorded(net)
     file = made.file().to_bytes()
     twins = {"residual": made, "plain": Recorded(replace(net, skips=False))}
-    traces = {name: _trace(twin) for name, twin in twins.items()}
-    told = {name: _told(trace) for name, trace in traces.items()}
+    x, y, rows = _rows(net)
+    traces = {name: _trace(twin, x, y) for name, twin in twins.items()}
+    told = {name: {**_told(trace), "rows": rows} for name, trace in traces.items()}
     head = text.encoded({"ribbon": ribbon.live(traces["residual"]), "told": told})
     return struct.pack("<I", len(head)) + head + file
 
 
-def _trace(fresh: Recorded) -> Trace:
+def _trace(fresh: Recorded, x: Any, y: Any) -> Trace:
     net = fresh.net
-    x, y = _rows(net)
     graph = started(fresh).model.graph(x, y, loss=softmax_cross_entropy)
     return graph.trace(paths=net.skips and net.blocks <= _LONGEST_SPECTRUM)
 
 
-def _rows(net: Net) -> tuple[Any, Any]:
+def _rows(net: Net) -> tuple[Any, Any, str]:
+    """Rows of the net's shape, which is all that it tells of its data, and what they are in words."""
     for name in data.NAMES:
         known = data.load(name)
         if (known.x.shape[1], known.classes) == (net.features, net.classes):
-            return known.x[: net.batch], known.y[: net.batch]
+            return known.x[: net.batch], known.y[: net.batch], f"the first {net.batch} rows of {name}"
     random = np.random.default_rng(0)
     x = random.normal(size=(net.batch, net.features)).astype(np.float32)
-    return x, random.integers(0, net.classes, net.batch)
+    return x, random.integers(0, net.classes, net.batch), f"{net.batch} random rows"
 
 
 def _told(trace: Trace) -> dict[str, Any]:

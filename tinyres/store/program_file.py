@@ -40,8 +40,8 @@ Range = Sequence[int]  # where it begins, and how many bytes it has
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """What a .trp file says. header: see `describe` in capture/export.py. stored: the bytes of the stored ranges, one
-    behind the other. calls: the packed calls."""
+    """What a .trp file says. header: what `exported` in capture/export.py says. stored: the bytes of the stored ranges,
+    one behind the other. calls: the packed calls."""
 
     header: dict[str, Any]
     stored: bytes

@@ -34,7 +34,7 @@ const short = (v) => (Number.isFinite(v) ? (Math.abs(v) < 1e-3 || Math.abs(v) >=
 const past = () => (page.frame?.events ?? page.state.events).filter(([at]) => at <= (page.frame?.step ?? 0));
 
 function factors() {
-  const { state } = page, all = { skip: Array(state.blocks).fill(state.skip), branch: Array(state.blocks).fill(state.branch) };
+  const state = page.shown ?? page.state, all = { skip: Array(state.blocks).fill(state.skip), branch: Array(state.blocks).fill(state.branch) };
   for (const [, name, value] of past()) {
     const [kind, one] = name.split(":");
     if (kind !== "lr") { if (one === undefined) all[kind].fill(value); else all[kind][Number(one)] = value; }
@@ -97,7 +97,7 @@ export function run(on) {
 }
 
 function address() {
-  const state = { ...page.state, events: page.frame?.events ?? page.state.events, at: page.running ? null : (page.frame?.step ?? null) };
+  const shown = page.shown ?? page.state, state = { ...shown, events: page.frame?.events ?? shown.events, at: page.running ? null : (page.frame?.step ?? shown.at) };
   history.replaceState(null, "", toAddress(state));
   return state;
 }
@@ -107,11 +107,11 @@ async function open() {
   const mine = ++asked, { state } = page;
   try {
     const data = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : await load(state.data);
-    if (!data) return status("Choose a CSV: it is read in this page and stays here.");
+    if (!data) { status("Choose a CSV: it is read in this page and stays here."); return back(true); }
     const t = performance.now(), record = await records.get(described(state, data));
     if (mine !== asked) return;
-    Object.assign(page, { data, record });
-    status(`Recorded ${state.blocks} blocks of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
+    Object.assign(page, { data, record, shown: state });
+    status(`Opened ${state.blocks} blocks of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
     moveRibbons = ribbons(views.places.ribbon, record.ribbon, (_, cells) => choice.walkable(cells));
     for (const name of ["losses", "errors", "heat"]) views[name].clear();
     page.frame = page.opened = null;
@@ -125,9 +125,18 @@ async function open() {
     run(page.running);
     address();
   } catch (error) {
-    if (mine === asked) status(error instanceof NotRecorded ? error.message : `That could not be opened: ${error.message}`);
-    panel.show(page.state);
+    if (mine !== asked) return;
+    status(error instanceof NotRecorded ? error.message : `That could not be opened: ${error.message}`);
+    back();
   }
+}
+
+// What was wanted cannot be had: the state is again that of the nets that are shown, so that address and script tell of them.
+function back(choosing = false) {
+  if (page.shown) { page.state = page.shown; address(); }
+  else $("live").textContent = "No net is open yet: choose one by the controls.";
+  panel.show(page.state);
+  if (choosing) panel.ask("own");
 }
 
 const settings = () => Object.fromEntries(["seed", "lr", "skip", "branch"].map((name) => [name, page.state[name]]));
@@ -150,14 +159,15 @@ function tellVerdict({ residual, plain }) {
   }
   const head = document.createElement("p");
   head.className = "soft";
-  head.textContent = "What the library says of both before training, at seed 0 and with every λ and α at 1:";
+  head.textContent = `What the library says of both before training, at seed 0, with every λ and α at 1, on ${residual.rows}:`;
+  if (!residual.paths) list.append(Object.assign(document.createElement("li"), { textContent: "Path lengths are not computed for nets this deep." }));
   $("verdict").replaceChildren(head, list);
 }
 
 // A control was moved. What must be recorded is asked for when the hand comes to rest.
 export function changed(name, value, over) {
   if (name === "own") {
-    value.text().then((text) => { page.own = fromText(text); page.state.data = "own"; page.state.events = []; return open(); }).catch((error) => status(`The table cannot be read: ${error.message}`));
+    value.text().then((text) => { page.own = { ...fromText(text), file: value.name }; page.state = { ...page.state, data: "own", events: [], at: null }; return open(); }).catch((error) => status(`The table cannot be read: ${error.message}`));
     return;
   }
   if (STRUCTURAL.includes(name)) {
@@ -168,13 +178,16 @@ export function changed(name, value, over) {
     waiting = setTimeout(open, 60);
     return;
   }
-  if (name === "seed") { page.state.seed = value; restart(); }
-  else if ((page.frame?.step ?? 0) === 0) { page.state[name] = value; page.state.events = []; tell({ restart: settings() }); } else tell({ set: [name, value] });
+  if (name === "seed") { begin({ seed: value }); restart(); }
+  else if ((page.frame?.step ?? 0) === 0) { begin({ [name]: value, events: [] }); tell({ restart: settings() }); } else tell({ set: [name, value] });
   if (over && !page.running) tell({ step: 0 });
 }
 
+// What the nets that are shown begin with, and those that are being recorded.
+function begin(change) { for (const state of [page.state, page.shown]) if (state) Object.assign(state, change); }
+
 function restart() {
-  page.state = { ...page.state, events: [], at: null };
+  begin({ events: [], at: null });
   panel.show(page.state);
   tell({ restart: settings() });
   views.heat.clear();
@@ -236,7 +249,7 @@ async function start() {
   watchDrops($("trace"), $("dropped"), status);
   $("tour").addEventListener("click", () => tour.go(0));
   loop();
-  if (page.state.stop === null) await open(); else await tour.go(page.state.stop);
+  if (page.state.stop === null || !(await tour.go(page.state.stop))) { page.state.stop = null; await open(); }
 }
 
 start().catch((error) => status(`The page could not start: ${error.message}`));

@@ -49,6 +49,7 @@ export function controls(form, about, changed) {
       made.block.told.textContent = about.presets[state.block] ?? "";
       made.own.field.hidden = state.data !== "own";
     },
+    ask(name) { made.data.set(name); made[name].field.hidden = false; },
     joined(has) { for (const name of ["skip", "branch"]) made[name].input.disabled = !has; },
   };
 }

@@ -48,6 +48,7 @@ export class Heat {
     if (!all.length) return;
     let [low, high] = [Infinity, -Infinity];
     for (const v of all) { low = Math.min(low, v); high = Math.max(high, v); }
+    const below = low < high - 12 ? "≤ " : "";
     low = Math.max(low, high - 12);
     for (const [net, canvas] of Object.entries(this.canvases)) {
       const height = this.columns[0][net].length;
@@ -61,7 +62,7 @@ export class Heat {
       pen.putImageData(image, 0, 0);
       canvas.setAttribute("aria-label", `|g| of ${height} blocks, block 0 on top, over the steps ${this.columns[0].step} to ${this.columns.at(-1).step}`);
     }
-    this.scale.tell(number(10 ** low), number(10 ** high));
+    this.scale.tell(`${below}${number(10 ** low)}`, number(10 ** high));
   }
 }
 

@@ -10,12 +10,12 @@ const FIGURES = [
     told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a dashed line is 0 or not finite. Click a block for its ledger." },
   { id: "norms", title: "|g| at the input of each block", keys: [WITH, WITHOUT, ["--soft", "", "dash", "fit"], ["--branch", "", "dash", "law"]], told: "L2 norm over the whole batch, logarithmic; a gap where it is 0 or not finite." },
   { id: "ledger", title: "The ledger of a block", keys: [], told: "What came back over each way out of the block's input. A share is signed: its part along the whole; shares add up to 1." },
-  { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number." },
+  { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number. Of thousands of steps every second one is drawn." },
   { id: "errors", title: "Error", keys: [WITH, WITHOUT], told: "Share of rows that are classed wrongly, of those kept back from the training." },
   { id: "heat", title: "|g| by block and step", keys: [], told: "" },
-  { id: "spectrum", title: "The gradient by path length, at the start", keys: [["--skip", "share of the gradient that passed k branches"], ["--branch", "share of all paths (binomial)", "dash"]], told: "Exact, at the first batch before training; negative shares hatched." },
+  { id: "spectrum", title: "The gradient by path length, at the start", keys: [["--skip", "share of the gradient that passed k branches"], ["--branch", "share of all paths (binomial)", "dash"]], told: "Exact, before training, as what the library says above; negative shares hatched." },
   { id: "slopes", title: "dy/dx along a line", keys: [WITH, WITHOUT], told: "" },
-  { id: "plane", title: "The class of every point", keys: [], told: "One colour a class; dots are rows of the data." },
+  { id: "plane", title: "The class of every point", keys: [], told: "One colour a class, the same again after eight; dots are rows of the data, 400 at most." },
 ];
 
 export function figures(main, choose, acts) {
@@ -71,7 +71,7 @@ function saving(figure, id) {
 
 // The words of the library for the dashed lines, or nothing where there is no such line.
 export function tellLines({ residual, plain }) {
-  for (const [id, words] of [["fit", residual.fit && `${residual.fit_words} (with skips, at the start)`], ["law", plain.theory_rate && `without: ${plain.theory_words}`]]) {
+  for (const [id, words] of [["fit", residual.fit && `${residual.fit_words} (with skips, before training, at seed 0)`], ["law", plain.theory_rate && `without: ${plain.theory_words}`]]) {
     const key = document.getElementById(`key-${id}`);
     key.hidden = !words;
     key.lastChild.textContent = words || "";

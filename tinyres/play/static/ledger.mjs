@@ -60,8 +60,9 @@ export class Ledger {
     const skips = edges.filter((e) => e.kind === "skip"), branches = edges.filter((e) => e.kind === "branch");
     this.table.caption.textContent = `Block ${this.block}, with skips: ∂L/∂x at its input, ${block.input}; cosines are with it`;
     this.equation(block, skips.length > 0 && branches.length > 0, factors);
+    const behind = look.nodes.find((n) => n.name === block.output);
     this.rows(edges.length ? edges : look.edges.filter((e) => e.src === block.input && e.kind !== "parameter"));
-    this.leak.textContent = Number.isFinite(block.passed) ? `What comes back from the loss to this block passes the ReLU behind the Add: it lets ${Math.round(100 * block.passed)}% of it through.` : "";
+    this.leak.textContent = Number.isFinite(block.passed) && behind.op !== "add" ? `What comes back from the loss to this block passes ${behind.name.split("/").at(-1)} behind the Add: |g| before it is ${Math.round(100 * block.passed)}% of |g| after it.` : "";
     for (const kind of ["skip", "branch"]) {
       const { input, output } = this.slider[kind], value = factors[kind][this.block];
       if (document.activeElement !== input) input.value = value;

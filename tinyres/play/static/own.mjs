@@ -10,21 +10,25 @@ export async function load(name) {
   return { name, trained, features, classes, x: new Float32Array(bytes, 16, rows * features), y: new Uint8Array(bytes, 16 + 4 * rows * features, rows) };
 }
 
-// A table as text: numbers, and the class in the last column. Throws an Error that says which line is wrong.
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, MISSING = /^(|\?|nan|na|n\/a|null|none|[+-]?inf(inity)?)$/i;
+const isNumber = (cell) => NUMBER.test(cell) && Number.isFinite(Math.fround(Number(cell)));
+
+// A table as text: numbers, and the class in the last column; a first row with a word among its numbers is one of names.
+// tinyres/play/table.py reads the same. Throws an Error that says which row is wrong.
 export function fromText(text) {
   const lines = text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean), by = lines[0]?.includes(";") ? ";" : lines[0]?.includes("\t") ? "\t" : ",";
   let rows = lines.map((line) => line.split(by).map((cell) => cell.trim()));
-  if (rows.length && rows[0].slice(0, -1).some((cell) => cell === "" || !Number.isFinite(Number(cell)))) rows = rows.slice(1);
+  if (rows.length && rows[0].slice(0, -1).some((cell) => !NUMBER.test(cell) && !MISSING.test(cell))) rows = rows.slice(1);
   const features = (rows[0]?.length ?? 0) - 1;
   if (rows.length < 8 || features < 1) throw new Error(`a table has 8 rows or more, with the class in the last of its columns; got ${rows.length} rows`);
   if (rows.length > MOST_ROWS || features > MOST_FEATURES) throw new Error(`a table has at most ${MOST_ROWS} rows of ${MOST_FEATURES} numbers; got ${rows.length} of ${features}`);
-  const names = [...new Set(rows.map((row) => row.at(-1)))].sort((a, b) => (Number(a) - Number(b)) || (a < b ? -1 : 1));
+  rows.forEach((row, i) => {
+    if (row.length !== features + 1 || row.at(-1) === "" || !row.slice(0, -1).every(isNumber)) throw new Error(`row ${i + 1} must have ${features} numbers and a class; got "${row.join(by).slice(0, 60)}"`);
+  });
+  const found = [...new Set(rows.map((row) => row.at(-1)))], counted = found.every((name) => NUMBER.test(name));
+  const names = found.sort((a, b) => (counted && Number(a) - Number(b)) || (a < b ? -1 : 1));
   if (names.length < 2 || names.length > MOST_CLASSES) throw new Error(`a table has 2 to ${MOST_CLASSES} classes; got ${names.length}`);
-  const x = new Float32Array(rows.length * features);
-  rows.forEach((row, i) => row.slice(0, -1).forEach((cell, k) => {
-    if (row.length !== features + 1 || cell === "" || !Number.isFinite(Number(cell))) throw new Error(`row ${i + 1} must have ${features} numbers and a class; got "${row.join(by).slice(0, 60)}"`);
-    x[i * features + k] = Number(cell);
-  }));
+  const x = Float32Array.from(rows.flatMap((row) => row.slice(0, -1).map(Number)));
   standardise(x, features);
   const order = shuffled(rows.length);
   const y = Uint8Array.from(order, (i) => names.indexOf(rows[i].at(-1)));

@@ -6,20 +6,18 @@ export function scriptOf(state, about, steps, data) {
   const { skip, branch, lr, seed } = state, net = ["block", "blocks", "units", "features", "classes", "batch", "optimizer", "initializer", "activation"];
   const initializer = state.initializer === "preset" ? null : state.initializer;
   const named = { ...state, initializer, features: data.features, classes: data.classes };
-  const rows = data.name === "own"
-    ? 'table = np.loadtxt("yours.csv", delimiter=",")   # the table of the page, standardised and in its order\nx, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)'
-    : `data = load("${data.name}")\nx, y = data.x[: data.trained], data.y[: data.trained]`;
+  const [room, call] = data.name === "own" ? ["table", `read(${JSON.stringify(data.file)})`] : ["data", `load("${data.name}")`];
   return `"""What tinyres play showed at step ${steps}; the losses are those of the page to the last bit."""
 import os
 
 os.environ["TINYRES_ISA"] = "generic"  # the arithmetic of WebAssembly
-import numpy as np
 
-from tinyres.play.data import load
 from tinyres.play.nets import Net
 from tinyres.play.replay import replayed
+from tinyres.play.${room} import ${call.split("(")[0]}
 
-${rows}
+data = ${call}
+x, y = data.x[: data.trained], data.y[: data.trained]
 net = Net(${net.map((name) => `${name}=${quoted(named[name])}`).join(", ")})
 events = [${state.events.map(([step, name, value]) => `(${step}, "${name}", ${value})`).join(", ")}]  # step, what was changed, to what
 with_skips = replayed(net, x, y, steps=${steps}, seed=${seed}, lr=${lr}, skip=${skip}, branch=${branch}, events=events)

@@ -2,9 +2,9 @@
 
 const two = (v) => (v >= 1e5 ? v.toExponential(1).replace("e+", "·10^") : v >= 100 ? String(Math.round(Number(v.toPrecision(2)))).replace(/\B(?=(\d{3})+$)/g, ",") : String(Number(v.toPrecision(2))));
 
-// How much one number is of another, in words: "51 ×", "1/33,000 of".
+// How much one number is of another, in words: "51 ×", "1/33,000 of", with "what …" to follow.
 export function times(ratio) {
-  if (!Number.isFinite(ratio)) return "a number that is not finite ×";
+  if (!Number.isFinite(ratio)) return "no countable multiple (one is 0 or not finite) of";
   if (ratio === 0) return "nothing of";
   return ratio >= 0.1 ? `${two(ratio)} ×` : `1/${two(1 / ratio)} of`;
 }
@@ -15,17 +15,21 @@ export function liveSentence({ step, nets }) {
   const last = nets.residual.look.blocks.length - 1, loss = (net) => (Number.isFinite(net.loss) ? net.loss.toFixed(3) : "not a number any more");
   const losses = `The loss is ${loss(nets.residual)} with, ${loss(nets.plain)} without.`;
   if (last < 1) return `Step ${step}. One block: nothing to compare along the depth. ${losses}`;
+  if (!nets.residual.look.edges.some((e) => e.kind === "skip")) return `Step ${step}. These blocks have no skips, so both nets are the same: block 0 receives ${times(firstOverLast(nets.residual))} what block ${last} receives. The loss is ${loss(nets.residual)}.`;
   const broken = Object.entries(nets).flatMap(([name, net]) => { const node = net.look.nodes.find((n) => n.nans || n.infs); return node ? [`${name === "residual" ? "With" : "Without"} skips values are not finite from ${node.name} on (${node.nans} NaN, ${node.infs} Inf).`] : []; });
   return `Step ${step}. With skips block 0 receives ${times(firstOverLast(nets.residual))} what block ${last} receives; without them, ${times(firstOverLast(nets.plain)).replace(/ of$/, "")}. ${losses} ${broken.join(" ")}`;
 }
 
-const OPENING = {
+// How far from 1 in decades; a gradient that is 0 or not finite is as far as can be.
+const unsteady = (ratio) => (ratio > 0 && ratio < Infinity ? Math.abs(Math.log10(ratio)) : Infinity);
+
+export const OPENING = {
   title: "Your guess first",
-  ask: "Both nets have the same weights and see the same rows; only the skips differ. Which one has the steadier gradient from the last block to the first?",
+  ask: "Both nets begin with the same weights and see the same rows; only the skips differ. Which one has the steadier gradient from the last block to the first?",
   answers: ["with skips", "without", "both alike"],
   right: ({ nets }) => {
-    const [a, b] = [nets.residual, nets.plain].map((n) => Math.abs(Math.log10(firstOverLast(n))));
-    return Math.abs(a - b) < 0.1 || !Number.isFinite(a - b) ? 2 : a < b ? 0 : 1;
+    const [a, b] = [nets.residual, nets.plain].map((n) => unsteady(firstOverLast(n)));
+    return a === b || Math.abs(a - b) < 0.1 ? 2 : a < b ? 0 : 1;
   },
   reveal: ({ step, nets }) => `At step ${step} block 0 receives ${times(firstOverLast(nets.residual))} what the last block receives with skips, and ${times(firstOverLast(nets.plain))} that without. The guided tour tells when it is the other way round.`,
 };

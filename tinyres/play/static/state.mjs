@@ -18,21 +18,24 @@ export function toAddress(state) {
   return parts.length ? `#${parts.join("&")}` : "#";
 }
 
-// What an address says, as far as it can be read; the bounds are the server's to judge.
+// What an address says, as far as it can be read: of what is recorded the server judges the bounds, of the rest these.
+const WHOLE = { seed: 2147483647, at: Number.MAX_SAFE_INTEGER, stop: Number.MAX_SAFE_INTEGER };
+const fits = (name, v) => Number.isFinite(v) && (name !== "lr" || v >= 0) && (!Object.hasOwn(WHOLE, name) || (Number.isInteger(v) && v >= 0 && v <= WHOLE[name]));
+
 export function fromAddress(hash) {
   const state = structuredClone(DEFAULTS);
   for (const part of hash.replace(/^#/, "").split("&")) {
     const [name, text = ""] = part.split("=");
     if (!Object.hasOwn(DEFAULTS, name)) continue;
     if (name === "events") state.events = readEvents(text);
-    else if (NUMBERS.has(name)) { if (text !== "" && Number.isFinite(Number(text))) state[name] = Number(text); }
+    else if (NUMBERS.has(name)) { if (text !== "" && fits(name, Number(text))) state[name] = Number(text); }
     else if (/^[\w-]{1,40}$/.test(text)) state[name] = text;
   }
   return state;
 }
 
 function readEvents(text) {
-  return text.split("_").map((one) => one.split("~")).filter(([step, name, value]) => NAMES.test(name ?? "") && Number.isInteger(Number(step)) && Number.isFinite(Number(value)) && value !== "")
+  return text.split("_").map((one) => one.split("~")).filter(([step, name, value]) => NAMES.test(name ?? "") && fits("at", Number(step)) && fits(name, Number(value)) && value !== "")
     .map(([step, name, value]) => [Number(step), name, Number(value)]).sort((a, b) => a[0] - b[0]);
 }
 

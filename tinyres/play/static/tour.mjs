@@ -43,9 +43,10 @@ export class Tour {
     return made;
   }
 
+  // Whether there is such a stop.
   async go(i) {
     this.stops ??= await fetch("tour.json").then((answer) => answer.json());
-    if (!(i >= 0 && i < this.stops.length)) return;
+    if (!(i >= 0 && i < this.stops.length)) return false;
     const stop = this.stops[i], { right, reveal } = STOPS[i];
     Object.assign(this, { at: i, noted: null, stop, due: false, opening: true });
     this.bar.hidden = false;
@@ -61,6 +62,7 @@ export class Tour {
     await this.become({ ...stop.state, stop: i });
     this.opening = false;
     this.place.scrollIntoView({ block: "nearest" });
+    return true;
   }
 
   train() {

@@ -34,7 +34,6 @@ export class Twins {
       for (const what of ["lr", "skip", "branch"]) put(net, what, this.settings[what], this.about.blocks, name === "plain");
       net.restart(this.settings.seed);
     }
-    this.failed = null;
     this.apply();
     this.measure();
     this.keep();
@@ -82,7 +81,8 @@ export class Twins {
   step() {
     for (const net of Object.values(this.nets)) {
       this.fill(net, this.steps);
-      this.failed ??= net.run("step");
+      const refused = net.run("step");
+      if (refused) throw new Error(`step ${this.steps} was refused by ${refused.label || refused.kernel}`);
     }
     this.steps++;
     this.apply();

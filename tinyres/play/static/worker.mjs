@@ -10,7 +10,7 @@ let losses = [], until = null; // until: the step that it trains up to, whether 
 const failed = (error) => postMessage({ failed: String(error.message ?? error) });
 
 function frame(all, rewound = false) {
-  const began = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, failedCall: twins.failed, events: twins.events };
+  const began = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, events: twins.events };
   losses = [];
   if (all || began > due) {
     message.errors = twins.errors();
@@ -38,7 +38,7 @@ function loop() {
       while (owed >= 1 && performance.now() < end && !(twins.steps >= until && until !== null)) { trained(); owed -= 1; }
       if (until !== null && twins.steps >= until) { until = null; frame(true); } else if (drawn && losses.length) frame();
     }
-  } catch (error) { running = false; failed(error); }
+  } catch (error) { running = false; until = null; failed(error); }
   setTimeout(loop, running || until !== null ? 0 : 40);
 }
 
@@ -51,12 +51,11 @@ const orders = {
     postMessage({ opened: { about: twins.about, joined: twins.joined, memory: file.byteLength } });
     const first = twins.losses();
     losses.push([0, first.residual, first.plain]);
-    while (twins.steps < upto) trained();
-    frame(true);
+    if (upto > 0) until = upto; else frame(true);
   },
   run(on) { running = on; },
   speed(steps) { speed = steps || Infinity; owed = 0; },
-  step(count) { for (let i = 0; i < count; i++) trained(); frame(true); },
+  step(count) { if (count) until = null; for (let i = 0; i < count; i++) trained(); frame(true); },
   reach(step) { until = step; },
   goto(step) { until = null; twins.goto(step); postMessage({ rewound: step }); frame(true, true); },
   restart(settings) {
