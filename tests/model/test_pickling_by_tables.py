@@ -38,7 +38,10 @@ def made(cls: type) -> Any:
     needed = [a.name for a in arguments if a.default is a.empty and a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
     if inspect.isabstract(cls) or any(name not in NEEDED for name in needed):
         return None
-    return cls(**{name: NEEDED[name] for name in needed})
+    try:
+        return cls(**{name: NEEDED[name] for name in needed})
+    except tr.errors.MissingExtraError:  # what it writes for is not there
+        return None
 
 
 @functools.cache
