@@ -13,13 +13,15 @@ import pytest
 import tinyres as tr
 
 FOUND = [module.name for module in pkgutil.walk_packages(tr.__path__, "tinyres.")]
+EXTRAS = {"tinyres.distributed": "mpi4py", "tinyres.training.loggers": "tensorboardX"}  # what examples there need
 MODULES = ["tinyres", *(name for name in FOUND if name != "tinyres._core")]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name.startswith("tinyres.distributed"):
-        pytest.importorskip("mpi4py", reason="mpi4py is not there: pip install 'tinyres[mpi]'")
+    for room, library in EXTRAS.items():
+        if name.startswith(room):
+            pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     before = tr.backend()
     try:

@@ -45,7 +45,8 @@ def noted(kind: str) -> dict[str, tuple[str, str]]:
 
 TYPED = [(block["note"], block["text"]) for block in BLOCKS if (block["note"] or "").startswith("typed: ")]
 SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
-LIBRARIES = ("joblib", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn", "tensorboardX", "torch")  # without them a snippet is skipped
+# Without them a snippet is skipped.
+LIBRARIES = {"joblib", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn", "tensorboardX"}
 ROUNDING = 1e-6  # how far outputs may be from the README's where nothing is said
 
 
