@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, ShapeError
 
 pytest.importorskip("sklearn")
 
@@ -186,6 +186,13 @@ def test_what_is_refused():
         quick().fit(x, np.zeros(60))
     with pytest.raises(ArgumentError, match="epochs is an integer"):
         quick(epochs=-1).fit(x, y)
+    for wrong in ("4", -1):
+        with pytest.raises(ArgumentError, match=r"\[sklearn\] blocks is an integer >= 0"):
+            quick(blocks=wrong).fit(x, y)
+    several = Regressor(blocks=0, epochs=1, random_state=0).fit(x, x)
+    for targets in (y, y[:, None]):
+        with pytest.raises(ShapeError, match="as many targets as it was fitted on, 2"):
+            several.graph(x, targets)
     with pytest.raises(NotFittedError):
         quick().predict(x)
     with pytest.raises(tr.errors.TinyresError, match="Classifier, Regressor"):

@@ -87,6 +87,29 @@ def test_errors_say_what_to_pass() -> None:
         tr.torch.trace(net, x, loss=lambda y: y.detach().sum())
     with pytest.raises(ArgumentError, match=r'\[trace\] a level is "layer" or "op"'):
         tr.torch.trace(net, x, loss=torch.sum, level="block")
+    with pytest.raises(ArgumentError, match=r"\[trace\] of a module of PyTorch sums are audited; got audit='full'"):
+        tr.torch.trace(net, x, loss=torch.sum, audit="full")
+    for wrong in ("mse", torch.nn.MSELoss(), net(x).sum()):
+        with pytest.raises(ArgumentError, match=rf"\[torch\] loss is a function .* got {type(wrong).__name__}; write"):
+            tr.torch.trace(net, x, loss=wrong)
+    with pytest.raises(ArgumentError, match=r"\[torch\] a trace ends in a real number; loss gives one of complex64"):
+        tr.torch.trace(net, x, loss=lambda y: torch.fft.fft(y).sum())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_scripted_module_is_refused() -> None:
+    scripted = torch.jit.script(torch.nn.Linear(4, 3))
+    with pytest.raises(ArgumentError, match=r"\[torch\] a module is seen at work by hooks"):
+        tr.torch.trace(torch.nn.Sequential(scripted), torch.ones(2, 4), loss=torch.sum)
+
+
+def test_a_trace_within_inference_mode_is_that_of_before() -> None:
+    net, x = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh()), torch.ones(2, 4)
+    expected = tr.torch.trace(net, x, loss=torch.sum)
+    with torch.inference_mode():
+        found = tr.torch.trace(net, x * 1.0, loss=torch.sum)
+        assert torch.is_inference_mode_enabled()
+    assert [n.grad_norm for n in found.nodes] == [n.grad_norm for n in expected.nodes]
 
 
 def test_tinyres_does_not_load_pytorch_and_says_where_it_is_missing() -> None:

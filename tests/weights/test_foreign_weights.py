@@ -281,8 +281,15 @@ def test_names_and_missing_libraries_are_told(tmp_path: Path, monkeypatch: pytes
         model.load_weights(tmp_path / "w.keras", names={})
     with pytest.raises(ArgumentError, match=r"\[load_weights\] a model has weights once it is built"):
         tr.Sequential([layers.Dense(1)]).load_weights(tmp_path / "w.safetensors")
-    with pytest.raises(FileError, match="ends in .npz or .safetensors or .h5 or .keras"):
+    with pytest.raises(FileError, match="ends in .npz or .safetensors or .h5 or .keras; .* in PyTorch, safetensors"):
         model.load_weights(tmp_path / "w.pt")
+    with pytest.raises(FileError, match="build the model, then call its load_weights"):
+        tr.load(tmp_path / "w.safetensors")
+    for wrong, said in ((["head"], "names is a dict or a function"), (lambda path: None, "a name is a string")):
+        with pytest.raises(ArgumentError, match=said):
+            model.save_weights(tmp_path / "w.safetensors", names=wrong)
+    with pytest.raises(ArgumentError, match="got 'same.weight' for head/kernel and another"):
+        model.save_weights(tmp_path / "w.safetensors", names=lambda path: "same")
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tinyres\[weights\]'"):
         model.save_weights(tmp_path / "w.safetensors")

@@ -26,6 +26,10 @@ from tinyres.structure.names import listed
 Names = Mapping[str, str] | Callable[[str], str] | None
 
 TORCH_SUFFIXES, KERAS_SUFFIXES = (".safetensors",), (".h5", ".keras")
+WEIGHTS_ALONE = dict.fromkeys(TORCH_SUFFIXES + KERAS_SUFFIXES, "build the model, then call its load_weights")
+REWRITTEN = dict.fromkeys(  # pickles, which may run anything
+    (".pt", ".pth", ".bin"), 'in PyTorch, safetensors.torch.save_file(net.state_dict(), "net.safetensors")'
+)
 
 
 class Place(NamedTuple):
@@ -69,7 +73,7 @@ class Loaded:
 def load(op: str, model: Layer, path: PathLike, suffix: str, names: Names, strict: bool) -> Loaded:
     """Take over what a file of this suffix holds, whole or not at all."""
     if suffix in TORCH_SUFFIXES:
-        return _taken(op, path, list(_torch_places(model, names)), tensors.read_safetensors(op, path), strict)
+        return _taken(op, path, list(_torch_places(op, model, names)), tensors.read_safetensors(op, path), strict)
     if names is not None:
         raise ArgumentError(
             f"[{op}] names are for safetensors files; got names for {path}, whose layers go by order; leave it out"
@@ -81,8 +85,14 @@ def load(op: str, model: Layer, path: PathLike, suffix: str, names: Names, stric
 def save(op: str, model: Layer, path: PathLike, names: Names) -> None:
     """Write all weights to a safetensors file, by PyTorch's names and in its shapes."""
     parts: dict[str, dict[int, np.ndarray]] = {}
-    for place in _torch_places(model, names):
-        parts.setdefault(place.there, {})[place.layout.part[0]] = place.layout.there(place.parameter.numpy())
+    for place in _torch_places(op, model, names):
+        own, part = parts.setdefault(place.there, {}), place.layout.part[0]
+        if part in own:
+            raise ArgumentError(
+                f"[{op}] each weight has a name of its own; got {place.there!r} for {place.name} and another; "
+                "let names= tell the layers apart"
+            )
+        own[part] = place.layout.there(place.parameter.numpy())
     whole = {name: [own[i] for i in sorted(own)] for name, own in parts.items()}
     arrays = {name: np.concatenate(own) if len(own) > 1 else own[0] for name, own in whole.items()}
     tensors.write_safetensors(op, path, arrays)
@@ -114,10 +124,10 @@ _COUNTERS = ("num_batches_tracked",)  # of PyTorch's BatchNorm, which nothing he
 _NOT_OF_LAYERS = ("optimizer/", "metrics/", "_metrics/")
 
 
-def _torch_places(model: Layer, names: Names) -> Iterator[Place]:
+def _torch_places(op: str, model: Layer, names: Names) -> Iterator[Place]:
     for path, layer, leaf, parameter in model.owned_weights():
         layout = layer.layout_of(leaf)
-        called = _called(path, names)
+        called = _called(op, path, names)
         own = layout.name or leaf
         yield Place(
             f"{path}/{leaf}" if path else leaf, parameter, layout, f"{called}.{own}" if called else own,
@@ -125,11 +135,17 @@ def _torch_places(model: Layer, names: Names) -> Iterator[Place]:
         )  # fmt: skip
 
 
-def _called(path: str, names: Names) -> str:
+def _called(op: str, path: str, names: Names) -> str:
     """What a layer is called in PyTorch."""
-    if callable(names):
-        return names(path)
-    return (names or {}).get(path, path.replace("/", "."))
+    if not (names is None or callable(names) or isinstance(names, Mapping)):
+        raise ArgumentError(
+            f"[{op}] names is a dict or a function from a layer's path to its name there; got {type(names).__name__}; "
+            "leave it out where the names are the same"
+        )
+    found = names(path) if callable(names) else (names or {}).get(path, path.replace("/", "."))
+    if not isinstance(found, str):
+        raise ArgumentError(f"[{op}] a name is a string; got {found!r} for {path}; let names= give one for each path")
+    return found
 
 
 def _keras_places(layer: Layer, group: str) -> Iterator[Place]:

@@ -137,7 +137,7 @@ def save_weights(model: Model, path: PathLike, names: foreign.Names = None) -> N
 def load_weights(model: Model, path: PathLike, names: foreign.Names = None, strict: bool = True) -> foreign.Loaded:
     """See Model.load_weights."""
     others = *foreign.TORCH_SUFFIXES, *foreign.KERAS_SUFFIXES
-    suffix = archive.checked_suffix("load_weights", path, MODEL, (*SUFFIXES, *others))
+    suffix = archive.checked_suffix("load_weights", path, MODEL, (*SUFFIXES, *others), foreign.REWRITTEN)
     if suffix in others:
         _check_built("load_weights", model)
         return foreign.load("load_weights", model, path, suffix, names, strict)
@@ -155,7 +155,7 @@ def _check_built(op: str, model: Model) -> None:
 
 
 def _read(op: str, path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    archive.checked_suffix(op, path, MODEL, SUFFIXES)
+    archive.checked_suffix(op, path, MODEL, SUFFIXES, foreign.WEIGHTS_ALONE)
     return archive.read(op, path, MODEL)
 
 

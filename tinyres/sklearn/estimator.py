@@ -21,6 +21,7 @@ from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import manual_seed, preserving_generator
 from tinyres.optim import Optimizer, get
 from tinyres.training.callbacks import EarlyStopping
+from tinyres.training.reading import read_count
 
 with need_extra("sklearn", "estimators are classes of scikit-learn", "sklearn"):
     from sklearn.base import BaseEstimator
@@ -134,9 +135,10 @@ class Estimator(BaseEstimator):
                 f"[sklearn] a block is one of {', '.join(PRESETS)}, or a function (x, units); got {self.block!r}; "
                 "choose one"
             )
-        depth = (self.blocks,) if self.block == "skipinit" else ()
+        blocks = read_count("sklearn", "blocks", self.blocks, 0)
+        depth = (blocks,) if self.block == "skipinit" else ()
         x = Dense(self.units, activation="relu", name="stem")(x)
-        for i in range(self.blocks):
+        for i in range(blocks):
             with name_scope(f"block{i}"):
                 x = block(x, self.units, *depth)
         return x

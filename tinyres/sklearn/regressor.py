@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinyres.errors import need_extra
+from tinyres.errors import ShapeError, need_extra
 from tinyres.sklearn.estimator import Estimator, weight_of
 
 with need_extra("sklearn", "estimators are classes of scikit-learn", "sklearn"):
@@ -51,4 +52,9 @@ class Regressor(RegressorMixin, Estimator):
         return tags
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
+        given, wanted = math.prod(y.shape[1:]), np.size(self.target_mean_)
+        if given != wanted:
+            raise ShapeError(
+                f"[Regressor] y has as many targets as it was fitted on, {wanted}; got {y.shape}; give those of fit"
+            )
         return ((y - self.target_mean_) / self.target_scale_).reshape(len(y), -1).astype(np.float32)

@@ -108,14 +108,15 @@ def explained(op: str, path: PathLike, kind: Format) -> Iterator[None]:
         ) from error
 
 
-def checked_suffix(op: str, path: PathLike, kind: Format, suffixes: tuple[str, ...]) -> str:
-    """The suffix of the path. Raises FileError unless it is one of these."""
+def checked_suffix(
+    op: str, path: PathLike, kind: Format, suffixes: tuple[str, ...], remedies: Mapping[str, str] | None = None
+) -> str:
+    """The suffix of the path. Raises FileError unless it is one of these. remedies: by suffixes of other libraries."""
     name = checked_path(op, path)
     stem, suffix = os.path.splitext(os.path.basename(name))
     if suffix not in suffixes:
-        raise FileError(
-            f"[{op}] {kind.what} ends in {' or '.join(suffixes)}; got {name!r}; name it {stem or 'name'}{suffixes[0]}"
-        )
+        remedy = (remedies or {}).get(suffix, f"name it {stem or 'name'}{suffixes[0]}")
+        raise FileError(f"[{op}] {kind.what} ends in {' or '.join(suffixes)}; got {name!r}; {remedy}")
     return suffix
 
 

@@ -28,14 +28,25 @@ class Run:
 
     @classmethod
     def of(cls, module: Any, inputs: tuple[Any, ...], named: dict[str, Any], loss: Loss | None) -> Run:
-        """Raises ArgumentError for what is no module."""
+        """Raises ArgumentError for what is no module, for one whose code is not Python's, and for what is no loss."""
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError(
                 f"[torch] what is traced is a torch.nn.Module; got {type(module).__name__}; of a tinyres model, call "
                 "model.graph(x, y).trace()"
             )
-        leaves = {name: _leaf(value) for name, value in named.items()}
-        return cls(module, [_leaf(value) for value in inputs], leaves, loss)
+        if any(isinstance(inner, torch.jit.RecursiveScriptModule) for inner in module.modules()):
+            raise ArgumentError(
+                "[torch] a module is seen at work by hooks, which scripted ones do not take; got a ScriptModule; trace "
+                "the module that it was made of"
+            )
+        if loss is not None and (not callable(loss) or isinstance(loss, torch.nn.modules.loss._Loss)):
+            raise ArgumentError(
+                f"[torch] loss is a function of what the module returns alone; got {type(loss).__name__}; write "
+                " loss=lambda y: torch.nn.functional.cross_entropy(y, target)"
+            )
+        with torch.inference_mode(False):
+            leaves = {name: _leaf(value) for name, value in named.items()}
+            return cls(module, [_leaf(value) for value in inputs], leaves, loss)
 
     def forward(self, recorder: Recorder) -> Any:
         """The loss, checked. Call it within `unchanged`."""
@@ -43,7 +54,7 @@ class Run:
             result = self.module(*self.given, **self.named)
             recorder.at_loss = recorder.count
             result = result if self.loss is None else self.loss(result)
-            if isinstance(result, torch.Tensor):
+            if isinstance(result, torch.Tensor) and not result.is_complex():
                 recorder.see(result)
         return _checked(result, self.loss)
 
@@ -58,7 +69,7 @@ class Run:
         buffers = [(b, b.detach().clone()) for b in self.module.buffers()]
         frozen = [p for p in self.module.parameters() if not p.requires_grad and p.is_floating_point()]
         devices = {p.device.index for p in self.module.parameters() if p.device.type == "cuda"}
-        with torch.random.fork_rng(devices=sorted(devices)), torch.enable_grad():
+        with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad():
             for p in frozen:
                 p.requires_grad_(True)
             try:
@@ -74,7 +85,7 @@ class Run:
 def _leaf(value: Any) -> Any:
     """An input as a leaf whose gradient can be measured; what holds no floats as it is."""
     if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return value.detach().requires_grad_()
+        return (value.clone() if value.is_inference() else value).detach().requires_grad_()
     return value
 
 
@@ -89,6 +100,11 @@ def _checked(loss: Any, function: Loss | None) -> Any:
         raise ShapeError(
             f"[torch] a trace ends in one number; {what} shape {tuple(loss.shape)}; pass loss=, a function of what the "
             "module returns, or reduce it with .mean() or .sum()"
+        )
+    if loss.is_complex():
+        raise ArgumentError(
+            f"[torch] a trace ends in a real number; {what} one of {str(loss.dtype).removeprefix('torch.')}; take its "
+            ".real or .abs()"
         )
     if loss.grad_fn is None:
         raise TraceError(

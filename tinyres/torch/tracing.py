@@ -71,6 +71,10 @@ def _traced(
 ) -> tuple[Trace, Tape]:
     if level not in ("layer", "op"):
         raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
+    if not isinstance(audit, bool):
+        raise ArgumentError(
+            f"[trace] of a module of PyTorch sums are audited; got audit={audit!r}; give True for that, or False"
+        )
     run = Run.of(module, inputs, named, loss)
     trained = {name: (p, p.requires_grad) for name, p in module.named_parameters()}
     with run.unchanged():
