@@ -54,6 +54,15 @@ def test_a_generator_function_is_refused_by_name(step: Any) -> None:
         tr.capture(step)
 
 
+@pytest.mark.parametrize("step", [lambda x: np.ones(3), lambda x: (x * 2.0, {"n": np.ones(3)})])
+def test_a_step_that_returns_an_array_is_refused(step: Any) -> None:
+    """It would be that of the recording at every replay; it died of an array that has no buffer."""
+    with pytest.raises(
+        CaptureError, match=r"\[capture\] what a step computes are Tensors; got .* shape \(3,\)"
+    ):
+        tr.capture(step)(np.ones(2))
+
+
 def test_a_signal_handler_that_calls_the_running_step_gets_an_error() -> None:
     errors = []
 

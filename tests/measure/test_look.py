@@ -141,6 +141,15 @@ def test_outside_of_a_capture_it_looks_at_once(tmp_path: Path) -> None:
     assert x.grad is None
 
 
+def looked(model: Any, x: Any, times: int = 1) -> Any:
+    loss = (model(x, training=True) ** 2).sum()
+    looks = [tr.Graph(loss).watch() for _ in range(times)]
+    for p in model.parameters():
+        p.grad = None
+    loss.backward()
+    return looks[-1]
+
+
 def test_what_cannot_be_watched_says_what_to_do() -> None:
     model = residual_net("residual")
     x, y = np.zeros((2, 8)), np.zeros(2, np.int64)
@@ -154,6 +163,14 @@ def test_what_cannot_be_watched_says_what_to_do() -> None:
 
     with pytest.raises(CaptureError, match=r"\[watch\] .*call loss.backward\(\) between the two"):
         forgets(x)
+
+    with pytest.raises(CaptureError, match=r"\[watch\] a look has numbers when the step has run; .*return it"):
+        tr.capture(lambda x: looked(model, x).trace())(x)
+    with pytest.raises(CaptureError, match=r"\[watch\] a look has numbers when the step has run; .*return it"):
+        tr.capture(lambda x: looked(model, x).edges())(x)
+    with pytest.raises(CaptureError, match=r"\[watch\] a pass back is watched once; .*return the look of the first"):
+        tr.capture(lambda x: looked(model, x, times=2))(x)
+    assert len(tr.capture(lambda x: looked(model, x))(x).edges()[0]) > 0
 
     @tr.capture
     def traces(x: Any) -> Any:

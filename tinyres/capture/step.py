@@ -160,6 +160,7 @@ class Replay:
             with recording(recorder):
                 result = step.fn(*args, **kwargs)
             outputs, self._result_tree = flatten(result)
+            _refuse_arrays(outputs)
         except Exception:
             touched = {id(b) for call in recorder.calls for b in (*call.outs, *call.ins)}
             self._refuse_known(leaves, set(recorder.uses), touched)
@@ -312,6 +313,16 @@ class Replay:
 def token_of(part: Any) -> Any:
     """The present regime of what a step depends on: of a buffer, or of a layer (its version, whether it is trained)."""
     return regime_of(part) if isinstance(part, Buffer) else part.token
+
+
+def _refuse_arrays(outputs: Sequence[Any]) -> None:
+    """Raise CaptureError for what a step returns that a replay would not compute anew."""
+    for given in outputs:
+        if not isinstance(given, Tensor):
+            raise CaptureError(
+                f"[capture] what a step computes are Tensors; got an array of shape {given.shape}, which would "
+                "for ever be that of the recording; return a Tensor, and read it by .numpy() outside of the step"
+            )
 
 
 def _placeholder(leaf: Any) -> Tensor:

@@ -61,6 +61,7 @@ class Look(Bundle):
         with no_grad():
             self.probes = Probes(tape, self.structure, by_kernels=True)
         self._numbers: Sequence[Tensor] | None = None
+        self._recorded = door.recorder is not None
         self._seen = False
         self._drawn: set[Node] = set(tape.parameters)
         self.begins()
@@ -74,6 +75,12 @@ class Look(Bundle):
     def observe(self) -> None:
         """Look at the pass that the step being recorded makes, or, where nothing is recorded, make one now."""
         if door.recorder is not None:
+            earlier = door.recorder.watcher_of(self._root)
+            if isinstance(earlier, Look) and not earlier._seen:
+                raise CaptureError(
+                    "[watch] a pass back is watched once; got a second graph.watch() of the same loss before its "
+                    "loss.backward(); return the look of the first"
+                )
             door.recorder.watch(self._root, self)
         else:
             propagate(
@@ -98,6 +105,15 @@ class Look(Bundle):
             return list(self._numbers)
         return [Tensor(page, (page.size,), FLOAT64) for page in self.probes.sheet.pages]
 
+    def _read(self) -> list[Tensor]:
+        """The numbers, where a run has written them."""
+        if self._recorded and self._numbers is None:
+            raise CaptureError(
+                "[watch] a look has numbers when the step has run; got a read of the one that the step is recorded "
+                "with; return it from the step, and read what each call gives"
+            )
+        return self.tensors()
+
     def made_of(self, tensors: Sequence[Any]) -> Look:
         """The same look with the numbers of another run."""
         other = copy.copy(self)
@@ -107,7 +123,7 @@ class Look(Bundle):
 
     def trace(self) -> Trace:
         """All of it as a Trace, as `graph.trace(audit=False)` gives it."""
-        return self.trace_of([t.buffer for t in self.tensors()])
+        return self.trace_of([t.buffer for t in self._read()])
 
     def trace_of(self, pages: Sequence[Buffer]) -> Trace:
         """The Trace of the numbers on these pages."""
@@ -125,7 +141,7 @@ class Look(Bundle):
 
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """|g_e|, share and cosine of every edge, in the order of `trace().edges`; NaN where a gradient is exactly 0."""
-        pages = [t.buffer.array for t in self.tensors()]
+        pages = [t.buffer.array for t in self._read()]
         numbers = np.concatenate([*pages, np.zeros(WIDTH)]).reshape(-1, WIDTH)  # the last row for what has none: -1
         whole, part, dot = self.edge_rows
         with np.errstate(all="ignore"):
@@ -149,7 +165,7 @@ class Look(Bundle):
     @functools.cached_property
     def edge_names(self) -> tuple[tuple[str, str, str], ...]:
         """Source, destination and kind of every edge."""
-        return tuple([(e.src, e.dst, e.kind) for e in self.trace().edges])
+        return tuple([(e.src, e.dst, e.kind) for e in self.trace_of([t.buffer for t in self.tensors()]).edges])
 
     def __repr__(self) -> str:
         return f"<Look at {len(self.tape.units)} nodes; look.trace() tells it>"
