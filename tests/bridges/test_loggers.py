@@ -41,6 +41,39 @@ class Told(Logger):
         self.charts.append((epoch, self.norms.norms.copy()))
 
 
+class Kept(Told):
+    """Is open or not, and how it was closed."""
+
+    def open(self):
+        super().open()
+        self.closed = None
+
+    def close(self, failed=False):
+        self.closed = failed
+
+
+class Stopping(tr.callbacks.Callback):
+    def __init__(self, error):
+        self.error = error
+
+    def on_epoch_end(self, epoch, logs):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
+def test_a_logger_is_closed_where_a_training_fails(error):
+    kept = Kept()
+    with pytest.raises(type(error)):
+        compiled().fit(X, Y, verbose=0, callbacks=[kept, Stopping(error)])
+    assert kept.closed is True
+    fit(kept, epochs=1)
+    assert kept.closed is False
+
+
+def test_one_process_of_several_writes():
+    assert all(kind.writes for kind in (tr.callbacks.TensorBoard, tr.callbacks.MLflow, tr.callbacks.WandB))
+
+
 NAMES = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
 LEDGER = ["ledger/first_over_last", "ledger/over_skips"]
 

@@ -301,6 +301,7 @@ ERRORS = [
     (lambda: callbacks.ReduceLROnPlateau(cooldown=-1), r"cooldown is an integer >= 0; got -1"),
     (lambda: callbacks.EarlyStopping(3), r"\[EarlyStopping\] monitor is a name in logs; got 3"),
     (lambda: callbacks.CSVLogger("a", separator="--"), r"\[CSVLogger\] separator is one character; got '--'"),
+    (lambda: callbacks.JSONLines("a", every="2"), r"\[JSONLines\] every is an integer >= 0; got '2'"),
     (lambda: callbacks.LearningRateSchedule(abs, by="batch"), r'by is "epoch" or "step"; got \'batch\''),
     (lambda: callbacks.LearningRateScheduler(0.1), r"\[LearningRateScheduler\] a schedule is a function .*; got 0.1"),
     (lambda: callbacks.LambdaCallback(on_epoch=print), r"\[LambdaCallback\] the hooks are .*; got on_epoch; use one"),
@@ -318,6 +319,21 @@ def test_two_that_set_the_rate_are_refused_and_names_that_are_not_there():
     model = compiled(tr.optim.SGD(lr=tr.optim.schedules.CosineDecay(0.1, 9)))
     with pytest.raises(ArgumentError, match=r"\[ReduceLROnPlateau\] one of them sets the learning rate; got an"):
         fit(model, x, y, callbacks=[callbacks.ReduceLROnPlateau("loss")])
-    saving = callbacks.ModelCheckpoint("m-{val_loss}.npz")
-    with pytest.raises(ArgumentError, match=r"\[ModelCheckpoint\] filepath is filled in from epoch, loss, accuracy;"):
-        fit(compiled(), x, y, callbacks=[saving])
+    for name in ("{val_loss}", "{epoch.real.x}", "{epoch[0]}"):
+        saving = callbacks.ModelCheckpoint(f"m-{name}.npz")
+        with pytest.raises(
+            ArgumentError, match=r"\[ModelCheckpoint\] filepath is filled in from epoch, loss, accuracy;"
+        ):
+            fit(compiled(), x, y, callbacks=[saving])
+
+
+def test_paths_that_are_none_and_folders_that_cannot_be(tmp_path):
+    for kind in (callbacks.ModelCheckpoint, callbacks.CSVLogger, callbacks.JSONLines):
+        with pytest.raises(
+            FileError, match=rf"\[{kind.__name__}\] a path is a string or a Path; got NoneType; give one"
+        ):
+            kind(None)
+    (tmp_path / "file").touch()
+    x, y = labelled(24)
+    with pytest.raises(FileError, match=r"\[ModelCheckpoint\] models lie in a folder; .*file' cannot be made"):
+        fit(compiled(), x, y, callbacks=[callbacks.ModelCheckpoint(tmp_path / "file" / "m.npz")])

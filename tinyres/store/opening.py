@@ -37,7 +37,7 @@ def checked_path(op: str, path: PathLike) -> str:
     try:
         return os.fsdecode(path)
     except TypeError:
-        raise FileError(f'[{op}] a path is a string or a Path; got {type(path).__name__}; write "name.npz"') from None
+        raise FileError(f"[{op}] a path is a string or a Path; got {type(path).__name__}; give one") from None
 
 
 def _not_there(op: str, name: str, what: str, why: str) -> FileError:

@@ -56,6 +56,9 @@ class Callback(metaclass=Worded):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """After the last epoch, with its logs."""
 
+    def on_train_failed(self) -> None:
+        """Where an error or Ctrl-C has stopped the training, which then has no on_train_end."""
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Before epoch `epoch`, counted from 0."""
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError, need_extra
+from tinyres.errors import ArgumentError, FileError, need_extra
+from tinyres.store.opening import checked_path
 from tinyres.trace.flow import flow_of
 from tinyres.training.callback import Callback, Logs, count_of
 from tinyres.training.gradients import GradientNorms
@@ -26,8 +27,10 @@ class Logger(Callback):
     """Base of the three: what is told, and when. A subclass opens, writes numbers and a chart, and closes.
 
     ledger: (x, y) to trace after an epoch, as for `model.graph`; None for no ledger. every: how many epochs lie between
-    two traces.
+    two traces. What is open is closed where a training fails, too: the next one has a run of its own.
     """
+
+    writes = True
 
     def __init__(self, ledger: Any = None, every: int = 1) -> None:
         owner = type(self).__name__
@@ -57,6 +60,9 @@ class Logger(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.close()
+
+    def on_train_failed(self) -> None:
+        self.close(failed=True)
 
     def _look(self, epoch: int) -> dict[str, float]:
         """Trace the batch, keep |g| at every block, and give what two numbers say of it."""
@@ -89,8 +95,8 @@ class Logger(Callback):
     def chart(self, epoch: int) -> None:
         """Write the one chart of the ledger, as it is after this epoch."""
 
-    def close(self) -> None:
-        """After the last epoch."""
+    def close(self, failed: bool = False) -> None:
+        """After the last epoch, or where an error has stopped the training."""
 
 
 class TensorBoard(Logger):
@@ -107,13 +113,18 @@ class TensorBoard(Logger):
         super().__init__(ledger, every)
         with need_extra("TensorBoard", "event files are written by tensorboardX", "tensorboard"):
             import tensorboardX  # noqa: F401
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = checked_path("TensorBoard", log_dir)
         self._writer: Any = None
 
     def open(self) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(self.log_dir)
+        try:
+            self._writer = SummaryWriter(self.log_dir)
+        except OSError as error:
+            raise FileError(
+                f"[TensorBoard] log_dir is a folder; {self.log_dir!r} is none ({error.strerror}); name one"
+            ) from None
 
     def numbers(self, epoch: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -128,7 +139,7 @@ class TensorBoard(Logger):
         self._writer.add_image(CHART, np.asarray(canvas.buffer_rgba())[..., :3], epoch, dataformats="HWC")
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         self._writer.close()
 
 
@@ -161,9 +172,9 @@ class MLflow(Logger):
     def chart(self, epoch: int) -> None:
         self._mlflow.log_figure(self.figure(), f"{CHART}.png")
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         if self._own:
-            self._mlflow.end_run()
+            self._mlflow.end_run("FAILED" if failed else "FINISHED")
 
 
 class WandB(Logger):
@@ -208,6 +219,6 @@ class WandB(Logger):
         )
         self._run.log({CHART: series}, commit=False)  # with the numbers of the same epoch
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         if self._own:
-            self._run.finish()
+            self._run.finish(exit_code=int(failed))

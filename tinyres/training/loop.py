@@ -196,14 +196,22 @@ class Training:
         told = {"epochs": options.epochs, "steps": steps, "verbose": options.verbose}
         self._history.model, self._history.params = model, told
         self._callbacks.begin(model, told, states)
-        with self._interrupts.watched(), reporting(self._tell, options.epochs, steps):
+        try:
+            self._epochs(resumed)
+        except BaseException:
+            self._callbacks.call("on_train_failed")
+            raise
+        self._callbacks.call("on_train_end", self._logs)
+        return self._history
+
+    def _epochs(self, resumed: Position | None) -> None:
+        options = self._options
+        with self._interrupts.watched(), reporting(self._tell, options.epochs, self._source.steps):
             for epoch in range(options.initial_epoch, options.epochs):
                 self._epoch(epoch, resumed)
                 resumed = None
                 if self._stopped(self._ranks is not None):
                     break
-        self._callbacks.call("on_train_end", self._logs)
-        return self._history
 
     def _stopped(self, asking: bool) -> bool:
         """Whether a callback has said that it is enough; asking: on any rank, where all ask."""

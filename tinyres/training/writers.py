@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import ArgumentError, FileError
+from tinyres.store.opening import PathLike, checked_path
 from tinyres.store.replacing import replacing
-from tinyres.training.callback import Callback, Logs, Monitor
+from tinyres.training.callback import Callback, Logs, Monitor, count_of
 from tinyres.training.progress import Event, as_data
-
-PathLike = str | os.PathLike[str]
 
 
 class ModelCheckpoint(Monitor):
@@ -52,9 +51,9 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0.0)
-        self.filepath = os.fspath(filepath)
-        if not isinstance(self.filepath, str) or not self.filepath.endswith(".npz"):
-            stem = os.path.splitext(os.path.basename(str(self.filepath)))[0]
+        self.filepath = checked_path("ModelCheckpoint", filepath)
+        if not self.filepath.endswith(".npz"):
+            stem = os.path.splitext(os.path.basename(self.filepath))[0]
             raise ArgumentError(
                 f"[ModelCheckpoint] model files end in .npz; got {self.filepath!r}; name it {stem or 'model'}.npz"
             )
@@ -101,7 +100,7 @@ class ModelCheckpoint(Monitor):
             self.best = value
         path = self._path(epoch, batch, logs)
         if folder := os.path.dirname(path):
-            os.makedirs(folder, exist_ok=True)
+            _make(folder)
         if self.save_weights_only:
             self.model.save_weights(path)
         else:
@@ -113,7 +112,7 @@ class ModelCheckpoint(Monitor):
         known = {"epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1}), **logs}
         try:
             return self.filepath.format(**known)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
             raise ArgumentError(
                 f"[ModelCheckpoint] filepath is filled in from {', '.join(known)}; got {self.filepath!r} ({error}); "
                 "use these names"
@@ -141,7 +140,7 @@ class CSVLogger(Callback):
     writes = True
 
     def __init__(self, filename: PathLike, separator: str = ",", append: bool = False) -> None:
-        self.filename = os.fspath(filename)
+        self.filename = checked_path("CSVLogger", filename)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ArgumentError(f"[CSVLogger] separator is one character; got {separator!r}; choose another")
         self.separator = separator
@@ -203,7 +202,8 @@ class JSONLines(Callback):
     writes = True
 
     def __init__(self, path: PathLike, every: int = 0, append: bool = False) -> None:
-        self.path, self.every, self.append = os.fspath(path), every, bool(append)
+        self.path, self.append = checked_path("JSONLines", path), bool(append)
+        self.every = count_of("JSONLines", "every", every)
         self._began = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -219,6 +219,15 @@ class JSONLines(Callback):
         except OSError as error:
             raise FileError(f"[JSONLines] {self.path} cannot be written ({error}); choose another path") from None
         self._began = True
+
+
+def _make(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"[ModelCheckpoint] models lie in a folder; {folder!r} cannot be made ({error.strerror}); give another"
+        ) from None
 
 
 def _finite(value: Any) -> Any:
