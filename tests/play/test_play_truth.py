@@ -165,3 +165,38 @@ def test_the_script_of_a_table_of_ones_own_gives_the_same_bits(opened: Opened, t
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == "5" and [np.float32(v) for v in last[1:]] == [np.float32(v) for v in opened.losses()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (SMALL, "passes the ReLU behind the Add, which multiplies |g| by 0."),
+        (f"{SMALL}&activation=tanh", "passes the activation behind the Add, which multiplies |g| by"),
+        (f"{SMALL}&block=preact", ""),
+    ],
+)
+def test_the_ledger_names_what_stands_behind_the_add_if_anything(opened: Opened, address: str, words: str) -> None:
+    opened.go(address)
+    opened.to(2)
+    told = opened.page.text_content("#v-ledger p.soft")
+    assert words in told if words else told == ""
+
+
+@pytest.mark.slow
+def test_a_net_of_ones_own_ends_the_tour_whose_question_is_about_another(opened: Opened) -> None:
+    opened.page.goto("about:blank")
+    opened.page.goto(f"{opened.url}#stop=7")
+    opened.until("document.getElementById('h-ask').textContent.startsWith('8 of 9') && tinyres.frame")
+    opened.choose("blocks", "1.1")
+    opened.until("tinyres.frame?.nets.residual.look.blocks.length === 3")
+    assert opened.page.text_content("#h-ask") == "Your guess first" and opened.page.is_hidden("#stops")
+    assert "stop" not in opened.told("location.hash")
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_none_does_not_stay_in_its_field(opened: Opened) -> None:
+    opened.go(f"{SMALL}&seed=3")
+    for wrong in ("-5", "3000000000", ""):
+        opened.choose("seed", wrong)
+        assert opened.page.input_value("#c-seed") == "3" and opened.told("tinyres.state.seed") == 3

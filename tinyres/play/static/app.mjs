@@ -111,7 +111,7 @@ async function open() {
     const t = performance.now(), record = await records.get(described(state, data));
     if (mine !== asked) return;
     Object.assign(page, { data, record, shown: state });
-    status(`Opened ${state.blocks} blocks of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
+    status(`Opened ${state.blocks} block${state.blocks === 1 ? "" : "s"} of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
     moveRibbons = ribbons(views.places.ribbon, record.ribbon, (_, cells) => choice.walkable(cells));
     for (const name of ["losses", "errors", "heat"]) views[name].clear();
     page.frame = page.opened = null;
@@ -167,11 +167,13 @@ function tellVerdict({ residual, plain }) {
 // A control was moved. What must be recorded is asked for when the hand comes to rest.
 export function changed(name, value, over) {
   if (name === "own") {
+    tour.left();
     value.text().then((text) => { page.own = { ...fromText(text), file: value.name }; page.state = { ...page.state, data: "own", events: [], at: null }; return open(); }).catch((error) => status(`The table cannot be read: ${error.message}`));
     return;
   }
   if (STRUCTURAL.includes(name)) {
     if (!over || page.state[name] === value) return;
+    tour.left();
     page.state = { ...page.state, [name]: value, events: [], at: null };
     panel.show(page.state);
     clearTimeout(waiting);
@@ -188,6 +190,7 @@ function begin(change) { for (const state of [page.state, page.shown]) if (state
 
 function restart() {
   begin({ events: [], at: null });
+  tour.noted = null; // it notes the start anew
   panel.show(page.state);
   tell({ restart: settings() });
   views.heat.clear();

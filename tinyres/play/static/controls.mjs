@@ -13,7 +13,7 @@ export const CONTROLS = [
   { name: "optimizer", words: "optimizer", kind: "choice", options: "optimizers", recorded: true, told: "What turns the gradient into a step; sgd has momentum 0.9." },
   { name: "lr", words: "learning rate", kind: "decades", low: -5, high: 0.5, step: 0.05, told: "How far a step goes; it acts at once, in both nets." },
   { name: "batch", words: "batch", kind: "choice", options: [16, 32, 64, 128], recorded: true, told: "Rows of the data in each step." },
-  { name: "seed", words: "seed", kind: "number", low: 0, high: 2147483647, told: "Where the random weights start from; another one restarts both nets." },
+  { name: "seed", words: "seed", kind: "number", low: 0, high: 2147483647, told: "Where the random weights start from, a whole number from 0 to 2147483647; another one restarts both nets." },
 ];
 
 const rounded = (v) => Number(v.toPrecision(3));
@@ -85,12 +85,13 @@ const inputs = {
   },
   number(control, _, changed) {
     const input = document.createElement("input");
+    let held = control.low;
     Object.assign(input, { type: "number", min: control.low, max: control.high, step: 1 });
     input.addEventListener("change", () => {
       const value = Math.round(Number(input.value));
-      if (value >= control.low && value <= control.high) changed(value, true);
+      if (input.value !== "" && value >= control.low && value <= control.high) changed(value, true); else input.value = held;
     });
-    return { input, set: (v) => { input.value = v; } };
+    return { input, set: (v) => { input.value = held = v; } };
   },
   file(_, about, changed) {
     const input = document.createElement("input");

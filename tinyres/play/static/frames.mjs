@@ -10,7 +10,7 @@ const FIGURES = [
     told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a dashed line is 0 or not finite. Click a block for its ledger." },
   { id: "norms", title: "|g| at the input of each block", keys: [WITH, WITHOUT, ["--soft", "", "dash", "fit"], ["--branch", "", "dash", "law"]], told: "L2 norm over the whole batch, logarithmic; a gap where it is 0 or not finite." },
   { id: "ledger", title: "The ledger of a block", keys: [], told: "What came back over each way out of the block's input. A share is signed: its part along the whole; shares add up to 1." },
-  { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number. Of thousands of steps every second one is drawn." },
+  { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number. Of thousands of steps some are left out, evenly." },
   { id: "errors", title: "Error", keys: [WITH, WITHOUT], told: "Share of rows that are classed wrongly, of those kept back from the training." },
   { id: "heat", title: "|g| by block and step", keys: [], told: "" },
   { id: "spectrum", title: "The gradient by path length, at the start", keys: [["--skip", "share of the gradient that passed k branches"], ["--branch", "share of all paths (binomial)", "dash"]], told: "Exact, before training, as what the library says above; negative shares hatched." },

@@ -62,7 +62,7 @@ export class Ledger {
     this.equation(block, skips.length > 0 && branches.length > 0, factors);
     const behind = look.nodes.find((n) => n.name === block.output);
     this.rows(edges.length ? edges : look.edges.filter((e) => e.src === block.input && e.kind !== "parameter"));
-    this.leak.textContent = Number.isFinite(block.passed) && behind.op !== "add" ? `What comes back from the loss to this block passes ${behind.name.split("/").at(-1)} behind the Add: |g| before it is ${Math.round(100 * block.passed)}% of |g| after it.` : "";
+    this.leak.textContent = Number.isFinite(block.passed) && behind.op !== "Add" ? `What comes back from the loss to this block passes the ${behind.op === "ReLU" ? "ReLU" : "activation"} behind the Add, which multiplies |g| by ${number(block.passed)}.` : "";
     for (const kind of ["skip", "branch"]) {
       const { input, output } = this.slider[kind], value = factors[kind][this.block];
       if (document.activeElement !== input) input.value = value;

@@ -37,8 +37,10 @@ export const OPENING = {
 export class Question {
   constructor(place) {
     this.parts = Object.fromEntries(["h-ask", "question", "answers", "revealed"].map((id) => [id, place.querySelector(`#${id}`)]));
-    this.pose(OPENING);
+    this.open();
   }
+
+  open() { this.pose(OPENING); }
 
   // question: {title, ask, answers, right(frame), reveal(frame), told(answer)?}; before the answer is shown, told may train.
   pose(question) {

@@ -28,11 +28,21 @@ export class Tour {
     this.bar.id = "stops";
     this.back = this.button("Back", () => this.go(this.at - 1));
     this.next = this.button("Next stop", () => this.go(this.at + 1));
-    this.leave = this.button("Leave the tour", () => { this.at = -1; this.bar.hidden = true; this.page.state.stop = null; this.run(true); });
+    this.leave = this.button("Leave the tour", () => { this.left(); this.run(true); });
     this.claim = document.createElement("p");
     this.claim.className = "soft";
     place.append(this.claim, this.bar);
     this.bar.hidden = true;
+  }
+
+  // Its question is about a net that need no longer be the one that is shown.
+  left() {
+    if (this.at < 0) return;
+    this.at = -1;
+    this.bar.hidden = true;
+    this.claim.textContent = "";
+    this.page.state.stop = null;
+    this.question.open();
   }
 
   button(words, act) {
