@@ -7,6 +7,8 @@ ranks, and what they give is summed in one order: so 1, 2 or 4 ranks end with th
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyres import errors
 from tinyres.distributed import ranks
 from tinyres.distributed.world import World
@@ -32,13 +34,13 @@ def world(shards: int | None = None) -> World:
     ranks.end_together(comm)
     ranks.agree(comm, {**ranks.machine(), "shards": shards}, "start it so (TINYRES_ISA chooses an instruction set)")
     count = comm.size if shards is None else shards
-    if isinstance(count, bool) or not isinstance(count, int) or count < comm.size:
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < comm.size:
         raise ArgumentError(
             f"[distributed] shards is an integer, at least the number of ranks, {comm.size}; got {shards!r}; give "
             "more, or start fewer ranks"
         )
     ranks.share_threads(MPI, comm)
-    return World(comm, count)
+    return World(comm, int(count))
 
 
 __getattr__, __dir__ = errors.closed(__name__, __all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from tinyres.errors import ArgumentError, ShapeError
 from tinyres.kernels.dtypes import FLOAT64
 from tinyres.kernels.host import hosted
 from tinyres.launch import launch
+from tinyres.training.reading import read_count
 
 
 class World:
@@ -56,6 +57,7 @@ class World:
         >>> tr.distributed.world(shards=4).rows(10)
         [slice(0, 3, None), slice(3, 6, None), slice(6, 8, None), slice(8, 10, None)]
         """
+        samples = read_count("distributed", "samples", samples, 0)
         if samples < self.shards:
             raise ArgumentError(
                 f"[distributed] each shard takes at least one sample of a batch; got {samples} for {self.shards} "
@@ -133,13 +135,18 @@ class World:
         return made[2]
 
     def _of_shards(self, gradients: Sequence[Any]) -> list[list[Tensor]]:
-        listed = list(gradients)
+        listed = list(gradients) if isinstance(gradients, Iterable) else []
         if len(self.mine) == 1 and listed and not isinstance(listed[0], (list, tuple)):
             listed = [listed]
         if len(listed) != len(self.mine) or not all(isinstance(part, (list, tuple)) and part for part in listed):
             raise ArgumentError(
                 f"[distributed] mean takes a list of gradients for each of this rank's {len(self.mine)} shards; got "
                 f"{len(listed)} of {type(listed[0]).__name__ if listed else 'nothing'}; loop over world.rows(samples)"
+            )
+        if any(t is None for part in listed for t in part):
+            raise ArgumentError(
+                "[distributed] mean takes gradients that are there; got None, of a parameter that nothing reached; "
+                "leave it out, on every rank"
             )
         parts = [[t if isinstance(t, Tensor) else tensor(t) for t in part] for part in listed]
         dtypes = {t.dtype for part in parts for t in part}
@@ -150,7 +157,10 @@ class World:
         return parts
 
     def _weights(self, weights: Sequence[float] | None) -> list[float]:
-        found = [1.0] * len(self.mine) if weights is None else [float(weight) for weight in weights]
+        try:
+            found = [1.0] * len(self.mine) if weights is None else [float(weight) for weight in weights]
+        except (TypeError, ValueError):  # of what is no number, or no list
+            found = []
         if len(found) != len(self.mine) or not all(0 <= weight < np.inf for weight in found):
             raise ArgumentError(
                 f"[distributed] weights are a number >= 0 for each of this rank's {len(self.mine)} shards; got "
