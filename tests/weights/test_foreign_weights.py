@@ -260,6 +260,17 @@ def test_files_of_keras_that_lead_elsewhere_or_claim_too_much_are_refused(tmp_pa
     with pytest.raises(FileError, match="layers/dense/vars/0 is a link"):
         model.load_weights(path)
     with h5py.File(path, "w") as file:
+        group = file
+        for _ in range(50):  # 2^50 paths
+            group["b"] = inner = group.create_group("a")
+            group = inner
+    with pytest.raises(FileError, match="a second way leads to a/a/a/.*/b"):
+        model.load_weights(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("layers/" * 100)
+    with pytest.raises(FileError, match="its groups are more than 64 deep"):
+        model.load_weights(path)
+    with h5py.File(path, "w") as file:
         file.create_dataset("layers/dense/vars/0", (1 << 30, 1 << 30), np.float32, chunks=(1, 1))
     with pytest.raises(FileError, match=r"must be \(4, 3\) there and is \(1073741824, 1073741824\)"):
         model.load_weights(path)

@@ -20,7 +20,7 @@ from tinyres.store.tensors import Stored, refuse_missing
 
 KERAS = archive.Format("keras weights", 1, "a file of Keras weights", "model.save_weights of Keras 3")
 _WITHIN = "model.weights.h5"
-_DEPTH, _MOST = 64, 1 << 20  # of groups, and of what stands in them
+_DEPTH = 64  # of groups
 
 
 @contextmanager
@@ -30,22 +30,24 @@ def read_keras(op: str, path: PathLike) -> Iterator[Stored]:
     with opened(op, path, KERAS.what) as file, archive.explained(op, path, KERAS):
         inner = _unpacked(file) if os.fsdecode(path).endswith(".keras") else file
         with library.File(inner, "r") as root:
-            found = dict(_arrays(library, root, "", 0))
-            if len(found) > _MOST:
-                raise ValueError(f"it has more than {_MOST} arrays")
+            found = dict(_arrays(library, root, "", {root.id}))
             shapes = {name: tuple(data.shape) for name, data in found.items()}
             yield Stored(shapes, lambda name: np.asarray(found[name]))
 
 
-def _arrays(library: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-    if depth > _DEPTH:
+def _arrays(library: Any, group: Any, prefix: str, seen: set[Any]) -> Iterator[tuple[str, Any]]:
+    """The arrays in a group. seen: groups that were reached: a file in which two ways lead to one may have no end."""
+    if prefix.count("/") > _DEPTH:
         raise ValueError(f"its groups are more than {_DEPTH} deep")
     for name in group:
         if not isinstance(group.get(name, getlink=True), library.HardLink):
             raise ValueError(f"{prefix}{name} is a link")
         item = group[name]
         if isinstance(item, library.Group):
-            yield from _arrays(library, item, f"{prefix}{name}/", depth + 1)
+            if item.id in seen:
+                raise ValueError(f"a second way leads to {prefix}{name}")
+            seen.add(item.id)
+            yield from _arrays(library, item, f"{prefix}{name}/", seen)
         elif isinstance(item, library.Dataset) and item.dtype.kind == "f":
             if item.external is not None or item.is_virtual:
                 raise ValueError(f"the data of {prefix}{name} stands in another file")
