@@ -200,3 +200,14 @@ def test_a_seed_that_is_none_does_not_stay_in_its_field(opened: Opened) -> None:
     for wrong in ("-5", "3000000000", ""):
         opened.choose("seed", wrong)
         assert opened.page.input_value("#c-seed") == "3" and opened.told("tinyres.state.seed") == 3
+
+
+@pytest.mark.slow
+def test_that_a_net_is_waited_for_is_said(opened: Opened) -> None:
+    """Deep ones take seconds to record, in which the page seemed to have missed the change."""
+    opened.page.goto("about:blank")
+    opened.page.goto(f"{opened.url}#block=preact&blocks=64&units=16&batch=16")
+    opened.until("document.getElementById('status').textContent === 'Waiting for the record of 64 blocks of 16 …'")
+    assert opened.page.text_content("#live") == "The engine is loaded; the net is still to come."
+    opened.until("tinyres.frames > 0")
+    assert opened.page.text_content("#status").startswith("Opened 64 blocks of 16 in ")

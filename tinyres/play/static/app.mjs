@@ -108,6 +108,8 @@ async function open() {
   try {
     const data = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : await load(state.data);
     if (!data) { status("Choose a CSV: it is read in this page and stays here."); return back(true); }
+    status(`Waiting for the record of ${state.blocks} blocks of ${state.units} …`);
+    if (!page.shown) $("live").textContent = "The engine is loaded; the net is still to come.";
     const t = performance.now(), record = await records.get(described(state, data));
     if (mine !== asked) return;
     Object.assign(page, { data, record, shown: state });
