@@ -211,3 +211,20 @@ def test_that_a_net_is_waited_for_is_said(opened: Opened) -> None:
     assert opened.page.text_content("#live") == "The engine is loaded; the net is still to come."
     opened.until("tinyres.frames > 0")
     assert opened.page.text_content("#status").startswith("Opened 64 blocks of 16 in ")
+
+
+@pytest.mark.slow
+def test_what_could_not_be_copied_is_not_said_to_be(opened: Opened) -> None:
+    opened.go(SMALL)
+    told: dict[str, list[str]] = {"link": [], "python": []}
+    for refuses in ("", "void (navigator.clipboard.writeText = () => Promise.reject(new Error('no')))"):
+        opened.told(refuses or "0")
+        for button, words in told.items():
+            opened.told("void (document.getElementById('status').textContent = '')")
+            opened.page.click(f"#{button}")
+            opened.until("document.getElementById('status').textContent")
+            words.append(opened.page.text_content("#status"))
+    copied, bar = told["link"]
+    assert copied.endswith("is copied.") and bar.endswith("it could not be copied.")
+    copied, below = told["python"]
+    assert copied.startswith("Copied: a script") and below.startswith("Below stands a script")

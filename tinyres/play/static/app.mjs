@@ -214,13 +214,13 @@ function wire() {
   $("restart").addEventListener("click", restart);
   $("speed").addEventListener("change", (event) => tell({ speed: Number(event.target.value) }));
   $("rewind").addEventListener("input", (event) => { run(false); tell({ goto: Number(event.target.value) }); });
-  $("link").addEventListener("click", async () => { address(); await copy(location.href); status("The address of this very state is copied."); });
+  $("link").addEventListener("click", async () => { address(); status(await copy(location.href) ? "The address of this very state is copied." : "The address bar has this very state; it could not be copied."); });
   $("python").addEventListener("click", async () => {
     const text = scriptOf(address(), page.opened, page.frame?.step ?? 0, page.data);
     $("script").textContent = text;
     $("script").hidden = false;
-    await copy(text);
-    status("Copied: a script that trains both nets to this step, to the last bit.");
+    const what = "a script that trains both nets to this step, to the last bit";
+    status(await copy(text) ? `Copied: ${what}.` : `Below stands ${what}; it could not be copied.`);
   });
   addEventListener("hashchange", () => { page.state = fromAddress(location.hash); page.running = page.state.at === null; panel.show(page.state); open(); });
   document.addEventListener("keydown", (event) => {
@@ -230,7 +230,8 @@ function wire() {
   });
 }
 
-const copy = (text) => navigator.clipboard?.writeText(text).catch(() => {});
+// Whether it could be: pages that come over plain http from elsewhere have no clipboard.
+const copy = async (text) => navigator.clipboard?.writeText(text).then(() => true, () => false) ?? false;
 
 async function start() {
   const [about, shipped, wasm] = await Promise.all([json("about.json"), json("shipped.json"), fetch("tr.wasm").then((answer) => {
