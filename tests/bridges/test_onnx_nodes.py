@@ -103,6 +103,14 @@ CASES = {
         ROW,
         {"w": floats(6, 6) / 2},
     ),
+    "the largest of three constants": graph(
+        [("Max", "a,b,c", "m", {}), ("Add", "x,m", "y", {})], ROW, {name: floats(6) for name in "abc"}
+    ),
+    "a large integer divided": graph(
+        [("Div", "n,d", "q", {}), ("Slice", "x,s,q,a", "y", {})],
+        ROW,
+        {"n": ints((1 << 62) + 9), "d": ints(1 << 60), "s": ints(0), "a": ints(1)},
+    ),
     "a matrix in a constant node": graph(
         [("Constant", "", "c", {"value": numpy_helper.from_array(floats(6, 5))}), ("MatMul", "x,c", "y", {})], ROW
     ),
@@ -223,6 +231,7 @@ REFUSED = [
     ("its parts make up the whole of 6", graph([("Split", "x,s", "y,z", {"axis": 1})], ROW, {"s": ints(2, 9)})),
     ("its parts make up the whole of 6", graph([("Split", "x,s", "y,z", {"axis": 1})], ROW, {"s": ints(-1, 7)})),
     ("a shape has one -1 at most", one("Reshape", ROW, {"s": ints(-1, -1)})),
+    ("each of its operands is there", graph([("Max", ",c", "m", {}), ("Add", "x,m", "y", {})], ROW, {"c": floats(6)})),
     (
         "one of its inputs must come from the data",
         graph([("MatMul", "c,c", "k", {}), ("MatMul", "x,k", "y", {})], ROW, {"c": floats(6, 6)}),

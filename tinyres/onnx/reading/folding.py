@@ -5,6 +5,7 @@ A size that is not known before there is data is carried along as -1 with a mark
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -182,7 +183,10 @@ def _bounded(reading: Reading, shape: np.ndarray) -> tuple[int, ...]:
 
 def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integers are cut off towards 0."""
-    return np.trunc(a / b).astype(a.dtype) if a.dtype.kind in "iu" else a / b
+    if a.dtype.kind not in "iu":
+        return a / b
+    found = a // b
+    return found + ((found * b != a) & ((a < 0) != (b < 0)))
 
 
 _TWO: dict[str, Callable[..., Any]] = {
@@ -208,9 +212,12 @@ _MOVING = frozenset(
 
 
 def _computed(function: Callable[..., Any]) -> Fold:
-    def fold(reading: Reading, *arrays: np.ndarray) -> np.ndarray:
-        _bounded(reading, np.array(np.broadcast_shapes(*[x.shape for x in arrays])))
-        return function(*arrays)
+    def fold(reading: Reading, *arrays: np.ndarray | None) -> np.ndarray:
+        given = [x for x in arrays if x is not None]
+        if len(given) < len(arrays):
+            raise reading.refuse("each of its operands is there", "one that is left out", "export it again")
+        _bounded(reading, np.array(np.broadcast_shapes(*[x.shape for x in given])))
+        return functools.reduce(function, given) if reading.kind in _TWO else function(*given)
 
     return fold
 
