@@ -254,5 +254,5 @@ unet_skips = Experiment(
     claims,
     findings,
     draw,
-    quick={"steps": 100, "width": 8, "seeds": 2, "rates": (0.01,)},
+    quick={"steps": 75, "width": 8, "seeds": 2, "rates": (0.01,)},
 )
