@@ -110,7 +110,7 @@ def plan(
         seen = [{} if model is None else watches[id(model)].seen for model in trained.models]
         return [_record(name, skips, mark, trained.rate_text, [own.get(mark) for own in seen]) for mark in marks]
 
-    each = trainings(len(rates), seeds) * (SECONDS_PER_STEP * total * width / 16 + SECONDS_PER_ROW * len(marks))
+    each = trainings(len(rates), seeds) * (SECONDS_PER_STEP * total + SECONDS_PER_ROW * len(marks)) * width / 16
     return [
         Job(f"{name}, {skips if skips == LONG else 'no'} skips", each, partial(run, name, skips))
         for name in tasks
