@@ -23,6 +23,8 @@ import numpy as np
 import peers
 import roofline
 
+from stepping import train_step
+
 import tinyres as tr
 from tinyres.backends import native
 
@@ -97,15 +99,7 @@ def in_tinyres(ids: np.ndarray, following: np.ndarray) -> Step:
     tr.manual_seed(0)
     model = tr.applications.gpt(CHARACTERS, CONTEXT, BLOCKS, HEADS, WIDTH, activation=None)
     optimizer = tr.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY, clip_norm=CLIP)
-
-    @tr.capture
-    def step(x: tr.Tensor, y: tr.Tensor) -> tr.Tensor:
-        loss = tr.losses.softmax_cross_entropy(model(x, training=True), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = tr.capture(train_step(model, optimizer))
     return lambda: step(ids, following)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from stepping import train_step
 
 import tinyres as tr
 from tinyres.play.nets import Net
@@ -51,15 +52,7 @@ def main(blocks: int = 32, units: int = 64, batch: int = 64) -> None:
     looking = Recorded(net)
     model = net.build()
     optimizer = tr.optim.Adam(model.parameters(), lr=0.001)
-
-    @tr.capture
-    def step(x: tr.Tensor, y: tr.Tensor) -> tr.Tensor:
-        loss = tr.losses.softmax_cross_entropy(model(x, training=True), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = tr.capture(train_step(model, optimizer))
     graph = model.graph(x, y, loss=tr.losses.softmax_cross_entropy)
     look = looking.step(x, y)["look"]
     rows: dict[str, Callable[[], object]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,6 +147,20 @@ def closed(
         refuse_name(module, name, names, remedies)
 
     return find, lambda: sorted(names)
+
+
+def loading(module: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a module whose names load when they are first asked for; other names are refused.
+
+    places: of each name the module that it stands in.
+    """
+
+    def find(name: str) -> Any:
+        if name not in places:
+            refuse_name(module, name, list(places))
+        return getattr(importlib.import_module(places[name]), name)
+
+    return find, lambda: sorted(places)
 
 
 class WordedImports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import stepping
 
 import tinyres as tr
 from steps.contenders import Step
@@ -69,12 +70,4 @@ def _compiled(size: Size, weights: Weights) -> tr.Model:
 def train_step(size: Size, weights: Weights) -> Callable[[tr.Tensor, tr.Tensor], tr.Tensor]:
     model, optimizer = _with_weights(size, weights), _optimizer()
     optimizer.bind(model.parameters())
-
-    def step(x: tr.Tensor, labels: tr.Tensor) -> tr.Tensor:
-        loss = tr.losses.softmax_cross_entropy(model(x, training=True), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
+    return stepping.train_step(model, optimizer)

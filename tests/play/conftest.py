@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from browsing import Opened, chromium, serving
 
+from tinyres.backends import native
 from tinyres.play.server import Server
 from tinyres.play.wasm import COMMAND, WASM
 
@@ -25,6 +26,15 @@ const bits = (array) => Buffer.from(array.buffer, array.byteOffset, array.byteLe
 const told = await (async () => {{ {body} }})();
 console.log(JSON.stringify(told));
 """
+
+
+@pytest.fixture
+def generic() -> Iterator[None]:
+    """The kernels that WebAssembly has the bits of."""
+    before = native.isa()
+    native.select_isa("generic")
+    yield
+    native.select_isa(before)
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.backends import native
 from tinyres.errors import ArgumentError
 from tinyres.layers.blocks import PRESETS
 from tinyres.play.nets import ACTIVATIONS, INITIALIZERS, Net
@@ -40,14 +39,6 @@ for (let s = 0; s < given.steps; s++) {
 const names = Object.keys(net.header.memory).filter((name) => net.header.memory[name].role === "state");
 return { losses, state: Object.fromEntries(names.map((name) => [name, bits(net.view(name))])) };
 """
-
-
-@pytest.fixture
-def generic() -> Iterator[None]:
-    before = native.isa()
-    native.select_isa("generic")
-    yield
-    native.select_isa(before)
 
 
 def data(net: Net) -> tuple[np.ndarray, np.ndarray]:

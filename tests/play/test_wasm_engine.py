@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.backends import native
 from tinyres.capture.export import exported
 from tinyres.store.program_file import ProgramFile
 
 Node = Callable[..., Any]
-
-
-@pytest.fixture
-def generic() -> Iterator[None]:
-    before = native.isa()
-    native.select_isa("generic")
-    yield
-    native.select_isa(before)
 
 
 def text(content: bytes) -> str:

@@ -63,12 +63,12 @@ _INSTEAD = {
     "applications": "there are no trained models; tinyres.applications builds ResNets, VGG, Transformers and U-Nets",
     "config": "dtypes are of models: model.astype",
     "constraints": "set the weights after each step, in a Callback",
-    "distribution": "training runs in one process",
+    "distribution": "use model.fit(..., distributed=tinyres.distributed.world())",
     "mixed_precision": "leave it out; float32 and float64 are there",
     "preprocessing": "prepare arrays with NumPy; layers.Rescaling, Normalization, RandomFlip, RandomCrop are there",
     "random": "use tinyres.manual_seed and NumPy's generators",
     "saving": "use model.save and tinyres.load",
-    "wrappers": "call fit and predict of the model",
+    "wrappers": "use tinyres.sklearn.Classifier or Regressor",
 }
 
 # So that `import tinyres.keras.datasets.mnist` and Keras' older paths are refused in words too.

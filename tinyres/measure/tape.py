@@ -16,6 +16,7 @@ from tinyres.engine.op import Fans
 from tinyres.engine.state import Scope
 from tinyres.measure.facts import facts_of, fans_of
 from tinyres.measure.roles import LEAF, looks_up, roles_of
+from tinyres.structure.names import unused
 from tinyres.trace.facts import Facts
 
 
@@ -177,13 +178,13 @@ def _names(units: list[Node], layers: list[Scope | None], roles: list[str]) -> l
     names = []
     for node, layer, role in zip(units, layers, roles):
         if layer is not None:
-            names.append(_unused(layer.path, "@", taken))
+            names.append(unused(layer.path, "@", taken))
         elif node.op is None:
             unnamed = role if role != LEAF else "tensor" if node.requires_grad else "input"
-            names.append(_unused(node.name or unnamed, "_", taken))
+            names.append(unused(node.name or unnamed, "_", taken))
         else:
             prefix = f"{node.scope.path}/" if node.scope is not None else ""
-            names.append(_unused(prefix + node.op.name, "_", taken))
+            names.append(unused(prefix + node.op.name, "_", taken))
     return names
 
 
@@ -196,16 +197,5 @@ def _parameter_names(parameters: list[Node], edges: Iterable[tuple[int, int]], u
     names = []
     for i, node in enumerate(parameters):
         name = node.name or "parameter"
-        names.append(_unused(name if "/" in name else f"{unit_names[first[i]]}/{name}", "_", taken))
+        names.append(unused(name if "/" in name else f"{unit_names[first[i]]}/{name}", "_", taken))
     return names
-
-
-def _unused(name: str, separator: str, taken: dict[str, int]) -> str:
-    """The name, or the next name@k or name_k that is free; `taken` holds for each name the last k tried."""
-    unused, count = name, taken.get(name, 0)
-    while unused in taken:
-        count += 1
-        unused = f"{name}{separator}{count}"
-    taken[name] = count
-    taken.setdefault(unused, 0)
-    return unused

@@ -9,10 +9,9 @@ builds a model out of a graph, each node as `reading` says, once `checking` has 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import loading
 
 if TYPE_CHECKING:
     from tinyres.onnx.exporting import export
@@ -20,15 +19,5 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "load"]
 
-_MODULES = {"export": "tinyres.onnx.exporting", "load": "tinyres.onnx.loading"}
-
-
-def __getattr__(name: str) -> Any:
-    """Both functions, each loaded when it is first asked for."""
-    if name not in _MODULES:
-        refuse_name(__name__, name, __all__)
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loading(__name__, {"export": "tinyres.onnx.exporting", "load": "tinyres.onnx.loading"})

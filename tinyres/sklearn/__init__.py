@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinyres.errors import refuse_name
+from tinyres.errors import loading
 
 if TYPE_CHECKING:
     from tinyres.sklearn.classifier import Classifier
@@ -13,15 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Regressor"]
 
-_MODULES = {"Classifier": "tinyres.sklearn.classifier", "Regressor": "tinyres.sklearn.regressor"}
-
-
-def __getattr__(name: str) -> Any:
-    """The estimators, each loaded when it is first asked for: scikit-learn takes a second."""
-    if name not in _MODULES:
-        refuse_name(__name__, name, __all__)
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # scikit-learn takes a second to load
+    __getattr__, __dir__ = loading(
+        __name__, {"Classifier": "tinyres.sklearn.classifier", "Regressor": "tinyres.sklearn.regressor"}
+    )

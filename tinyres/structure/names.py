@@ -34,6 +34,17 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
     return [short[name] for name in names]
 
 
+def unused(name: str, separator: str, taken: dict[str, int]) -> str:
+    """The name, or the next name@k or name_k that is free; `taken` holds for each name the last k tried."""
+    free, count = name, taken.get(name, 0)
+    while free in taken:
+        count += 1
+        free = f"{name}{separator}{count}"
+    taken[name] = count
+    taken.setdefault(free, 0)
+    return free
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """ "a, b and 3 more"."""
     shown = ", ".join(names[:most])

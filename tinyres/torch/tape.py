@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinyres.structure.names import unused
 from tinyres.structure.shape import Shape, weights_among
 from tinyres.structure.structure import Structure, structure_of
 from tinyres.torch.calls import Call, Recorder, Visit, is_leaf
@@ -159,9 +160,9 @@ def _units(
     read = {id(n.variable): n.variable for n in reached if is_leaf(n)}
     for t in inputs:
         if id(t) in read:
-            units.append(Unit(_unused("input", "_", taken), LEAF, LEAF, tensor=t))
+            units.append(Unit(unused("input", "_", taken), LEAF, LEAF, tensor=t))
     loose = [t for i, t in read.items() if i not in known and not isinstance(t, torch.nn.Parameter)]
-    units += [Unit(_unused("tensor", "_", taken), LEAF, LEAF, tensor=t) for t in loose]
+    units += [Unit(unused("tensor", "_", taken), LEAF, LEAF, tensor=t) for t in loose]
     known.update(map(id, loose))
     by_visit: dict[Visit, int] = {}
     found: dict[Call, int] = {}
@@ -170,7 +171,7 @@ def _units(
             if id(t) not in known:
                 known.add(id(t))
                 role = TARGET if call.index >= recorder.at_loss else CONSTANT
-                units.append(Unit(_unused(role, "_", taken), role, role, tensor=t))
+                units.append(Unit(unused(role, "_", taken), role, role, tensor=t))
         visit = call.visit
         if visit is not None and visit in whole:
             if visit in by_visit:
@@ -178,25 +179,15 @@ def _units(
                 units[by_visit[visit]].calls.append(call)
                 continue
             by_visit[visit] = len(units)
-            unit = Unit(_unused(visit.path or visit.kind, "@", taken), visit.kind, scope=visit.scope)
+            unit = Unit(unused(visit.path or visit.kind, "@", taken), visit.kind, scope=visit.scope)
         else:
             path = "" if visit is None else visit.path
             name = f"{path}/{call.name}" if path else call.name
-            unit = Unit(_unused(name, "_", taken), call.name, scope=path)
+            unit = Unit(unused(name, "_", taken), call.name, scope=path)
         unit.calls.append(call)
         found[call] = len(units)
         units.append(unit)
     return units, found
-
-
-def _unused(name: str, separator: str, taken: dict[str, int]) -> str:
-    unused, count = name, taken.get(name, 0)
-    while unused in taken:
-        count += 1
-        unused = f"{name}{separator}{count}"
-    taken[name] = count
-    taken.setdefault(unused, 0)
-    return unused
 
 
 def _edges(

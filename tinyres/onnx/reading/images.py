@@ -17,6 +17,7 @@ from tinyres.layers.pooling import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from tinyres.nn.layer import Layer
 from tinyres.onnx.reading.elementwise import of_one
 from tinyres.onnx.reading.table import Reading, reads
 from tinyres.onnx.values import Held
@@ -55,10 +56,7 @@ def _conv(reading: Reading) -> Held:
         use_bias=bias is not None,
         kernel_initializer="zeros",
     )
-    found = reading.named(layer)(reading.held().last)
-    turned = kernel.transpose(2, 3, 1, 0)
-    layer.set_weights([turned] if bias is None else [turned, bias])
-    return Held(last=found)
+    return Held(last=_called(reading, layer, reading.held().last, kernel, bias))
 
 
 def _conv1d(reading: Reading, kernel: np.ndarray) -> Held:
@@ -76,10 +74,15 @@ def _conv1d(reading: Reading, kernel: np.ndarray) -> Held:
         use_bias=bias is not None,
         kernel_initializer="zeros",
     )
+    return Held(ops.transpose(_called(reading, layer, x, kernel, bias), (0, 2, 1)))
+
+
+def _called(reading: Reading, layer: Layer, x: Any, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
+    """The layer on x, with these weights: ONNX has the channels first in a kernel, (…, windows), Keras last."""
     found = reading.named(layer)(x)
-    turned = kernel.transpose(2, 1, 0)
+    turned = kernel.transpose(*range(2, kernel.ndim), 1, 0)
     layer.set_weights([turned] if bias is None else [turned, bias])
-    return Held(ops.transpose(found, (0, 2, 1)))
+    return found
 
 
 @reads("ConvTranspose")
@@ -102,10 +105,7 @@ def _conv_transpose(reading: Reading) -> Held:
         use_bias=bias is not None,
         kernel_initializer="zeros",
     )
-    found = reading.named(layer)(reading.held().last)
-    turned = kernel.transpose(2, 3, 1, 0)
-    layer.set_weights([turned] if bias is None else [turned, bias])
-    return Held(last=found)
+    return Held(last=_called(reading, layer, reading.held().last, kernel, bias))
 
 
 @reads("MaxPool", "AveragePool")
