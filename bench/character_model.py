@@ -23,7 +23,7 @@ import numpy as np
 import peers
 import roofline
 
-from stepping import train_step
+from stepping import settle, train_step
 
 import tinyres as tr
 from tinyres.backends import native
@@ -80,8 +80,8 @@ def timed(steps: dict[str, Step], turns: int, threads: int) -> tuple[float, dict
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
-    for _ in range(40 if threads > 1 else 0):  # a captured step tries its ways first
-        steps["tinyres"]()
+    if threads > 1:
+        settle(steps["tinyres"])
     times: dict[str, list[float]] = {name: [] for name in steps}
     peaks = []
     for _ in range(turns):

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import peers
+from stepping import settle
 
 NETS = {"mlp": 256, "resnet20": 64, "characters": 32}  # and the samples of a batch
 SECONDS, WARM_UP = 1.0, 3  # of each run, and steps before any is timed
@@ -98,6 +99,8 @@ def one(net: str, world: int, batch: int, threads: int, peer: bool) -> int:
     rank, step, sent = (in_torch if peer else in_tinyres)(net, world, batch, threads)
     for _ in range(WARM_UP):
         step()
+    if threads > 1 and not peer:
+        settle(step)
     before, times = sent(), []
     began = time.perf_counter()
     for _ in range(WARM_UP):

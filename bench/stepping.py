@@ -1,11 +1,13 @@
-"""A train step of a model and an optimizer, for the benches that hold one beside others."""
+"""What benches of train steps share: a step of a model and an optimizer, and when a captured one may be timed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import tinyres as tr
+from tinyres.capture import pace
 
+TRIAL = 3 * pace.ROUNDS * pace.SPAN  # runs in which a captured step for several workers tries its ways
 Step = Callable[[tr.Tensor, tr.Tensor], tr.Tensor]
 
 
@@ -20,3 +22,9 @@ def train_step(model: tr.Model, optimizer: tr.optim.Optimizer) -> Step:
         return loss
 
     return step
+
+
+def settle(step: Callable[[], object]) -> None:
+    """Run a captured step until it has found the fastest of its ways: a median over its trial is of the slower ones."""
+    for _ in range(TRIAL):
+        step()

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import peers
 import roofline
+from stepping import settle
 
 import tinyres as tr
 from tinyres import layers
@@ -59,6 +60,8 @@ def main() -> int:
         native.set_threads(threads)
         if peers.installed("torch"):
             peers.load("torch").set_num_threads(threads)
+        if threads > 1:
+            settle(steps["tinyres"])
         times = timed(steps, options.turns, time.process_time if threads == 1 else time.perf_counter)
         found = {name: statistics.median(own) for name, own in times.items()}
         floor, own = flop / peak / threads, found.pop("tinyres")
