@@ -7,6 +7,8 @@ import functools
 import inspect
 import multiprocessing
 import pickle
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +105,15 @@ def test_results_are_rebuilt(copying: Callable[[Any], Any]) -> None:
             assert str(twin) == str(value), name
         if name == "history":
             assert twin.history == value.history
+
+
+@pytest.mark.parametrize("library", ["mlflow", "wandb"])
+def test_a_logger_holds_no_module(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was imported stood in the callback where its library was installed: no pickle takes a module."""
+    monkeypatch.setitem(sys.modules, library, types.ModuleType(library))
+    logger = {"mlflow": tr.callbacks.MLflow, "wandb": tr.callbacks.WandB}[library]()
+    for copying in COPYINGS:
+        assert type(copying(logger)) is type(logger)
 
 
 @pytest.mark.parametrize("copying", COPYINGS, ids=["pickle", "deepcopy", "copy"])

@@ -141,6 +141,7 @@ class TensorBoard(Logger):
 
     def close(self, failed: bool = False) -> None:
         self._writer.close()
+        self._writer = None
 
 
 class MLflow(Logger):
@@ -154,27 +155,34 @@ class MLflow(Logger):
     def __init__(self, run_name: str | None = None, ledger: Any = None, every: int = 1) -> None:
         super().__init__(ledger, every)
         with need_extra("MLflow", "runs are kept by mlflow", "mlflow"):
-            import mlflow
+            import mlflow  # noqa: F401
         self.run_name = run_name
-        self._mlflow: Any = mlflow
         self._own = False
 
     def open(self) -> None:
-        self._own = self._mlflow.active_run() is None
+        import mlflow
+
+        self._own = mlflow.active_run() is None
         if self._own:
-            self._mlflow.start_run(run_name=self.run_name)
+            mlflow.start_run(run_name=self.run_name)
         optimizer = type(self.model.optimizer).__name__
-        self._mlflow.log_params({"optimizer": optimizer, "epochs": self.params.get("epochs")})
+        mlflow.log_params({"optimizer": optimizer, "epochs": self.params.get("epochs")})
 
     def numbers(self, epoch: int, values: Mapping[str, float]) -> None:
-        self._mlflow.log_metrics({name: value for name, value in values.items() if math.isfinite(value)}, step=epoch)
+        import mlflow
+
+        mlflow.log_metrics({name: value for name, value in values.items() if math.isfinite(value)}, step=epoch)
 
     def chart(self, epoch: int) -> None:
-        self._mlflow.log_figure(self.figure(), f"{CHART}.png")
+        import mlflow
+
+        mlflow.log_figure(self.figure(), f"{CHART}.png")
 
     def close(self, failed: bool = False) -> None:
+        import mlflow
+
         if self._own:
-            self._mlflow.end_run("FAILED" if failed else "FINISHED")
+            mlflow.end_run("FAILED" if failed else "FINISHED")
 
 
 class WandB(Logger):
@@ -195,26 +203,29 @@ class WandB(Logger):
     ) -> None:
         super().__init__(ledger, every)
         with need_extra("WandB", "runs are kept by wandb", "wandb"):
-            import wandb
+            import wandb  # noqa: F401
         self.project = project
         self.name = name
         self.options = dict(options or {})
-        self._wandb: Any = wandb
         self._run: Any = None
         self._own = False
 
     def open(self) -> None:
-        self._own = self._wandb.run is None
-        self._run = self._wandb.run
+        import wandb
+
+        self._own = wandb.run is None
+        self._run = wandb.run
         if self._own:
-            self._run = self._wandb.init(project=self.project, name=self.name, **self.options)
+            self._run = wandb.init(project=self.project, name=self.name, **self.options)
 
     def numbers(self, epoch: int, values: Mapping[str, float]) -> None:
         self._run.log({"epoch": epoch, **values})
 
     def chart(self, epoch: int) -> None:
+        import wandb
+
         lines = self.norms.norms.T.tolist()
-        series = self._wandb.plot.line_series(
+        series = wandb.plot.line_series(
             xs=self.norms.steps.tolist(), ys=lines, keys=self.norms.names, title="|g| by block", xname="epoch"
         )
         self._run.log({CHART: series}, commit=False)  # with the numbers of the same epoch
@@ -222,3 +233,4 @@ class WandB(Logger):
     def close(self, failed: bool = False) -> None:
         if self._own:
             self._run.finish(exit_code=int(failed))
+        self._run = None
