@@ -171,7 +171,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 
 def test_the_readme_is_short_and_names_every_page() -> None:
-    assert len(README.splitlines()) <= 250
+    assert len(README.splitlines()) <= 200
     linked = re.findall(r"\]\((tinyres/guide/[\w-]+\.md)\)", README)
     assert {f"tinyres/guide/{name}" for name in PAGES} == set(linked)
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
@@ -194,6 +194,22 @@ def test_the_map_of_the_rooms_is_the_one_that_is_enforced() -> None:
     for room in above:
         if "training" not in {room, *above[room]}:  # training and what builds on it may import nearly all
             assert MAY_IMPORT[room] == above[room], room
+
+
+def test_the_rooms_in_short_are_all_rooms_in_an_order_of_imports() -> None:
+    """A room of the README imports only what stands above it, or before it in its line."""
+    text = next(block["text"] for block in BLOCKS if block["text"].startswith("errors, "))
+    order = [room for line in text.splitlines() for room in line.partition("  ")[0].split(", ")]
+    assert sorted(order) == sorted(MAY_IMPORT)
+    for room, may in MAY_IMPORT.items():
+        assert may <= set(order[: order.index(room)]), room
+
+
+def test_the_speeds_of_the_readme_are_those_of_the_guide() -> None:
+    short, whole = (
+        text[text.index("batch/units/blocks") :].partition("```")[0] for text in (README, PAGES["85-speed.md"])
+    )
+    assert len(short.splitlines()) >= 4 and set(short.splitlines()) <= set(whole.splitlines())
 
 
 def test_every_experiment_and_preset_is_listed() -> None:

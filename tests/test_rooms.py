@@ -1,4 +1,4 @@
-"""Imports go one way: the room map of the README, enforced on every import statement of the package."""
+"""Imports go one way: the room map of the guide, enforced on every import statement of the package."""
 
 from __future__ import annotations
 
