@@ -10,7 +10,8 @@ import numpy as np
 from tinyres.errors import ArgumentError, need_extra
 from tinyres.nn.symbolic import Symbolic
 from tinyres.optim import Optimizer
-from tinyres.sklearn.estimator import Estimator, weight_of
+from tinyres.sklearn.estimator import Estimator
+from tinyres.sklearn.samples import weight_of
 
 with need_extra("sklearn", "estimators are classes of scikit-learn", "sklearn"):
     from sklearn.base import ClassifierMixin
@@ -29,7 +30,9 @@ class Classifier(ClassifierMixin, Estimator):
     random_state: of weights, order and what is held back. verbose: as for `Model.fit`.
 
     After `fit`: classes_, model_ (the Model), history_ (loss per epoch), n_iter_ (epochs run), mean_ and scale_ (of
-    the features). sample_weight: samples count by it, with a mean of 1. `graph(X, y).trace()` is the ledger.
+    the features). sample_weight: samples count by it, with a mean of 1; those of weight 0 are left out. Where all
+    samples fit into one batch, one that weighs 3 is three of them, bit for bit; in smaller batches three fall apart.
+    `graph(X, y).trace()` is the ledger.
     Raises ArgumentError for options that do not fit, and what scikit-learn raises for data.
 
     >>> from tinyres.sklearn import Classifier
@@ -81,16 +84,17 @@ class Classifier(ClassifierMixin, Estimator):
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise ArgumentError(
-                f"[Classifier] it tells at least 2 classes apart; got 1 class, {self.classes_.tolist()[0]!r}; "
-                "give samples of two"
-            )
         weight = weight_of(sample_weight, X)
+        weighing = self.classes_ if weight is None else np.unique(y[weight > 0])
+        if len(weighing) == 1:
+            raise ArgumentError(
+                f"[Classifier] it tells at least 2 classes apart; got 1 class, {weighing.tolist()[0]!r}"
+                f"{'' if len(self.classes_) == 1 else ', that weighs more than 0'}; give samples of two"
+            )
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             weight = by_class if weight is None else weight * by_class
-        labels = self._targets(y)
+        X, labels, weight = self._counted(X, self._targets(y), weight)
         self._train(X, labels, len(self.classes_), weight, labels)
         return self
 

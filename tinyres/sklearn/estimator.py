@@ -20,13 +20,14 @@ from tinyres.nn.operators import Input
 from tinyres.nn.symbolic import Symbolic
 from tinyres.ops.random import manual_seed, preserving_generator
 from tinyres.optim import Optimizer, get
+from tinyres.sklearn.samples import counted
 from tinyres.training.callbacks import EarlyStopping
 from tinyres.training.reading import read_count
 
 with need_extra("sklearn", "estimators are classes of scikit-learn", "sklearn"):
     from sklearn.base import BaseEstimator
     from sklearn.model_selection import train_test_split
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_random_state, validate_data
+    from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 
 class Estimator(BaseEstimator):
@@ -77,9 +78,13 @@ class Estimator(BaseEstimator):
     def _targets(self, y: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    def _counted(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> tuple[Any, ...]:
+        """(X, y, weight) to train on: where all fit into one batch, repeated samples are one that weighs more."""
+        size = read_count("sklearn", "batch_size", self.batch_size, 1)
+        return counted(X, y, weight, merged=len(X) <= size and not self.early_stopping)
+
     def _train(self, X: np.ndarray, y: np.ndarray, outputs: int, weight: np.ndarray | None, strata: Any) -> None:
         """Build the net and train it. weight: of each sample; strata: what both parts of a split have alike."""
-        weight = None if weight is None else _checked_weight(weight)
         self.mean_ = np.average(X, axis=0, weights=weight)
         deviation = np.sqrt(np.average((X - self.mean_) ** 2, axis=0, weights=weight))
         self.scale_ = np.where(deviation > 0, deviation, 1.0)
@@ -90,14 +95,14 @@ class Estimator(BaseEstimator):
             training, held_back = self._split(training, random, strata)
             stop = EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True)
             callbacks = [stop]
-        x, target, counted = training
+        x, target, each = training
         with preserving_generator():
             manual_seed(seed)
             self.model_ = self._built(X.shape[1], outputs)
             history = self.model_.fit(
                 self._scaled(x),
                 target,
-                sample_weight=counted,
+                sample_weight=each,
                 epochs=self.epochs,
                 batch_size=self.batch_size,
                 verbose=self.verbose,
@@ -150,18 +155,3 @@ class Estimator(BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self.model_.predict(self._scaled(X)).astype(np.float64)
-
-
-def weight_of(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
-    """The weight of each sample in float64, by scikit-learn's rules; None where all count alike."""
-    return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-
-
-def _checked_weight(weight: np.ndarray) -> np.ndarray:
-    """The weights with a mean of 1, so that they do not change how large steps are."""
-    if (weight < 0).any() or weight.sum() <= 0:
-        raise ArgumentError(
-            f"[sklearn] sample weights are not negative, and not all 0; got {weight.min():g} to {weight.max():g}; "
-            "leave samples out with a weight of 0"
-        )
-    return weight / weight.mean()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyres.errors import ShapeError, need_extra
-from tinyres.sklearn.estimator import Estimator, weight_of
+from tinyres.sklearn.estimator import Estimator
+from tinyres.sklearn.samples import weight_of
 
 with need_extra("sklearn", "estimators are classes of scikit-learn", "sklearn"):
     from sklearn.base import RegressorMixin
@@ -33,8 +34,7 @@ class Regressor(RegressorMixin, Estimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Regressor:
         """Train a new net. X: (samples, features), an array or DataFrame; y: (samples,) or (samples, targets)."""
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True)
-        y = y.astype(np.float64)
-        weight = weight_of(sample_weight, X)
+        X, y, weight = self._counted(X, y.astype(np.float64), weight_of(sample_weight, X))
         self.target_mean_ = np.average(y, axis=0, weights=weight)
         deviation = np.sqrt(np.average((y - self.target_mean_) ** 2, axis=0, weights=weight))
         self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
