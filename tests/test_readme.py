@@ -46,7 +46,8 @@ def noted(kind: str) -> dict[str, tuple[str, str]]:
 TYPED = [(block["note"], block["text"]) for block in BLOCKS if (block["note"] or "").startswith("typed: ")]
 SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
 # Without them a snippet is skipped.
-LIBRARIES = {"joblib", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn", "tensorboardX"}
+LIBRARIES = {"joblib", "mlflow", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn"}
+LIBRARIES |= {"tensorboardX", "wandb"}
 ROUNDING = 1e-6  # how far outputs may be from the README's where nothing is said
 
 
@@ -61,7 +62,7 @@ def _only_the_library_s_ops() -> Iterator[None]:
 def run(name: str) -> tuple[dict[str, Any], str]:
     """The names a snippet leaves, and what it printed; what it builds on runs first, in the same namespace."""
     remark, text = SNIPPETS[name]
-    where, _, which = remark.partition(" ")
+    where, _, which = remark.removeprefix("slow ").partition(" ")
     if where == "after":
         names, _ = run(which)
     elif where == "in":
@@ -102,7 +103,13 @@ def test_every_python_block_is_a_snippet_or_typed_by_a_test() -> None:
     assert len(SNIPPETS) == sum((block["note"] or "").startswith("snippet: ") for block in BLOCKS), "a name comes twice"
 
 
-OTHERS = sorted(SNIPPETS.keys() - {"first screen", "add an op", "add a row"})
+OTHERS = [
+    # What a library warns of itself, of another's or of its own old age, is not the manual's.
+    pytest.param(name, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])
+    if SNIPPETS[name][0].startswith("slow")
+    else name
+    for name in sorted(SNIPPETS.keys() - {"first screen", "add an op", "add a row"})
+]
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -149,12 +149,12 @@ class MLflow(Logger):
 
     run_name: of a run of its own. ledger, every: as TensorBoard's; the chart is the artifact "ledger.png", written anew
     each time. Where runs go is MLflow's to say: `mlflow.set_tracking_uri`, `mlflow.set_experiment`.
-    Raises MissingExtraError without mlflow (`pip install 'tinyres[mlflow]'`).
+    Raises MissingExtraError without mlflow (`pip install 'tinyres[mlflow]'` brings mlflow-skinny, which is enough).
     """
 
     def __init__(self, run_name: str | None = None, ledger: Any = None, every: int = 1) -> None:
         super().__init__(ledger, every)
-        with need_extra("MLflow", "runs are kept by mlflow", "mlflow"):
+        with need_extra("MLflow", "runs are kept by mlflow, of which mlflow-skinny is enough", "mlflow"):
             import mlflow  # noqa: F401
         self.run_name = run_name
         self._own = False
