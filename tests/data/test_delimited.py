@@ -82,6 +82,17 @@ def test_an_id_among_the_features_is_said(tmp_path: Path) -> None:
     assert table.notes == ("column 1 (id) counts the rows and is taken for a feature: drop it if it is an ID",)
 
 
+def test_an_id_with_gaps_is_said(tmp_path: Path) -> None:
+    """Where rows were dropped later an index counts with gaps: it was taken for a feature without a word."""
+    kept = [i for i in range(40) if i not in (3, 17, 18)]
+    table = read(tmp_path, "index,a,label\n" + "\n".join(f"{i},{i % 7},{i % 2}" for i in kept))
+    assert table.notes == (
+        "column 1 (index) counts the rows, with gaps, and is taken for a feature: drop it if it is an ID",
+    )
+    rising = "\n".join(f"{i * i},{i % 7},{i % 2}" for i in kept)
+    assert read(tmp_path, "area,a,label\n" + rising).notes == ()
+
+
 def test_whole_numbers_that_hardly_are_classes_are_said(tmp_path: Path) -> None:
     rows = "".join(f"{i},{2 * (i % 25)}\n" for i in (*range(0, 80, 2), *range(1, 80, 2)))
     table = read(tmp_path, "a,count\n" + rows)

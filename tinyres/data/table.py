@@ -133,9 +133,12 @@ def _from_text(table: TextTable, label: str | None, path: Path) -> _Parts:
         notes.append(f"column {index + 1} ({table.names[index] or 'unnamed'}) counts the rows: left out as an index")
     columns = [_numbers(table, i, path) for i in features]
     for i, column in zip(features, columns):
-        if len(column) >= _MANY and bool(np.all(np.diff(column) == 1)):
+        steps = np.diff(column)
+        if len(column) >= _MANY and bool(np.all((steps >= 1) & (steps % 1 == 0))) and np.median(steps) == 1:
+            gaps = ", with gaps," if steps.max() > 1 else ""  # as where rows were dropped after it was written
             notes.append(
-                f"column {i + 1} ({table.names[i]}) counts the rows and is taken for a feature: drop it if it is an ID"
+                f"column {i + 1} ({table.names[i]}) counts the rows{gaps} and is taken for a feature: "
+                "drop it if it is an ID"
             )
     labels = [row[at] for row in table.rows]
     empty = [line for line, cell in zip(table.lines, labels) if is_missing(cell)]
