@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 import socket
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def test_the_page_and_all_that_it_names_are_there(server: Server) -> None:
             status, content = asked(server, "GET", path)
             assert status == 200 and content, path
     assert asked(server, "HEAD", "/app.mjs") == (200, b"")
+
+
+def test_no_module_waits_until_another_has_come(server: Server) -> None:
+    """All that the page imports is named in its head, and is there."""
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', asked(server, "GET", "/")[1].decode())
+    for name in named:
+        text = asked(server, "GET", f"/{name}")[1].decode()
+        assert set(re.findall(r'from "\./([^"]+)"', text)) <= set(named), name
+    assert {"app.mjs", "early.mjs", "look.mjs", "view/strands.mjs"} <= set(named) and "worker.mjs" not in named
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ def export(folder: str) -> list[str]:
     return written
 
 
+def opening_net() -> Net:
+    """The net that the page opens with."""
+    return _net({})
+
+
 def shipped_nets() -> Iterator[Net]:
     """The net that the page opens with, on each of its data, and those of the tour."""
     for name in data.NAMES:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tinyres.errors import ArgumentError, TinyresError
 from tinyres.play import description
+from tinyres.play.export import opening_net
 from tinyres.play.nets import Net
 from tinyres.play.recording import recorded
 from tinyres.play.site import POLICY, File, Site
@@ -207,4 +208,5 @@ def run(port: int) -> None:
         raise ArgumentError(f"[play] port {port} cannot be used: {error}; choose another: --port") from None
     with server:
         print(f"tinyres play: {server.url} (stop it with Ctrl-C)", flush=True)
+        threading.Thread(target=server.record, args=(opening_net(),), daemon=True).start()  # while a browser is opened
         server.serve_forever()

@@ -6,6 +6,7 @@ Everything that the page loads comes from here, whether `tinyres play` serves it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from tinyres.layers.blocks import PRESETS
 from tinyres.play import data
+from tinyres.play.description import FEATURES_AND_CLASSES
 from tinyres.play.nets import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 from tinyres.view import palette
 
@@ -54,6 +56,7 @@ class Site:
     def __init__(self, shipped: dict[str, str] | None = None) -> None:
         self._makers = dict(_makers())
         told = {"server": shipped is None, "nets": shipped or {}}
+        self._makers["/index.html"] = _page
         self._makers["/shipped.json"] = lambda: json.dumps(told).encode()
 
     def __iter__(self) -> Iterator[str]:
@@ -80,11 +83,36 @@ def _makers() -> Iterator[tuple[str, Callable[[], bytes]]]:
         yield f"/data/{name}.bin", cache(lambda name=name: data.packed(data.load(name)))
 
 
+def _page() -> bytes:
+    """The page, with all modules that it will import named in its head: none waits until another has come."""
+    links = "".join(f'<link rel="modulepreload" href="{name}">\n' for name in imported("app.mjs"))
+    static = files("tinyres.play").joinpath("static/index.html").read_text(encoding="utf-8")
+    return static.replace("</head>", f"{links}</head>").encode()
+
+
+def imported(first: str) -> list[str]:
+    """The modules that this one of the site imports, directly or by others, and itself."""
+    found = [first]
+    for name in found:
+        shared = name.removeprefix("view/")
+        file = (
+            files("tinyres.play").joinpath(f"static/{name}")
+            if shared == name
+            else files("tinyres.view").joinpath(shared)
+        )
+        text = file.read_text(encoding="utf-8")
+        for path in re.findall(r'^import [^"]* from "\./([^"]+)";$', text, re.MULTILINE):
+            found += [path] if path not in found else []
+    return found
+
+
 def _about() -> bytes:
-    """What the controls need to know: the block presets, each in the words of its docstring."""
+    """What the controls need to know: the block presets in the words of their docstrings, the shapes of data."""
     told = {name: (make.__doc__ or "").strip() for name, make in PRESETS.items()}
     named = {"initializers": ("preset", *INITIALIZERS), "activations": ACTIVATIONS, "optimizers": OPTIMIZERS}
-    return json.dumps({"presets": told, **{name: dict.fromkeys(words, "") for name, words in named.items()}}).encode()
+    shapes = {name: dict(zip(("features", "classes"), shape)) for name, shape in FEATURES_AND_CLASSES.items()}
+    words = {name: dict.fromkeys(words, "") for name, words in named.items()}
+    return json.dumps({"presets": told, "data": shapes, **words}).encode()
 
 
 def _ribbon_style() -> bytes:

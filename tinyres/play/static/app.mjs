@@ -1,8 +1,10 @@
 // The page: state and controls on one side, a Worker that trains on the other, and views that show its frames.
 import { choosing } from "./view/choosing.mjs";
+import { about, shipped, worker } from "./early.mjs";
 import { controls } from "./controls.mjs";
 import { figures, tellCorrelation, tellLines } from "./frames.mjs";
 import { fromText, load } from "./own.mjs";
+import { lookReader } from "./look.mjs";
 import { scriptOf } from "./python.mjs";
 import { Question, liveSentence } from "./question.mjs";
 import { NotRecorded, Records } from "./recorded.mjs";
@@ -11,11 +13,10 @@ import { DEFAULTS, STRUCTURAL, described, fromAddress, toAddress } from "./state
 import { Tour } from "./tour.mjs";
 import { watchDrops } from "./dropped.mjs";
 
+const RHYTHM = 100; // milliseconds between words and histories: numbers that change faster nobody reads
 const $ = (id) => document.getElementById(id);
-const json = (path) => fetch(path).then((answer) => answer.json());
-const page = { state: fromAddress(location.hash), running: true, frames: 0, latest: null, record: null, data: null };
+const page = { state: fromAddress(location.hash), running: true, frames: 0, said: 0, unsaid: false, latest: null, record: null, data: null };
 window.tinyres = page; // for whoever wants to look, and for the tests
-const worker = new Worker("worker.mjs", { type: "module" });
 const status = (words) => { $("status").textContent = words; };
 const tell = (message) => worker.postMessage(message);
 
@@ -48,38 +49,59 @@ const present = () => ({ ...page.state, ...Object.fromEntries(past().filter(([, 
 function show() {
   const frame = page.frame;
   if (!frame || !views || frame.nets.residual.look.blocks.length !== page.opened?.blocks) return;
-  moveRibbons(frame);
-  for (const name of ["norms", "losses", "errors", "heat", "slopes", "plane", "ledger"]) {
-    if (name === "ledger") views.ledger.frame(frame, factors(), page.joined);
-    else if (name === "norms") views.norms.frame(frame, page.record.told);
-    else views[name].frame(frame);
-  }
+  for (const name of ["losses", "errors", "heat"]) views[name].take(frame);
   frame.losses = [];
+  views.norms.take(frame, page.record.told);
+  views.draw("ribbon", () => moveRibbons(frame));
+  views.draw("norms");
+  if (frame.slopes) { views.slopes.take(frame); views.draw("slopes"); }
+  if (frame.boundary) { views.plane.hold(frame); views.draw("plane"); }
+  page.unsaid = true;
+  if (!page.running || frame.rewound) say();
+  if (frame.rewound) panel.show(present());
+  question.frame(frame);
+  tour.frame(frame);
+}
+
+// What is read and not watched, at a rhythm of its own.
+function say() {
+  const { frame } = page;
+  Object.assign(page, { unsaid: false, said: performance.now() });
+  for (const name of ["losses", "errors", "heat"]) views.draw(name);
+  views.draw("ribbon", () => moveRibbons.tell(frame));
+  views.ledger.frame(frame, factors(), page.joined);
   if (frame.slopes) tellCorrelation(views, frame.slopes, page.opened.batch);
   $("live").textContent = liveSentence(frame);
   $("at").textContent = frame.step;
   $("rewind").max = Math.max(Number($("rewind").max), frame.step);
   if (document.activeElement !== $("rewind") || page.running) $("rewind").value = frame.step;
   choice.retold();
-  if (frame.rewound) panel.show(present());
-  question.frame(frame);
-  tour.frame(frame);
 }
 
 function loop() {
   requestAnimationFrame(loop);
+  if (page.unsaid && performance.now() > page.said + RHYTHM) say();
   if (!page.latest) return;
   page.frame = page.latest;
   page.latest = null;
+  tell({ drawn: true }); // so that the next one is made while this one is drawn
+  page.seen?.(page.frame);
   show();
   page.frames++;
-  tell({ drawn: true });
+}
+
+// A frame as it came, with looks that work out what they are asked for, and with the losses of one that was not drawn.
+function received(frame) {
+  for (const net of Object.values(frame.nets)) net.look = page.look(net.pages);
+  if (page.latest) frame = { ...page.latest, ...frame, losses: [...page.latest.losses, ...frame.losses] };
+  page.latest = frame;
 }
 
 worker.onmessage = ({ data }) => {
-  if (data.frame) page.latest = data.frame;
+  if (data.frame) received(data.frame);
   if (data.opened) {
     page.opened = data.opened.about;
+    page.look = lookReader(data.opened.look);
     page.latest = null;
     page.joined = data.opened.joined;
     panel.joined(page.joined);
@@ -106,17 +128,19 @@ function address() {
 async function open() {
   const mine = ++asked, { state } = page;
   try {
-    const data = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : await load(state.data);
-    if (!data) { status("Choose a CSV: it is read in this page and stays here."); return back(true); }
+    const coming = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : load(state.data);
+    if (!coming) { status("Choose a CSV: it is read in this page and stays here."); return back(true); }
     status(`Waiting for the record of ${state.blocks} blocks of ${state.units} …`);
     if (!page.shown) $("live").textContent = "The engine is loaded; the net is still to come.";
-    const t = performance.now(), record = await records.get(described(state, data));
+    const t = performance.now(), shape = page.shapes[state.data] ?? (await coming);
+    const [data, record] = await Promise.all([coming, records.get(described(state, shape))]);
     if (mine !== asked) return;
     Object.assign(page, { data, record, shown: state });
     status(`Opened ${state.blocks} block${state.blocks === 1 ? "" : "s"} of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
     moveRibbons = ribbons(views.places.ribbon, record.ribbon, (_, cells) => choice.walkable(cells));
     for (const name of ["losses", "errors", "heat"]) views[name].clear();
     page.frame = page.opened = null;
+    page.unsaid = false;
     $("rewind").max = 0;
     if (record.told.residual.paths) views.spectrum.take(record.told.residual.paths);
     $("f-spectrum").hidden = !record.told.residual.paths;
@@ -234,17 +258,14 @@ function wire() {
 const copy = async (text) => navigator.clipboard?.writeText(text).then(() => true, () => false) ?? false;
 
 async function start() {
-  const [about, shipped, wasm] = await Promise.all([json("about.json"), json("shipped.json"), fetch("tr.wasm").then((answer) => {
-    if (!answer.ok) throw new Error("the engine tr.wasm is not there: python3 -m tinyres.play.build makes it");
-    return answer.arrayBuffer();
-  })]);
-  records = new Records(shipped);
-  tell({ engine: wasm });
-  panel = controls($("controls"), about, changed);
+  const told = await about;
+  records = new Records(await shipped);
+  page.shapes = told.data;
+  panel = controls($("controls"), told, changed);
   panel.show(page.state);
   if (innerWidth < 700) $("panel").open = false;
   const each = (kind) => (block, value) => tell({ set: [`${kind}:${block}`, value ?? (factors()[kind][block] === 0 ? page.state[kind] || 1 : 0)] });
-  views = figures($("views"), choice.choose, { onLesion: each("branch"), onCut: each("skip"), onSkip: each("skip"), onBranch: each("branch") });
+  views = page.views = figures($("views"), choice.choose, { onLesion: each("branch"), onCut: each("skip"), onSkip: each("skip"), onBranch: each("branch") }, (id) => { if (page.frame && page.opened) id === "ribbon" ? (moveRibbons(page.frame), moveRibbons.tell(page.frame)) : views[id].show?.(); });
   const verdict = document.createElement("div");
   verdict.id = "verdict";
   $("f-ribbon").append(verdict);

@@ -11,7 +11,6 @@ export class Curve {
   constructor(place, chart, choose) {
     Object.assign(this, { place, chart, choose });
     this.drawing = drawn(chart, place, choose);
-    this.stale = false;
   }
 
   redraw() { this.drawing.plot.destroy(); this.drawing = drawn(this.chart, this.place, this.choose); }
@@ -27,7 +26,7 @@ export class Norms extends Curve {
     super(place, { ...byBlock("|g|"), series: [series(WITH), series(WITHOUT), series("--soft", true), series("--branch", true)] }, choose);
   }
 
-  frame({ nets }, told) {
+  take({ nets }, told) {
     const c = this.chart, [a, b, fit, theory] = c.series;
     a.values = nets.residual.look.blocks.map((k) => shown(k.grad_norm));
     b.values = nets.plain.look.blocks.map((k) => shown(k.grad_norm));
@@ -37,7 +36,6 @@ export class Norms extends Curve {
     theory.values = told?.plain?.theory_rate && last ? a.values.map((_, i) => last * told.plain.theory_rate ** (count - 1 - i)) : none;
     if (c.x.length !== count) { c.x = [...Array(count).keys()]; }
     c.range = steady(c.range, logLimits(c.series.flatMap((s) => s.values)));
-    this.show();
   }
 }
 
@@ -74,10 +72,13 @@ class OverSteps extends Curve {
 export class Losses extends OverSteps {
   constructor(place) { super(place, { ylabel: "loss", log: true, range: [0.1, 10] }); }
 
-  frame({ losses }) {
+  take({ losses }) {
     for (const [step, a, b] of losses) this.add(step, a > 0 ? a : NaN, b > 0 ? b : NaN);
+  }
+
+  show() {
     this.chart.range = logLimits(this.chart.series.flatMap((s) => s.values));
-    this.show();
+    super.show();
   }
 }
 
@@ -85,10 +86,9 @@ export class Losses extends OverSteps {
 export class Errors extends OverSteps {
   constructor(place) { super(place, { ylabel: "error", log: false, range: [0, 1] }); }
 
-  frame({ step, errors }) {
+  take({ step, errors }) {
     if (!errors) return;
     this.add(step, errors.residual, errors.plain);
-    this.show();
   }
 }
 
@@ -118,8 +118,7 @@ export class Slopes extends Curve {
       perBlock: false, series: [series(WITH), series(WITHOUT)] }, () => {});
   }
 
-  frame({ slopes }) {
-    if (!slopes) return;
+  take({ slopes }) {
     const c = this.chart, lines = [slopes.residual.along, slopes.plain.along];
     c.x = [...lines[0]].map((_, i, all) => i / (all.length - 1));
     c.series.forEach((s, k) => {
@@ -127,6 +126,5 @@ export class Slopes extends Curve {
       s.values = [...lines[k]].map((v) => (most > 0 && Number.isFinite(most) ? v / most : null));
     });
     c.range = [-1.05, 1.05];
-    this.show();
   }
 }

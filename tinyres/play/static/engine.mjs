@@ -16,8 +16,9 @@ export class Engine {
   // source: the bytes of tr.wasm, a Response of them, or a compiled module.
   static async load(source) {
     if (source instanceof WebAssembly.Module) return new Engine(source);
-    const bytes = typeof source.arrayBuffer === "function" ? await source.arrayBuffer() : source;
-    return new Engine(await WebAssembly.compile(bytes));
+    if (!(source instanceof Response)) return new Engine(await WebAssembly.compile(source));
+    const streamed = source.headers.get("Content-Type") === "application/wasm"; // what servers must call it for that
+    return new Engine(await (streamed ? WebAssembly.compileStreaming(source) : WebAssembly.compile(await source.arrayBuffer())));
   }
 
   // file: the bytes of a .trp. Throws ProgramError for one that is damaged or newer.
@@ -112,7 +113,10 @@ export class Net {
   }
 
   // The measured numbers of the last run that looked, as the rows of a trace; null where the program looks at nothing.
-  look() { return this.readLook && this.readLook((name) => this.view(name)); }
+  look() { return this.readLook && this.readLook(this.measured()); }
+
+  // Those numbers as they are, page by page, for a `lookReader` elsewhere.
+  measured() { return this.header.look.pages.map((name) => this.view(name).slice()); }
 
   bytes(at, length) { return new Uint8Array(this.core.memory.buffer, this.base + at, length); }
 

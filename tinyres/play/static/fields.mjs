@@ -6,63 +6,85 @@ import { number } from "./view/strands.mjs";
 const STOPS = ["440154", "482878", "3e4a89", "31688e", "26828e", "1f9e89", "35b779", "6dcd59", "fde725"].map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
 // Okabe & Ito 2008, on which white and black points can be told from their ground.
 const CLASSES = ["0072b2", "e69f00", "009e73", "cc79a7", "56b4e9", "d55e00", "f0e442", "999999"].map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-const COLUMNS = 400;
+const COLUMNS = 400, DECADES = 12, SPARE = 0.1; // of the scale: how many it tells apart, and how far it reaches beyond
 
 export function colour(share) {
   const at = Math.max(0, Math.min(1, share)) * (STOPS.length - 1), i = Math.min(STOPS.length - 2, Math.floor(at));
   return STOPS[i].map((c, k) => c + (STOPS[i + 1][k] - c) * (at - i));
 }
 
+const SHADES = Array.from({ length: 256 }, (_, i) => colour(i / 255).map(Math.round)), ZERO = [0, 0, 0], BROKEN = [255, 0, 0];
+const NETS = { residual: "with skips", plain: "without" };
+
+// A pair of canvases, one a net, each under its name.
+function pair(place, kind) {
+  place.className = "pair";
+  return Object.fromEntries(Object.entries(NETS).map(([net, words]) => {
+    const box = document.createElement("div"), head = document.createElement("p"), canvas = document.createElement("canvas");
+    head.className = `net ${net === "residual" ? "with" : "without"}`;
+    head.textContent = words;
+    canvas.className = `field ${kind}`;
+    canvas.setAttribute("role", "img");
+    box.append(head, canvas);
+    place.append(box);
+    return [net, canvas];
+  }));
+}
+
 // View 5. A column for each look; when there is no more room, every second one is let go.
 export class Heat {
   constructor(place) {
-    this.canvases = {};
-    place.className = "pair";
-    for (const [net, words] of [["residual", "with skips"], ["plain", "without"]]) {
-      const box = document.createElement("div"), head = document.createElement("p"), canvas = document.createElement("canvas");
-      head.className = `net ${net === "residual" ? "with" : "without"}`;
-      head.textContent = words;
-      canvas.className = "field heat";
-      canvas.setAttribute("role", "img");
-      box.append(head, canvas);
-      place.append(box);
-      this.canvases[net] = canvas;
-    }
+    this.canvases = pair(place, "heat");
     this.scale = scale();
     place.after(this.scale.box);
     this.clear();
   }
 
-  clear() { this.columns = []; this.every = 1; this.seen = 0; this.range = [0, 0]; }
+  clear() { Object.assign(this, { columns: [], every: 1, seen: 0, painted: 0, low: Infinity, high: -Infinity, ends: null, paper: {} }); }
 
-  frame({ step, nets }) {
+  take({ step, nets }) {
     while (this.columns.length && step < this.columns.at(-1).step) this.columns.pop();
+    this.painted = Math.min(this.painted, this.columns.length);
     if (this.seen++ % this.every) return;
-    this.columns.push({ step, residual: nets.residual.look.blocks.map((b) => b.grad_norm), plain: nets.plain.look.blocks.map((b) => b.grad_norm) });
-    if (this.columns.length > COLUMNS) { this.columns = this.columns.filter((_, i) => i % 2 === 0); this.every *= 2; }
-    this.paint();
+    const column = { step };
+    for (const net of Object.keys(NETS)) {
+      column[net] = Float64Array.from(nets[net].look.blocks, (b) => b.grad_norm);
+      for (const g of column[net]) if (g > 0 && g < Infinity) { this.low = Math.min(this.low, Math.log10(g)); this.high = Math.max(this.high, Math.log10(g)); }
+    }
+    this.columns.push(column);
+    if (this.columns.length > COLUMNS) { this.columns = this.columns.filter((_, i) => i % 2 === 0); this.every *= 2; this.painted = 0; }
   }
 
-  paint() {
-    const all = this.columns.flatMap((c) => [...c.residual, ...c.plain]).filter((g) => g > 0 && g < Infinity).map(Math.log10);
-    if (!all.length) return;
-    let [low, high] = [Infinity, -Infinity];
-    for (const v of all) { low = Math.min(low, v); high = Math.max(high, v); }
-    const below = low < high - 12 ? "≤ " : "";
-    low = Math.max(low, high - 12);
-    for (const [net, canvas] of Object.entries(this.canvases)) {
-      const height = this.columns[0][net].length;
-      canvas.width = this.columns.length;
-      canvas.height = height;
-      const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, height);
-      this.columns.forEach((column, x) => column[net].forEach((g, y) => {
-        const [r, v, b] = g > 0 && g < Infinity ? colour((Math.log10(g) - low) / (high - low || 1)) : g === 0 ? [0, 0, 0] : [255, 0, 0];
-        image.data.set([r, v, b, 255], 4 * (y * canvas.width + x));
-      }));
-      pen.putImageData(image, 0, 0);
-      canvas.setAttribute("aria-label", `|g| of ${height} blocks, block 0 on top, over the steps ${this.columns[0].step} to ${this.columns.at(-1).step}`);
+  // Paints the columns that are new; all of them when the ends of the scale have moved.
+  show() {
+    if (!this.columns.length || this.low > this.high) return;
+    const low = Math.max(this.low, this.high - DECADES);
+    if (!this.ends || low < this.ends[0] || this.high > this.ends[1]) {
+      this.ends = [low - SPARE, this.high + SPARE];
+      this.painted = 0;
+      this.scale.tell(`${this.low < this.high - DECADES ? "≤ " : ""}${number(10 ** this.ends[0])}`, number(10 ** this.ends[1]));
     }
-    this.scale.tell(`${below}${number(10 ** low)}`, number(10 ** high));
+    for (const [net, canvas] of Object.entries(this.canvases)) this.paint(net, canvas);
+    this.painted = this.columns.length;
+  }
+
+  paint(net, canvas) {
+    const fresh = this.columns.slice(this.painted), height = this.columns[0][net].length, [low, high] = this.ends;
+    const paper = (this.paper[net] ??= new OffscreenCanvas(COLUMNS + 1, height));
+    if (fresh.length) {
+      const image = new ImageData(fresh.length, height);
+      fresh.forEach((column, x) => column[net].forEach((g, y) => {
+        const shade = g > 0 && g < Infinity ? SHADES[Math.max(0, Math.min(255, Math.round((255 * (Math.log10(g) - low)) / (high - low))))] : g === 0 ? ZERO : BROKEN;
+        const at = 4 * (y * fresh.length + x);
+        for (let k = 0; k < 3; k++) image.data[at + k] = shade[k];
+        image.data[at + 3] = 255;
+      }));
+      paper.getContext("2d").putImageData(image, this.painted, 0);
+    }
+    canvas.width = this.columns.length;
+    canvas.height = height;
+    canvas.getContext("2d").drawImage(paper, 0, 0);
+    canvas.setAttribute("aria-label", `|g| of ${height} blocks, block 0 on top, over the steps ${this.columns[0].step} to ${this.columns.at(-1).step}`);
   }
 }
 
@@ -79,24 +101,15 @@ function scale() {
 // View 7. The class that each net gives every point, and the points it is trained on.
 export class Plane {
   constructor(place) {
-    place.className = "pair";
-    this.canvases = {};
-    for (const [net, words] of [["residual", "with skips"], ["plain", "without"]]) {
-      const box = document.createElement("div"), head = document.createElement("p"), canvas = document.createElement("canvas");
-      head.className = `net ${net === "residual" ? "with" : "without"}`;
-      head.textContent = words;
-      canvas.className = "field plane";
+    this.canvases = pair(place, "plane");
+    for (const [net, canvas] of Object.entries(this.canvases)) {
       canvas.width = canvas.height = 328;
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `The class that the net ${words} gives each point of the plane`);
-      box.append(head, canvas);
-      place.append(box);
-      this.canvases[net] = canvas;
+      canvas.setAttribute("aria-label", `The class that the net ${NETS[net]} gives each point of the plane`);
     }
   }
 
   take(data) {
-    this.data = data;
+    Object.assign(this, { data, boundary: null });
     let [left, right, bottom, top] = [Infinity, -Infinity, Infinity, -Infinity];
     for (let i = 0; i < data.x.length; i += 2) {
       left = Math.min(left, data.x[i]); right = Math.max(right, data.x[i]);
@@ -106,7 +119,10 @@ export class Plane {
     return this.box;
   }
 
-  frame({ boundary }) {
+  hold({ boundary }) { this.boundary = boundary; }
+
+  show() {
+    const { boundary } = this;
     if (!boundary || !this.data) return;
     for (const [net, canvas] of Object.entries(this.canvases)) {
       const found = boundary[net], n = Math.round(Math.sqrt(found.length)), tile = new ImageData(n, n);

@@ -18,7 +18,8 @@ const FIGURES = [
   { id: "plane", title: "The class of every point", keys: [], told: "One colour a class, the same again after eight; dots are rows of the data, 400 at most." },
 ];
 
-export function figures(main, choose, acts) {
+// entered(id): called when a view that had been away from the screen comes to it.
+export function figures(main, choose, acts, entered) {
   const places = {};
   for (const { id, title, told, keys, full } of FIGURES) {
     const figure = document.createElement("figure"), head = document.createElement("h3"), words = document.createElement("span"), place = document.createElement("div"), caption = document.createElement("figcaption");
@@ -26,7 +27,7 @@ export function figures(main, choose, acts) {
     if (full) figure.classList.add("full");
     words.textContent = title;
     place.id = `v-${id}`;
-    head.append(words, saving(figure, id));
+    head.append(words, saving(figure, id, entered));
     caption.append(told, ...keys.flatMap(key));
     figure.append(head, place, caption);
     main.append(figure);
@@ -40,6 +41,16 @@ export function figures(main, choose, acts) {
     norms: new Norms(places.norms, choose), losses: new Losses(places.losses), errors: new Errors(places.errors),
     spectrum: new Spectrum(places.spectrum), slopes: new Slopes(places.slopes), heat, plane, ledger, places, correlation,
   };
+  const onScreen = new Set(), watch = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      const id = target.id.slice(2), came = isIntersecting && !onScreen.has(id);
+      onScreen[isIntersecting ? "add" : "delete"](id);
+      if (came) entered(id);
+    }
+  }, { rootMargin: "100px" });
+  for (const { id } of FIGURES) watch.observe(document.getElementById(`f-${id}`));
+  // Draws a view if it can be seen.
+  views.draw = (id, draw = () => views[id].show()) => { if (onScreen.has(id)) draw(); };
   views.charts = [views.norms, views.losses, views.errors, views.spectrum, views.slopes];
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.charts.forEach((c) => c.redraw()));
   new ResizeObserver(() => views.charts.forEach((c) => { if (c.place.clientWidth && c.place.clientWidth !== c.drawing.plot.width) c.fit(); })).observe(main);
@@ -56,14 +67,14 @@ function key([colour, words, dash, id]) {
   return [" ", text];
 }
 
-function saving(figure, id) {
+function saving(figure, id, entered) {
   const box = document.createElement("span");
   box.className = "save";
   for (const kind of ["PNG", "SVG"]) {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", textContent: kind, title: `Save this view as ${kind}` });
     button.setAttribute("aria-label", `Save ${id} as ${kind}`);
-    button.addEventListener("click", () => saved(figure, id, kind.toLowerCase()));
+    button.addEventListener("click", () => { entered(id); saved(figure, id, kind.toLowerCase()); });
     box.append(button);
   }
   return box;

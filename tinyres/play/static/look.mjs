@@ -4,12 +4,12 @@
 
 const SKIP = "skip", BRANCH = "branch", GATE = "gate";
 
-// A function of `view`, which gives the memory of a name; null for a program that looks at nothing.
+// A function of the numbers, page by page (an array each), that gives a look; null for a program that looks at nothing.
+// A look works out what it is asked for: {nodes, parameters, edges, blocks}, or the gradNorm of one node by its name.
 export function lookReader(layout) {
   if (!layout) return null;
-  const { rows, width } = layout;
-  return (view) => {
-    const pages = layout.pages.map(view);
+  const { rows, width } = layout, numbers = new Map(layout.nodes.map(([name], i) => [name, i]));
+  return (pages) => {
     const at = (row, column) => pages[Math.floor(row / rows)][(row % rows) * width + column];
     const norm = (row) => (row < 0 ? 0 : Math.sqrt(at(row, 1)));
     const measured = (shape, value, grad) => {
@@ -20,32 +20,42 @@ export function lookReader(layout) {
         grad_norm: norm(grad), grad_nans: grad < 0 ? 0 : at(grad, 4) + at(grad, 5),
       };
     };
-    const nodes = layout.nodes.map(([name, op, block, shape, value, grad, dead]) => ({ name, op, block, shape, ...measured(shape, value, grad), dead: dead < 0 ? null : at(dead, 3) }));
-    const parameters = layout.parameters.map(([name, shape, value, grad]) => ({ name, shape, ...measured(shape, value, grad) }));
-    const edges = layout.edges.map(([src, dst, kind, count, whole, part, dot]) => {
-      const g = norm(whole), own = norm(part), product = dot < 0 ? (part < 0 ? 0 : g * g) : at(dot, 0);
-      return { src, dst, kind, count, grad_norm: own, share: g !== 0 ? product / (g * g) : null, cosine: g !== 0 && own !== 0 ? product / (own * g) : null };
-    });
-    return { nodes, parameters, edges, blocks: layout.blocks.map((block) => blockOf(block, nodes, edges)) };
+    const product = ([, , , , , part, dot], g) => (dot < 0 ? (part < 0 ? 0 : g * g) : at(dot, 0));
+    const share = (edge) => { const g = norm(edge[4]); return g !== 0 ? product(edge, g) / (g * g) : null; };
+    const made = {
+      nodes: () => layout.nodes.map(([name, op, block, shape, value, grad, dead]) => ({ name, op, block, shape, ...measured(shape, value, grad), dead: dead < 0 ? null : at(dead, 3) })),
+      parameters: () => layout.parameters.map(([name, shape, value, grad]) => ({ name, shape, ...measured(shape, value, grad) })),
+      edges: () => layout.edges.map((edge) => {
+        const [src, dst, kind, count, whole, part] = edge, g = norm(whole), own = norm(part);
+        return { src, dst, kind, count, grad_norm: own, share: share(edge), cosine: g !== 0 && own !== 0 ? product(edge, g) / (own * g) : null };
+      }),
+      blocks: () => layout.blocks.map((block) => blockOf(block, {
+        name: (i) => layout.nodes[i][0], valueNorm: (i) => norm(layout.nodes[i][4]), gradNorm: (i) => norm(layout.nodes[i][5]), share: (i) => share(layout.edges[i]),
+      })),
+    };
+    const look = { gradNorm: (name) => (numbers.has(name) ? norm(layout.nodes[numbers.get(name)][5]) : null) }, known = {};
+    for (const [name, make] of Object.entries(made)) Object.defineProperty(look, name, { enumerable: true, get: () => (known[name] ??= make()) });
+    return look;
   };
 }
 
-function blockOf([name, input, output, join, branchEnd, fork], nodes, edges) {
-  const x = nodes[input], skip = shareOf(fork, edges, SKIP), passed = join < 0 || nodes[output].grad_norm === 0 ? null : nodes[join].grad_norm / nodes[output].grad_norm;
+function blockOf([name, input, output, join, branchEnd, fork], of) {
+  const x = of.valueNorm(input), back = of.gradNorm(output), skip = shareOf(fork, of, SKIP);
   return {
-    block: name, input: x.name, output: nodes[output].name, x_norm: x.value_norm, grad_norm: x.grad_norm,
-    skip, branch: branchOf(fork, edges, skip), strength: branchEnd < 0 || x.value_norm === 0 ? null : nodes[branchEnd].value_norm / x.value_norm, passed,
+    block: name, input: of.name(input), output: of.name(output), x_norm: x, grad_norm: of.gradNorm(input),
+    skip, branch: branchOf(fork, of, skip), strength: branchEnd < 0 || x === 0 ? null : of.valueNorm(branchEnd) / x,
+    passed: join < 0 || back === 0 ? null : of.gradNorm(join) / back,
   };
 }
 
-function branchOf(fork, edges, skip) {
-  if (skip === null) return shareOf(fork, edges, BRANCH);
-  const shares = [shareOf(fork, edges, BRANCH), shareOf(fork, edges, GATE)].filter((share) => share !== null);
+function branchOf(fork, of, skip) {
+  if (skip === null) return shareOf(fork, of, BRANCH);
+  const shares = [shareOf(fork, of, BRANCH), shareOf(fork, of, GATE)].filter((share) => share !== null);
   return shares.length ? shares.reduce((sum, share) => sum + share, 0) : null;
 }
 
 // The summed share of all edges of a kind; null where there is none, or the gradient is exactly 0.
-function shareOf(fork, edges, kind) {
-  const shares = (fork ?? []).filter(([, own]) => own === kind).map(([edge]) => edges[edge].share);
+function shareOf(fork, of, kind) {
+  const shares = (fork ?? []).filter(([, own]) => own === kind).map(([edge]) => of.share(edge));
   return shares.length && !shares.includes(null) ? shares.reduce((sum, share) => sum + share, 0) : null;
 }

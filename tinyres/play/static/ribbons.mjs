@@ -1,5 +1,5 @@
 // View 1: the ribbon of each net, laid out by Python when the net was recorded, and moved by every frame.
-import { moved, strandsOf } from "./view/strands.mjs";
+import { moved, retold, strandsOf } from "./view/strands.mjs";
 
 export const NETS = { residual: "with skips", plain: "without" };
 
@@ -23,14 +23,10 @@ export function ribbons(place, svg, onMounted) {
     cells[net] = strandsOf(drawing);
     onMounted(net, cells[net].map((c) => c.cell).filter((c) => c.dataset.block !== undefined));
   }
-  return (frame) => {
+  const move = (frame) => {
     const norms = Object.values(frame.nets).flatMap(({ look }) => look.blocks.map((b) => b.grad_norm)).filter((g) => g > 0 && g < Infinity);
     const top = Math.max(0, ...norms);
-    for (const net of Object.keys(NETS)) moved(cells[net], asMoved(frame.nets[net].look), top);
+    for (const net of Object.keys(NETS)) moved(cells[net], frame.nets[net].look, top);
   };
-}
-
-function asMoved(look) {
-  const nodes = Object.fromEntries(look.nodes.map((n) => [n.name, n.grad_norm]));
-  return { nodes, blocks: look.blocks, out: nodes[look.blocks.at(-1)?.output] };
+  return Object.assign(move, { tell: (frame) => { for (const net of Object.keys(NETS)) retold(cells[net], frame.nets[net].look); } });
 }

@@ -25,6 +25,7 @@ export class Twins {
     this.restart();
   }
 
+  get layout() { return this.nets.residual.header.look; }
   get joined() { return this.nets.residual.has("block0/skip"); }
 
   restart() {
@@ -115,8 +116,9 @@ export class Twins {
     while (this.steps < step) this.step();
   }
 
+  // What was measured in the last step, for a page that reads it by the layout of the look.
   looks() {
-    return Object.fromEntries(Object.entries(this.nets).map(([name, net]) => [name, { loss: net.get("loss"), accuracy: net.get("accuracy"), look: net.look() }]));
+    return Object.fromEntries(Object.entries(this.nets).map(([name, net]) => [name, { loss: net.get("loss"), accuracy: net.get("accuracy"), pages: net.measured() }]));
   }
 
   // The share of the test rows (or, without any, of those trained on) that each net gets wrong.

@@ -5,26 +5,33 @@ import { Twins } from "./training.mjs";
 const SLICE = 14; // milliseconds of training between two looks at the mail
 const SELDOM = 400, PART = 0.1; // milliseconds between measurements that take a while, and how much of the time they may take
 let engine, twins, running = false, drawn = true, wanted = {}, due = 0, speed = Infinity, owed = 0;
-let losses = [], until = null; // until: the step that it trains up to, whether or not it runs
+let losses = [], spent = {}, until = null; // until: the step that it trains up to, whether or not it runs
 
 const failed = (error) => postMessage({ failed: String(error.message ?? error) });
 
 function frame(all, rewound = false) {
-  const began = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, events: twins.events };
+  const began = performance.now(), message = { rewound, step: twins.steps, nets: twins.looks(), losses, events: twins.events, spent };
   losses = [];
+  spent = {};
+  took("looks", began);
   if (all || began > due) {
     message.errors = twins.errors();
     if (wanted.boundary) message.boundary = twins.boundary(wanted.boundary);
     if (wanted.slopes) message.slopes = twins.slopes(...wanted.slopes);
     const ended = performance.now();
+    took("measured", began);
     due = ended + Math.max(SELDOM, (ended - began) / PART);
   }
   drawn = false;
-  postMessage({ frame: message });
+  postMessage({ frame: message }, Object.values(message.nets).flatMap(({ pages }) => pages.map((page) => page.buffer)));
 }
 
+// Milliseconds of each kind of work since the last frame, for whoever asks where the time goes.
+function took(what, since) { spent[what] = (spent[what] ?? 0) + performance.now() - since; }
+
 function trained() {
-  const both = twins.step();
+  const t = performance.now(), both = twins.step();
+  took("steps", t);
   losses.push([twins.steps, both.residual, both.plain]);
   if (losses.length > 4000) losses = losses.filter((_, i) => i % 2);
 }
@@ -39,16 +46,24 @@ function loop() {
       if (until !== null && twins.steps >= until) { until = null; frame(true); } else if (drawn && losses.length) frame();
     }
   } catch (error) { running = false; until = null; failed(error); }
-  setTimeout(loop, running || until !== null ? 0 : 40);
+  if (running || until !== null) again.port2.postMessage(null); else setTimeout(loop, 40);
 }
 
+// The next turn behind the mail that has come; a timeout would wait for four milliseconds.
+const again = new MessageChannel();
+again.port1.onmessage = loop;
+
 const orders = {
-  async engine(bytes) { engine = await Engine.load(bytes); },
+  async engine(url) {
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`the engine ${url} is not there: python3 -m tinyres.play.build makes it`);
+    engine = await Engine.load(answer);
+  },
   open({ file, data, settings, events, upto }) {
     twins = until = null;
     twins = new Twins(engine, file, data, settings, events);
     losses = [];
-    postMessage({ opened: { about: twins.about, joined: twins.joined, memory: file.byteLength } });
+    postMessage({ opened: { about: twins.about, joined: twins.joined, look: twins.layout } });
     const first = twins.losses();
     losses.push([0, first.residual, first.plain]);
     if (upto > 0) until = upto; else frame(true);
