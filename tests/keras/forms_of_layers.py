@@ -70,7 +70,8 @@ z = l(x, training=True).numpy() - x
 0.02 < z.std() < 0.3 and np.allclose(l(x).numpy(), x)
 
 l = layers.GaussianDropout(0.5)
-! Dropout is there
+z = l(x, training=True).numpy() / x
+0.5 < z.std() < 1.5 and np.allclose(l(x).numpy(), x)
 
 l = layers.Lambda(lambda t: t ** 2)
 np.allclose(l(x).numpy(), x ** 2)

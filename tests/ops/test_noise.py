@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinyres as tr
-from tinyres.errors import DTypeError, ShapeError
+from tinyres.errors import ArgumentError, DTypeError, ShapeError
 
 
 def test_uniform_numbers_are_the_generators_own() -> None:
@@ -39,6 +39,16 @@ def test_noise_is_added_in_training_only() -> None:
     layer, x = tr.layers.GaussianNoise(0.5, seed=0), tr.zeros((4000,))
     assert layer(x).tolist() == x.tolist()
     assert abs(float(layer(x, training=True).numpy().std()) - 0.5) < 0.02
+
+
+def test_noise_is_multiplied_in_training_only() -> None:
+    """Of mean 1 and variance rate / (1 - rate), as in Keras."""
+    layer, x = tr.layers.GaussianDropout(0.2, seed=0), tr.full((40_000,), 3.0)
+    assert layer(x).tolist() == x.tolist()
+    y = layer(x, training=True).numpy()
+    assert abs(float(y.mean()) - 3.0) < 0.03 and abs(float(y.std()) - 1.5) < 0.03
+    with pytest.raises(ArgumentError, match=r"\[GaussianDropout\] rate is a number from 0 on, below 1; got 1"):
+        tr.layers.GaussianDropout(1)
 
 
 def test_what_is_no_shape_is_told() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C in `fit` at any moment, then save, load and go on: the same bit for bit as without it."""
+"""Ctrl-C, or any signal, in `fit` at any moment, then save, load and go on: the same bit for bit as without it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 import tinyres as tr
 from tinyres import layers
+from tinyres.training.interrupts import Interrupts
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype("f4")
 Y = np.random.default_rng(1).normal(size=(20, 2)).astype("f4")
@@ -91,6 +92,52 @@ def test_interrupted_saved_loaded_and_gone_on_with(kind: str, capture: bool, tmp
         tr.manual_seed(99)
         loaded = tr.load(tmp_path / "m.npz")
         assert [w.tobytes() for w in trained(loaded, kind, capture).get_weights()] == expected, f"line {at} of {count}"
+
+
+@pytest.mark.parametrize("name", ["SIGALRM", "SIGTERM", "SIGUSR1", "SIGINT"])
+def test_any_signal_whose_handler_raises_comes_between_two_steps(name: str) -> None:
+    """A time limit (SIGALRM) raised within a step: the step was taken, and taken again when the training went on."""
+
+    class Signalled(tr.Sequential):
+        def train_step(self, x: Any, y: Any, sample_weight: Any = None, watch: bool | str = False) -> Any:
+            taken = super().train_step(x, y, sample_weight, watch)
+            if self.optimizer.steps == 3:
+                signal.raise_signal(number)
+            return taken
+
+    def raises(*arguments: Any) -> None:
+        raise TimeoutError
+
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} on this system")
+    number = getattr(signal, name)
+    model = Signalled([tr.Input(shape=(4,)), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    before = signal.signal(number, raises)
+    try:
+        with pytest.raises(TimeoutError):
+            model.fit(X, Y, batch_size=4, verbose=0, capture=False)
+        assert signal.getsignal(number) is raises
+    finally:
+        signal.signal(number, before)
+    assert model.optimizer.steps == model.position.step == 3
+
+
+def test_a_second_signal_within_a_step_comes_through_at_once() -> None:
+    told: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *arguments: told.append("handled"))
+    try:
+        interrupts = Interrupts()
+        with interrupts.watched():
+            interrupts.hold()
+            signal.raise_signal(signal.SIGTERM)
+            told.append("held")
+            signal.raise_signal(signal.SIGTERM)
+            told.append("after two")
+            interrupts.release()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == ["held", "handled", "after two"]
 
 
 @pytest.mark.parametrize("kind", ["arrays", "loader"])

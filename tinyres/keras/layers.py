@@ -11,10 +11,9 @@ from tinyres.layers import __all__ as _NAMES
 __all__ = [*_NAMES]
 
 _RECURRENT = "there are no recurrent layers; write the steps in a layer of your own"
-_NOISE = "there is no layer of multiplied noise; Dropout is there, and GaussianNoise adds"
 _INSTEAD = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D"), _RECURRENT),
-    **dict.fromkeys(("GaussianDropout", "AlphaDropout"), _NOISE),
+    "AlphaDropout": "use layers.Dropout or GaussianDropout; none here keeps the mean and variance that SELU relies on",
     "ActivityRegularization": "add what depends on activations to the loss, in a loop of your own",
     "Masking": "give a sample_weight with 0 where a step does not count",
     "ThresholdedReLU": "use layers.ReLU(threshold=...)",

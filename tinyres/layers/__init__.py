@@ -36,7 +36,7 @@ from tinyres.layers.merge import (
     multiply,
     subtract,
 )
-from tinyres.layers.noise import Diffuse, GaussianNoise
+from tinyres.layers.noise import Diffuse, GaussianDropout, GaussianNoise
 from tinyres.layers.norm import BatchNorm, BatchNormalization
 from tinyres.layers.pooling import (
     AveragePooling2D,
@@ -83,6 +83,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
+    "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",

@@ -42,6 +42,31 @@ class GaussianNoise(Drawing, SingleInput):
         return x + ops.randn(x.shape, generator=self._source, dtype=x.dtype) * self.stddev
 
 
+class GaussianDropout(Drawing, SingleInput):
+    """In training x times normal noise of mean 1, whose variance is that of Dropout, rate / (1 - rate); else x.
+
+    rate: from 0 on, below 1. seed: for a generator of its own; default: the library's, `tr.manual_seed`.
+    Raises ArgumentError for another rate. Srivastava et al., Dropout, JMLR 2014, section 10.
+
+    >>> import tinyres as tr
+    >>> tr.layers.GaussianDropout(0.5)(tr.tensor([1.0, 2.0]))
+    Tensor([1., 2.], shape=(2,), dtype=float32)
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
+        super().__init__(seed, name)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
+            raise ArgumentError(f"[GaussianDropout] rate is a number from 0 on, below 1; got {rate!r}; choose one")
+        self.rate = float(rate)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """x, in training with noise."""
+        if not training or self.rate == 0.0:
+            return x
+        stddev = math.sqrt(self.rate / (1.0 - self.rate))
+        return x * (ops.randn(x.shape, generator=self._source, dtype=x.dtype) * stddev + 1.0)
+
+
 def signal_shares(schedule: str, steps: int) -> np.ndarray:
     """How much of an image's variance is left at times 0 … steps - 1: ᾱ of Ho et al. 2020, float64.
 
