@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from other_headers import with_header
 
 import tinyres as tr
 from tinyres import layers
@@ -116,8 +117,8 @@ def test_damaged_files_are_refused(node: Node) -> None:
         {**header, "call_bytes": 320},
         {**header, "count": 1.5},
     ]
-    files = [ProgramFile(h, file.stored, file.calls).to_bytes() for h in wrong]
     content = file.to_bytes()
+    files = [with_header(content, h) for h in wrong]
     files += [content[:length] for length in (0, 10, 24, 100, len(content) - 1)]
     files += [content[:at] + bytes([content[at] ^ 64]) + content[at + 1 :] for at in range(0, len(content), 997)]
     told = node(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from other_headers import with_header
 
 import tinyres as tr
 from tinyres.errors import FileError
@@ -35,10 +36,9 @@ def content() -> bytes:
 
 def renewed(file: bytes, change: Any) -> bytes:
     """The file with another header and a checksum that fits: what somebody makes on purpose."""
-    whole = parsed(file)
-    header = json.loads(json.dumps(whole.header))
+    header = json.loads(json.dumps(parsed(file).header))
     change(header)
-    return ProgramFile(header, whole.stored, whole.calls).to_bytes()
+    return with_header(file, header)
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_any_changed_byte_and_any_length_is_refused() -> None:
 def test_a_newer_file_says_so() -> None:
     file = bytearray(content())
     file[8] = 9
-    with pytest.raises(FileError, match="version 9; this tinyres reads 1"):
+    with pytest.raises(FileError, match="version 9; this tinyres reads 2"):
         parsed(bytes(file))
 
 
@@ -113,7 +113,7 @@ def test_a_pointer_beyond_the_memory_is_refused() -> None:
 
 def test_a_header_that_is_no_object_is_refused() -> None:
     for text in (b"[]      ", b"1       ", b"\xff" * 8, b"[" * 4096):
-        file = MAGIC + (1).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+        file = MAGIC + (2).to_bytes(4, "little") + len(text).to_bytes(4, "little")
         file += zlib.crc32(text).to_bytes(4, "little") + bytes(4) + text
         with pytest.raises(FileError, match="damaged"):
             parsed(file)

@@ -1,7 +1,8 @@
 """The data that the page trains on: digits, and three sets of points in the plane; the same at every call.
 
-A file of them holds four uint32 (rows to train on, rows to test on, features, classes), x as float32 row by row, then
-y as uint8; all little-endian, training rows first.
+A file of them holds five uint32 (rows to train on, rows to test on, features, classes, steps of x), x row by row, then
+y as uint8; all little-endian, training rows first. Where x has steps, as the 16 of digits, it is uint8 and counts them
+from 0 to 1; else it is float32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tinyres.data import load_digits
 from tinyres.play.description import FEATURES_AND_CLASSES
 
 _POINTS, _TESTED = 900, 300
+_STEPS = 16
 NAMES = tuple(FEATURES_AND_CLASSES)
 
 
@@ -42,8 +44,11 @@ def load(name: str) -> Data:
 
 def packed(data: Data) -> bytes:
     """As a file; see above."""
-    head = struct.pack("<4I", data.trained, len(data.x) - data.trained, data.x.shape[1], data.classes)
-    return head + data.x.astype("<f4").tobytes() + data.y.astype(np.uint8).tobytes()
+    counted = (data.x * np.float32(_STEPS)).astype(np.uint8)
+    steps = _STEPS if (counted.astype(np.float32) / np.float32(_STEPS) == data.x).all() else 0
+    x = counted if steps else data.x.astype("<f4")
+    head = struct.pack("<5I", data.trained, len(data.x) - data.trained, data.x.shape[1], data.classes, steps)
+    return head + x.tobytes() + data.y.astype(np.uint8).tobytes()
 
 
 def rows(step: int, batch: int, count: int) -> npt.NDArray[np.int64]:

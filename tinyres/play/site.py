@@ -16,6 +16,7 @@ from tinyres.layers.blocks import PRESETS
 from tinyres.play import data
 from tinyres.play.description import FEATURES_AND_CLASSES
 from tinyres.play.nets import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
+from tinyres.play.wasm import PAGE_WASM, WASM
 from tinyres.view import palette
 
 POLICY = (
@@ -72,8 +73,10 @@ class Site:
 def _makers() -> Iterator[tuple[str, Callable[[], bytes]]]:
     own = files("tinyres.play").joinpath("static")
     for entry in sorted(own.iterdir(), key=lambda e: e.name):
-        if entry.name.rpartition(".")[2] in _TYPES:
+        if entry.name.rpartition(".")[2] in _TYPES and entry.name != PAGE_WASM.name:
             yield f"/{entry.name}", entry.read_bytes
+    if PAGE_WASM.is_file():
+        yield f"/{WASM.name}", PAGE_WASM.read_bytes
     for name in _SHARED:
         yield f"/view/{name}", files("tinyres.view").joinpath(name).read_bytes
     yield "/view/uPlot-licence.txt", files("tinyres.view").joinpath("vendor/LICENSE-uPlot").read_bytes

@@ -8,6 +8,7 @@ from tinyres.errors import MissingExtraError
 
 COMMAND = "python3 -m tinyres.play.build"
 WASM = Path(__file__).resolve().parent / "static" / "tr.wasm"
+PAGE_WASM = WASM.with_name("page.wasm")  # the same with the kernels that nets of the page run
 
 
 def wasm() -> Path:

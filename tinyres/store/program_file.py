@@ -5,11 +5,13 @@ Little endian throughout:
     0   the magic bytes                 16  CRC-32 of all bytes from 24 on
     4+4 of them: 8                      20  0
     8   u32 version                     24  the header: JSON in UTF-8, padded with spaces to a multiple of 8
-    12  u32 bytes of the header         then the stored parts of the memory, one behind the other; then the calls,
-                                        the first byte of each, then the second of each, ...: so they pack well
+    12  u32 bytes of the header         then the stored parts of the memory, one behind the other; then the calls as
+                                        words of 4 bytes, the first of each, then the second of each, ...
 
 A call is the C struct of `csrc/tr.h` for pointers of 4 bytes, in which a pointer is an offset into the memory (ABSENT:
-none) and the kernel an index into the header's list of names. `play/static/engine.mjs` reads the same.
+none) and the kernel, its first word, an index into the header's list of names. All other words are less those of the
+last call of the same kernel, modulo 2^32: so those of a hundred equal blocks are the same, and the file packs well.
+`play/static/program.mjs` reads the same.
 """
 
 from __future__ import annotations
@@ -22,19 +24,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tinyres.errors import FileError
 from tinyres.store.replacing import replacing
 
 MAGIC = b"\x89TRP\r\n\x1a\n"  # as PNG's: a transfer as text, or one of 7 bits, damages it
-VERSION = 1
+VERSION = 2
 ABSENT = 0xFFFFFFFF
 LARGEST = 1 << 31  # bytes of memory: half of what a 32-bit pointer reaches
 
 _FIXED = struct.Struct("<8sIIII")
 _OPERANDS = 10
-_KERNEL, _POINTERS = struct.Struct("<i"), struct.Struct(f"<{_OPERANDS}I")
-_FIRST_POINTER = 16
+_WORD, _FIRST_POINTER = 4, 16
 
+_Words = npt.NDArray[np.uint32]
 Range = Sequence[int]  # where it begins, and how many bytes it has
 
 
@@ -51,8 +56,7 @@ class ProgramFile:
         """The file."""
         text = json.dumps({**self.header, "version": VERSION}, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 8)
-        size = self.header["call_bytes"]
-        rest = text + self.stored + b"".join([self.calls[i::size] for i in range(size)])
+        rest = text + self.stored + _differences(self.calls, self.header["call_bytes"]).T.tobytes()
         return _FIXED.pack(MAGIC, VERSION, len(text), zlib.crc32(rest), 0) + rest
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -119,15 +123,35 @@ def _checked(header: dict[str, Any], rest: bytes) -> tuple[bytes, bytes]:
         _ranges(program["exposed"], image)
         if not set(program["inputs"]) | set(program["outputs"]) <= set(header["memory"]):
             raise ValueError("a program has an input or output without a place")
-    calls = bytearray(count * call_bytes)
-    for i in range(call_bytes):
-        calls[i::call_bytes] = rest[cut + i * count : cut + (i + 1) * count]
-    for at in range(0, len(calls), call_bytes):
-        if not 0 <= _KERNEL.unpack_from(calls, at)[0] < len(kernels):
-            raise ValueError("a call is of no known kernel")
-        if any(p >= image and p != ABSENT for p in _POINTERS.unpack_from(calls, at + _FIRST_POINTER)):
-            raise ValueError("a call reaches beyond the memory")
-    return rest[:cut], bytes(calls)
+    calls = _summed(np.frombuffer(rest, "<u4", offset=cut).reshape(call_bytes // _WORD, count).T)
+    if (calls[:, 0] >= len(kernels)).any():
+        raise ValueError("a call is of no known kernel")
+    pointers = calls[:, _FIRST_POINTER // _WORD :][:, :_OPERANDS]
+    if ((pointers >= image) & (pointers != ABSENT)).any():
+        raise ValueError("a call reaches beyond the memory")
+    return rest[:cut], calls.tobytes()
+
+
+def _differences(calls: bytes, size: int) -> _Words:
+    """The words of calls, all but the first less those of the last call of the same kernel."""
+    words = np.frombuffer(calls, "<u4").reshape(-1, size // _WORD)
+    less = words.copy()
+    for own in _by_kernel(words):
+        less[own[1:], 1:] -= words[own[:-1], 1:]
+    return less
+
+
+def _summed(less: _Words) -> _Words:
+    """The words of calls out of their differences."""
+    words = np.ascontiguousarray(less)
+    for own in _by_kernel(words):
+        words[own, 1:] = np.cumsum(words[own, 1:], axis=0, dtype="<u4")
+    return words
+
+
+def _by_kernel(words: _Words) -> list[npt.NDArray[np.intp]]:
+    """The numbers of the calls of each kernel."""
+    return [np.flatnonzero(words[:, 0] == kernel) for kernel in np.unique(words[:, 0])]
 
 
 _WIDTHS = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}

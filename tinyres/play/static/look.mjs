@@ -8,7 +8,8 @@ const SKIP = "skip", BRANCH = "branch", GATE = "gate";
 // A look works out what it is asked for: {nodes, parameters, edges, blocks}, or the gradNorm of one node by its name.
 export function lookReader(layout) {
   if (!layout) return null;
-  const { rows, width } = layout, numbers = new Map(layout.nodes.map(([name], i) => [name, i]));
+  const { rows, width, ends } = layout, numbers = new Map(layout.nodes[0]?.map((name, i) => [name, i]));
+  const [nodes, parameters, edges, blocks] = ["nodes", "parameters", "edges", "blocks"].map((table) => rowsOf(layout[table]));
   return (pages) => {
     const at = (row, column) => pages[Math.floor(row / rows)][(row % rows) * width + column];
     const norm = (row) => (row < 0 ? 0 : Math.sqrt(at(row, 1)));
@@ -23,20 +24,26 @@ export function lookReader(layout) {
     const product = ([, , , , , part, dot], g) => (dot < 0 ? (part < 0 ? 0 : g * g) : at(dot, 0));
     const share = (edge) => { const g = norm(edge[4]); return g !== 0 ? product(edge, g) / (g * g) : null; };
     const made = {
-      nodes: () => layout.nodes.map(([name, op, block, shape, value, grad, dead]) => ({ name, op, block, shape, ...measured(shape, value, grad), dead: dead < 0 ? null : at(dead, 3) })),
-      parameters: () => layout.parameters.map(([name, shape, value, grad]) => ({ name, shape, ...measured(shape, value, grad) })),
-      edges: () => layout.edges.map((edge) => {
+      nodes: () => nodes.map(([name, op, block, shape, value, grad, dead]) => ({ name, op, block, shape, ...measured(shape, value, grad), dead: dead < 0 ? null : at(dead, 3) })),
+      parameters: () => parameters.map(([name, shape, value, grad]) => ({ name, shape, ...measured(shape, value, grad) })),
+      edges: () => edges.map((edge) => {
         const [src, dst, kind, count, whole, part] = edge, g = norm(whole), own = norm(part);
-        return { src, dst, kind, count, grad_norm: own, share: share(edge), cosine: g !== 0 && own !== 0 ? product(edge, g) / (own * g) : null };
+        return { src: ends[src], dst: ends[dst], kind, count, grad_norm: own, share: share(edge), cosine: g !== 0 && own !== 0 ? product(edge, g) / (own * g) : null };
       }),
-      blocks: () => layout.blocks.map((block) => blockOf(block, {
-        name: (i) => layout.nodes[i][0], valueNorm: (i) => norm(layout.nodes[i][4]), gradNorm: (i) => norm(layout.nodes[i][5]), share: (i) => share(layout.edges[i]),
+      blocks: () => blocks.map((block) => blockOf(block, {
+        name: (i) => nodes[i][0], valueNorm: (i) => norm(nodes[i][4]), gradNorm: (i) => norm(nodes[i][5]), share: (i) => share(edges[i]),
       })),
     };
-    const look = { gradNorm: (name) => (numbers.has(name) ? norm(layout.nodes[numbers.get(name)][5]) : null) }, known = {};
+    const look = { gradNorm: (name) => (numbers.has(name) ? norm(nodes[numbers.get(name)][5]) : null) }, known = {};
     for (const [name, make] of Object.entries(made)) Object.defineProperty(look, name, { enumerable: true, get: () => (known[name] ??= make()) });
     return look;
   };
+}
+
+// The rows of a table that is given by its columns, in which whole numbers are each less the one before.
+function rowsOf(columns) {
+  const whole = columns.map((column) => { let sum = 0; return column.every(Number.isInteger) ? column.map((v) => (sum += v)) : column; });
+  return columns[0]?.map((_, i) => whole.map((column) => column[i])) ?? [];
 }
 
 function blockOf([name, input, output, join, branchEnd, fork], of) {

@@ -6,8 +6,9 @@ const MOST_ROWS = 20000, MOST_FEATURES = 256, MOST_CLASSES = 32;
 export async function load(name) {
   const answer = await fetch(`data/${name}.bin`);
   if (!answer.ok) throw new Error(`the data ${name} cannot be read (${answer.status})`);
-  const bytes = await answer.arrayBuffer(), [trained, tested, features, classes] = new Uint32Array(bytes, 0, 4), rows = trained + tested;
-  return { name, trained, features, classes, x: new Float32Array(bytes, 16, rows * features), y: new Uint8Array(bytes, 16 + 4 * rows * features, rows) };
+  const bytes = await answer.arrayBuffer(), [trained, tested, features, classes, steps] = new Uint32Array(bytes, 0, 5), rows = trained + tested, values = rows * features;
+  const x = steps ? Float32Array.from(new Uint8Array(bytes, 20, values), (v) => v / steps) : new Float32Array(bytes, 20, values);
+  return { name, trained, features, classes, x, y: new Uint8Array(bytes, bytes.byteLength - rows, rows) };
 }
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, MISSING = /^(|\?|nan|na|n\/a|null|none|[+-]?inf(inity)?)$/i;

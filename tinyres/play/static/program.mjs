@@ -7,7 +7,7 @@ export class ProgramError extends Error {
   }
 }
 
-const MAGIC = [0x89, 0x54, 0x52, 0x50, 0x0d, 0x0a, 0x1a, 0x0a], VERSION = 1, FIXED = 24, LARGEST = 2 ** 31, ABSENT = 0xffffffff;
+const MAGIC = [0x89, 0x54, 0x52, 0x50, 0x0d, 0x0a, 0x1a, 0x0a], VERSION = 2, FIXED = 24, LARGEST = 2 ** 31, ABSENT = 0xffffffff;
 const WIDTHS = { float32: 4, float64: 8, int64: 8, bool: 1 };
 
 // {header, stored, calls}: the header as an object, and two Uint8Arrays. Throws ProgramError.
@@ -43,7 +43,7 @@ function checked(header, rest) {
     ranges(program.exposed, image);
     if (![...program.inputs, ...program.outputs].every((name) => Object.hasOwn(header.memory, name))) throw new ProgramError("a program has an input without a place");
   }
-  const calls = upright(rest.subarray(cut), count, size), view = new DataView(calls.buffer, calls.byteOffset, calls.length);
+  const calls = summed(rest.subarray(cut), count, size), view = new DataView(calls.buffer, calls.byteOffset, calls.length);
   for (let at = 0; at < calls.length; at += size) {
     const kernel = view.getInt32(at, true);
     if (kernel < 0 || kernel >= header.kernels.length) throw new ProgramError("a call is of no known kernel");
@@ -55,10 +55,16 @@ function checked(header, rest) {
   return { stored: rest.subarray(0, cut), calls };
 }
 
-// Call by call, out of the first byte of each, the second of each, and so on.
-function upright(planes, count, size) {
-  const calls = new Uint8Array(count * size);
-  for (let i = 0, from = 0; i < size; i++) for (let at = i; at < calls.length; at += size) calls[at] = planes[from++];
+// Call by call, out of the first word of each, the second of each, and so on, in which all but the first are less those of
+// the last call of the same kernel.
+function summed(columns, count, size) {
+  const words = size / 4, calls = new Uint8Array(count * size), from = new DataView(columns.buffer, columns.byteOffset, columns.length), to = new DataView(calls.buffer), last = new Map();
+  for (let i = 0; i < count; i++) {
+    const kernel = from.getUint32(4 * i, true), before = last.get(kernel);
+    to.setUint32(i * size, kernel, true);
+    for (let w = 1; w < words; w++) to.setUint32(i * size + 4 * w, from.getUint32(4 * (w * count + i), true) + (before === undefined ? 0 : to.getUint32(before + 4 * w, true)), true);
+    last.set(kernel, i * size);
+  }
   return calls;
 }
 
