@@ -112,7 +112,7 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_LAZY_MODULES})  # `import *` leaves out "torch", which would hide PyTorch's name
 
 
 class _Alias(_types.ModuleType):

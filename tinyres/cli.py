@@ -131,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Show a page of the manual, in a terminal by a pager, else as Markdown; or list all topics.",
     )
     manual.add_argument("topic", nargs="?", metavar="TOPIC", help="of the list; none: list them")
+    manual.add_argument("--list", action="store_true", help="list all topics")
     manual.set_defaults(command=_guide)
     info = commands.add_parser("info", help="show the backend, instruction set and threads, and why")
     info.set_defaults(command=_info)
@@ -284,13 +285,17 @@ def _guide(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markdown import Markdown
 
+    import tinyres
     from tinyres import guide
+    from tinyres.guide.reference import reference
 
-    if options.topic is None:
+    if options.topic is None or options.list:
         titles = guide.topics()
         _print_pairs(titles.items(), indent=2 + max(map(len, titles)))
         return 0
     page = guide.page(options.topic)
+    if options.topic == "reference":
+        page += reference(tinyres)
     console = Console()
     if not console.is_terminal:  # as it is written, so that code can be copied
         print(page, end="")

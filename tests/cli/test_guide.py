@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
+import tinyres
 from tinyres import guide
 from tinyres.cli import main
+from tinyres.errors import MissingExtraError
+from tinyres.guide.reference import public, reference
 
 
-def test_topics_are_listed_in_reading_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["guide"]) == 0
+@pytest.mark.parametrize("arguments", [[], ["--list"], ["--list", "gradient"]])
+def test_topics_are_listed_in_reading_order(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(["guide", *arguments]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == list(guide.topics()) and listed.index("gradient") < listed.index("internals")
 
@@ -23,6 +28,30 @@ def test_a_page_is_markdown_that_can_be_copied(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert text.startswith(f"# {guide.topics()[topic]}\n") and "<!--" not in text
     assert text.count("```") % 2 == 0
+
+
+def test_the_reference_has_every_public_name_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "reference"]) == 0
+    text = capsys.readouterr().out
+    rooms = public(tinyres)
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(rooms)
+    assert text.count("\n- `") == sum(map(len, rooms.values())) > 400
+    named = {name for room, names in rooms.items() for name in (room.rpartition(".")[2], *names)}
+    assert named >= set(tinyres.__all__)
+    said = dict(line[3:].split("`: ", 1) for line in text.splitlines() if line.startswith("- `"))
+    assert said["Dense"] == "activation(x · kernel + bias) over the last axis: (..., features) gives (..., units)."
+    assert said["plain"] == "Dense+ReLU → Dense → ReLU: what explainers call a plain net."
+    assert not any(sentence.endswith("al.") for sentence in said.values())
+
+
+def test_what_needs_a_library_that_is_not_there_is_told() -> None:
+    package, words = ModuleType("shop"), "[shop] it takes wood; run: buy wood"
+
+    def missing(name: str) -> None:
+        raise MissingExtraError(words)
+
+    vars(package).update(price=(3, 4), __dir__=lambda: ["chair", "price"], __getattr__=missing)
+    assert reference(package).split("\n")[3:] == [f"- `chair`: {words}", "- `price`: 3, 4.", ""]
 
 
 def test_an_unknown_topic_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
