@@ -41,7 +41,7 @@ def test_the_reference_has_every_public_name_once(capsys: pytest.CaptureFixture[
     said = dict(line[3:].split("`: ", 1) for line in text.splitlines() if line.startswith("- `"))
     assert said["Dense"] == "activation(x · kernel + bias) over the last axis: (..., features) gives (..., units)."
     assert said["plain"] == "Dense+ReLU → Dense → ReLU: what explainers call a plain net."
-    assert not any(sentence.endswith("al.") for sentence in said.values())
+    assert not any(sentence.endswith("et al.") for sentence in said.values())
 
 
 def test_what_needs_a_library_that_is_not_there_is_told() -> None:
