@@ -60,6 +60,11 @@ MISTAKES = [
     (lambda: tr.optim.SGD(0.1), "write SGD(lr=0.1)"),
     (lambda: tr.tensor([1.0, 2.0], requires_grad=True).backward(), "reduce it with .mean() or .sum()"),
     (lambda: tr.tensor([1.0]).sum().backward(), "give an input requires_grad=True"),
+    (lambda: tr.callbacks.EarlyStoping(), "; the nearest are EarlyStopping"),
+    (lambda: tr.optim.Adagrad(lr=0.1), "tinyres has no optim.Adagrad; got this name; it has"),
+    (lambda: layers.blocks.preactt, "; the nearest are preact"),
+    (lambda: tr.losses.MeanSquareError(), "; the nearest are MeanSquaredError"),
+    (lambda: tr.metrics.Acuracy(), "; the nearest are Accuracy"),
     (lambda: tr.nn.Linear(3, 4), "use tinyres.layers.Dense(units)"),
     (lambda: tr.GradientTape(), "compute the loss, then loss.backward(); gradients stand in .grad"),
 ]

@@ -45,8 +45,8 @@ def reference(package: ModuleType) -> str:
 
     >>> import tinyres
     >>> from tinyres.guide.reference import reference
-    >>> next(line for line in reference(tinyres).splitlines() if "`relu`" in line)
-    '- `relu`: max(x, 0), elementwise.'
+    >>> next(line for line in reference(tinyres).splitlines() if "`abs`" in line)
+    '- `abs`: |x|, elementwise.'
     """
     lines = []
     for room, names in public(package).items():

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tinyres.errors import closed
 from tinyres.layers.activation import Activation, ReLU
 from tinyres.layers.conv import Conv2D
 from tinyres.layers.dense import Dense
@@ -53,8 +54,8 @@ __all__ = [
 Join = Callable[[Any, Any], Any]  # of a branch and its skip
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed(__name__, __all__)
 
 
 def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu") -> Any:

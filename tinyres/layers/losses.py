@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, closed
 from tinyres.layers import objective
 from tinyres.layers.loss_classes import (
     BINARY_LOGITS,
@@ -83,9 +83,8 @@ __all__ = [
     "squared_output",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed("tinyres.losses", __all__)
 
 
 def binary_crossentropy(

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyres.engine.node import ParameterLeaf
 from tinyres.engine.tensor import Parameter, node_of
-from tinyres.errors import ArgumentError, ShapeError, Worded, named_arguments
+from tinyres.errors import ArgumentError, ShapeError, Worded, closed, named_arguments
 from tinyres.nn.naming import snake_case
 from tinyres.ops.random import default_generator
 from tinyres.store.definitions import Definitions, claim
@@ -45,9 +45,8 @@ __all__ = [
     "get",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed("tinyres.initializers", __all__)
 
 
 INITIALIZERS: dict[str, type[Initializer]] = {}

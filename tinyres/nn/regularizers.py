@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, Worded, named_arguments, refuse_arguments
+from tinyres.errors import ArgumentError, Worded, closed, named_arguments, refuse_arguments
 from tinyres.store.definitions import Definitions
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed("tinyres.regularizers", __all__)
 
 
 REGULARIZER_CLASSES: Definitions[type[Regularizer]] = Definitions("a regularizer of class")

@@ -1,5 +1,10 @@
 """Optimizers: SGD, Adam, AdamW, RMSprop and Nadam, each a few calls of in-place kernels; learning-rate schedules."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinyres.errors import closed
 from tinyres.optim import schedules
 from tinyres.optim.adam import Adam, AdamW
 from tinyres.optim.optimizer import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, get
@@ -19,6 +24,5 @@ __all__ = [
     "schedules",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed(__name__, __all__)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinyres.errors import ArgumentError, Worded
+from tinyres.errors import ArgumentError, Worded, closed
 from tinyres.store.definitions import Definitions, path_of
 
 __all__ = [
@@ -25,9 +25,8 @@ __all__ = [
     "WarmupCosine",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed(__name__, __all__)
 
 
 SCHEDULES: Definitions[type[LearningRateSchedule]] = Definitions("a schedule of class")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyres.errors import ArgumentError
+from tinyres.errors import ArgumentError, closed
 from tinyres.optim.schedules import LearningRateSchedule as Schedule
 from tinyres.training.averages import WeightAverage
 from tinyres.training.callback import Callback, CallbackList, Logs, Monitor, count_of
@@ -32,9 +32,8 @@ __all__ = [
     "WeightAverage",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed("tinyres.callbacks", __all__)
 
 
 class EarlyStopping(Monitor):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from tinyres import kernels
 from tinyres.backends.buffers import Buffer
 from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError, ShapeError
+from tinyres.errors import ArgumentError, ShapeError, closed
 from tinyres.kernels.record import ACCUMULATE
 from tinyres.launch import launch, refuse_while_recording
 from tinyres.layers import losses
@@ -99,9 +99,8 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed("tinyres.metrics", __all__)
 
 
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
