@@ -1,23 +1,26 @@
 """The C core as an optional extension, and the files of it that a source distribution needs.
 
 Everything else stands in pyproject.toml. Without a C compiler or Python.h, or with TINYRES_NO_EXT=1, the install
-succeeds without the core, and tinyres runs on its NumPy backend.
+succeeds without the core, and tinyres runs on its NumPy backend; `tinyres info` says what the compiler had said.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
+
+sys.path.insert(0, "csrc")
+from compiling import build_core
 
 CORE = [] if os.environ.get("TINYRES_NO_EXT") == "1" else ["csrc/build_ffi.py:ffibuilder"]
 
 
-class build_optional_ext(build_ext):
+class build_optional_core(build_core):
     """Reports a core that cannot be built and goes on."""
 
     def build_extensions(self) -> None:
@@ -38,7 +41,7 @@ class sdist_with_core(sdist):
 
 setup(
     cffi_modules=CORE,
-    cmdclass={"build_ext": build_optional_ext, "sdist": sdist_with_core},
+    cmdclass={"build_ext": build_optional_core, "sdist": sdist_with_core},
     # cffi compiles against the stable ABI: one wheel serves every CPython from 3.10 on.
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

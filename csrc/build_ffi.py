@@ -18,7 +18,10 @@ from cffi import FFI
 
 # setuptools wants paths relative to the directory of setup.py, and executes this file from there.
 CSRC = "csrc"
-SOURCES = ["cpus.c", "dispatch.c", "pool.c", "run.c", "isa_generic.c", "isa_avx2.c", "isa_avx512.c", "isa_neon.c"]
+SOURCES = [
+    *("cpus.c", "dispatch.c", "pool.c", "run.c", "isa_generic.c", "isa_avx2.c", "isa_avx512.c", "isa_neon.c"),
+    *("isa_generic_tiles.c", "isa_avx2_tiles.c", "isa_avx512_tiles.c", "isa_neon_tiles.c"),
+]
 ROOT = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
 
 # No -march and no -ffast-math: each isa_*.c names its target itself, and fast-math would switch the whole Python
@@ -60,7 +63,7 @@ def make_ffibuilder() -> FFI:
     """Returns the cffi builder of `tinyres._core`."""
     builder = FFI()
     builder.cdef(cdef())
-    depends = [f"{CSRC}/{path.name}" for path in sorted((ROOT / CSRC).iterdir()) if path.suffix in {".h", ".def"}]
+    depends = [f"{CSRC}/{path.name}" for path in sorted((ROOT / CSRC).iterdir()) if path.suffix in {".c", ".h", ".def"}]
     builder.set_source(
         "tinyres._core",
         '#include "tr.h"',
@@ -79,10 +82,17 @@ ffibuilder = make_ffibuilder()
 
 def build_in_place() -> None:
     """Builds `tinyres/_core.abi3.so` beside the Python sources."""
+    from compiling import build_core
     from setuptools import Distribution
 
     os.chdir(ROOT)
-    distribution = Distribution({"name": "tinyres", "cffi_modules": [f"{CSRC}/build_ffi.py:ffibuilder"]})
+    distribution = Distribution(
+        {
+            "name": "tinyres",
+            "cffi_modules": [f"{CSRC}/build_ffi.py:ffibuilder"],
+            "cmdclass": {"build_ext": build_core},
+        }
+    )
     command = distribution.get_command_obj("build_ext")
     # A fresh directory for the object files: two builds at once never share one, and an included file that changed
     # always counts.

@@ -21,7 +21,7 @@
 #include "ahead.h"
 #include "gemm_steps.inc.h"
 #include "gemm_finish.inc.h"
-#include "gemm_tile.inc.h"
+#include "gemm_panel.inc.h"
 #include "gemm_pack.inc.h"
 #include "gemm_blocks.inc.h"
 #include "gemm_thin.inc.h"

@@ -75,6 +75,26 @@ static void gemm_pack_panels(float *to, const gemm_product *d, int64_t most, int
         }
 }
 
+/* A panel of so many vectors. A last one of which at most half would be used is left to the narrower instruction set,
+ * which sums alike: its vector overlaps the one before. Where that must not be, as something is added to out, it is a
+ * whole one. */
+static void gemm_panel_in_parts(int64_t vectors, gemm_panel *g, int64_t rows) {
+#ifdef GEMM_NARROWER
+    enum { NARROW_LANES = TR_LANES / 2, FEWEST_ROWS = 8 }; /* fewer would wait for each sum */
+    int64_t whole = (vectors - 1) * TR_LANES, rest = g->to.columns - whole, at = g->to.columns - NARROW_LANES;
+    if (vectors > 1 && rows >= FEWEST_ROWS && (rest == NARROW_LANES || (rest < NARROW_LANES && !(g->to.does & GEMM_ADD)))) {
+        const gemm_target to = g->to;
+        g->to = gemm_target_at(&to, 0, 0, whole);
+        TR_K(gemm_panel_run)(vectors - 1, g, rows);
+        g->to = gemm_target_at(&to, 0, at, NARROW_LANES);
+        g->b += at;
+        GEMM_NARROWER_PANEL(1, g, rows);
+        return;
+    }
+#endif
+    TR_K(gemm_panel_run)(vectors, g, rows);
+}
+
 /* Some steps of an area, whose panels of b are packed if they are to be. */
 static void gemm_panels(const gemm_product *d, const gemm_area *area, const gemm_steps *s, float *own) {
     const gemm_operand *a = d->a, *b = d->b;

@@ -1,28 +1,5 @@
 /* The register tile of matmul, and panels of tiles. gemm.inc.h says how they are used. */
 
-/* Rows of a tile of v vectors: its accumulators, the v vectors of b and one broadcast must fit the
- * registers. */
-#if GEMM_VECTORS == 4
-#define GEMM_ROWS(v) ((v) <= 1 ? GEMM_ROWS_1 : (v) == 2 ? GEMM_ROWS_2 : (v) == 3 ? GEMM_ROWS_3 : GEMM_ROWS_4)
-#else
-#define GEMM_ROWS(v) ((v) <= 1 ? GEMM_ROWS_1 : GEMM_ROWS_2)
-#endif
-
-/* One block of k of one panel of columns. Its steps lie one after the other, or in runs of them: `more` and `rest` are not
- * both there. */
-typedef struct gemm_panel {
-    gemm_target to;
-    const float *a;     /* element (i, p) at i * a_row + p * a_step */
-    const float *b;     /* rows b_step apart, one per p */
-    int64_t a_row, a_step, b_step;
-    int64_t depth;      /* of the block, or of a run of it */
-    int64_t more;       /* so many more runs of that depth follow, */
-    int64_t a_jump;     /* a lies so much further on before each of them than where the last one ended */
-    int64_t rest;       /* so many more steps are summed apart and added, or 0 */
-    tr_ahead *ahead;    /* what is fetched meanwhile, or NULL: nothing */
-    int64_t ahead_step; /* bytes of it per step of k */
-} gemm_panel;
-
 /* Vector j of a row of b, in the loop over k; where parts are slow to load it is packed and padded. */
 TR_INLINE vec_float gemm_load_b(const float *row, int j, const int width, const gemm_panel *g) {
     return width == 0 && !TR_MASKED_ACCESS ? vec_load(row) : gemm_load(row, j, width, &g->to);
@@ -135,10 +112,6 @@ TR_NOINLINE void gemm_runs_1(const gemm_panel *g, int64_t rows) { gemm_tiles(1, 
 TR_NOINLINE void gemm_runs_2(const gemm_panel *g, int64_t rows) { gemm_tiles(2, 1, g, rows); }
 
 /* A panel of so many vectors. */
-#ifdef GEMM_NARROWER
-void GEMM_NARROWER_PANEL(int64_t vectors, const gemm_panel *g, int64_t rows);
-#endif
-void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows);
 void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows) {
     if (g->to.columns < TR_LANES) {
         g->more ? gemm_runs_part(g, rows) : gemm_panel_part(g, rows);
@@ -156,23 +129,4 @@ void TR_K(gemm_panel_run)(int64_t vectors, const gemm_panel *g, int64_t rows) {
         case 4: gemm_panel_4(g, rows); break;
 #endif
     }
-}
-
-/* The same. A last vector of which at most half would be used is left to the narrower instruction set, which sums alike:
- * its vector overlaps the one before. Where that must not be, as something is added to out, it is a whole one. */
-static void gemm_panel_in_parts(int64_t vectors, gemm_panel *g, int64_t rows) {
-#ifdef GEMM_NARROWER
-    enum { NARROW_LANES = TR_LANES / 2, FEWEST_ROWS = 8 }; /* fewer would wait for each sum */
-    int64_t whole = (vectors - 1) * TR_LANES, rest = g->to.columns - whole, at = g->to.columns - NARROW_LANES;
-    if (vectors > 1 && rows >= FEWEST_ROWS && (rest == NARROW_LANES || (rest < NARROW_LANES && !(g->to.does & GEMM_ADD)))) {
-        const gemm_target to = g->to;
-        g->to = gemm_target_at(&to, 0, 0, whole);
-        TR_K(gemm_panel_run)(vectors - 1, g, rows);
-        g->to = gemm_target_at(&to, 0, at, NARROW_LANES);
-        g->b += at;
-        GEMM_NARROWER_PANEL(1, g, rows);
-        return;
-    }
-#endif
-    TR_K(gemm_panel_run)(vectors, g, rows);
 }

@@ -21,7 +21,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-#include "isa_body.h"
+#include TR_BODY
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -25,7 +25,7 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
 #endif
 
-#include "isa_body.h"
+#include TR_BODY
 
 #ifdef __clang__
 #pragma clang attribute pop

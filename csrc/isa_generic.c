@@ -12,4 +12,4 @@
 #define GEMM_ROWS_1 8
 #define GEMM_ROWS_2 4
 
-#include "isa_body.h"
+#include TR_BODY

@@ -16,6 +16,6 @@
 #define GEMM_ROWS_3 8
 #define GEMM_ROWS_4 6
 
-#include "isa_body.h"
+#include TR_BODY
 
 #endif

@@ -29,6 +29,11 @@
 
 #define TR_INLINE static inline __attribute__((always_inline))
 
+/* What an isa_*.c compiles for its instruction set: all kernels, or what isa_*_tiles.c names. */
+#ifndef TR_BODY
+#define TR_BODY "isa_body.h"
+#endif
+
 /* TR_K(relu) is relu_avx512 in isa_avx512.c: the one place where names are pasted. */
 #define TR_PASTE2(name, isa) name##_##isa
 #define TR_PASTE(name, isa) TR_PASTE2(name, isa)

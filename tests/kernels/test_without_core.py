@@ -34,7 +34,7 @@ def _run(program: str, *folders: Path, **environment: str) -> subprocess.Complet
 def tree(tmp_path: Path) -> Path:
     """A checkout whose package has no core."""
     home = tmp_path / "checkout"
-    shutil.copytree(PACKAGE, home / "tinyres", ignore=shutil.ignore_patterns("_core.*", "__pycache__"))
+    shutil.copytree(PACKAGE, home / "tinyres", ignore=shutil.ignore_patterns("_core.*", "_no_core.txt", "__pycache__"))
     (home / "csrc").mkdir()
     (home / "csrc" / "build_ffi.py").write_text("")
     return home
@@ -58,6 +58,15 @@ def test_a_source_tree_that_was_never_built_names_the_command(tree: Path) -> Non
 def test_a_package_installed_without_a_compiler_says_so(tree: Path) -> None:
     shutil.rmtree(tree / "csrc")
     assert "no C compiler, no Python.h, or TINYRES_NO_EXT=1; install again with a C compiler" in _run(SAY, tree).stderr
+
+
+def test_what_the_compiler_said_is_kept(tree: Path) -> None:
+    (tree / "tinyres" / "_no_core.txt").write_text("fatal error: Python.h: No such file or directory\n")
+    said = "has no core of its own (fatal error: Python.h: No such file or directory); run: python3 -m pip install -e"
+    assert said in _run(SAY, tree).stderr
+    shutil.rmtree(tree / "csrc")
+    told = _run(ALONE + "import tinyres; print(tinyres.info()['native core'])", tree).stdout
+    assert told.startswith("not there: not built at install time: fatal error: Python.h: No such file")
 
 
 def test_a_package_in_an_archive_says_so_and_works(tree: Path, tmp_path: Path) -> None:

@@ -48,10 +48,21 @@ def _why_missing(home: Path) -> str:
     for parent in (home, *home.parents):
         if parent.is_file():
             return f"it cannot be loaded out of the archive {parent}; unpack it, or pip install tinyres"
+    said = _said_by_compiler(home)
     if (home / "csrc" / "build_ffi.py").is_file():
         shadows = "this source tree shadows the installed tinyres" if _installed_elsewhere(home) else "a source tree"
-        return f"{shadows}: {home} has no core of its own; run: python3 -m pip install -e {home}"
-    return "not built at install time: no C compiler, no Python.h, or TINYRES_NO_EXT=1; install again with a C compiler"
+        why = f" ({said})" if said else ""
+        return f"{shadows}: {home} has no core of its own{why}; run: python3 -m pip install -e {home}"
+    why = said or "no C compiler, no Python.h, or TINYRES_NO_EXT=1"
+    return f"not built at install time: {why}; install again with a C compiler"
+
+
+def _said_by_compiler(home: Path) -> str:
+    """What ended the build of the core: csrc/compiling.py has written it beside the package's modules."""
+    try:
+        return (home / "tinyres" / "_no_core.txt").read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _installed_elsewhere(home: Path) -> bool:

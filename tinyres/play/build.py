@@ -30,7 +30,7 @@ from tinyres.play.record import Recorded
 from tinyres.play.wasm import COMMAND, PAGE_WASM, WASM
 
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
-SOURCES = ("dispatch.c", "run.c", "isa_generic.c", "wasm/pool_alone.c")
+SOURCES = ("dispatch.c", "run.c", "isa_generic.c", "isa_generic_tiles.c", "wasm/pool_alone.c")
 EXPORTS = ("malloc", "free", "tr_run", "tr_sizeof_call", "tr_kernel_count", "tr_kernel_name")
 
 _KERNEL = re.compile(r"^TR_KERNEL\((?P<name>\w+),.*\n(?:[ \t].*\n)*", re.MULTILINE)
