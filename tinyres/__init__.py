@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tinyres.study.lesion import lesion
     from tinyres.study.shattering import shattering
     from tinyres.training import callbacks, metrics
+    from tinyres.training.edges import EdgeNorms
     from tinyres.training.gradients import GradientNorms
     from tinyres.training.history import History
     from tinyres.view import Trace, compare
@@ -53,6 +54,7 @@ _LAZY_MODULES = {
     "torch": "tinyres.torch",
 }
 _LAZY_NAMES = {
+    "EdgeNorms": "tinyres.training.edges",
     "GradientNorms": "tinyres.training.gradients",
     "Graph": "tinyres.measure.graph",
     "History": "tinyres.training.history",
@@ -147,6 +149,7 @@ _sys.meta_path.append(errors.WordedImports())
 
 
 __all__ = [
+    "EdgeNorms",
     "GradientNorms",
     "Graph",
     "History",

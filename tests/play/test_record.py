@@ -230,7 +230,9 @@ def test_a_strength_of_1_changes_no_bit() -> None:
         {"optimizer": "x" * 10**6},
         {"skips": 1},
         {"skips": None},
-        {"blocks": 128, "units": 256},
+        {"blocks": 128, "units": 128},
+        {"units": 129},
+        {"batch": 1},
     ],
 )
 def test_what_describes_no_net_is_refused_in_few_words(wrong: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,9 @@ import pytest
 
 import tinyres as tr
 from tinyres import layers
-from tinyres.errors import ArgumentError, TraceError
+from tinyres.errors import ArgumentError, FileError, TraceError
+from tinyres.store import archive
+from tinyres.training.edges import EDGES
 
 
 def small_model(block: Any = layers.blocks.preact, blocks: int = 2) -> tr.Model:
@@ -77,6 +82,75 @@ def test_rows_are_flat() -> None:
     assert sorted(row) == ["cosine", "dst", "kind", "norm", "share", "src", "step"]
     assert len(history.edges.rows()) == len(history.edges.edges) and len(history.edges) == 1
     assert repr(history.edges) == f"EdgeNorms(1 steps, {len(history.edges.edges)} edges)"
+
+
+@pytest.mark.parametrize("copied", [lambda h: pickle.loads(pickle.dumps(h)), copy.deepcopy])
+def test_a_history_with_edges_is_pickled_and_copied(copied: Any) -> None:
+    """The last look held nodes of the tape, which cannot be pickled: so nothing that had a history could be."""
+    model = small_model()
+    edges = model.fit(X, Y, 8, 2, verbose=0, watch=2, watch_edges=True).edges
+    again = copied(edges)
+    assert again.rows() == edges.rows() and again.edges == edges.edges
+    assert again.last.rows("edge") == edges.last.rows("edge") and again.last.rows("block") == edges.last.rows("block")
+    assert copied(model.fit(X, Y, 8, 1, verbose=0, watch=1, watch_edges=True)).edges.steps.tolist() == [0, 1, 2]
+    before = len(again)
+    model.fit(X, Y, 8, 1, verbose=0, watch=1, watch_edges=True)
+    assert len(again) == before and isinstance(again.last, tr.Trace)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_edges_are_saved_and_loaded(suffix: str, tmp_path: Path) -> None:
+    seen = small_model(layers.blocks.residual).fit(X, Y, 8, 2, verbose=0, watch=1, watch_edges=True).edges
+    seen.save(tmp_path / f"edges{suffix}")
+    again = tr.EdgeNorms.load(tmp_path / f"edges{suffix}")
+    assert again.rows() == seen.rows() and again.steps.tolist() == seen.steps.tolist() and again.edges == seen.edges
+    for column in ("norms", "shares", "cosines"):
+        assert np.array_equal(getattr(again, column), getattr(seen, column), equal_nan=True)
+    with pytest.raises(TraceError, match=r"the last look is not in a file of edges; .*edges\.last\.save"):
+        _ = again.last
+    empty = tr.EdgeNorms()
+    empty.save(tmp_path / f"none{suffix}")
+    assert tr.EdgeNorms.load(tmp_path / f"none{suffix}").norms.shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"edges": [["a", "b"]]},
+        {"edges": [["a", "b", "skip"], ["a", "b", "skip"]]},
+        {"edges": "abc"},
+        {"steps": [-1]},
+        {"norms": [[1.0, 2.0]]},
+        {"there": [[2]]},
+        {"shares": []},
+    ],
+)
+def test_a_damaged_file_of_edges_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    table = {
+        "edges": [["a", "b", "skip"]],
+        "steps": [0],
+        "norms": [[1.0]],
+        "shares": [[1.0]],
+        "cosines": [[1.0]],
+        "there": [[1]],
+    }
+    for given, fits in (({}, True), (change, False)):
+        archive.write_text(tmp_path / "edges.json", EDGES, {**table, **given})
+        if fits:
+            assert tr.EdgeNorms.load(tmp_path / "edges.json").norms.tolist() == [[1.0]]
+            continue
+        with pytest.raises(FileError, match=r"\[load\]"):
+            tr.EdgeNorms.load(tmp_path / "edges.json")
+
+
+def test_edges_as_frames() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    edges = small_model().fit(X, Y, 8, 1, verbose=0, watch=1, watch_edges=True).edges
+    frame = edges.to_pandas()
+    assert isinstance(frame, pandas.DataFrame) and len(frame) == len(edges.rows())
+    over = frame[(frame.kind == "skip") & (frame.step == 2)].norm.tolist()
+    assert over == [row["norm"] for row in edges.rows() if row["kind"] == "skip" and row["step"] == 2]
+    assert isinstance(edges.to_polars(), polars.DataFrame)
 
 
 def test_what_was_not_watched_says_how() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinyres import layers
 from tinyres.engine.state import name_scope
@@ -19,14 +19,46 @@ WITHOUT_SKIPS = ("plain", "plain_batchnorm")
 INITIALIZERS = ("glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "linear")
 OPTIMIZERS = ("adam", "sgd")
-BOUNDS: Mapping[str, tuple[int, int]] = {
-    "blocks": (1, 128),
-    "units": (1, 256),
-    "features": (1, 1024),
-    "classes": (2, 100),
-    "batch": (1, 1024),
+
+
+class Choice(NamedTuple):
+    """One of these words, or also none."""
+
+    words: tuple[str, ...]
+    none: bool = False
+
+    def fits(self, value: Any) -> bool:
+        return (type(value) is str and value in self.words) or (self.none and value is None)
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.words)}{', or null' if self.none else ''}"
+
+
+class Whole(NamedTuple):
+    """A whole number from low to high."""
+
+    low: int
+    high: int
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is int and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+BOUNDS: Mapping[str, Choice | Whole] = {
+    "block": Choice(tuple(PRESETS)),
+    "blocks": Whole(1, 128),
+    "units": Whole(2, 128),
+    "features": Whole(1, 256),
+    "classes": Whole(2, 32),
+    "batch": Whole(2, 128),
+    "optimizer": Choice(OPTIMIZERS),
+    "initializer": Choice(INITIALIZERS, none=True),
+    "activation": Choice(ACTIVATIONS),
 }
-MOST_WEIGHTS = 1 << 22  # of all blocks: what a page has memory and patience for
+MOST_WEIGHTS = 2_000_000  # what a page has memory and patience for
 
 
 @dataclass(frozen=True)
@@ -51,27 +83,11 @@ class Net:
     skips: bool = True
 
     def __post_init__(self) -> None:
-        for name, (least, most) in BOUNDS.items():
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-                raise ArgumentError(f"[net] {name} is an int in {least}..{most}; got {number!r:.60}; choose another")
-        for name, known in (
-            ("block", tuple(PRESETS)),
-            ("initializer", (None, *INITIALIZERS)),
-            ("activation", ACTIVATIONS),
-            ("optimizer", OPTIMIZERS),
-            ("skips", (True, False)),
-        ):
-            chosen = getattr(self, name)
-            if not any(type(chosen) is type(one) and chosen == one for one in known):
-                raise ArgumentError(
-                    f"[net] {name} is one of {', '.join(map(str, known))}; got {chosen!r:.60}; choose one"
-                )
-        if 2 * self.blocks * self.units**2 > MOST_WEIGHTS:
-            raise ArgumentError(
-                f"[net] the blocks have {MOST_WEIGHTS:,} weights at most; got {self.blocks} blocks of {self.units} "
-                "units; choose fewer, or narrower ones"
-            )
+        problem = problem_of({name: getattr(self, name) for name in BOUNDS})
+        if problem is None and type(self.skips) is not bool:
+            problem = f"skips must be True or False; got {shown(self.skips)}; choose one"
+        if problem is not None:
+            raise ArgumentError(f"[net] {problem}")
 
     def build(self) -> Model:
         """The model. What it is built with is not drawn from the library's generator."""
@@ -91,6 +107,31 @@ class Net:
         if self.block not in WITHOUT_SKIPS:
             options["join"] = _weighed if self.skips else _branch_alone
         return PRESETS[self.block](x, self.units, **options)
+
+
+def problem_of(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with values for all of `BOUNDS`, and what to do, in words; None where nothing is."""
+    for name, bound in BOUNDS.items():
+        if not bound.fits(values[name]):
+            return f"{name} must be {bound}; got {shown(values[name])}; choose another"
+    weights = weights_of(**{name: values[name] for name in ("blocks", "units", "features", "classes")})
+    if weights > MOST_WEIGHTS:
+        return (
+            f"a net has at most {MOST_WEIGHTS:,} weights; got {values['blocks']} blocks of {values['units']} units, "
+            f"{weights:,} weights; choose fewer, or narrower ones"
+        )
+    return None
+
+
+def weights_of(blocks: int, units: int, features: int, classes: int) -> int:
+    """How many weights a net has at most, BatchNorm's among them."""
+    return units * (features + 1) + classes * (units + 1) + blocks * 2 * units * (units + 5)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _weighed(branch: Any, skip: Any) -> Any:
