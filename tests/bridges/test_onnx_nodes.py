@@ -180,6 +180,53 @@ CASES = {
 }
 
 
+SQUARE, COLUMNS = floats(6, 6), np.abs(floats(6)) + 1
+OF_CONSTANTS = {
+    **{kind: [(kind, "w", "k", {})] for kind in ("Ceil", "Cos", "Erf", "Exp", "Floor", "Reciprocal", "Round", "Sign")},
+    **{
+        kind: [(kind, "w", "k", {})] for kind in ("Relu", "Sigmoid", "Sin", "Softplus", "Tanh", "Softmax", "LogSoftmax")
+    },
+    **{kind: [(kind, "w,axis", "k", {})] for kind in ("ReduceMean", "ReduceL2", "ReduceMax", "ReduceLogSumExp")},
+    "all axes": [("ReduceProd", "w", "k", {"keepdims": 0})],
+    "as it is": [("ReduceSum", "w", "k", {"noop_with_empty_axes": 1})],
+    "Log": [("Log", "g", "k", {})],
+    "Pow": [("Pow", "g,two", "k", {})],
+    "Sum": [("Sum", "w,g,w", "k", {})],
+    "fmod": [("Mod", "w,g", "k", {"fmod": 1})],
+    "GreaterOrEqual": [("GreaterOrEqual", "w,g", "p", {}), ("Where", "p,w,g", "k", {})],
+    "Clip": [("Clip", "w,lo,hi", "k", {})],
+    "MatMul": [("MatMul", "w,w", "k", {})],
+    "a row by a matrix": [("MatMul", "g,w", "k", {})],
+    "Gemm": [("Gemm", "w,w,g", "k", {"transA": 1, "alpha": 0.5, "beta": 2.0})],
+    "Softmax along the first": [("Softmax", "w", "k", {"axis": 0})],
+    "a weight by its norm": [("ReduceL2", "w,axis", "n", {}), ("Div", "w,n", "d", {}), ("Mul", "d,g", "k", {})],
+}
+
+
+@pytest.mark.parametrize("name", OF_CONSTANTS)
+def test_what_is_of_constants_alone_is_computed_when_it_is_loaded(name, tmp_path):
+    """No op read constants alone: a net whose exporter folds nothing was refused."""
+    arrays = {"w": SQUARE, "g": COLUMNS, "axis": ints(0), "two": np.float32(1.5)}
+    arrays |= {"lo": np.float32(-0.5), "hi": np.float32(0.7)}
+    model = graph([*OF_CONSTANTS[name], ("Mul", "x,k", "y", {})], (6, 6), arrays)
+    x = floats(2, 6, 6)
+    (expected,) = run_by_onnxruntime(model.SerializeToString(), [x])
+    np.testing.assert_allclose(loaded(model, tmp_path).predict(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_product_of_constants_is_the_kernel_of_a_dense(tmp_path):
+    nodes = [("MatMul", "a,b", "low", {}), ("Add", "w,low", "k", {}), ("MatMul", "x,k", "y", {})]
+    low = {"a": floats(6, 2), "b": floats(2, 6)}
+    again = loaded(graph(nodes, ROW, {"w": SQUARE, **low}), tmp_path)
+    assert [type(layer).__name__ for layer in again.layers] == ["InputLayer", "Dense"]
+    np.testing.assert_allclose(again.layers[-1].kernel.numpy(), SQUARE + low["a"] @ low["b"], rtol=1e-5, atol=1e-6)
+    wide = graph(
+        [("MatMul", "c,r", "k", {}), ("Add", "x,k", "y", {})], ROW, {"c": floats(5000, 1), "r": floats(1, 5000)}
+    )
+    with pytest.raises(FileError, match="up to 16,777,216 elements"):
+        loaded(wide, tmp_path)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_node_gives_what_onnxruntime_gives(name, tmp_path):
     model = CASES[name]
@@ -234,7 +281,9 @@ REFUSED = [
     ("each of its operands is there", graph([("Max", ",c", "m", {}), ("Add", "x,m", "y", {})], ROW, {"c": floats(6)})),
     (
         "one of its inputs must come from the data",
-        graph([("MatMul", "c,c", "k", {}), ("MatMul", "x,k", "y", {})], ROW, {"c": floats(6, 6)}),
+        graph(
+            [("Einsum", "c,c", "k", {"equation": "ij,jk->ik"}), ("MatMul", "x,k", "y", {})], ROW, {"c": floats(6, 6)}
+        ),
     ),
     ("rows are samples", one("Gemm", ROW, {"w": floats(6, 5)}, transA=1)),
     (
@@ -246,8 +295,8 @@ REFUSED = [
     ("the odd pixel stands below", one("Conv", IMAGE, {"w": KERNEL}, auto_pad="SAME_LOWER")),
     ("the sizes in a file must fit one another", one("MatMul", ROW, {"w": floats(5, 5)})),
     ("opsets 7 to", one("Relu", ROW, opset=3)),
-    ("must come from the data", graph([("Relu", "c", "y", {})], ROW, {"c": floats(3)})),
-    ("an output comes from the data", graph([("Identity", "c", "y", {})], ROW, {"c": floats(3)})),
+    ("must come from the data", graph([("Elu", "c", "y", {})], ROW, {"c": floats(3)})),
+    ("an output comes from the data", graph([("Relu", "c", "y", {})], ROW, {"c": floats(3)})),
     ("floats or integers of 32 or 64 bits", graph([("Relu", "x", "y", {})], ROW, kind=TensorProto.FLOAT16)),
     ("a sample has up to", graph([("Relu", "x", "y", {})], (1 << 20, 1 << 20))),
 ]

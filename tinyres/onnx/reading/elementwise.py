@@ -52,7 +52,7 @@ _LAYERS: dict[str, Callable[[Reading], Layer]] = {
     "Elu": lambda r: ELU(r.attr("alpha", 1.0)),
     "Dropout": lambda r: Dropout(r.number(1, "ratio", 0.5)),
 }
-_OPS: dict[str, Callable[..., Any]] = {
+OPS: dict[str, Callable[..., Any]] = {
     "Abs": ops.abs,
     "Ceil": ops.ceil,
     "Cos": ops.cos,
@@ -68,7 +68,7 @@ _OPS: dict[str, Callable[..., Any]] = {
     "Sqrt": ops.sqrt,
 }
 READERS.update({kind: _layer(make) for kind, make in _LAYERS.items()})
-READERS.update({kind: _op(function) for kind, function in _OPS.items()})
+READERS.update({kind: _op(function) for kind, function in OPS.items()})
 
 
 @reads("Gelu")

@@ -151,7 +151,7 @@ def _expand(reading: Reading, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
 @folds("Range")
 def _range(reading: Reading, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
     count = max(0, math.ceil((limit.item() - start.item()) / delta.item()))
-    _bounded(reading, np.array([count]))
+    bounded(reading, np.array([count]))
     return start.item() + np.arange(count, dtype=start.dtype) * delta.item()
 
 
@@ -168,10 +168,10 @@ def _trilu(reading: Reading, x: np.ndarray, k: np.ndarray | None = None) -> np.n
 def _closed(reading: Reading, i: int, shape: np.ndarray) -> tuple[int, ...]:
     """A shape with 1 where a size is open: what all samples share is broadcast to them when it is used."""
     found = reading.value(i)
-    return _bounded(reading, np.where(found.open, 1, shape) if isinstance(found, Known) else shape)
+    return bounded(reading, np.where(found.open, 1, shape) if isinstance(found, Known) else shape)
 
 
-def _bounded(reading: Reading, shape: np.ndarray) -> tuple[int, ...]:
+def bounded(reading: Reading, shape: np.ndarray) -> tuple[int, ...]:
     """A shape that there is memory for."""
     sizes = tuple(int(n) for n in shape.reshape(-1))
     if any(n < 0 for n in sizes) or math.prod(sizes) > MOST_ELEMENTS:
@@ -192,12 +192,16 @@ def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 _TWO: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
+    "Sum": np.add,
     "Mul": np.multiply,
+    "Pow": np.power,
     "Div": _divided,
     "Mod": np.mod,
     "Equal": np.equal,
     "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
+    "LessOrEqual": np.less_equal,
     "Max": np.maximum,
     "Min": np.minimum,
     "And": np.logical_and,
@@ -216,8 +220,10 @@ def _computed(function: Callable[..., Any]) -> Fold:
         given = [x for x in arrays if x is not None]
         if len(given) < len(arrays):
             raise reading.refuse("each of its operands is there", "one that is left out", "export it again")
-        _bounded(reading, np.array(np.broadcast_shapes(*[x.shape for x in given])))
-        return functools.reduce(function, given) if reading.kind in _TWO else function(*given)
+        bounded(reading, np.array(np.broadcast_shapes(*[x.shape for x in given])))
+        chosen = np.fmod if reading.attr("fmod", 0) else function
+        found = functools.reduce(chosen, given) if reading.kind in _TWO else chosen(*given)
+        return found.astype(given[0].dtype) if reading.kind == "Pow" else found
 
     return fold
 

@@ -33,7 +33,7 @@ def _reduction(function: Callable[..., Any]) -> Callable[[Reading], Held]:
     return read
 
 
-_REDUCTIONS: dict[str, Callable[..., Any]] = {
+REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMean": ops.mean,
     "ReduceSum": ops.sum,
     "ReduceMax": ops.max,
@@ -42,7 +42,7 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceLogSumExp": ops.logsumexp,
     "ReduceL2": ops.norm,
 }
-READERS.update({kind: _reduction(function) for kind, function in _REDUCTIONS.items()})
+READERS.update({kind: _reduction(function) for kind, function in REDUCTIONS.items()})
 
 
 @reads("ArgMax")
