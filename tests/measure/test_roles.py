@@ -49,6 +49,21 @@ def test_weights_of_samples():
     assert leaves(trace) == {"input": "leaf", "target": "target", "sample_weight": "sample_weight"}
 
 
+def test_constants_of_a_net_of_words_are_no_inputs():
+    """Integers stand on no tape: constants took the place of the input, and queries were a condition from the side."""
+    tr.manual_seed(0)
+    inputs = tr.Input(shape=(6,), dtype="int64")
+    x = layers.Embedding(7, 4)(inputs)
+    y = layers.LayerNormalization()(x)
+    q, k, v = (layers.Dense(4)(y) for _ in range(3))
+    scale = np.full((1, 1, 4), 0.7, np.float32)
+    scores = tr.softmax((q * tr.tensor(scale)) @ tr.transpose(k * tr.tensor(scale), (0, 2, 1)))
+    model = tr.Model(inputs, layers.Dense(3)(x + layers.Dense(4)(scores @ v)))
+    trace = model.graph(np.zeros((5, 6), int), np.zeros((5, 6, 3)), "mse").trace()
+    assert leaves(trace) == {"constant": "constant", "constant_1": "constant", "target": "target"}
+    assert [edge.kind for edge in trace.fork("embedding").edges] == ["branch", "skip"]
+
+
 def test_several_inputs_and_targets():
     a, b = tr.Input(shape=(8,)), tr.Input(shape=(8,))
     h = layers.Add()([layers.Dense(4)(a), layers.Dense(4)(b)])

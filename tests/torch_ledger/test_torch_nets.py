@@ -245,3 +245,20 @@ def test_inputs_go_by_name_too() -> None:
     trace = tr.torch.trace(Named(), x=x, times=2.0, loss=lambda given: given["loss"])
     assert trace.header.batch == 8 and trace.blocks[0].skip is not None and trace["input"].grad_norm > 0
     assert not tr.torch.lint(Named(), x=x, loss=lambda given: given["loss"])
+
+
+def test_attention_that_is_masked_by_minus_infinity_is_not_broken() -> None:
+    class Causal(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv = torch.nn.Linear(8, 24)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.qkv(x).split(8, dim=2)
+            left = torch.tril(torch.ones(5, 5)) == 0
+            return x + (q @ k.transpose(1, 2)).masked_fill(left, float("-inf")).softmax(-1) @ v
+
+    torch.manual_seed(0)
+    net, x = Causal(), torch.randn(3, 5, 8)
+    assert list(tr.torch.trace(net, x, loss=lambda y: (y**2).mean()).verdict()) == []
+    assert len(tr.torch.lint(net, x, loss=lambda y: (y**2).mean())) == 0

@@ -86,6 +86,39 @@ def test_data_and_parameters_that_are_not_finite():
     assert told.startswith("values are not finite from block1/dense (line ") and "its kernel is not finite" in told
 
 
+def attending(mask):
+    """A net whose scores are masked by a function of them."""
+    tr.manual_seed(0)
+    inputs = x = tr.Input(shape=(6, 4))
+    x = layers.Dense(4)(x)
+    scores = mask(x @ tr.transpose(x, (0, 2, 1)))
+    model = tr.Model(inputs, layers.Dense(3, activation="softmax")(x + tr.softmax(scores) @ x))
+    model.compile(loss="sparse_categorical_crossentropy")
+    return model.graph(RNG.normal(size=(5, 6, 4)), np.zeros((5, 6), int))
+
+
+BELOW = np.tril(np.ones((6, 6))) > 0
+MASKS = {
+    "chosen": lambda scores: tr.where(BELOW, scores, float("-inf")),
+    "added": lambda scores: scores + np.where(BELOW, 0, -np.inf).astype("float32"),
+    "in two steps": lambda scores: tr.where(BELOW, scores, float("-inf")) * 0.5,
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_what_a_mask_leaves_out_of_a_softmax_is_not_broken(name):
+    """An attention masked by -inf was told that its values had grown too large."""
+    graph = attending(MASKS[name])
+    assert list(graph.trace(level="op").verdict()) == [] and len(graph.lint()) == 0
+
+
+def test_infinities_that_a_softmax_cannot_take_are_told():
+    whole_rows = attending(lambda scores: tr.where(BELOW & False, scores, float("-inf")))
+    assert only(whole_rows.trace()).startswith("values are not finite from where")
+    above = attending(lambda scores: scores + np.where(BELOW, 0, np.inf).astype("float32"))
+    assert "from constant on (0 NaN, 15 Inf): this is a constant of the program;" in only(above.trace())
+
+
 def test_a_gradient_that_is_not_finite_though_values_are():
     x = tr.tensor([0.0, 1.0], requires_grad=True, name="x")
     told = only(tr.Graph(tr.sum(tr.sqrt(x * 1.0))).trace())

@@ -20,11 +20,15 @@ def roles_of(
     edges: Iterable[tuple[int, int]],
     reads_parameters: set[int],
     given: Mapping[Node, str] | None,
+    looking_up: set[int],
 ) -> list[str]:
-    """Per unit what it is as a leaf, "" if it was computed. given: what is known of data, None if nothing is."""
+    """Per unit what it is as a leaf, "" if it was computed. given: what is known of data, None if nothing is.
+
+    looking_up: the units that read data as integers.
+    """
     pairs = list(edges)
     guessed = _met_behind_the_net(units, pairs, reads_parameters) if given is None else set()
-    if given is not None and not any(given.get(node) == LEAF for node in units):
+    if given is not None and not looking_up and not any(given.get(node) == LEAF for node in units):
         given = None  # what the net was given does not come to the loss: what was cut off from it takes its place
     roles = []
     for i, node in enumerate(units):

@@ -80,7 +80,8 @@ def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -
     for node in owner:
         owner[node] = last - owner[node]
     edges, parameter_edges = _edges(forward, owner, parameters)
-    roles = roles_of(units, edges, {dst for _, dst in parameter_edges}, given)
+    looking_up = {owner[n] for n in forward if n.op is not None and looks_up(n, given)}
+    roles = roles_of(units, edges, {dst for _, dst in parameter_edges}, given, looking_up)
     names = _names(units, layers, roles)
     return Tape(
         order=order,
@@ -91,7 +92,7 @@ def read_tape(root: Node, level: str, given: Mapping[Node, str] | None = None) -
         parameter_names=_parameter_names(parameters, parameter_edges, names),
         kinds=[role or _kind(node, layer) for node, layer, role in zip(units, layers, roles)],
         roles=roles,
-        looking_up={owner[n] for n in forward if n.op is not None and looks_up(n, given)},
+        looking_up=looking_up,
         scopes=[node.scope.block if node.scope is not None and node.op is not None else "" for node in units],
         edges=edges,
         parameter_edges=parameter_edges,

@@ -25,19 +25,39 @@ def not_finite(trace: Trace) -> Broken | None:
 
 
 def _values(trace: Trace) -> Broken | None:
-    node = next((n for n in trace.nodes if n.nans or n.infs), None)
+    masked = _masked(trace)
+    node = next((n for n in trace.nodes if (n.nans or n.infs) and n.name not in masked), None)
     if node is None:
         return None
     spoiled = [name for name, p in node.params.items() if p.nans or p.infs]
     if spoiled:
         cause = f"its {' and '.join(spoiled)} {'is' if len(spoiled) == 1 else 'are'} not finite"
         remedy = "an earlier step spoiled it; start again with a lower learning rate or clip_norm=1.0"
+    elif node.op == "constant":
+        cause, remedy = "this is a constant of the program", "look at how it is computed"
     elif not node.primitive:
         cause, remedy = "this is data", "look for missing values in it"
     else:
         cause, remedy = (node.facts.breaks, node.facts.helps) if node.facts.breaks else _OVERFLOW
     told = f"values are not finite from {place(node)} on ({node.nans} NaN, {node.infs} Inf): {cause};"
     return Broken("not-finite", node.name, told, f"{remedy}.")
+
+
+def _masked(trace: Trace) -> set[str]:
+    """The nodes whose infinities are all taken in by a softmax that stays finite: what a mask leaves out.
+
+    They are below zero then: one above zero makes NaN of its row.
+    """
+    readers: dict[str, list[str]] = {}
+    for edge in trace.edges:
+        readers.setdefault(edge.src, []).append(edge.dst)
+    finite = {n.name for n in trace.nodes if n.facts.distributes and not (n.nans or n.infs)}
+    masked: set[str] = set()
+    for node in reversed(trace.nodes):
+        taken = readers.get(node.name, [])
+        if node.infs and not node.nans and taken and all(name in finite or name in masked for name in taken):
+            masked.add(node.name)
+    return masked
 
 
 def _gradient(trace: Trace) -> Broken | None:
