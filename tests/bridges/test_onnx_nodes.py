@@ -115,6 +115,18 @@ CASES = {
         [("Constant", "", "c", {"value": numpy_helper.from_array(floats(6, 5))}), ("MatMul", "x,c", "y", {})], ROW
     ),
     "split": graph([("Split", "x", "a,b", {"axis": 1, "num_outputs": 2}), ("Sub", "b,a", "y", {})], ROW),
+    "several, by widths": graph(
+        [("SplitToSequence", "x,w", "s", {"axis": 1}), ("SequenceAt", "s,i", "y", {})],
+        ROW,
+        {"w": ints(2, 3, 1), "i": np.array(1)},
+    ),
+    "several, alike": graph(
+        [("SplitToSequence", "x,w", "s", {"axis": -1}), ("SequenceAt", "s,i", "y", {})],
+        ROW,
+        {"w": np.array(4), "i": np.array(-1)},
+    ),
+    "cast like data": graph([("CastLike", "c,x", "d", {}), ("Mul", "d,x", "y", {})], ROW, {"c": np.arange(6)}),
+    "data cast": graph([("CastLike", "x,c", "y", {})], ROW, {"c": np.arange(6)}, gives=TensorProto.INT64),
     "slice": one("Slice", TOKENS, {"s": ints(-1), "e": ints(-10), "a": ints(1), "t": ints(-2)}),
     "squeezed": graph(
         [("Slice", "x,s,e,a", "p", {}), ("Squeeze", "p,a", "y", {})], TOKENS, {"s": ints(1), "e": ints(2), "a": ints(1)}
@@ -283,6 +295,18 @@ REFUSED = [
         "one of its inputs must come from the data",
         graph(
             [("Einsum", "c,c", "k", {"equation": "ij,jk->ik"}), ("MatMul", "x,k", "y", {})], ROW, {"c": floats(6, 6)}
+        ),
+    ),
+    (
+        "one is taken by SequenceAt",
+        graph([("SplitToSequence", "x,w", "s", {"axis": 1}), ("Relu", "s", "y", {})], ROW, {"w": ints(2, 4)}),
+    ),
+    (
+        "up to 1,024 parts",
+        graph(
+            [("SplitToSequence", "x,w", "s", {"axis": 1}), ("SequenceAt", "s,i", "y", {})],
+            (2000,),
+            {"w": np.array(1), "i": np.array(1)},
         ),
     ),
     ("rows are samples", one("Gemm", ROW, {"w": floats(6, 5)}, transA=1)),

@@ -73,4 +73,27 @@ class Held:
         return (self._last if self._plain is None else self._plain).dtype
 
 
+class Sequence(Held):
+    """Several values under one name, from which one is taken before it is computed with."""
+
+    def __init__(self, parts: list[Held]) -> None:
+        super().__init__()
+        self.parts = parts
+
+    @property
+    def plain(self) -> Any:
+        raise FileError(
+            "[onnx.load] of several values under one name one is taken by SequenceAt; another op reads them all; "
+            "leave it out of the exported net"
+        )
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.plain
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.plain
+
+
 Value = Known | Held

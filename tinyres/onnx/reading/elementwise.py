@@ -15,7 +15,7 @@ from tinyres.layers.dropout import Dropout
 from tinyres.layers.merge import Add, Maximum, Minimum, Multiply, Subtract
 from tinyres.nn.layer import Layer
 from tinyres.onnx.reading.table import READERS, Reading, reads
-from tinyres.onnx.values import Held, Value
+from tinyres.onnx.values import Held, Known, Value
 
 with need_extra("onnx", "models are written and read by the onnx package", "onnx"):
     from onnx import helper
@@ -121,10 +121,23 @@ def _cast(reading: Reading) -> Held:
     kinds = {"f": "float32", "b": "bool", "i": "int64", "u": "int64"}
     if dtype.kind not in kinds or dtype == np.float16:
         raise reading.refuse("values are cast to numbers", f"a cast to {dtype}")
-    x = reading.held()
-    if x.dtype == kinds[dtype.kind] or x.dtype.kind == dtype.kind == "f":
+    return _as(reading, reading.held(), kinds[dtype.kind])
+
+
+@reads("CastLike")
+def _cast_like(reading: Reading) -> Value:
+    """What the file holds may be cast to the dtype of data, which is known before there is any."""
+    x, like = reading.value(0), reading.value(1)
+    dtype = like.array.dtype if isinstance(like, Known) else like.dtype
+    if isinstance(x, Known):
+        return Known(x.array.astype(dtype), x.open, x.weight, x.name)
+    return _as(reading, x, {"f": "float32", "b": "bool"}.get(dtype.kind, "int64"))
+
+
+def _as(reading: Reading, x: Held, kind: str) -> Held:
+    if x.dtype == kind or x.dtype.kind == "f" == np.dtype(kind).kind:
         return x
-    return of_one(reading, lambda t: reading.called(ops.astype(t, kinds[dtype.kind])))
+    return of_one(reading, lambda t: reading.called(ops.astype(t, kind)))
 
 
 def operands(reading: Reading, count: int) -> tuple[list[Any], bool]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinyres import ops
 from tinyres.layers.merge import Concatenate
 from tinyres.layers.shape import Flatten, Permute, Reshape
 from tinyres.onnx.reading.table import OPEN, Reading, constant_of, reads
-from tinyres.onnx.values import Held, Known, Value
+from tinyres.onnx.values import Held, Known, Sequence, Value
 
 _TO_LAST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+_MOST_PARTS = 1024
 
 
 @reads("Transpose")
@@ -130,17 +133,48 @@ def _for_each_sample(reading: Reading, known: Known, x: Any) -> Any:
 
 @reads("Split")
 def _split(reading: Reading) -> list[Value]:
-    x, axis = reading.held(), reading.attr("axis", 0)
-    at, count = reading.axis(axis, len(x.shape)), len(reading.node.output)
-    size = x.shape[at]
-    if size is None:
-        raise reading.refuse("what is split has a known size", f"axis {axis} of shape {x.shape}")
-    widths = reading.ints(1, "split") or [min(-(-size // count), size - i * -(-size // count)) for i in range(count)]
+    at, size = _split_axis(reading)
+    count = len(reading.node.output)
+    alike = [min(-(-size // count), size - i * -(-size // count)) for i in range(count)]
+    return list(_parts(reading, at, size, reading.ints(1, "split") or alike, count))
+
+
+@reads("SplitToSequence")
+def _split_to_sequence(reading: Reading) -> Sequence:
+    """As Split, into one value of several, from which SequenceAt takes."""
+    at, size = _split_axis(reading)
+    widths = reading.known(1, "split")
+    if not widths.ndim:
+        width = int(widths)
+        if width < 1 or size > _MOST_PARTS * width:
+            raise reading.refuse(f"it makes up to {_MOST_PARTS:,} parts", f"parts of {width} of {size}")
+        widths = np.array([min(width, size - first) for first in range(0, size, width)])
+    return Sequence(_parts(reading, at, size, widths.tolist(), len(widths)))
+
+
+@reads("SequenceAt")
+def _sequence_at(reading: Reading) -> Held:
+    sequence, at = reading.value(0), int(reading.known(1, "which is taken").reshape(-1)[0])
+    if not isinstance(sequence, Sequence):
+        raise reading.refuse("it takes one of several", "one value")
+    return sequence.parts[at]
+
+
+def _split_axis(reading: Reading) -> tuple[int, int]:
+    """The axis that is split, and its size."""
+    shape, axis = reading.held().shape, reading.attr("axis", 0)
+    at = reading.axis(axis, len(shape))
+    if shape[at] is None:
+        raise reading.refuse("what is split has a known size", f"axis {axis} of shape {shape}")
+    return at, shape[at]
+
+
+def _parts(reading: Reading, at: int, size: int, widths: list[int], count: int) -> list[Held]:
     if len(widths) != count or min(widths) < 0 or sum(widths) != size:
         raise reading.refuse(f"its parts make up the whole of {size}", f"{widths} for {count}", "export it again")
     bounds = [sum(widths[:i]) for i in range(count)] + [size]
-    before = (slice(None),) * at
-    return [Held(x.plain[before + (slice(start, stop),)]) for start, stop in zip(bounds, bounds[1:])]
+    before, x = (slice(None),) * at, reading.plain()
+    return [Held(x[before + (slice(start, stop),)]) for start, stop in zip(bounds, bounds[1:])]
 
 
 @reads("Slice")
