@@ -36,9 +36,9 @@ def load(path: PathLike, size: int | None = None) -> Model:
     any size. size: of every other axis that the file leaves open, such as the length of a text; None to leave it open,
     where the net allows that. Inside, images have their channels last. Products with weights of the file become Dense,
     Conv2D, BatchNormalization and so on, named after the node's path ("/layer1/conv1/Conv" is layer1/conv1); other
-    arrays of the file are Parameters of the op that reads them; what several nodes read,
-    each has for itself. What follows from arrays of the file alone is computed. Exporters fold BatchNormalization into the
-    convolution unless told not to (PyTorch: `optimize=False`, or training mode where `dynamo=False`).
+    arrays of the file are Parameters of the op that reads them; what several nodes read, each has for itself. What
+    follows from arrays of the file alone is computed. Exporters fold BatchNormalization into the convolution unless
+    told not to (PyTorch: `optimize=False`, or training mode where `dynamo=False`).
     Raises FileError for a file that is missing, damaged or does not follow the standard, for ops that are not read (all
     in one error), and for what is not read of an op.
 
