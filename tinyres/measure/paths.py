@@ -9,7 +9,6 @@ here all of them are summed, and the parts sum to the gradient.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from tinyres import kernels
 from tinyres.backends.buffers import Buffer
@@ -23,12 +22,10 @@ from tinyres.launch import launch
 from tinyres.measure.sheet import Sheet
 from tinyres.measure.tape import Tape
 from tinyres.structure.structure import Structure
+from tinyres.structure.ways import NONE, START, Steps, Way, after
 from tinyres.trace.spectrum import Over, Spectrum
 
-Way = tuple[int, int]  # how many branches were passed, and which skip across last, _NONE for none
 Ways = dict[Way, Tensor]
-
-_NONE = -1
 
 
 def path_spectrum(root: Node, tape: Tape, structure: Structure, unit: int) -> Spectrum:
@@ -36,33 +33,16 @@ def path_spectrum(root: Node, tape: Tape, structure: Structure, unit: int) -> Sp
     target = tape.units[unit]
     order = _leading_to(target, tape.order)
     whole = propagate(root, order, retain_graph=True, targets={target}).get(target)
-    names = list(structure.across.values())
+    steps = Steps(structure)
+    names = steps.across
     with no_grad():
-        ways = _by_way(root, order, target, _Steps(tape, structure))
+        ways = _by_way(root, order, target, tape.owner, steps)
         parts, over = _summed(ways, 0), _summed(ways, 1) if names else {}
     longest = max(parts, default=0)
     if whole is None:
         taken = [Over(name, None, 0.0) for name in (*names, "")] if names else []
         return Spectrum(tape.names[unit], (None,) * (longest + 1), (0.0,) * (longest + 1), 0.0, tuple(taken))
     return _measured(tape.names[unit], whole, [parts.get(k) for k in range(longest + 1)], over, names)
-
-
-class _Steps:
-    """What an edge between ops makes of the way that a path has come."""
-
-    def __init__(self, tape: Tape, structure: Structure) -> None:
-        self._owner = tape.owner
-        self._branches = structure.branch_edges()
-        self._across = structure.edges_across()
-
-    def from_to(self, producer: Node, consumer: Node) -> Way:
-        """How many branches it adds, and the skip across that it is."""
-        edge: Any = (self._owner.get(producer), self._owner[consumer])
-        return int(edge in self._branches), self._across.get(edge, _NONE)
-
-
-def _after(way: Way, step: Way) -> Way:
-    return way[0] + step[0], way[1] if step[1] == _NONE else step[1]
 
 
 def _summed(ways: Ways, which: int) -> dict[int, Tensor]:
@@ -84,9 +64,9 @@ def _leading_to(target: Node, order: list[Node]) -> list[Node]:
     return kept[::-1]
 
 
-def _by_way(root: Node, order: list[Node], target: Node, steps_of: _Steps) -> Ways:
+def _by_way(root: Node, order: list[Node], target: Node, owner: Mapping[Node, int], steps_of: Steps) -> Ways:
     included = set(order)
-    arrived: dict[Node, Ways] = {root: {(0, _NONE): unit_cotangent(root)}}
+    arrived: dict[Node, Ways] = {root: {START: unit_cotangent(root)}}
     further: dict[Way, Further] = {}
     owned: dict[Node, set[Way]] = {}
     for node in order:
@@ -94,13 +74,13 @@ def _by_way(root: Node, order: list[Node], target: Node, steps_of: _Steps) -> Wa
         if node is target:
             return ways
         needs = tuple([n in included for n in node.inputs])
-        steps = [steps_of.from_to(n, node) if needs[i] else (0, _NONE) for i, n in enumerate(node.inputs)]
+        steps = [steps_of.over(owner.get(n), owner[node]) if needs[i] else START for i, n in enumerate(node.inputs)]
         for way in sorted({*ways, *[known for known, parts in further.items() if node in parts]}):
             g = ways.get(way)
-            for_outputs = further.setdefault(_after(way, steps[0]) if type(node) is FurtherOutput else way, {})
+            for_outputs = further.setdefault(after(way, steps[0]) if type(node) is FurtherOutput else way, {})
             for i, cotangent in enumerate(pull_back(node, g, needs, for_outputs)):
                 if needs[i] and cotangent is not None:
-                    _add(arrived, owned, node.inputs[i], _after(way, steps[i]), cotangent)
+                    _add(arrived, owned, node.inputs[i], after(way, steps[i]), cotangent)
     return {}
 
 
@@ -124,7 +104,7 @@ def _measured(
 ) -> Spectrum:
     sheet = Sheet()
     n = whole.size
-    taken = [over.get(place) for place in (*range(len(names)), _NONE)] if names else []
+    taken = [over.get(place) for place in (*range(len(names)), NONE)] if names else []
     rows = [None if g is None else (sheet.statistics(g.buffer, n), sheet.dot(g.buffer, whole.buffer, n))
             for g in (*parts, *taken)]  # fmt: skip
     square = sheet.dot(whole.buffer, whole.buffer, n)

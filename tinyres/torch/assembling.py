@@ -20,6 +20,7 @@ from tinyres.trace.building import (
     numbers_of,
 )
 from tinyres.trace.nodes import Returned, TraceEdge, TraceNode, TraceParameter
+from tinyres.trace.spectrum import Spectrum
 from tinyres.trace.trace import Header
 from tinyres.view import Trace
 
@@ -30,6 +31,7 @@ def assemble(
     measured: Measurement,
     carried: Sequence[Mapping[int, float | None]],
     returned: Sequence[Mapping[int, Returned]],
+    paths: Spectrum | None,
 ) -> Trace:
     """The Trace of one measured pass."""
     count = len(tape.units)
@@ -57,7 +59,7 @@ def assemble(
     forks = forks_of(structure, nodes, edges, carried, returned)
     blocks = blocks_of(structure, nodes, forks)
     edges += [edge(count + w, dst, PARAMETER, times) for (w, dst), times in tape.weight_edges.items()]
-    return Trace(header, nodes, parameters, edges, forks, blocks, measured.audit)
+    return Trace(header, nodes, parameters, edges, forks, blocks, measured.audit, paths)
 
 
 def _nodes(

@@ -79,7 +79,12 @@ class Skips:
         values = {i: keeper.kept[units[i].calls[-1].index] for i in wanted}
         values |= {i: units[i].tensor for pair in pairs for i in pair if not units[i].calls}
         norms = {i: math.sqrt(sums_of([value]).squares) for i, value in values.items()}
-        return {(y, x): departure(norms[x], norms[y], dot(values[x], values[y])) for y, x in pairs}
+        # A call with several results has the size of all, and one of them is kept: there is nothing to compare it with.
+        alike = {(y, x) for y, x in pairs if values[y].numel() == values[x].numel()}
+        return {
+            (y, x): departure(norms[x], norms[y], dot(values[x], values[y])) if (y, x) in alike else None
+            for y, x in pairs
+        }
 
 
 class _Keeper(Recorder):

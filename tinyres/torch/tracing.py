@@ -13,6 +13,7 @@ from tinyres.torch.calls import Recorder
 from tinyres.torch.chance import chance_of
 from tinyres.torch.library import torch
 from tinyres.torch.measuring import measure
+from tinyres.torch.paths import path_spectrum
 from tinyres.torch.running import Loss, Run
 from tinyres.torch.skips import Skips
 from tinyres.torch.tape import Tape, read_tape
@@ -22,13 +23,21 @@ from tinyres.view import Trace
 
 
 def trace(
-    module: Any, *inputs: Any, loss: Loss | None = None, level: str = "layer", audit: bool = True, **named: Any
+    module: Any,
+    *inputs: Any,
+    loss: Loss | None = None,
+    level: str = "layer",
+    arrays: bool = False,
+    audit: bool = True,
+    paths: bool = False,
+    **named: Any,
 ) -> Trace:
     """Run a PyTorch module and its loss once, forward and backward, and measure every node and edge.
 
     inputs, named: what the module is called with. loss: a function of what the module returns that gives one number;
     left out, the module returns the loss itself. level: "layer" (one node per call of a module that calls no others)
     or "op" (one per call of a function). audit: check that every gradient is the sum of what came over its edges.
+    paths: also split the input's gradient by path length. arrays: not kept, as gradients are let go of as they pass.
     Names are those of the modules, with / for dots; blocks, forks and kinds are found as for a Model. The module runs
     in the mode that it is in; it, its gradients, its moving statistics and all generators stay as they are.
     Raises ArgumentError for what is no module, ShapeError for a loss that is not one number, TraceError for one that
@@ -47,7 +56,12 @@ def trace(
     >>> [(block.name, round(block.skip + block.branch, 3)) for block in traced.blocks]
     [('0', 1.0), ('1', 1.0)]
     """
-    return _traced(module, inputs, named, loss, level, audit)[0]
+    if arrays:
+        raise ArgumentError(
+            "[trace] of a module of PyTorch gradients are measured as they pass, and none is kept; got arrays=True; "
+            "hold them by tensor.register_hook or retain_grad() of what is looked at, or trace a Model"
+        )
+    return _traced(module, inputs, named, loss, level, audit, paths)[0]
 
 
 def lint(module: Any, *inputs: Any, loss: Loss | None = None, **named: Any) -> Findings:
@@ -60,20 +74,21 @@ def lint(module: Any, *inputs: Any, loss: Loss | None = None, **named: Any) -> F
     >>> [finding.rule for finding in tr.torch.lint(Doubled(), torch.ones(4), loss=torch.sum)]
     ['self-add']
     """
-    found, tape = _traced(module, inputs, named, loss, "layer", audit=False)
+    found, tape = _traced(module, inputs, named, loss, "layer", audit=False, paths=False)
     read = {id(w.tensor) for w in tape.weights}
     unread = [n.replace(".", "/") for n, p in module.named_parameters() if p.requires_grad and id(p) not in read]
     return lint_trace(found, unread)
 
 
 def _traced(
-    module: Any, inputs: tuple[Any, ...], named: dict[str, Any], loss: Loss | None, level: str, audit: bool
+    module: Any, inputs: tuple[Any, ...], named: dict[str, Any], loss: Loss | None, level: str, audit: bool, paths: bool
 ) -> tuple[Trace, Tape]:
     if level not in ("layer", "op"):
         raise ArgumentError(f'[trace] a level is "layer" or "op"; got {level!r}; blocks are read off the trace')
     if not isinstance(audit, bool):
         raise ArgumentError(
-            f"[trace] of a module of PyTorch sums are audited; got audit={audit!r}; give True for that, or False"
+            f"[trace] of a module of PyTorch sums are audited; got audit={audit!r}; give True for that, or False, and "
+            "check the derivatives of ops of your own by torch.autograd.gradcheck"
         )
     run = Run.of(module, inputs, named, loss)
     trained = {name: (p, p.requires_grad) for name, p in module.named_parameters()}
@@ -82,6 +97,7 @@ def _traced(
         result = run.forward(recorder)
         tape = read_tape(result.grad_fn, recorder, trained, run.tensors, level)
         skips = Skips(tape)
+        spectrum = path_spectrum(result, tape) if paths else None
         measured = measure(result, tape, skips, audit)
     with run.unchanged():
         carried = skips.carried(run)
@@ -95,4 +111,4 @@ def _traced(
         chance=chance_of(recorder.calls[-1].name, *recorder.latest),
         notes=tuple(tape.notes),
     )
-    return assemble(header, tape, measured, carried, skips.returned()), tape
+    return assemble(header, tape, measured, carried, skips.returned(), spectrum), tape

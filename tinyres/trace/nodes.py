@@ -51,7 +51,10 @@ class Measured:
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
         if self.arrays is None:
-            raise TraceError(f"[trace] the arrays of {self.name} were not measured; call graph.trace(arrays=True)")
+            raise TraceError(
+                f"[trace] the arrays of {self.name} were not measured; call graph.trace(arrays=True), "
+                "of a module of PyTorch none are kept"
+            )
         return self.arrays
 
 

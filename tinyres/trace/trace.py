@@ -139,13 +139,13 @@ class Trace:
     def audit(self) -> Audit:
         """Whether every gradient is the sum of what came over its edges, and what is not: `.ok`, `.failures`."""
         if self._audit is None:
-            raise TraceError("[trace] the audit was not made; call graph.trace(audit=True)")
+            raise TraceError(f"[trace] the audit was not made; call {self._call('audit=True')}")
         return self._audit
 
     def paths(self) -> Spectrum:
         """How much of the gradient at the input passed exactly k residual branches: `.shares[k]`, `.norms[k]`."""
         if self._paths is None:
-            raise TraceError("[trace] paths were not measured; call graph.trace(paths=True)")
+            raise TraceError(f"[trace] paths were not measured; call {self._call('paths=True')}")
         return self._paths
 
     @property
@@ -206,8 +206,14 @@ class Trace:
         if level not in LEVELS:
             raise ArgumentError(f"[trace] a level is one of {', '.join(LEVELS)}; got {level!r}; choose one of them")
         if level in ("layer", "op") and level != self.level:
-            raise TraceError(f'[trace] {level}s were not measured; call graph.trace(level="{level}")')
+            call = self._call(f'level="{level}"')
+            raise TraceError(f"[trace] {level}s were not measured; call {call}")
         return level
+
+    def _call(self, option: str) -> str:
+        """What is called to measure more."""
+        of_torch = self.header.backend.startswith("torch ")
+        return f"tr.torch.trace(module, …, {option})" if of_torch else f"graph.trace({option})"
 
     if TYPE_CHECKING:
         # What verdict.py and the view room attach, for type checkers.
