@@ -26,7 +26,7 @@ from tinyres.nn.operators import Input
 from tinyres.ops import *  # noqa: F403  what ops lists in its __all__
 
 if TYPE_CHECKING:
-    from tinyres import applications, data, distributed, keras, onnx, sklearn
+    from tinyres import applications, data, distributed, keras, onnx, play, sklearn
     from tinyres.measure.graph import Graph
     from tinyres.model import Model, Sequential, load
     from tinyres.play.wasm import wasm
@@ -50,6 +50,7 @@ _LAZY_MODULES = {
     "keras": "tinyres.keras",
     "metrics": "tinyres.training.metrics",
     "onnx": "tinyres.onnx",
+    "play": "tinyres.play",
     "sklearn": "tinyres.sklearn",
     "torch": "tinyres.torch",
 }
@@ -187,6 +188,7 @@ __all__ = [
     "no_grad",
     "onnx",
     "optim",
+    "play",
     "regularizers",
     "set_backend",
     "set_threads",

@@ -1,1 +1,5 @@
-"""The page: recorded nets, the module that replays them in a browser, and the server that shows them."""
+"""The page: recorded nets, what replays them in a browser, and the server; and its views in a notebook, `widget`."""
+
+from tinyres.play.notebook import widget
+
+__all__ = ["widget"]

@@ -6,7 +6,6 @@ Everything that the page loads comes from here, whether `tinyres play` serves it
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from tinyres.layers.blocks import PRESETS
 from tinyres.play import data
+from tinyres.play.bundle import imported
 from tinyres.play.description import FEATURES_AND_CLASSES
 from tinyres.play.nets import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 from tinyres.play.wasm import PAGE_WASM, WASM
@@ -34,6 +34,7 @@ _TYPES = {
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
+_ELSEWHERE = (PAGE_WASM.name, "live.mjs", "cell.mjs")  # served as tr.wasm; of notebooks
 _SHARED = (
     "charts.mjs",
     "choosing.mjs",
@@ -73,14 +74,14 @@ class Site:
 def _makers() -> Iterator[tuple[str, Callable[[], bytes]]]:
     own = files("tinyres.play").joinpath("static")
     for entry in sorted(own.iterdir(), key=lambda e: e.name):
-        if entry.name.rpartition(".")[2] in _TYPES and entry.name != PAGE_WASM.name:
+        if entry.name.rpartition(".")[2] in _TYPES and entry.name not in _ELSEWHERE:
             yield f"/{entry.name}", entry.read_bytes
     if PAGE_WASM.is_file():
         yield f"/{WASM.name}", PAGE_WASM.read_bytes
     for name in _SHARED:
         yield f"/view/{name}", files("tinyres.view").joinpath(name).read_bytes
     yield "/view/uPlot-licence.txt", files("tinyres.view").joinpath("vendor/LICENSE-uPlot").read_bytes
-    yield "/view/ribbon.css", _ribbon_style
+    yield "/view/ribbon.css", lambda: ribbon_style().encode()
     yield "/about.json", _about
     for name in data.NAMES:
         yield f"/data/{name}.bin", cache(lambda name=name: data.packed(data.load(name)))
@@ -93,22 +94,6 @@ def _page() -> bytes:
     return static.replace("</head>", f"{links}</head>").encode()
 
 
-def imported(first: str) -> list[str]:
-    """The modules that this one of the site imports, directly or by others, and itself."""
-    found = [first]
-    for name in found:
-        shared = name.removeprefix("view/")
-        file = (
-            files("tinyres.play").joinpath(f"static/{name}")
-            if shared == name
-            else files("tinyres.view").joinpath(shared)
-        )
-        text = file.read_text(encoding="utf-8")
-        for path in re.findall(r'^import [^"]* from "\./([^"]+)";$', text, re.MULTILINE):
-            found += [path] if path not in found else []
-    return found
-
-
 def _about() -> bytes:
     """What the controls need to know: the block presets in the words of their docstrings, the shapes of data."""
     told = {name: (make.__doc__ or "").strip() for name, make in PRESETS.items()}
@@ -118,7 +103,8 @@ def _about() -> bytes:
     return json.dumps({"presets": told, "data": shapes, **words}).encode()
 
 
-def _ribbon_style() -> bytes:
+def ribbon_style() -> str:
+    """The ribbon's style sheet, on light and on dark."""
     light, dark = (f":root {{ --chain: {colour} }}" for colour in (palette.CHAIN.light, palette.CHAIN.dark))
     on_dark = f"@media (prefers-color-scheme: dark) {{{palette.STYLE_ON_DARK}{dark}}}"
-    return f"{palette.STYLE}{light}{on_dark}".encode()
+    return f"{palette.STYLE}{light}{on_dark}"

@@ -65,7 +65,7 @@ def page(
 </section>
 </main>
 <script type="application/json" id="data">{data.replace("<", chr(92) + "u003c")}</script>
-<script>{_chart_library()}</script>
+<script>{chart_library()}</script>
 <script>{_script()}</script>
 </body>
 </html>
@@ -85,7 +85,7 @@ def _resource(name: str) -> str:
     return files("tinyres.view").joinpath(name).read_text(encoding="utf-8")
 
 
-def _chart_library() -> str:
+def chart_library() -> str:
     """uPlot with its licence for a banner, which otherwise is an address."""
     banner, _, code = _resource("vendor/uPlot.iife.min.js").partition("\n")
     assert banner.startswith("/*!")

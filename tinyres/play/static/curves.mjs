@@ -29,8 +29,8 @@ export class Norms extends Curve {
   take({ nets }, told) {
     const c = this.chart, [a, b, fit, theory] = c.series;
     a.values = nets.residual.look.blocks.map((k) => shown(k.grad_norm));
-    b.values = nets.plain.look.blocks.map((k) => shown(k.grad_norm));
     const count = a.values.length, none = Array(count).fill(null);
+    b.values = nets.plain?.look.blocks.map((k) => shown(k.grad_norm)) ?? none;
     const last = b.values.at(-1);
     fit.values = told?.residual?.fit ?? none;
     theory.values = told?.plain?.theory_rate && last ? a.values.map((_, i) => last * told.plain.theory_rate ** (count - 1 - i)) : none;

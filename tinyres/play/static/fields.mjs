@@ -1,5 +1,6 @@
 // The views that are fields of colour: the heat map of |g| by block and step, and the classes over the plane.
 
+import { NETS } from "./ribbons.mjs";
 import { number } from "./view/strands.mjs";
 
 // Viridis (van der Walt & Smith 2015) at nine places: even in lightness, and the same to all eyes.
@@ -14,12 +15,11 @@ export function colour(share) {
 }
 
 const SHADES = Array.from({ length: 256 }, (_, i) => colour(i / 255).map(Math.round)), ZERO = [0, 0, 0], BROKEN = [255, 0, 0];
-const NETS = { residual: "with skips", plain: "without" };
 
-// A pair of canvases, one a net, each under its name.
-function pair(place, kind) {
+// A pair of canvases, one a net, each under its name; nets: as ribbons.mjs has them.
+function pair(place, kind, nets) {
   place.className = "pair";
-  return Object.fromEntries(Object.entries(NETS).map(([net, words]) => {
+  return Object.fromEntries(Object.entries(nets).map(([net, words]) => {
     const box = document.createElement("div"), head = document.createElement("p"), canvas = document.createElement("canvas");
     head.className = `net ${net === "residual" ? "with" : "without"}`;
     head.textContent = words;
@@ -33,8 +33,8 @@ function pair(place, kind) {
 
 // View 5. A column for each look; when there is no more room, every second one is let go.
 export class Heat {
-  constructor(place) {
-    this.canvases = pair(place, "heat");
+  constructor(place, nets = NETS) {
+    this.canvases = pair(place, "heat", nets);
     this.scale = scale();
     place.after(this.scale.box);
     this.clear();
@@ -47,7 +47,7 @@ export class Heat {
     this.painted = Math.min(this.painted, this.columns.length);
     if (this.seen++ % this.every) return;
     const column = { step };
-    for (const net of Object.keys(NETS)) {
+    for (const net of Object.keys(this.canvases)) {
       column[net] = Float64Array.from(nets[net].look.blocks, (b) => b.grad_norm);
       for (const g of column[net]) if (g > 0 && g < Infinity) { this.low = Math.min(this.low, Math.log10(g)); this.high = Math.max(this.high, Math.log10(g)); }
     }
@@ -101,7 +101,7 @@ function scale() {
 // View 7. The class that each net gives every point, and the points it is trained on.
 export class Plane {
   constructor(place) {
-    this.canvases = pair(place, "plane");
+    this.canvases = pair(place, "plane", NETS);
     for (const [net, canvas] of Object.entries(this.canvases)) {
       canvas.width = canvas.height = 328;
       canvas.setAttribute("aria-label", `The class that the net ${NETS[net]} gives each point of the plane`);

@@ -7,7 +7,7 @@ import { saved } from "./pictures.mjs";
 const WITH = ["--with", "with skips"], WITHOUT = ["--without", "without"];
 const FIGURES = [
   { id: "ribbon", title: "The gradient on its way from the loss to the input", full: true, keys: [["--skip", "over the skip"], ["--branch", "through the branch"], ["--chain", "not split"]],
-    told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a dashed line is 0 or not finite. Click a block for its ledger." },
+    told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a hairline is a share of 0; dashed, |g| is 0 or not finite. Click a block for its ledger." },
   { id: "norms", title: "|g| at the input of each block", keys: [WITH, WITHOUT, ["--soft", "", "dash", "fit"], ["--branch", "", "dash", "law"]], told: "L2 norm over the whole batch, logarithmic; a gap where it is 0 or not finite." },
   { id: "ledger", title: "The ledger of a block", keys: [], told: "What came back over each way out of the block's input. A share is signed: its part along the whole; shares add up to 1." },
   { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number. Of thousands of steps some are left out, evenly." },
@@ -21,18 +21,7 @@ const FIGURES = [
 // entered(id): called when a view that had been away from the screen comes to it.
 export function figures(main, choose, acts, entered) {
   const places = {};
-  for (const { id, title, told, keys, full } of FIGURES) {
-    const figure = document.createElement("figure"), head = document.createElement("h3"), words = document.createElement("span"), place = document.createElement("div"), caption = document.createElement("figcaption");
-    figure.id = `f-${id}`;
-    if (full) figure.classList.add("full");
-    words.textContent = title;
-    place.id = `v-${id}`;
-    head.append(words, saving(figure, id, entered));
-    caption.append(told, ...keys.flatMap(key));
-    figure.append(head, place, caption);
-    main.append(figure);
-    places[id] = place;
-  }
+  for (const figure of FIGURES) places[figure.id] = figureOf(main, figure, entered);
   const heat = new Heat(places.heat), plane = new Plane(places.plane), ledger = new Ledger(places.ledger, acts);
   const correlation = document.createElement("p");
   correlation.className = "soft";
@@ -51,10 +40,25 @@ export function figures(main, choose, acts, entered) {
   for (const { id } of FIGURES) watch.observe(document.getElementById(`f-${id}`));
   // Draws a view if it can be seen.
   views.draw = (id, draw = () => views[id].show()) => { if (onScreen.has(id)) draw(); };
+  addEventListener("beforeprint", () => FIGURES.forEach(({ id }) => entered(id)));
   views.charts = [views.norms, views.losses, views.errors, views.spectrum, views.slopes];
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.charts.forEach((c) => c.redraw()));
   new ResizeObserver(() => views.charts.forEach((c) => { if (c.place.clientWidth && c.place.clientWidth !== c.drawing.plot.width) c.fit(); })).observe(main);
   return views;
+}
+
+// The frame of one view, and the place in it.
+export function figureOf(main, { id, title, told, keys, full }, entered) {
+  const figure = document.createElement("figure"), head = document.createElement("h3"), words = document.createElement("span"), place = document.createElement("div"), caption = document.createElement("figcaption");
+  figure.id = `f-${id}`;
+  if (full) figure.classList.add("full");
+  words.textContent = title;
+  place.id = `v-${id}`;
+  head.append(words, saving(figure, id, entered));
+  caption.append(told, ...keys.flatMap(key));
+  figure.append(head, place, caption);
+  main.append(figure);
+  return place;
 }
 
 function key([colour, words, dash, id]) {

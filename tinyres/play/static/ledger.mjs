@@ -15,7 +15,8 @@ export function addedUp(whole, shares) {
 }
 
 export class Ledger {
-  constructor(place, { onLesion, onCut, onSkip, onBranch }) {
+  // acts: {onLesion, onCut, onSkip, onBranch}, or none for a net that nothing can be done to here.
+  constructor(place, acts) {
     this.sum = document.createElement("p");
     this.sum.id = "sum";
     this.table = document.createElement("table");
@@ -24,6 +25,17 @@ export class Ledger {
     this.tools = document.createElement("div");
     this.tools.className = "tools";
     this.block = 0;
+    this.slider = {};
+    if (acts) this.equip(acts);
+    const box = document.createElement("div");
+    box.className = "scroll";
+    box.append(this.table);
+    place.append(this.sum, box, this.leak, this.tools);
+    this.table.append(document.createElement("caption"), document.createElement("thead"), document.createElement("tbody"));
+    this.table.tHead.innerHTML = "<tr><th class='w' scope='col'>came over</th><th class='w' scope='col'>to</th><th scope='col'>|g|</th><th scope='col'>share</th><th scope='col'>cosine</th></tr>";
+  }
+
+  equip({ onLesion, onCut, onSkip, onBranch }) {
     const button = (words, told, act) => {
       const b = document.createElement("button");
       Object.assign(b, { type: "button", textContent: words, title: told });
@@ -33,7 +45,6 @@ export class Ledger {
     };
     this.lesion = button("Lesion the block", "Multiplies its branch by 0: only the skip is left", onLesion);
     this.cut = button("Cut the skip", "Multiplies its skip by 0", onCut);
-    this.slider = {};
     for (const [kind, sign, high, act] of [["skip", "λ", 1.2, onSkip], ["branch", "α", 2, onBranch]]) {
       const label = document.createElement("label"), input = document.createElement("input"), output = document.createElement("output");
       Object.assign(input, { type: "range", min: 0, max: high, step: 0.01 });
@@ -42,27 +53,22 @@ export class Ledger {
       this.tools.append(label);
       this.slider[kind] = { input, output };
     }
-    const box = document.createElement("div");
-    box.className = "scroll";
-    box.append(this.table);
-    place.append(this.sum, box, this.leak, this.tools);
-    this.table.append(document.createElement("caption"), document.createElement("thead"), document.createElement("tbody"));
-    this.table.tHead.innerHTML = "<tr><th class='w' scope='col'>came over</th><th scope='col'>to</th><th scope='col'>|g|</th><th scope='col'>share</th><th scope='col'>cosine</th></tr>";
   }
 
   choose(block) { this.block = block; }
 
-  // factors: {skip: [λ of each block], branch: [α of each]}.
-  frame({ nets }, factors, joined) {
+  // factors: {skip: [λ of each block], branch: [α of each]}, where the net has them. words: what the net is called.
+  frame({ nets }, factors = null, joined = false, words = "with skips") {
     const look = nets.residual.look, block = look.blocks[this.block];
     if (!block) return;
     const edges = look.edges.filter((e) => e.src === block.input && (e.kind === "skip" || e.kind === "branch"));
     const skips = edges.filter((e) => e.kind === "skip"), branches = edges.filter((e) => e.kind === "branch");
-    this.table.caption.textContent = `Block ${this.block}, with skips: ∂L/∂x at its input, ${block.input}; cosines are with it`;
+    this.table.caption.textContent = `Block ${this.block}, ${words}: ∂L/∂x at its input, ${block.input}; cosines are with it`;
     this.equation(block, skips.length > 0 && branches.length > 0, factors);
     const behind = look.nodes.find((n) => n.name === block.output);
     this.rows(edges.length ? edges : look.edges.filter((e) => e.src === block.input && e.kind !== "parameter"));
     this.leak.textContent = Number.isFinite(block.passed) && behind.op !== "Add" ? `What comes back from the loss to this block passes the ${behind.op === "ReLU" ? "ReLU" : "activation"} behind the Add, which multiplies |g| by ${number(block.passed)}.` : "";
+    if (!factors) return;
     for (const kind of ["skip", "branch"]) {
       const { input, output } = this.slider[kind], value = factors[kind][this.block];
       if (document.activeElement !== input) input.value = value;
@@ -83,7 +89,7 @@ export class Ledger {
       return;
     }
     const { total, parts } = addedUp(whole, [skip, branch]);
-    const strength = (kind) => (factors[kind][this.block] === 1 ? "" : `${factors[kind][this.block]}·`);
+    const strength = (kind) => (!factors || factors[kind][this.block] === 1 ? "" : `${factors[kind][this.block]}·`);
     this.sum.textContent = `∂L/∂x = ∂L/∂H · (${strength("skip") || ""}1 + ${strength("branch")}∂F/∂x), along ∂L/∂x:  ${total} = ${parts[0]} over the skip + ${parts[1]} through the branch`;
     Object.assign(this.sum.dataset, { total, skip: parts[0], branch: parts[1] });
   }

@@ -3,12 +3,12 @@ import { moved, retold, strandsOf } from "./view/strands.mjs";
 
 export const NETS = { residual: "with skips", plain: "without" };
 
-export function ribbons(place, svg, onMounted) {
+export function ribbons(place, svg, onMounted, nets = NETS) {
   // The policy of the page forbids style attributes in what is parsed: they are set by the way that it allows.
   const parsed = new DOMParser().parseFromString(svg.replaceAll(" style=", " data-style="), "text/html").querySelector("svg");
   const cells = {};
   place.replaceChildren();
-  for (const [net, words] of Object.entries(NETS)) {
+  for (const [net, words] of Object.entries(nets)) {
     const head = document.createElement("p");
     head.className = `net ${net === "residual" ? "with" : "without"}`;
     head.textContent = words;
@@ -26,7 +26,7 @@ export function ribbons(place, svg, onMounted) {
   const move = (frame) => {
     const norms = Object.values(frame.nets).flatMap(({ look }) => look.blocks.map((b) => b.grad_norm)).filter((g) => g > 0 && g < Infinity);
     const top = Math.max(0, ...norms);
-    for (const net of Object.keys(NETS)) moved(cells[net], frame.nets[net].look, top);
+    for (const net of Object.keys(nets)) moved(cells[net], frame.nets[net].look, top);
   };
-  return Object.assign(move, { tell: (frame) => { for (const net of Object.keys(NETS)) retold(cells[net], frame.nets[net].look); } });
+  return Object.assign(move, { tell: (frame) => { for (const net of Object.keys(nets)) retold(cells[net], frame.nets[net].look); } });
 }
