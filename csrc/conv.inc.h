@@ -72,6 +72,13 @@ static gemm_target conv_target(const tr_call *c, int64_t step, int64_t column, i
 #define CONV_LONG_IMAGE 64
 #define CONV_PACKED_COLUMNS 64
 
+/* Whether a b of n columns as it is stored is packed, panel by panel: one that is narrower than a vector and cannot be read
+ * by parts; and one whose lines are wider than a panel, if that is read for so many rows. In place the lines of a panel
+ * would lie as far apart as those of b, and share a few sets of the first level cache. */
+TR_INLINE int conv_packs_panels(int64_t n, int64_t rows) {
+    return gemm_pads_b(n) || (n > CONV_VECTORS * TR_LANES && rows >= GEMM_LARGE_ROWS);
+}
+
 /* The area of worker w: columns, or rows in units. */
 static gemm_area conv_share(gemm_product *d, const tr_worker *w, int64_t units) {
     int64_t vectors = parts(d->n, TR_LANES);
@@ -124,7 +131,7 @@ static int TR_K(conv2d)(const tr_call *c, const tr_worker *w) {
             .large_b = 1,
             .ahead = gemm_ahead(c, w),
         };
-        d.pack_b = d.n * d.k * 4 > GEMM_LARGE_BYTES || gemm_pads_b(d.n) ? gemm_pack_stored_b : 0;
+        d.pack_b = d.n * d.k * 4 > GEMM_LARGE_BYTES || conv_packs_panels(d.n, d.m) ? gemm_pack_stored_b : 0;
         conv_rows(&d, &a, &to, w);
     }
     return 0;
@@ -206,15 +213,17 @@ static int TR_K(conv2d_to_input)(const tr_call *c, const tr_worker *w) {
 
 /* The same for the gradient of the kernel: its rows, and columns. */
 static void conv_columns(gemm_product *d, const conv_window *a, const tr_worker *w) {
-    const int strips = !conv_is_image(a) && conv_has_strips(a) && a->ow <= 4 * TR_GEMM_DEPTH &&
-                       (a->oh * a->ow >= CONV_LONG_IMAGE || d->n < CONV_PACKED_COLUMNS);
+    const int strips = conv_has_strips(a) && a->ow <= 4 * TR_GEMM_DEPTH &&
+                       (a->oh * a->ow >= CONV_LONG_IMAGE || (!conv_is_image(a) && d->n < CONV_PACKED_COLUMNS));
     const gemm_area area = conv_share(d, w, d->m);
     if (area.row == area.row_end || area.first == area.end)
         return;
-    if (strips && d->k > 0)
+    if (strips && d->k > 0) {
+        d->pack_b = conv_packs_panels(d->n, d->m) ? gemm_pack_stored_b : 0;
         conv_strips_to_kernel(d, a, &area, w->own);
-    else
+    } else {
         gemm_blocks(d, &area, w->own);
+    }
 }
 
 static int TR_K(conv2d_to_kernel)(const tr_call *c, const tr_worker *w) {

@@ -14,6 +14,10 @@
  * level cache. */
 #define CONV_VECTORS 2
 
+/* To the gradient of the kernel so many pixels are summed at a time, or one line: what a panel reads of x and of dy for
+ * them fits the first level cache, as tiles go over the steps of a window. */
+#define CONV_PIXELS_AT_ONCE 160
+
 /* Where the lines of the lattice go: rows of the output, which has out_h x out_w pixels for each image. */
 typedef struct conv_lattice {
     int64_t out_h, out_w;
@@ -50,13 +54,14 @@ TR_INLINE void conv_patch_row(float *to, const conv_window *g, const float *line
     conv_zero(to + end * g->c, (columns - end) * g->c);
 }
 
-/* The strip of `lines` lines of an image: kernel rows [ky, ky + rows) of their windows. Copied to `patch` if need be. */
+/* The strip of `lines` lines of an image: kernel rows [ky, ky + rows) of their windows. Copied to `patch` if need be, or
+ * `always`: where a few floats of each pixel are read at a time, memory gives them sooner from end to end. */
 static conv_strip conv_strip_of(float *patch, const conv_window *g, int64_t image, int64_t line, int64_t lines, int64_t ky,
-                                int64_t rows) {
+                                int64_t rows, int always) {
     const int64_t columns = (g->ow - 1) * g->sw + g->kw, x = -g->left, y = line * g->sh - g->top + ky;
     const int64_t y_end = y + (lines - 1) * g->sh + rows;
     const float *in = g->operand.at + image * g->h * g->w * g->pixel;
-    if (x >= 0 && x + columns <= g->w && y >= 0 && y_end <= g->h && g->pixel == g->c)
+    if (!always && x >= 0 && x + columns <= g->w && y >= 0 && y_end <= g->h && g->pixel == g->c)
         return (conv_strip){in + (y * g->w + x) * g->c, g->sh * g->w * g->c, g->w * g->c};
     for (int64_t i = y; i < y_end; i++) {
         float *to = patch + (i - y) * columns * g->c;
@@ -99,7 +104,7 @@ static conv_steps conv_steps_of(const conv_window *g, int64_t i) {
 /* The lines [line, line + lines) of an image: vectors [first, end) of columns, whose panels are packed if they are to be. */
 static void conv_lines(const gemm_product *d, const conv_window *a, const conv_lattice *to, const conv_steps *s,
                        int64_t first, int64_t end, int64_t image, int64_t line, int64_t lines, float *own) {
-    const conv_strip strip = conv_strip_of(own, a, image, line, lines, s->ky, s->rows);
+    const conv_strip strip = conv_strip_of(own, a, image, line, lines, s->ky, s->rows, 0);
     const int64_t depth = s->depth * s->rows, step = s->ky * a->kw * a->c + s->step;
     const int64_t panels = gemm_parts(end - first, CONV_VECTORS);
     const gemm_steps ends = {.begins = s->begins, .ends = s->ends};
@@ -153,7 +158,7 @@ static void conv_strips(const gemm_product *d, const conv_window *a, const conv_
 /* Steps of the product are the pixels of the lattice, rows the steps of its windows. */
 static void conv_strips_to_kernel(const gemm_product *d, const conv_window *a, const gemm_area *area, float *own) {
     const int64_t run = a->kw * a->c, panels = gemm_parts(area->end - area->first, CONV_VECTORS);
-    const int64_t most = at_least(at_most(TR_GEMM_DEPTH / a->ow, conv_lines_at_once(a, GEMM_A_FLOATS)), 1);
+    const int64_t most = at_least(at_most(CONV_PIXELS_AT_ONCE / a->ow, conv_lines_at_once(a, GEMM_A_FLOATS)), 1);
     const int64_t blocks = gemm_parts(a->oh, most), images = d->k / (a->oh * a->ow);
     gemm_panel g = {
         .a_row = 1,
@@ -166,18 +171,19 @@ static void conv_strips_to_kernel(const gemm_product *d, const conv_window *a, c
         int64_t image = block / blocks, line = gemm_cut(a->oh, block % blocks, blocks);
         int64_t lines = gemm_cut(a->oh, block % blocks + 1, blocks) - line, pixel = (image * a->oh + line) * a->ow;
         int64_t ky = area->row / run, ky_end = parts(area->row_end, run);
-        const conv_strip strip = conv_strip_of(own, a, image, line, lines, ky, ky_end - ky);
+        const conv_strip strip = conv_strip_of(own, a, image, line, lines, ky, ky_end - ky, a->sh * a->sw == 1);
         const gemm_steps ends = {.begins = block == 0, .ends = block + 1 == images * blocks};
         g.more = lines - 1;
         g.a_jump = strip.line_step - a->ow * g.a_step;
         for (int64_t panel = 0, v = area->first; panel < panels; panel++) {
             int64_t next = area->first + gemm_cut(area->end - area->first, panel + 1, panels), column = v * TR_LANES;
+            const int64_t columns = gemm_width(d, v, next), packed_step = (next - v) * TR_LANES;
             if (d->pack_b)
-                gemm_pack_stored_b(own + GEMM_A_FLOATS, TR_LANES, d->b, column, d->n, pixel, lines * a->ow);
-            g.b_step = d->pack_b ? TR_LANES : d->b->step;
+                gemm_pack_stored_b(own + GEMM_A_FLOATS, packed_step, d->b, column, columns, pixel, lines * a->ow);
+            g.b_step = d->pack_b ? packed_step : d->b->step;
             for (int64_t y = ky; y < ky_end; y++) {
                 int64_t row = at_least(area->row, y * run), row_end = at_most(area->row_end, (y + 1) * run);
-                g.to = gemm_target_at(&d->to, row, column, gemm_width(d, v, next));
+                g.to = gemm_target_at(&d->to, row, column, columns);
                 g.to.does = gemm_does_in(d->to.does, &ends);
                 g.a = strip.at + (y - ky) * strip.pitch + row - y * run;
                 g.b = d->pack_b ? own + GEMM_A_FLOATS : d->b->at + pixel * d->b->step + column;
