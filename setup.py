@@ -17,6 +17,7 @@ from setuptools.command.sdist import sdist
 sys.path.insert(0, "csrc")
 from compiling import build_core
 
+TOLD = ("CHANGELOG.md", "CITATION.cff", "SECURITY.md")
 CORE = [] if os.environ.get("TINYRES_NO_EXT") == "1" else ["csrc/build_ffi.py:ffibuilder"]
 
 
@@ -36,7 +37,7 @@ class sdist_with_core(sdist):
         roots = ["csrc", "tests", "bench"]
         suffixes = {".c", ".h", ".def", ".py", ".sh", ".npz", ".npy", ".json", ".mjs"}
         extra = [str(p) for root in roots for p in sorted(Path(root).rglob("*")) if p.suffix in suffixes]
-        super().make_release_tree(base_dir, sorted({*filter(os.path.exists, files), *extra, "CHANGELOG.md"}))
+        super().make_release_tree(base_dir, sorted({*filter(os.path.exists, files), *extra, *TOLD}))
 
 
 setup(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tinyres.training.history import History
     from tinyres.view import Trace, compare
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What loads when it is first asked for, since not every program trains a model or looks at a trace.
 _LAZY_MODULES = {

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from on_ranks import needs_mpirun, on_ranks, output
 
+import tinyres as tr
+
 TINYRES_RUN = sys.executable, "-m", "tinyres", "run"
 
 FAILING = """
@@ -120,7 +122,12 @@ fit()
 @needs_mpirun
 def test_ranks_that_differ_are_refused_with_the_same_words_on_each(tmp_path: Path) -> None:
     lines = output(on_ranks(2, DIFFERING, tmp_path)).splitlines()
-    differing = ["instruction set", "version of tinyres: 0.1.0 on rank 0 and 0.1.0+other on rank 1", "shards: 2"]
+    version = tr.__version__
+    differing = [
+        "instruction set",
+        f"version of tinyres: {version} on rank 0 and {version}+other on rank 1",
+        "shards: 2",
+    ]
     assert "shards is an integer, at least the number of ranks, 2; got 1" in lines.pop(3)
     assert "all ranks give gradients of one size" in lines.pop()
     differing += ["number of weights: 19 on rank 0 and 25", "number of samples: 64 on rank 0 and 63", "checksum"]
