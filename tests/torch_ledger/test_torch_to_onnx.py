@@ -84,7 +84,7 @@ def test_a_net_without_one_skip_is_mended_trained_and_exported(tmp_path: Path) -
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     (answers,) = session.run(None, {given.name: images(x_test[:64])})
-    np.testing.assert_allclose(answers, model.predict(images(x_test[:64])), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answers, model.predict(images(x_test[:64])), rtol=1e-5, atol=1e-5)
 
 
 def test_the_mended_net_is_that_of_torchvision(tmp_path: Path) -> None:
@@ -94,6 +94,9 @@ def test_the_mended_net_is_that_of_torchvision(tmp_path: Path) -> None:
     model = tr.applications.resnet(18, classes=10, input_shape=(32, 32, 3), activation=None)
     model.load_weights(tmp_path / "net.safetensors", names=called)
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    given = torch.from_numpy(x).permute(0, 3, 1, 2)
     with torch.no_grad():
-        expected = net(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
-    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+        expected, exact = net(given).numpy(), net.double()(given.double()).numpy()
+    # In float32 both are as far from the exact outputs, 7e-7 of the largest; in float64 they are within 1e-12 of each.
+    np.testing.assert_allclose(model.predict(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(model.astype("float64").predict(x.astype(np.float64)), exact, rtol=1e-10)
