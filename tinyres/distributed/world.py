@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -109,10 +110,18 @@ class World:
         """What the first rank says that says something; all ask."""
         return next(t for t in self.comm.allgather(text) if t is not None) if self.any(text is not None) else None
 
-    def in_turn(self, rows: list[np.ndarray]) -> np.ndarray:
-        """The rows of all ranks: the first of each, by rank, then the second of each."""
+    def in_turn(self, rows: list[Any]) -> list[Any]:
+        """What all ranks have: the first of each, by rank, then the second of each."""
         everyone = self.comm.allgather(rows)
-        return np.array([row for turn in itertools.zip_longest(*everyone) for row in turn if row is not None])
+        return [row for turn in itertools.zip_longest(*everyone) for row in turn if row is not None]
+
+    def meet(self, model: Any, facts: Mapping[str, Any]) -> None:
+        """Raise ArgumentError unless all ranks have the same weights, and share this data."""
+        checksum = 0
+        for weight in model.weights:
+            checksum = zlib.crc32(weight.buffer.array.tobytes(), checksum)
+        facts = {"the number of weights": sum(w.size for w in model.weights), **facts}
+        agree(self.comm, {**facts, "the checksum of the weights": checksum}, "give each rank the same model and data")
 
     def begin(self, model: Any, facts: Mapping[str, Any]) -> None:
         """Raise ArgumentError unless all ranks train such a model on such data; then all have rank 0's weights."""

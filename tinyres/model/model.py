@@ -220,21 +220,22 @@ class Model(AsKeras):
         steps: int | None = None,
         return_dict: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        distributed: Any = None,
         **further: Any,
     ) -> Any:
         """[loss, each output's loss, each metric], means over all samples, in inference.
 
         A loss alone comes in a list too, which can be printed as the number, and float() makes it one.
         x, y, sample_weight: as for `fit`. steps: batches to take. return_dict: give a dict by name instead of a list.
-        callbacks: whose on_test_* are called.
+        callbacks: whose on_test_* are called. distributed: as for `fit`; ranks take batches in turn.
         Raises ArgumentError before `compile`, and for data that does not fit.
         """
         read_further("evaluate", further, "x, y, batch_size, sample_weight, steps, return_dict and callbacks")
         size = read_count("evaluate", "batch_size", 256 if batch_size is None else batch_size, 1)
-        limit = read_steps("evaluate", steps)
         self.require_compiled("evaluate")
-        told = CallbackList("evaluate", callbacks, self)
-        values = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit).run(told)
+        told, limit = CallbackList("evaluate", callbacks, self), read_steps("evaluate", steps)
+        evaluation = Evaluation(self, "evaluate", (x, y, sample_weight), size, bool(capture), limit)
+        values = evaluation.run(told, evaluation.among(distributed))
         return values if return_dict else Values(values.values())
 
     def predict(
@@ -244,17 +245,18 @@ class Model(AsKeras):
         capture: bool = True,
         steps: int | None = None,
         callbacks: Any = None,
+        distributed: Any = None,
         **further: Any,
     ) -> Any:
         """The outputs for all samples as a NumPy array, or a list of them, in inference.
 
         x: as for `fit`; of (x, y) that is yielded, x. steps: batches to take. callbacks: whose on_predict_* are called.
-        Raises ShapeError or DTypeError for data that does not fit.
+        distributed: as for `evaluate`. Raises ShapeError or DTypeError for data that does not fit.
         """
         read_further("predict", further, "x, batch_size, steps and callbacks")
         size = read_count("predict", "batch_size", 256 if batch_size is None else batch_size, 1)
         limit = read_steps("predict", steps)
-        return predict(self, x, size, bool(capture), limit, CallbackList("predict", callbacks, self))
+        return predict(self, x, size, bool(capture), limit, CallbackList("predict", callbacks, self), distributed)
 
     def recalibrate_batchnorm(self, x: Any, batch_size: int = 256) -> None:
         """Set every BatchNormalization's moving statistics to those of these samples at the present weights.

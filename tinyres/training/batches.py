@@ -42,6 +42,16 @@ class Samples:
     count: int
     weights: Sequence[np.ndarray | None] | None = None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells them from those of another process, by name."""
+        return {"the number of samples": self.count, "the checksum of the samples": self.checksum}
+
+    @property
+    def checksum(self) -> int:
+        """Of all arrays, or of some of their rows."""
+        return _checksum([*self.inputs, *(self.targets or ()), *(self.weights or ())])
+
     def part(self, start: int, stop: int) -> Samples:
         """Samples start to stop, without a copy."""
 
@@ -118,7 +128,7 @@ class Arrays:
         self.inputs = samples.inputs
         self.steps = at_most(steps, math.ceil(samples.count / batch_size))
         self._order: np.ndarray | None = None
-        self._data = _checksum([*samples.inputs, *(samples.targets or ()), *(samples.weights or ())])
+        self._data = samples.checksum
 
     @property
     def facts(self) -> dict[str, Any]:

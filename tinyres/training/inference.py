@@ -13,7 +13,7 @@ from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, DTypeError, NonFiniteError
 from tinyres.training.batches import Batch, Samples, Stream, is_stream, read_batch
 from tinyres.training.callback import CallbackList
-from tinyres.training.protocol import Ranks, Trainable
+from tinyres.training.protocol import Ranks, Trainable, read_ranks
 from tinyres.training.reading import non_finite_inputs, refuse_targets
 from tinyres.training.rehearsal import Reader, read_model_inputs, rehearse
 
@@ -90,6 +90,10 @@ class Evaluation:
         made._batches = lambda: samples.batches(batch_size)
         return made
 
+    def among(self, distributed: Any) -> Ranks | None:
+        """The ranks that share it, None for none. Raises ArgumentError where they have other data or weights."""
+        return _met(self._op, self._model, distributed, self._size, self._samples)
+
     def run(self, callbacks: CallbackList | None = None, ranks: Ranks | None = None) -> dict[str, float]:
         """One pass, of which these callbacks are told. ranks: each takes batches in turn, unless one looks at each.
 
@@ -114,7 +118,7 @@ class Evaluation:
             if ends:
                 told.call("on_test_batch_end", number, meters.read())
         if shared is not None:
-            meters.sums = shared.in_turn(rows).sum(axis=0)
+            meters.sums = np.array(shared.in_turn(rows)).sum(axis=0)
         logs = meters.read()
         if self._samples is not None and not math.isfinite(logs["loss"]):
             why = non_finite_inputs(self._samples.inputs)
@@ -124,7 +128,15 @@ class Evaluation:
         return logs
 
 
-def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: int | None, told: CallbackList) -> Any:
+def predict(
+    model: Trainable,
+    x: Any,
+    batch_size: int,
+    captured: bool,
+    steps: int | None,
+    told: CallbackList,
+    distributed: Any = None,
+) -> Any:
     """See Model.predict."""
     samples: Samples | None = None
     if isinstance(x, Loader) or is_stream(x):
@@ -138,19 +150,30 @@ def predict(model: Trainable, x: Any, batch_size: int, captured: bool, steps: in
         batches = samples.batches(batch_size)
         batches = itertools.islice(batches, steps)
     run = by_size(model, "predict_step", captured, batch_size, samples)
-    parts = []
+    parts: list[Any] = []
+    ranks = _met("predict", model, distributed, batch_size, samples)
     told.call("on_predict_begin", {})
     for number, (batch, count) in enumerate(batches):
         told.call("on_predict_batch_begin", number, {})
-        outputs = run(count)(*batch)
-        parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
+        if ranks is None or number % ranks.size == ranks.rank:
+            outputs = run(count)(*batch)
+            parts.append([t.numpy() for t in outputs] if isinstance(outputs, (list, tuple)) else outputs.numpy())
         told.call("on_predict_batch_end", number, {})
+    parts = parts if ranks is None else ranks.in_turn(parts)
     told.call("on_predict_end", {})
     if not parts:
         raise ArgumentError("[predict] there must be at least one batch; got a generator without any; give it data")
     if isinstance(parts[0], list):
         return [np.concatenate(columns) for columns in zip(*parts)]
     return np.concatenate(parts)
+
+
+def _met(op: str, model: Trainable, distributed: Any, batch_size: int, samples: Samples | None) -> Ranks | None:
+    """The ranks that share a pass over the data, each of which takes batches in turn."""
+    ranks = read_ranks(op, distributed)
+    if ranks is not None:
+        ranks.meet(model, {"batch_size": batch_size, **({} if samples is None else samples.facts)})
+    return ranks
 
 
 def by_size(

@@ -33,7 +33,7 @@ from tinyres.training.history import History
 from tinyres.training.inference import Evaluation
 from tinyres.training.interrupts import Interrupts
 from tinyres.training.progress import EpochBegan, EpochEnded, Event, Reporter, StepDone, Watched, reporter, reporting
-from tinyres.training.protocol import Ranks, Trainable
+from tinyres.training.protocol import Ranks, Trainable, read_ranks
 from tinyres.training.reading import non_finite_inputs, read_count, refuse_targets
 from tinyres.training.rehearsal import Reader
 from tinyres.training.watching import Watch
@@ -99,10 +99,7 @@ def read_options(
     watch_edges: Any = False,
 ) -> Options:
     """The options, checked."""
-    if distributed is not None and not callable(getattr(distributed, "begin", None)):
-        raise ArgumentError(
-            f"[fit] distributed is a world of ranks; got {distributed!r}; give tr.distributed.world(shards=8)"
-        )
+    ranks = read_ranks("fit", distributed)
     if watch_edges and (not watch or distributed is not None):
         got = "watch=0" if not watch else "ranks that share each batch"
         raise ArgumentError(
@@ -118,7 +115,7 @@ def read_options(
         shuffle=bool(shuffle),
         capture=bool(capture),
         live=bool(live),
-        ranks=distributed,
+        ranks=ranks,
         watch_edges=bool(watch_edges),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyres.engine.tensor import Parameter
+from tinyres.errors import ArgumentError
 from tinyres.ops.random import Generator
 from tinyres.optim import Optimizer
 from tinyres.store.opening import PathLike
@@ -27,6 +28,10 @@ class Ranks(Protocol):
         """Raise ArgumentError unless all have these facts; then all have what rank 0 has."""
         ...
 
+    def meet(self, model: Any, facts: Mapping[str, Any]) -> None:
+        """Raise ArgumentError unless all have these facts, and the same weights."""
+        ...
+
     def step(self, model: Any, captured: bool) -> Callable[..., Stepped]:
         """What runs a step, called as `train_step`."""
         ...
@@ -35,9 +40,18 @@ class Ranks(Protocol):
         """Whether any of them says so; all ask."""
         ...
 
-    def in_turn(self, rows: list[np.ndarray]) -> np.ndarray:
-        """The rows of all: the first of each, by rank, then the second of each."""
+    def in_turn(self, rows: list[Any]) -> list[Any]:
+        """What all have: the first of each, by rank, then the second of each."""
         ...
+
+
+def read_ranks(op: str, given: Any) -> Ranks | None:
+    """The world that was given. Raises ArgumentError for what is none."""
+    if given is not None and not callable(getattr(given, "begin", None)):
+        raise ArgumentError(
+            f"[{op}] distributed is a world of ranks; got {given!r}; give tr.distributed.world(shards=8)"
+        )
+    return given
 
 
 class Trainable(Protocol):
