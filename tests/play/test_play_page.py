@@ -154,6 +154,21 @@ ADDRESSES = [
     "#block=tutorial&blocks=2&units=8&batch=16&optimizer=sgd&lr=0.05",
     "#block=skipinit&blocks=3&units=8&batch=16",
     "#block=residual&blocks=2&units=8&batch=16&data=xor&activation=tanh",
+    "#block=rezero&blocks=4&units=8&batch=16&lr=0.03",
+    "#block=preact_plain&blocks=3&units=7&batch=32&optimizer=sgd&lr=0.003",
+    "#block=plain&blocks=2&units=8&batch=16&seed=2147483647",
+    "#block=plain_batchnorm&blocks=2&units=9&batch=16",
+    "#block=he2015&blocks=1&units=2&batch=128&data=rings",
+    "#block=he2015&blocks=9&units=16&batch=64&data=spirals&optimizer=sgd&lr=0.1",
+    "#block=tutorial&blocks=3&units=12&batch=16&initializer=lecun_normal",
+    "#block=preact&blocks=2&units=8&batch=16&initializer=he_uniform&activation=gelu",
+    "#block=residual&blocks=3&units=8&batch=16&initializer=glorot_normal&activation=silu",
+    "#block=residual&blocks=2&units=8&batch=16&activation=elu&skip=0.5&branch=0.25",
+    "#block=skipinit&blocks=2&units=33&batch=16&activation=softplus",
+    "#block=rezero&blocks=2&units=8&batch=16&activation=leaky_relu&data=rings",
+    "#block=tutorial&blocks=2&units=8&batch=16&activation=sigmoid&skip=1.2",
+    "#blocks=2&units=128&batch=16&events=1~skip:0~0_2~branch:1~0.5_3~lr~0.02",
+    "#blocks=24&units=6&batch=16&branch=0&lr=0.0001",
 ]
 
 
@@ -164,7 +179,7 @@ def test_an_address_and_its_script_give_the_same_bits(opened: Opened, address: s
     opened.to(4)
     opened.choose("lr", "-2.5")
     opened.choose("skip", "0.8")
-    opened.until("tinyres.frame.events.length === 2")
+    opened.until("tinyres.frame.events.filter(([at]) => at === 4).length === 2")
     opened.to(9)
     seen = opened.losses()
     opened.page.click("#python")
@@ -232,3 +247,44 @@ def test_a_view_is_saved_as_a_picture(opened: Opened, view: str, tmp_path: Path)
             opened.page.click(f"#f-{view} .save >> text={kind}")
         waiting.value.save_as(tmp_path / "picture")
         assert (tmp_path / "picture").read_bytes().startswith(magic)
+
+
+def test_the_library_is_asked_at_any_step(opened: Opened, tmp_path: Path) -> None:
+    """Its sentences are of the step that is shown, and the report is one file with both nets."""
+    opened.go(SMALL)
+    opened.to(7)
+    at_the_start = opened.page.text_content("#told")
+    opened.page.click("#now")
+    opened.until("document.getElementById('told').textContent.includes('at step 7')")
+    assert opened.page.text_content("#told") != at_the_start
+    with opened.page.expect_download() as waiting:
+        opened.page.click("#report")
+    waiting.value.save_as(tmp_path / "report.html")
+    report = (tmp_path / "report.html").read_text()
+    assert "with skips" in report and not re.search(r'(src|href)="(?!#)', report)
+    losses = [f"{loss:.3g}" for loss in opened.losses()]
+    opened.to(8)
+    next_losses = [f"{loss:.3g}" for loss in opened.losses()]
+    assert all(loss in report for loss in next_losses) and next_losses != losses
+
+
+def test_a_skip_is_turned_by_dragging_its_block(opened: Opened) -> None:
+    """A hundred pixels are 1; the same is then in the ledger, the address and the gradient. A click is no drag."""
+    opened.go(SMALL)
+    opened.to(3)
+    cell = opened.page.locator(".tr-ribbon[data-net=residual] .tr-cell[data-block='1']")
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    opened.page.mouse.move(x, y)
+    opened.page.mouse.down()
+    opened.page.mouse.move(x, y + 20)
+    opened.page.mouse.move(x + 5, y + 60)
+    opened.page.mouse.up()
+    opened.until("tinyres.frame.events.some(([at, name, value]) => at === 3 && name === 'skip:1' && value === 0.4)")
+    assert opened.page.text_content("#f-ledger caption").startswith("Block 1")
+    opened.until("document.querySelector('#f-ledger output').textContent === '0.4'")
+    opened.page.wait_for_timeout(50)
+    opened.page.locator(".tr-ribbon[data-net=residual] .tr-cell[data-block='2']").click()
+    opened.until("document.querySelector('#f-ledger caption').textContent.startsWith('Block 2')")
+    assert opened.told("tinyres.frame.events.length") == 1

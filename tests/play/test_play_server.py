@@ -231,3 +231,49 @@ def test_the_command_refuses_in_words(
     (tmp_path / "file").write_text("")
     assert cli.main(["play", "--export", str(tmp_path / "file" / "x")]) == 2
     assert "[play] --export takes a folder" in capsys.readouterr().err
+
+
+STATE = {**NET, "data": "xor", "seed": 3, "lr": 0.01, "skip": 1, "branch": 0.5, "events": [[2, "skip:1", 0]], "step": 4}
+
+
+def report(server: Server, **changed: object) -> tuple[int, dict[str, object]]:
+    body = json.dumps({**STATE, **changed}).encode()
+    status, content = asked(server, "POST", "/report", body, Content_Type="application/json")
+    return status, json.loads(content)
+
+
+def test_a_state_is_reported(server: Server) -> None:
+    status, told = report(server)
+    assert status == 200 and set(told) == {"sentences", "html"}
+    assert all(told["sentences"][net] for net in ("residual", "plain"))
+    assert told["html"].startswith("<!doctype html>") and "with skips" in told["html"] and "without" in told["html"]
+    assert report(server)[1] == told
+    assert report(server, seed=4)[1] != told
+
+
+def test_every_bound_of_a_state_is_held(server: Server) -> None:
+    wrong: dict[str, list[object]] = {
+        "data": ["own", "", "digits", None, 1, "../xor"],
+        "seed": [-1, 2**31, 1.5, "1", True],
+        "lr": ["0.1", None, 1e7, -1e7, True],
+        "skip": [[], 1e300],
+        "branch": [{}, -(10**40)],
+        "step": [-1, 50_001, 2.0, None, 10**30],
+        "events": [
+            {},
+            None,
+            [1],
+            [[1, "lr"]],
+            [[1, "x", 0]],
+            [[-1, "lr", 0]],
+            [[1, "skip:x", 0]],
+            [[0, "lr", 0]] * 1001,
+        ],
+        "blocks": [0, 129],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            status, told = report(server, **{name: value})
+            assert status == 422, (name, value)
+            assert str(told["error"]).startswith("[play] ") and len(str(told["error"])) < 400
+    assert report(server, more=1)[0] == 422 and report(server, events=["x" * 50_000])[0] == 413

@@ -19,8 +19,17 @@ def read(body: bytes) -> Net:
 
     Raises ArgumentError for anything but a description within its bounds.
     """
-    if len(body) > MOST_BYTES:
-        raise ArgumentError(f"[play] a description has at most {MOST_BYTES} bytes; got {len(body)}; leave out the rest")
+    value = parsed(body, MOST_BYTES, tuple(BOUNDS))
+    problem = problem_of(value)
+    if problem is not None:
+        raise ArgumentError(f"[play] {problem}")
+    return Net(**value)
+
+
+def parsed(body: bytes, most: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """What stands in one JSON object of at most so many bytes that has these names. Raises ArgumentError."""
+    if len(body) > most:
+        raise ArgumentError(f"[play] a description has at most {most} bytes; got {len(body)}; leave out the rest")
     try:
         value = json.loads(
             body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refused, parse_int=_int, parse_float=_float
@@ -29,14 +38,11 @@ def read(body: bytes) -> Net:
         raise ArgumentError("[play] a description is one JSON object; got something else; send one") from None
     if not isinstance(value, dict):
         raise ArgumentError(f"[play] a description is one JSON object; got {type(value).__name__}; send one")
-    missing, unknown = [name for name in BOUNDS if name not in value], [name for name in value if name not in BOUNDS]
+    missing, unknown = [name for name in names if name not in value], [name for name in value if name not in names]
     if missing or unknown:
         came = f"it without {missing[0]}" if missing else f"{shown(unknown[0])} as well"
-        raise ArgumentError(f"[play] a description names {', '.join(BOUNDS)}; got {came}; name each of them once")
-    problem = problem_of(value)
-    if problem is not None:
-        raise ArgumentError(f"[play] {problem}")
-    return Net(**value)
+        raise ArgumentError(f"[play] a description names {', '.join(names)}; got {came}; name each of them once")
+    return value
 
 
 def key(net: Net) -> str:

@@ -14,8 +14,8 @@ from tinyres.errors import ArgumentError, need_extra
 from tinyres.model import Model
 from tinyres.play.bundle import bundled, source
 from tinyres.play.site import ribbon_style
+from tinyres.play.telling import sentences_of
 from tinyres.store import text
-from tinyres.trace.compare import compare
 from tinyres.trace.trace import Trace
 from tinyres.training.callback import Callback
 from tinyres.view import page as report
@@ -123,8 +123,7 @@ class _Following(Callback):
 
 def frame_of(step: int, trace: Trace, losses: Sequence[Sequence[Any]]) -> str:
     """What is shown of one moment, as JSON."""
-    found = list(map(str, trace.verdict())) or [s.removeprefix("net: ") for s in compare(net=trace).sentences]
-    sentences = [sentence[:1].upper() + sentence[1:] for sentence in found]
+    sentences = [sentence[:1].upper() + sentence[1:] for sentence in sentences_of(trace)]
     rows = {"nodes": trace.rows("layer"), "edges": trace.rows("edge"), "blocks": trace.rows("block")}
     plain = {name: [_plain(row) for row in table] for name, table in rows.items()}
     return text.encoded({"step": step, "sentences": sentences, "losses": list(losses), **plain}).decode()

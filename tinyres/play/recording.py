@@ -17,8 +17,8 @@ from tinyres.play import data
 from tinyres.play.nets import Net
 from tinyres.play.record import Recorded
 from tinyres.play.replay import started
+from tinyres.play.telling import sentences_of
 from tinyres.store import text
-from tinyres.trace.compare import compare
 from tinyres.trace.flow import flow_of
 from tinyres.trace.trace import Trace
 from tinyres.view import ribbon
@@ -59,9 +59,8 @@ def _rows(net: Net) -> tuple[Any, Any, str]:
 def _told(trace: Trace) -> dict[str, Any]:
     """Sentences, the fit and the law of |g| over the blocks, and the spectrum of path lengths."""
     curves, theory = curves_of(trace), flow_of("", trace).theory
-    sentences = list(map(str, trace.verdict())) or [s.removeprefix("net: ") for s in compare(net=trace).sentences]
     told: dict[str, Any] = {
-        "sentences": sentences,
+        "sentences": sentences_of(trace),
         "fit": curves.fit,
         "fit_words": curves.fit_words,
         "theory_rate": None if theory is None else theory.rate,

@@ -37,20 +37,34 @@ def replayed(
     >>> len(losses)
     3
     """
+    return trained(net, x, y, steps, seed, lr, skip, branch, events)[1]
+
+
+def trained(
+    net: Net,
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.int64],
+    steps: int,
+    seed: int = 0,
+    lr: float = 0.001,
+    skip: float = 1.0,
+    branch: float = 1.0,
+    events: Sequence[Event] = (),
+) -> tuple[Recorded, list[float]]:
+    """The net after so many steps, with what is changed before the next one, and the loss of each; as `replayed`."""
     recorded = started(Recorded(net), seed, lr, skip, branch)
     losses = []
-    for step in range(steps):
+    for step in range(steps + 1):
         for at, name, value in events:
             if at == step:
                 _change(recorded, name, value)
-        chosen = rows(step, net.batch, len(x))
-        losses.append(float(recorded.step(x[chosen], y[chosen])["loss"]))
-    return losses
+        if step < steps:
+            chosen = rows(step, net.batch, len(x))
+            losses.append(float(recorded.step(x[chosen], y[chosen])["loss"]))
+    return recorded, losses
 
 
-def started(
-    recorded: Recorded, seed: int = 0, lr: float = 0.001, skip: float = 1.0, branch: float = 1.0
-) -> Recorded:
+def started(recorded: Recorded, seed: int = 0, lr: float = 0.001, skip: float = 1.0, branch: float = 1.0) -> Recorded:
     """A fresh net at its first weights."""
     recorded.generator.manual_seed(seed)
     for name, value in (("lr", lr), ("skip", skip), ("branch", branch)):

@@ -13,17 +13,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tinyres.errors import ArgumentError, TinyresError
-from tinyres.play import description
+from tinyres.play import description, state
 from tinyres.play.export import opening_net
 from tinyres.play.nets import Net
 from tinyres.play.recording import recorded
+from tinyres.play.reporting import reported
 from tinyres.play.site import POLICY, File, Site
+from tinyres.play.state import State, read_state
 from tinyres.play.wasm import wasm
 
 _TIMEOUT = 10.0  # seconds that a peer may be silent
 _MOST_AT_ONCE = 256  # connections; a browser holds six for each page
 _MOST_KEPT = 48_000_000  # bytes of recorded nets
 
+_LARGEST_BODIES = {"/record": description.MOST_BYTES, "/report": state.MOST_BYTES}
+_TYPES = {"/record": "application/octet-stream", "/report": "application/json"}
 _HEADERS = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -50,6 +54,11 @@ class Recorder:
             while sum(map(len, self._kept.values())) > _MOST_KEPT and len(self._kept) > 1:
                 del self._kept[next(iter(self._kept))]
         return made
+
+    def report(self, asked: State) -> bytes:
+        """What the library says of this state, and its report; not while something is recorded."""
+        with self._lock:
+            return reported(asked)
 
 
 class Server(ThreadingHTTPServer):
@@ -108,24 +117,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_POST(self) -> None:
-        """Record a net, at /record."""
+        """Record a net, at /record, or report a state, at /report."""
         if not self._allowed():
             return
-        if self.path != "/record":
-            self._refuse(HTTPStatus.NOT_FOUND, "what is recorded is posted to /record; got another path; post it there")
+        if self.path not in _LARGEST_BODIES:
+            words = "a net is posted to /record, a state to /report; got another path; post it there"
+            self._refuse(HTTPStatus.NOT_FOUND, words)
             return
-        body = self._body()
+        body = self._body(_LARGEST_BODIES[self.path])
         if body is None:
             return
+        record = self.server.record
         try:
-            made = self.server.record(description.read(body))
+            made = record.report(read_state(body)) if self.path == "/report" else record(description.read(body))
         except ArgumentError as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except (TinyresError, MemoryError) as error:
             words = str(error) or "[play] a net must fit into memory; got one that does not; ask for a smaller one"
             self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, words)
         else:
-            self._send(HTTPStatus.OK, "application/octet-stream", made)
+            self._send(HTTPStatus.OK, _TYPES[self.path], made)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is written about requests."""
@@ -144,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _body(self) -> bytes | None:
+    def _body(self, most: int) -> bytes | None:
         """What was posted; None, and refused, if it is not JSON of a known, small length."""
-        lengths, most = self.headers.get_all("Content-Length", []), description.MOST_BYTES
+        lengths = self.headers.get_all("Content-Length", [])
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
         if len(lengths) != 1 or "Transfer-Encoding" in self.headers:
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "a body has one Content-Length; got none, or several; send one")

@@ -8,9 +8,11 @@ import { lookReader } from "./look.mjs";
 import { scriptOf } from "./python.mjs";
 import { Question, liveSentence } from "./question.mjs";
 import { NotRecorded, Records } from "./recorded.mjs";
+import { reported, savedReport } from "./report.mjs";
 import { ribbons } from "./ribbons.mjs";
 import { DEFAULTS, STRUCTURAL, described, fromAddress, toAddress } from "./state.mjs";
 import { Tour } from "./tour.mjs";
+import { turnable } from "./turning.mjs";
 import { watchDrops } from "./dropped.mjs";
 
 const RHYTHM = 100; // milliseconds between words and histories: numbers that change faster nobody reads
@@ -137,7 +139,10 @@ async function open() {
     if (mine !== asked) return;
     Object.assign(page, { data, record, shown: state });
     status(`Opened ${state.blocks} block${state.blocks === 1 ? "" : "s"} of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
-    moveRibbons = ribbons(views.places.ribbon, record.ribbon, (_, cells) => choice.walkable(cells));
+    moveRibbons = ribbons(views.places.ribbon, record.ribbon, (net, cells) => {
+      choice.walkable(cells);
+      if (net === "residual") turnable(cells, (block) => (page.joined ? factors().skip[block] : null), turn);
+    });
     for (const name of ["losses", "errors", "heat"]) views[name].clear();
     page.frame = page.opened = null;
     page.unsaid = false;
@@ -174,7 +179,8 @@ function want() {
   tell({ want: { slopes: line, boundary: plane ? views.plane.take(page.data) : null } });
 }
 
-function tellVerdict({ residual, plain }) {
+// when: of which moment it is, in words; else of the start.
+function tellVerdict({ residual, plain }, when = null) {
   const list = document.createElement("ul");
   for (const [words, told] of [["With skips", residual], ["Without", plain]]) {
     for (const sentence of told.sentences) {
@@ -185,9 +191,28 @@ function tellVerdict({ residual, plain }) {
   }
   const head = document.createElement("p");
   head.className = "soft";
-  head.textContent = `What the library says of both before training, at seed 0, with every λ and α at 1, on ${residual.rows}:`;
-  if (!residual.paths) list.append(Object.assign(document.createElement("li"), { textContent: "Path lengths are not computed for nets this deep." }));
-  $("verdict").replaceChildren(head, list);
+  head.textContent = when ?? `What the library says of both before training, at seed 0, with every λ and α at 1, on ${residual.rows}:`;
+  if (!when && !residual.paths) list.append(Object.assign(document.createElement("li"), { textContent: "Path lengths are not computed for nets this deep." }));
+  $("told").replaceChildren(head, list);
+}
+
+// Asks Python for the sentences of this moment and its report; it trains both nets up to it.
+async function ask(then) {
+  const state = page.shown, { step } = page.frame ?? {};
+  if (!page.frame) return;
+  if (state.data === "own") { status("Python says nothing of your own table, which stays in this page: Copy as Python does it on your machine."); return; }
+  run(false);
+  status(`Python trains both nets up to step ${step} …`);
+  try {
+    const told = await reported(state, page.data, past(), step);
+    if (state !== page.shown) return;
+    then(told, step);
+  } catch (error) { status(`There is no report: ${error.message}`); }
+}
+
+function tellNow({ sentences }, step) {
+  tellVerdict({ residual: { sentences: sentences.residual }, plain: { sentences: sentences.plain } }, `What the library says of both at step ${step}, on the rows of the next one:`);
+  status(`What the library says at step ${step} stands below the ribbons.`);
 }
 
 // A control was moved. What must be recorded is asked for when the hand comes to rest.
@@ -209,6 +234,13 @@ export function changed(name, value, over) {
   if (name === "seed") { begin({ seed: value }); restart(); }
   else if ((page.frame?.step ?? 0) === 0) { begin({ [name]: value, events: [] }); tell({ restart: settings() }); } else tell({ set: [name, value] });
   if (over && !page.running) tell({ step: 0 });
+}
+
+// λ of a block, as it is being dragged.
+function turn(block, value) {
+  tell({ set: [`skip:${block}`, value] });
+  views.ledger.choose(block);
+  status(`λ of block ${block}: ${value}`);
 }
 
 // What the nets that are shown begin with, and those that are being recorded.
@@ -246,6 +278,7 @@ function wire() {
     const what = "a script that trains both nets to this step, to the last bit";
     status(await copy(text) ? `Copied: ${what}.` : `Below stands ${what}; it could not be copied.`);
   });
+  $("report").addEventListener("click", () => ask((told, step) => { tellNow(told, step); savedReport(told.html, step); status(`The report of step ${step} is saved: one file, which needs no network.`); }));
   addEventListener("hashchange", () => { page.state = fromAddress(location.hash); page.running = page.state.at === null; panel.show(page.state); open(); });
   document.addEventListener("keydown", (event) => {
     if (event.target.closest("input, select, button, textarea, [tabindex='0']") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -258,16 +291,22 @@ function wire() {
 const copy = async (text) => navigator.clipboard?.writeText(text).then(() => true, () => false) ?? false;
 
 async function start() {
-  const told = await about;
+  const known = await about;
   records = new Records(await shipped);
-  page.shapes = told.data;
-  panel = controls($("controls"), told, changed);
+  page.shapes = known.data;
+  panel = controls($("controls"), known, changed);
   panel.show(page.state);
   if (innerWidth < 700) $("panel").open = false;
   const each = (kind) => (block, value) => tell({ set: [`${kind}:${block}`, value ?? (factors()[kind][block] === 0 ? page.state[kind] || 1 : 0)] });
   views = page.views = figures($("views"), choice.choose, { onLesion: each("branch"), onCut: each("skip"), onSkip: each("skip"), onBranch: each("branch") }, (id) => { if (page.frame && page.opened) id === "ribbon" ? (moveRibbons(page.frame), moveRibbons.tell(page.frame)) : views[id].show?.(); });
   const verdict = document.createElement("div");
   verdict.id = "verdict";
+  const told = document.createElement("div"), now = document.createElement("button");
+  told.id = "told";
+  Object.assign(now, { type: "button", id: "now", textContent: "Ask the library at this step", title: "Python trains both nets up to this step and says what it finds" });
+  now.addEventListener("click", () => ask(tellNow));
+  verdict.append(told, now);
+  now.hidden = $("report").hidden = !(await shipped).server;
   $("f-ribbon").append(verdict);
   question = new Question($("ask"));
   tour = new Tour($("ask"), { become, run, question, page, tell });

@@ -7,7 +7,7 @@ import { saved } from "./pictures.mjs";
 const WITH = ["--with", "with skips"], WITHOUT = ["--without", "without"];
 const FIGURES = [
   { id: "ribbon", title: "The gradient on its way from the loss to the input", full: true, keys: [["--skip", "over the skip"], ["--branch", "through the branch"], ["--chain", "not split"]],
-    told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a hairline is a share of 0; dashed, |g| is 0 or not finite. Click a block for its ledger." },
+    told: "It flows from right to left. Width: log |g|, nine decades, one scale for both nets; where it splits, by the shares. Negative shares are hatched; a hairline is a share of 0; dashed, |g| is 0 or not finite. Click a block for its ledger; drag it up or down for λ of its skip." },
   { id: "norms", title: "|g| at the input of each block", keys: [WITH, WITHOUT, ["--soft", "", "dash", "fit"], ["--branch", "", "dash", "law"]], told: "L2 norm over the whole batch, logarithmic; a gap where it is 0 or not finite." },
   { id: "ledger", title: "The ledger of a block", keys: [], told: "What came back over each way out of the block's input. A share is signed: its part along the whole; shares add up to 1." },
   { id: "losses", title: "Loss", keys: [WITH, WITHOUT], told: "Mean cross-entropy over the batch of each step, logarithmic; a gap where it is not a number. Of thousands of steps some are left out, evenly." },
