@@ -12,74 +12,182 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 
 class TinyresError(Exception):
-    """Base of all errors raised by tinyres."""
+    """Base of all errors raised by tinyres.
+
+    >>> import tinyres as tr
+    >>> try:
+    ...     tr.zeros((2, 3)) + tr.zeros((4,))
+    ... except tr.errors.TinyresError as error:
+    ...     type(error).__name__
+    'ShapeError'
+    """
 
 
 class ShapeError(TinyresError, ValueError):
-    """Shapes, axes or sizes that do not fit."""
+    """Shapes, axes or sizes that do not fit.
+
+    >>> import tinyres as tr
+    >>> tr.zeros((2, 3)) @ tr.zeros((4, 5))
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.ShapeError: [matmul] the last dimension of the left input must equal the first of the right: ...
+    """
 
 
 class DTypeError(TinyresError, TypeError):
-    """A dtype or Python type that the operation does not take."""
+    """A dtype or Python type that the operation does not take.
+
+    >>> import tinyres as tr
+    >>> tr.zeros(2) + tr.zeros(2, dtype="float64")
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.DTypeError: [add] the dtypes must be the same; got float32 and float64; use .astype() on one of them
+    """
 
 
 class ArgumentError(TinyresError, ValueError):
-    """A value that is out of range, of the wrong form, or unknown."""
+    """A value that is out of range, of the wrong form, or unknown.
+
+    >>> import tinyres as tr
+    >>> tr.layers.Dropout(1.5)
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.ArgumentError: [Dropout] the rate is the share to drop, 0 <= rate < 1; got 1.5; choose one
+    """
 
 
 class UnknownNameError(TinyresError, AttributeError):
-    """A name that a module or an object of tinyres does not have."""
+    """A name that a module or an object of tinyres does not have.
+
+    >>> import tinyres as tr
+    >>> tr.sklearn.Regresor
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.UnknownNameError: [sklearn] tinyres has no sklearn.Regresor; got this name; it has ...
+    """
 
 
 class UnknownImportError(TinyresError, ModuleNotFoundError):
-    """A name that a module of tinyres does not have, in an `import` or a `from … import`."""
+    """A name that a module of tinyres does not have, in an `import` or a `from … import`.
+
+    >>> import tinyres as tr
+    >>> from tinyres.sklearn import Regresor
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.UnknownImportError: [sklearn] tinyres has no sklearn.Regresor; got this name; it has ...
+    """
 
 
 class GradientError(TinyresError, RuntimeError):
-    """A backward pass that cannot run or gave a wrong gradient."""
+    """A backward pass that cannot run or gave a wrong gradient.
+
+    >>> import tinyres as tr
+    >>> tr.tensor([1.0]).sum().backward()
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.GradientError: [backward] nothing that led to this Tensor of shape () requires a gradient ...
+    """
 
 
 class NonFiniteError(GradientError):
     """A loss or gradient that is NaN or infinite; no state was changed by the step that gave it.
 
     found: how many such values, if that is known.
+
+    >>> import tinyres as tr
+    >>> w = tr.Parameter([0.0], "w")
+    >>> opt = tr.optim.SGD([w], lr=0.1)
+    >>> def step():
+    ...     loss = tr.log(w).sum()
+    ...     loss.backward(); opt.step()
+    ...     return loss
+    >>> tr.capture(step, check_finite=True)()
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.NonFiniteError: [check_finite] the loss must be finite; log is the first to give 0 NaN and 1 ...
     """
 
     found = "values that are not finite"
 
 
 class CaptureError(TinyresError, RuntimeError):
-    """Something that cannot be recorded into a captured step."""
+    """Something that cannot be recorded into a captured step.
+
+    >>> import tinyres as tr
+    >>> tr.capture(lambda x: float(x.sum()))(np.ones(3))
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.CaptureError: [item] a value cannot be read while a step is being captured: nothing has run ...
+    """
 
 
 class BackendError(TinyresError, RuntimeError):
-    """A backend or instruction set that is not there."""
+    """A backend or instruction set that is not there.
+
+    >>> import tinyres as tr
+    >>> tr.set_backend("cuda")
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.BackendError: [set_backend] the backend is "native" or "reference"; got 'cuda'; choose one of them
+    """
 
 
 class TraceError(TinyresError, RuntimeError):
-    """A graph or trace that cannot answer."""
+    """A graph or trace that cannot answer.
+
+    >>> import tinyres as tr
+    >>> w = tr.tensor(3.0, requires_grad=True)
+    >>> tr.Graph(w * w).trace().paths()
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.TraceError: [trace] paths were not measured; call graph.trace(paths=True)
+    """
 
 
 class OutOfMemoryError(TinyresError, MemoryError):
-    """What would take more memory than is free; nothing of it was taken."""
+    """What would take more memory than is free; nothing of it was taken.
+
+    >>> import tinyres as tr
+    >>> tr.zeros((10**7, 10**7))
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.OutOfMemoryError: [memory] it must fit into memory; one tensor takes 400,000.0 GB, ...
+    """
 
 
 class FileError(TinyresError, ValueError):
-    """A file that is missing, damaged, or not what it should be."""
+    """A file that is missing, damaged, or not what it should be.
+
+    >>> import tinyres as tr
+    >>> tr.load("nothere.npz")
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.FileError: [load] a model file is needed; 'nothere.npz' is not there; check the path
+    """
 
 
 class ValueCheckFailed(TinyresError, ValueError):
-    """A value check kernel stopped a list of calls; the op that launched it words the error for the user."""
+    """A value check kernel stopped a list of calls; the op that launched it words the error for the user.
+
+    >>> import tinyres as tr
+    >>> issubclass(tr.errors.ValueCheckFailed, ValueError)
+    True
+    """
 
 
 class MissingExtraError(TinyresError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that brings it.
+
+    >>> import tinyres as tr
+    >>> issubclass(tr.errors.MissingExtraError, ImportError)
+    True
+    """
 
 
 @contextlib.contextmanager
@@ -97,10 +205,6 @@ def need_extra(op: str, rule: str, extra: str) -> Iterator[None]:
 
 
 __all__ = [name for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Exception)]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
 
 
 def refuse_masked(op: str, value: Any) -> None:
@@ -161,6 +265,10 @@ def loading(module: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any
         return getattr(importlib.import_module(places[name]), name)
 
     return find, lambda: sorted(places)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = closed(__name__, __all__)
 
 
 class WordedImports:

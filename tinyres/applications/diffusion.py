@@ -78,6 +78,10 @@ def sample(
     asked, as many of its times. guidance: how far to go beyond what the class asks, (1 + g) · told - g · not told.
     eta: 0 for DDIM, where only the first noise is chance; 1 for DDPM's own amount of noise in every step. seed: the
     library's generator if left out. Raises ArgumentError for another model and for options out of range.
+
+    >>> model = diffusion((4, 4, 1), widths=(4, 8), steps=50)
+    >>> sample(model, 3, steps=4, seed=0).shape
+    (3, 4, 4, 1)
     """
     mixing, net = _parts(model)
     chosen = _labels(mixing, count, labels)

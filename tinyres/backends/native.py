@@ -186,6 +186,8 @@ def threads() -> int:
 def set_threads(count: int) -> int:
     """Use at most `count` threads (0: one for each CPU this process may use); gives the number in force.
 
+    Raises ArgumentError for another count, BackendError without the C core.
+
     >>> import tinyres as tr
     >>> tr.set_threads(1)
     1

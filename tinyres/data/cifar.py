@@ -30,6 +30,11 @@ def load_cifar10(folder: PathLike) -> tuple[Split, Split]:
     folder: where data_batch_1 to data_batch_5 and test_batch are, unpacked from the archive for Python, or with .bin
     from the binary one. x is float32 (n, 32, 32, 3) in 0..1, y int64 (n,); CIFAR10_CLASSES has the names. Nothing is
     downloaded, and nothing in a file is run. Raises FileError, which names the file, for what is missing or damaged.
+
+    >>> load_cifar10("nothere")
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.FileError: [load_cifar10] the folder must have data_batch_1 or data_batch_1.bin; 'nothere' ...
     """
     base = Path(checked_path("load_cifar10", folder))
     for suffix, read in (("", _from_pickle), (".bin", _from_binary)):

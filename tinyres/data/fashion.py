@@ -24,7 +24,8 @@ def load_fashion() -> tuple[Split, Split]:
 
     x is float32 (2000, 28, 28, 1) and (500, 28, 28, 1), 0 (background) to 1. y is int64, 0 to 9, as many of each;
     FASHION_CLASSES has their names. The arrays are new at each call. A part of Fashion-MNIST (Zalando SE 2017, MIT
-    License), https://github.com/zalandoresearch/fashion-mnist.
+    License), https://github.com/zalandoresearch/fashion-mnist. Raises FileError where the file that comes with tinyres
+    is missing.
 
     >>> (x_train, y_train), (x_test, y_test) = load_fashion()
     >>> x_train.shape, y_test.shape, FASHION_CLASSES[y_train[0]]

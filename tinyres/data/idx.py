@@ -91,6 +91,11 @@ def load_mnist(folder: PathLike) -> tuple[Split, Split]:
     folder: where train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte
     are, with .gz or without. x is float32 (n, height, width, 1) in 0..1, y int64 (n,). Nothing is downloaded. Raises
     FileError, which names the file, for what is missing or damaged.
+
+    >>> load_mnist("nothere")
+    Traceback (most recent call last):
+        ...
+    tinyres.errors.FileError: [load_mnist] the folder must have train-images-idx3-ubyte, with .gz or without; ...
     """
     parts = []
     for part in ("train", "t10k"):

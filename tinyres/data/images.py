@@ -32,6 +32,11 @@ class Images:
 
     x: float32 (n, height, width, channels) in 0..1, 1 channel where all are grey, else 3. y: int64 (n,). classes: what
     the labels 0, 1, ... stand for. files: of each image, relative to the folder; empty for a .npz.
+
+    >>> images = Images(np.zeros((1, 8, 8, 1), np.float32), np.zeros(1, np.int64), ("cat",))
+    >>> x, y = images
+    >>> x.shape, images.classes[y[0]]
+    ((1, 8, 8, 1), 'cat')
     """
 
     x: npt.NDArray[np.float32]

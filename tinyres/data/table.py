@@ -29,6 +29,9 @@ class Table:
     x: features, float32 (n, features). y: labels, int64 (n,), or targets, float32 (n, 1). features, label: names of
     the columns. classes: per label what stood in the file; None for targets. notes: what was done to the file's values,
     in words.
+
+    >>> Table(np.zeros((2, 1), np.float32), np.array([0, 1]), ("width",), "kind", ("cat", "dog"), ()).classes
+    ('cat', 'dog')
     """
 
     x: npt.NDArray[np.float32]

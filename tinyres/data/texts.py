@@ -29,8 +29,9 @@ Ids = npt.NDArray[np.int64]
 class Text:
     """A text as windows of characters to train on and to validate on, and what its ids stand for.
 
-    train: Windows of its first part. validation: Windows of the last part, the share `validation_split` of it, None
-    without one. vocabulary: its characters in order, id 0 first. characters: how many it has.
+    train: Windows, batches of ids of shape (batch_size, context) of its first part. validation: Windows of the last
+    part, the share `validation_split` of it, None without one. vocabulary: its characters in order, id 0 first.
+    characters: how many it has. Raises ArgumentError for characters that the text has not.
 
     >>> plays = load_plays(context=64)
     >>> plays.decode(plays.encode("To be"))
@@ -125,6 +126,14 @@ class Windows(Loader):
     An epoch has as many windows as the text would have side by side, or as steps_per_epoch says, each drawn to start
     anywhere. `in_order`, which `evaluate` and validation go by, cuts the text into windows side by side. characters:
     how many there are.
+
+    >>> from tinyres.data import text
+    >>> from pathlib import Path
+    >>> _ = Path("letters.txt").write_text("to be or not to be " * 40)
+    >>> windows = text("letters.txt", context=16, batch_size=8).train
+    >>> x, y = next(iter(windows))
+    >>> x.shape, bool((x[:, 1:] == y[:, :-1]).all())
+    ((8, 16), True)
     """
 
     def __init__(
@@ -213,7 +222,8 @@ def load_plays(
     """Five plays of Shakespeare, 669,261 characters, as `text` would give them from a file.
 
     Romeo and Juliet, Hamlet, The Tempest, Macbeth and King Lear, in this order; the last part that is held back is of
-    King Lear. The text is in the public domain; ATTRIBUTION.md tells where it is from.
+    King Lear. The text is in the public domain; ATTRIBUTION.md tells where it is from. Raises FileError where the file
+    that comes with tinyres is missing.
 
     >>> load_plays()
     <Text plays: 669261 characters, 66 of them different>

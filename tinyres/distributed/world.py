@@ -31,7 +31,12 @@ class World:
     """Ranks that train together; `tinyres.distributed.world` makes it.
 
     rank, size: which of how many. shards: into how many parts each batch is cut, whatever the number of ranks.
-    mine: the shards that this rank computes, neighbours.
+    mine: the shards that this rank computes, neighbours. Its methods raise ArgumentError for fewer samples than shards.
+
+    >>> import tinyres as tr
+    >>> world = tr.distributed.world(shards=4)
+    >>> world.rank, world.size, world.mine
+    (0, 1, range(0, 4))
     """
 
     def __init__(self, comm: Any, shards: int) -> None:

@@ -104,9 +104,10 @@ def accumulate(leaf: Node, gradient: Tensor) -> None:
 def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, retain_graph: bool | None = None) -> list[Tensor]:
     """[∂y/∂x for x in xs], without touching any `.grad`.
 
-    y: one element. xs: leaves or intermediate Tensors that y was computed from; one that y does not depend on gets
-    zeros. create_graph: record the gradients themselves, so that they can be differentiated again.
-    retain_graph: keep the graph for another pass (default: as create_graph).
+    y: one element. xs: leaves or intermediate Tensors, of any shape, that y was computed from; one that y does not
+    depend on gets zeros. create_graph: record the gradients themselves, so that they can be differentiated again.
+    retain_graph: keep the graph for another pass (default: as create_graph). Raises ArgumentError for xs that are no
+    list of Tensors, ShapeError for a y of several elements, GradientError where an x, or y, requires no gradient.
 
     >>> import tinyres as tr
     >>> x = tr.tensor(2.0, requires_grad=True)

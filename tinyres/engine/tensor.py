@@ -256,7 +256,8 @@ class Tensor(Attached, OtherNames):
 class Parameter(Tensor):
     """A named leaf that training changes in place.
 
-    value: array-like, cast to dtype. trainable=False keeps gradients and optimizers away from it.
+    value: array-like of any shape, cast to dtype. trainable=False keeps gradients and optimizers away from it.
+    Raises DTypeError for what is no array.
 
     >>> import tinyres as tr
     >>> p = tr.Parameter([1.0, 2.0], "scale")

@@ -33,7 +33,12 @@ __all__ = [
 
 
 def get(identifier: Any) -> Any:
-    """The function of this name; None is linear, a function is itself. Raises ArgumentError for an unknown name."""
+    """The function of this name; None is linear, a function is itself. Raises ArgumentError for an unknown name.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.get("relu6")(tf.tensor([-1.0, 9.0]))
+    Tensor([0., 6.], shape=(2,), dtype=float32)
+    """
     return _get("activations", identifier)
 
 

@@ -75,8 +75,17 @@ __all__ = [
 class _PerSample:
     """A loss class as a function; `compile` takes it for the class."""
 
-    def __init__(self, name: str, cls: type[Loss]) -> None:
+    def __init__(self, name: str, cls: type[Loss], y_true: str = "[[0.0, 1.0]]", gives: str = "(1,)") -> None:
+        """y_true: of its example. gives: the shape of what comes out."""
         self.__name__ = name
+        self.__doc__ = f"""What {cls.__name__} is the mean of, one value per sample; y_true, y_pred: of one shape.
+
+        options: those of the class, which are judged there.
+
+        >>> import tinyres as tf
+        >>> tf.keras.losses.{name}({y_true}, [[0.25, 0.75]]).shape
+        {gives}
+        """
         self._cls = cls
         self.objective = cls().objective
 
@@ -91,7 +100,7 @@ binary_crossentropy = _PerSample("binary_crossentropy", BinaryCrossentropy)
 categorical_crossentropy = _PerSample("categorical_crossentropy", CategoricalCrossentropy)
 categorical_hinge = _PerSample("categorical_hinge", CategoricalHinge)
 cosine_similarity = _PerSample("cosine_similarity", CosineSimilarity)
-dice = _PerSample("dice", Dice)
+dice = _PerSample("dice", Dice, gives="()")
 hinge = _PerSample("hinge", Hinge)
 huber = _PerSample("huber", Huber)
 kl_divergence = _PerSample("kl_divergence", KLDivergence)
@@ -101,7 +110,7 @@ mean_absolute_percentage_error = _PerSample("mean_absolute_percentage_error", Me
 mean_squared_error = _PerSample("mean_squared_error", MeanSquaredError)
 mean_squared_logarithmic_error = _PerSample("mean_squared_logarithmic_error", MeanSquaredLogarithmicError)
 poisson = _PerSample("poisson", Poisson)
-sparse_categorical_crossentropy = _PerSample("sparse_categorical_crossentropy", SparseCategoricalCrossentropy)
+sparse_categorical_crossentropy = _PerSample("sparse_categorical_crossentropy", SparseCategoricalCrossentropy, "[1]")
 squared_hinge = _PerSample("squared_hinge", SquaredHinge)
 mae = mean_absolute_error
 mape = mean_absolute_percentage_error
@@ -111,6 +120,8 @@ msle = mean_squared_logarithmic_error
 
 def get(identifier: Any) -> Any:
     """The loss of this name, in any of Keras' spellings, as a function of (y_true, y_pred); an object as it is.
+
+    Raises ArgumentError for an unknown one.
 
     >>> import tinyres as tf
     >>> tf.keras.losses.get("mse")([[0.0]], [[2.0]])

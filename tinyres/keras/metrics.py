@@ -18,7 +18,14 @@ _INSTEAD = {
 
 
 def get(identifier: Any) -> Any:
-    """The metric of this name, in any of Keras' spellings, or of this function or object."""
+    """The metric of this name, in any of Keras' spellings, or of this function or object.
+
+    Raises ArgumentError for an unknown one.
+
+    >>> import tinyres as tf
+    >>> tf.keras.metrics.get("mse")
+    MeanSquaredError(name='mse')
+    """
     return _get("metrics", identifier)
 
 

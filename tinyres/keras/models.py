@@ -24,7 +24,14 @@ _INSTEAD = {
 
 
 def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, **further: Any) -> Model:
-    """tinyres.load by Keras' arguments. compile: False forgets what the model was compiled with."""
+    """tinyres.load by Keras' arguments. compile: False forgets what the model was compiled with.
+
+    >>> import tinyres as tf
+    >>> model = tf.keras.Sequential([tf.keras.Input(shape=(4,)), tf.keras.layers.Dense(3)])
+    >>> model.save("model.npz")
+    >>> tf.keras.models.load_model("model.npz").output_shape
+    (None, 3)
+    """
     read_further("load", further, "filepath, custom_objects and compile")
     model = load(filepath, custom_objects)
     if not compile:

@@ -72,7 +72,14 @@ def _as_class(cls: type[Optimizer]) -> Callable[[Callable[..., Optimizer]], _AsC
 
 
 def deserialize(config: Any, **options: Any) -> Optimizer:
-    """The optimizer of {"class_name": …, "config": …}, by Keras' options."""
+    """The optimizer of {"class_name": …, "config": …}, by Keras' options.
+
+    Raises ArgumentError for an unknown class.
+
+    >>> import tinyres as tf
+    >>> tf.keras.optimizers.deserialize({"class_name": "SGD", "config": {"learning_rate": 0.5}}).learning_rate
+    0.5
+    """
     made = globals().get(str(config.get("class_name")))
     if not isinstance(made, _AsClass):
         raise ArgumentError(
@@ -86,6 +93,8 @@ def SGD(
     learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, weight_decay: Any = None, **options: Any
 ) -> optim.SGD:
     """tinyres.optim.SGD by Keras' arguments.
+
+    Raises ArgumentError for options that tinyres has not.
 
     >>> import tinyres as tf
     >>> tf.keras.optimizers.SGD(0.1, 0.9).momentum
@@ -107,6 +116,8 @@ def Adam(
 ) -> optim.Adam:
     """tinyres.optim.Adam by Keras' arguments.
 
+    Raises ArgumentError for options that tinyres has not.
+
     >>> import tinyres as tf
     >>> tf.keras.optimizers.Adam(1e-4).learning_rate
     0.0001
@@ -125,7 +136,14 @@ def AdamW(
     amsgrad: bool = False,
     **options: Any,
 ) -> optim.AdamW:
-    """tinyres.optim.AdamW by Keras' arguments."""
+    """tinyres.optim.AdamW by Keras' arguments.
+
+    Raises ArgumentError for options that tinyres has not.
+
+    >>> import tinyres as tf
+    >>> tf.keras.optimizers.AdamW(1e-4).learning_rate
+    0.0001
+    """
     given = _read("AdamW", learning_rate, weight_decay, {**options, "amsgrad": amsgrad})
     return optim.AdamW(betas=(beta_1, beta_2), epsilon=epsilon, **given)
 
@@ -139,7 +157,14 @@ def Nadam(
     weight_decay: Any = None,
     **options: Any,
 ) -> optim.Nadam:
-    """tinyres.optim.Nadam by Keras' arguments."""
+    """tinyres.optim.Nadam by Keras' arguments.
+
+    Raises ArgumentError for options that tinyres has not.
+
+    >>> import tinyres as tf
+    >>> tf.keras.optimizers.Nadam(1e-4).learning_rate
+    0.0001
+    """
     given = _read("Nadam", learning_rate, weight_decay, options)
     return optim.Nadam(betas=(beta_1, beta_2), epsilon=epsilon, **given)
 
@@ -154,7 +179,14 @@ def RMSprop(
     weight_decay: Any = None,
     **options: Any,
 ) -> optim.RMSprop:
-    """tinyres.optim.RMSprop by Keras' arguments."""
+    """tinyres.optim.RMSprop by Keras' arguments.
+
+    Raises ArgumentError for options that tinyres has not.
+
+    >>> import tinyres as tf
+    >>> tf.keras.optimizers.RMSprop(1e-4).learning_rate
+    0.0001
+    """
     given = _read("RMSprop", learning_rate, weight_decay, options)
     return optim.RMSprop(rho=rho, momentum=momentum, epsilon=epsilon, centered=centered, **given)
 

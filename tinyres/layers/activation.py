@@ -16,36 +16,82 @@ from tinyres.nn.layouts import Layout
 
 
 def _linear(x: Tensor) -> Tensor:
+    """x itself, of any shape.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.linear(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-1. ,  0.5,  8. ], shape=(3,), dtype=float32)
+    """
     return x
 
 
 def _leaky_relu(x: Tensor) -> Tensor:
-    """With Keras' slope, which is not that of the layer."""
+    """x where it is above 0, else 0.2 · x, elementwise: Keras' slope here, which is not that of the layer.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.leaky_relu(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-0.2,  0.5,  8. ], shape=(3,), dtype=float32)
+    """
     return ops.leaky_relu(x, 0.2)
 
 
 def _relu6(x: Tensor) -> Tensor:
+    """max(0, min(x, 6)), elementwise.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.relu6(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([0. , 0.5, 6. ], shape=(3,), dtype=float32)
+    """
     return ops.clip(x, 0.0, 6.0)
 
 
 def _hard_sigmoid(x: Tensor) -> Tensor:
+    """relu6(x + 3) / 6, elementwise.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.hard_sigmoid(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([0.3333, 0.5833, 1.    ], shape=(3,), dtype=float32)
+    """
     return _relu6(x + 3.0) / 6.0
 
 
 def _hard_silu(x: Tensor) -> Tensor:
+    """x · relu6(x + 3) / 6, elementwise (Howard et al. 2019).
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.hard_silu(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-0.3333,  0.2917,  8.    ], shape=(3,), dtype=float32)
+    """
     return x * _hard_sigmoid(x)
 
 
 def _mish(x: Tensor) -> Tensor:
+    """x · tanh(softplus(x)), elementwise (Misra 2019).
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.mish(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-0.3034,  0.3752,  8.    ], shape=(3,), dtype=float32)
+    """
     return x * ops.tanh(ops.softplus(x))
 
 
 def _selu(x: Tensor) -> Tensor:
-    """Klambauer et al. 2017."""
+    """1.0507 · x where x is above 0, else 1.7581 · (e^x - 1), elementwise (Klambauer et al. 2017).
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.selu(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-1.1113,  0.5254,  8.4056], shape=(3,), dtype=float32)
+    """
     return 1.0507009873554805 * ops.elu(x, 1.6732632423543772)
 
 
 def _softsign(x: Tensor) -> Tensor:
+    """x / (|x| + 1), elementwise.
+
+    >>> import tinyres as tf
+    >>> tf.keras.activations.softsign(tf.tensor([-1.0, 0.5, 8.0]))
+    Tensor([-0.5   ,  0.3333,  0.8889], shape=(3,), dtype=float32)
+    """
     return x / (ops.abs(x) + 1.0)
 
 

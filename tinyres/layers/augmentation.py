@@ -70,7 +70,8 @@ class RandomCrop(_Augmentation):
 
     Else, and where an image is smaller than the window: the largest part of the middle that has the window's aspect
     ratio, resized to it (bilinear), as in Keras. So behind a ZeroPadding2D it shows a smaller image when not training.
-    seed: for a generator of its own; default: the library's, `tr.manual_seed`.
+    seed: for a generator of its own; default: the library's, `tr.manual_seed`. Raises ArgumentError for a window of no
+    pixels.
 
     >>> import tinyres as tr
     >>> layer = tr.layers.RandomCrop(28, 28)

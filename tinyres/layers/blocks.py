@@ -59,7 +59,14 @@ if not TYPE_CHECKING:
 
 
 def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu") -> Any:
-    """Dense+ReLU → Dense → ReLU: what explainers call a plain net."""
+    """Dense+ReLU → Dense → ReLU: what explainers call a plain net.
+
+    x: (n, features), a Tensor or symbolic; gives (n, units). kernel_initializer, activation: of its layers.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.plain(tr.Input(shape=(8,)), 16).shape
+    (None, 16)
+    """
     x = Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x)
     return _active(Dense(units, kernel_initializer=kernel_initializer)(x), activation)
 
@@ -67,7 +74,15 @@ def plain(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activa
 def residual(
     x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """`plain` with an Add before the last ReLU, and nothing else changed."""
+    """`plain` with an Add before the last ReLU, and nothing else changed.
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.residual(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     shortcut = x
     x = Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x)
     x = Dense(units, kernel_initializer=kernel_initializer)(x)
@@ -75,7 +90,14 @@ def residual(
 
 
 def plain_batchnorm(x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu") -> Any:
-    """`tutorial` without its Add: Dense+ReLU → BN → Dense → BN → ReLU."""
+    """`tutorial` without its Add: Dense+ReLU → BN → Dense → BN → ReLU.
+
+    x: (n, features), a Tensor or symbolic; gives (n, units). kernel_initializer, activation: of its layers.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.plain_batchnorm(tr.Input(shape=(8,)), 16).shape
+    (None, 16)
+    """
     x = BatchNorm()(Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x))
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
     return _active(x, activation)
@@ -84,7 +106,15 @@ def plain_batchnorm(x: Any, units: int, kernel_initializer: Any = "glorot_unifor
 def tutorial(
     x: Any, units: int, kernel_initializer: Any = "glorot_uniform", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """Dense+ReLU → BN → Dense → BN → Add → ReLU: the block of many Keras tutorials."""
+    """Dense+ReLU → BN → Dense → BN → Add → ReLU: the block of many Keras tutorials.
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.tutorial(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     shortcut = x
     x = BatchNorm()(Dense(units, activation=activation, kernel_initializer=kernel_initializer)(x))
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
@@ -94,7 +124,15 @@ def tutorial(
 def he2015(
     x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """Dense → BN → ReLU → Dense → BN → Add → ReLU (He et al. 2015)."""
+    """Dense → BN → ReLU → Dense → BN → Add → ReLU (He et al. 2015).
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.he2015(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     shortcut = x
     x = _active(BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x)), activation)
     x = BatchNorm()(Dense(units, kernel_initializer=kernel_initializer)(x))
@@ -104,7 +142,15 @@ def he2015(
 def preact(
     x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """BN → ReLU → Dense → BN → ReLU → Dense → Add: full pre-activation (He et al. 2016)."""
+    """BN → ReLU → Dense → BN → ReLU → Dense → Add: full pre-activation (He et al. 2016).
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.preact(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     shortcut = x
     x = Dense(units, kernel_initializer=kernel_initializer)(_active(BatchNorm()(x), activation))
     x = Dense(units, kernel_initializer=kernel_initializer)(_active(BatchNorm()(x), activation))
@@ -114,14 +160,30 @@ def preact(
 def preact_plain(
     x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """ReLU → Dense → ReLU → Dense → Add: pre-activation without BatchNorm; explodes by √2 per block."""
+    """ReLU → Dense → ReLU → Dense → Add: pre-activation without BatchNorm; explodes by √2 per block.
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.preact_plain(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     return _joined(_branch(x, units, kernel_initializer, activation), x, join)
 
 
 def rezero(
     x: Any, units: int, kernel_initializer: Any = "he_normal", activation: str = "relu", join: Join | None = None
 ) -> Any:
-    """ReLU → Dense → ReLU → Dense → α· → Add with a learned α that starts at 0 (Bachlechner et al. 2020)."""
+    """ReLU → Dense → ReLU → Dense → α· → Add with a learned α that starts at 0 (Bachlechner et al. 2020).
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.rezero(tr.Input(shape=(16,)), 16).shape
+    (None, 16)
+    """
     return _joined(Scale("zeros")(_branch(x, units, kernel_initializer, activation)), x, join)
 
 
@@ -133,7 +195,15 @@ def skipinit(
     activation: str = "relu",
     join: Join | None = None,
 ) -> Any:
-    """ReLU → Dense → ReLU → Dense → ·1/√depth → Add: a branch scale for `depth` blocks (De & Smith 2020)."""
+    """ReLU → Dense → ReLU → Dense → ·1/√depth → Add: a branch scale for `depth` blocks (De & Smith 2020).
+
+    x: (n, units), for it is the skip, too; gives (n, units). kernel_initializer, activation: of its layers.
+    join(branch, skip): what joins them, Add if left out.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.skipinit(tr.Input(shape=(16,)), 16, depth=24).shape
+    (None, 16)
+    """
     return _joined(_branch(x, units, kernel_initializer, activation) * (1.0 / math.sqrt(depth)), x, join)
 
 
@@ -151,14 +221,30 @@ def _joined(branch: Any, shortcut: Any, join: Join | None) -> Any:
 
 
 def basic(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
-    """3×3 → BN → ReLU → 3×3 → BN → Add → ReLU (He et al. 2015). residual=False: without the Add."""
+    """3×3 → BN → ReLU → 3×3 → BN → Add → ReLU (He et al. 2015). residual=False: without the Add.
+
+    x: (n, height, width, channels); gives (n, height / strides, width / strides, filters), with a projection on the
+    skip where that is another shape.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.basic(tr.Input(shape=(8, 8, 4)), 4, strides=2).shape
+    (None, 4, 4, 4)
+    """
     y = _normalised(_convolved(x, filters, 3, strides), relu=True)
     y = _normalised(_convolved(y, filters, 3))
     return ReLU()(Add()([y, _shortcut(x, filters, strides)]) if residual else y)
 
 
 def bottleneck(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
-    """1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → BN → Add → ReLU (He et al. 2015), strides in the 3×3."""
+    """1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → BN → Add → ReLU (He et al. 2015), strides in the 3×3.
+
+    x: (n, height, width, channels); gives (n, height / strides, width / strides, 4 · filters), with a projection on the
+    skip where that is another shape.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.bottleneck(tr.Input(shape=(8, 8, 4)), 4, strides=2).shape
+    (None, 4, 4, 16)
+    """
     y = _normalised(_convolved(x, filters, 1), relu=True)
     y = _normalised(_convolved(y, filters, 3, strides), relu=True)
     y = _normalised(_convolved(y, 4 * filters, 1))
@@ -166,7 +252,15 @@ def bottleneck(x: Any, filters: int, strides: int = 1, residual: bool = True) ->
 
 
 def preact_basic(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
-    """BN → ReLU → 3×3 → BN → ReLU → 3×3 → Add (He et al. 2016); a projection starts behind the first ReLU."""
+    """BN → ReLU → 3×3 → BN → ReLU → 3×3 → Add (He et al. 2016); a projection starts behind the first ReLU.
+
+    x: (n, height, width, channels); gives (n, height / strides, width / strides, filters), with a projection on the
+    skip where that is another shape.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.preact_basic(tr.Input(shape=(8, 8, 4)), 4, strides=2).shape
+    (None, 4, 4, 4)
+    """
     first = _normalised(x, relu=True)
     y = _normalised(_convolved(first, filters, 3, strides), relu=True)
     y = _convolved(y, filters, 3)
@@ -174,7 +268,15 @@ def preact_basic(x: Any, filters: int, strides: int = 1, residual: bool = True) 
 
 
 def preact_bottleneck(x: Any, filters: int, strides: int = 1, residual: bool = True) -> Any:
-    """BN → ReLU → 1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → Add (He et al. 2016)."""
+    """BN → ReLU → 1×1 → BN → ReLU → 3×3 → BN → ReLU → 1×1 to 4 · filters → Add (He et al. 2016).
+
+    x: (n, height, width, channels); gives (n, height / strides, width / strides, 4 · filters), with a projection on the
+    skip where that is another shape.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.preact_bottleneck(tr.Input(shape=(8, 8, 4)), 4, strides=2).shape
+    (None, 4, 4, 16)
+    """
     first = _normalised(x, relu=True)
     y = _normalised(_convolved(first, filters, 1), relu=True)
     y = _normalised(_convolved(y, filters, 3, strides), relu=True)

@@ -166,7 +166,8 @@ class Conv1D(Conv2D):
     """Conv2D along one axis: (n, steps, channels) to (n, steps, filters).
 
     kernel_size, strides, dilation_rate: numbers. padding: also "causal", zeros before the first step only, so that no
-    output sees a later step. Weights: kernel (size, channels / groups, filters), bias. The rest is as in Conv2D.
+    output sees a later step. Weights: kernel (size, channels / groups, filters), bias. The rest is as in Conv2D. Raises
+    ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> layer = tr.layers.Conv1D(4, 3, padding="causal")

@@ -184,7 +184,8 @@ class _CrossEntropy(Loss):
 class BinaryCrossentropy(_CrossEntropy):
     """The mean of -t·log(p) - (1 - t)·log(1 - p), over samples and outputs.
 
-    from_logits: predictions are logits, before a sigmoid. label_smoothing: targets t become t·(1 - s) + s/2.
+    from_logits: predictions are logits, before a sigmoid. label_smoothing: targets t become t·(1 - s) + s/2. Raises
+    ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.losses.BinaryCrossentropy(from_logits=True)([0.0, 1.0], [0.0, 100.0])
@@ -198,7 +199,7 @@ class CategoricalCrossentropy(_CrossEntropy):
     """The mean over samples of -Σ t·log(p), for one-hot targets or probabilities.
 
     from_logits: predictions are logits, before a softmax. label_smoothing: targets t become t·(1 - s) + s/classes
-    (Szegedy et al. 2016).
+    (Szegedy et al. 2016). Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.losses.CategoricalCrossentropy(label_smoothing=0.2)([[0.0, 1.0]], [[0.25, 0.75]])
@@ -213,7 +214,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: predictions are logits, before a softmax. ignore_class: a label whose rows do not count, neither in the
     mean nor in "accuracy"; it may lie outside of the classes, as -1 and -100 do. label_smoothing: of each target this
-    part is shared out among all classes.
+    part is shared out among all classes. Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.losses.SparseCategoricalCrossentropy(from_logits=True)([0, 1], [[0.0, 0.0], [0.0, 9.0]])
@@ -249,6 +250,8 @@ class SparseCategoricalCrossentropy(Loss):
 
 class Huber(Loss):
     """The mean of e²/2 where |e| is at most delta, else delta·(|e| - delta/2); e = y_pred - y_true (Huber 1964).
+
+    Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.losses.Huber(delta=1.0)([0.0, 0.0], [0.5, 3.0])
@@ -342,45 +345,105 @@ def _smoothed(found: Objective, smoothing: float) -> Objective:
 
 
 def _of_values(
-    cls: str, name: str, function: LossFunction, says: str, targets: str = "values", chance: Chance | None = None
+    cls: str,
+    name: str,
+    function: LossFunction,
+    says: str,
+    shown: tuple[str, str],
+    targets: str = "values",
+    chance: Chance | None = None,
 ) -> type[Loss]:
-    """A loss class without options."""
+    """A loss class without options. shown: (y_true, y_pred) of its example, and what that gives."""
     made = Objective(name, function, targets=targets, chance=chance)
     documented = f"""The mean of {says}.
 
-    reduction, name: see Loss. Called as in Keras: (y_true, y_pred, sample_weight=None).
+    reduction, name: see Loss. Called as in Keras: (y_true, y_pred, sample_weight=None), y_true and y_pred of one shape.
+    Raises ArgumentError for an unknown reduction.
+
+    >>> import tinyres as tr
+    >>> tr.losses.{cls}()({shown[0]})
+    Tensor({shown[1]}, shape=(), dtype=float32)
     """
     members: dict[str, Any] = {"__doc__": documented, "__module__": __name__, "_made": lambda self: made}
     return types.new_class(cls, (Loss,), exec_body=lambda body: body.update(members))
 
 
-MeanSquaredError = _of_values("MeanSquaredError", "mse", values.squared_error, "(y_pred - y_true)²", chance=_of_mean)
+MeanSquaredError = _of_values(
+    "MeanSquaredError",
+    "mse",
+    values.squared_error,
+    "(y_pred - y_true)²",
+    ("[1.0, 2.0], [1.0, 4.0]", "2."),
+    chance=_of_mean,
+)
 MeanAbsoluteError = _of_values(
-    "MeanAbsoluteError", "mae", values.absolute_error, "|y_pred - y_true|", chance=_of_median
+    "MeanAbsoluteError",
+    "mae",
+    values.absolute_error,
+    "|y_pred - y_true|",
+    ("[1.0, 2.0], [1.0, 4.0]", "1."),
+    chance=_of_median,
 )
 MeanAbsolutePercentageError = _of_values(
-    "MeanAbsolutePercentageError", "mape", values.absolute_percentage_error, "100·|y_pred - y_true| / |y_true|"
+    "MeanAbsolutePercentageError",
+    "mape",
+    values.absolute_percentage_error,
+    "100·|y_pred - y_true| / |y_true|",
+    ("[1.0, 2.0], [1.0, 4.0]", "50."),
 )
 MeanSquaredLogarithmicError = _of_values(
     "MeanSquaredLogarithmicError",
     "msle",
     values.squared_logarithmic_error,
     "the squared differences of log(1 + y)",
+    ("[0.0, 3.0], [1.0, 3.0]", "0.2402"),
 )
-SquaredOutput = _of_values("SquaredOutput", "squared_output", values.squared_output, "y_pred², whatever y_true is")
-LogCosh = _of_values("LogCosh", "log_cosh", values.log_cosh_error, "log(cosh(y_pred - y_true))")
-Hinge = _of_values("Hinge", "hinge", values.hinge_error, "max(0, 1 - y_true·y_pred), for targets -1 and 1, or 0 and 1")
-SquaredHinge = _of_values("SquaredHinge", "squared_hinge", values.squared_hinge_error, "the squares of the hinge")
+SquaredOutput = _of_values(
+    "SquaredOutput",
+    "squared_output",
+    values.squared_output,
+    "y_pred², whatever y_true is",
+    ("[0.0, 0.0], [1.0, 3.0]", "5."),
+)
+LogCosh = _of_values(
+    "LogCosh", "log_cosh", values.log_cosh_error, "log(cosh(y_pred - y_true))", ("[0.0, 3.0], [1.0, 3.0]", "0.2169")
+)
+Hinge = _of_values(
+    "Hinge",
+    "hinge",
+    values.hinge_error,
+    "max(0, 1 - y_true·y_pred), for targets -1 and 1, or 0 and 1",
+    ("[1.0, -1.0], [0.5, -2.0]", "0.25"),
+)
+SquaredHinge = _of_values(
+    "SquaredHinge",
+    "squared_hinge",
+    values.squared_hinge_error,
+    "the squares of the hinge",
+    ("[1.0, -1.0], [0.5, -2.0]", "0.125"),
+)
 CategoricalHinge = _of_values(
     "CategoricalHinge",
     "categorical_hinge",
     values.categorical_hinge_error,
     "max(0, 1 + the largest wrong output - the right one), for one-hot targets",
+    ("[[0.0, 1.0]], [[0.2, 0.8]]", "0.4"),
 )
 KLDivergence = _of_values(
-    "KLDivergence", "kl_divergence", values.divergence, "Σ y_true·log(y_true / y_pred)", "probabilities"
+    "KLDivergence",
+    "kl_divergence",
+    values.divergence,
+    "Σ y_true·log(y_true / y_pred)",
+    ("[[0.5, 0.5]], [[0.25, 0.75]]", "0.1438"),
+    "probabilities",
 )
-Poisson = _of_values("Poisson", "poisson", values.poisson_error, "y_pred - y_true·log(y_pred)")
+Poisson = _of_values(
+    "Poisson", "poisson", values.poisson_error, "y_pred - y_true·log(y_pred)", ("[2.0, 3.0], [1.0, 3.0]", "0.3521")
+)
 CosineSimilarity = _of_values(
-    "CosineSimilarity", "cosine_similarity", values.negative_cosine, "minus the cosine between y_true and y_pred"
+    "CosineSimilarity",
+    "cosine_similarity",
+    values.negative_cosine,
+    "minus the cosine between y_true and y_pred",
+    ("[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [3.0, 4.0]]", "-0.9"),
 )

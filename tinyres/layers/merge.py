@@ -285,40 +285,80 @@ class ConcatenateZeros(Concatenate):
 
 
 def add(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Add(**options)(inputs)`, as are the other functions of this kind."""
+    """`Add(**options)(inputs)`, as are the other functions of this kind.
+
+    >>> import tinyres as tr
+    >>> tr.layers.add([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[4., 6.]], shape=(1, 2), dtype=float32)
+    """
     return Add(**options)(inputs)
 
 
 def average(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Average(**options)(inputs)`."""
+    """`Average(**options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.average([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[2., 3.]], shape=(1, 2), dtype=float32)
+    """
     return Average(**options)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
-    """`Concatenate(axis, **options)(inputs)`."""
+    """`Concatenate(axis, **options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.concatenate([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[1., 2., 3., 4.]], shape=(1, 4), dtype=float32)
+    """
     return Concatenate(axis, **options)(inputs)
 
 
 def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **options: Any) -> Any:
-    """`Dot(axes, **options)(inputs)`."""
+    """`Dot(axes, **options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.dot([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[11.]], shape=(1, 1), dtype=float32)
+    """
     return Dot(axes, **options)(inputs)
 
 
 def maximum(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Maximum(**options)(inputs)`."""
+    """`Maximum(**options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.maximum([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[3., 4.]], shape=(1, 2), dtype=float32)
+    """
     return Maximum(**options)(inputs)
 
 
 def minimum(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Minimum(**options)(inputs)`."""
+    """`Minimum(**options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.minimum([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[1., 2.]], shape=(1, 2), dtype=float32)
+    """
     return Minimum(**options)(inputs)
 
 
 def multiply(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Multiply(**options)(inputs)`."""
+    """`Multiply(**options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.multiply([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[3., 8.]], shape=(1, 2), dtype=float32)
+    """
     return Multiply(**options)(inputs)
 
 
 def subtract(inputs: Sequence[Any], **options: Any) -> Any:
-    """`Subtract(**options)(inputs)`."""
+    """`Subtract(**options)(inputs)`.
+
+    >>> import tinyres as tr
+    >>> tr.layers.subtract([tr.tensor([[1.0, 2.0]]), tr.tensor([[3.0, 4.0]])])
+    Tensor([[-2., -2.]], shape=(1, 2), dtype=float32)
+    """
     return Subtract(**options)(inputs)

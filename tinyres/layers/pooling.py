@@ -159,6 +159,9 @@ class GlobalMaxPooling2D(_GlobalPooling):
 class UpSampling2D(SingleInput):
     """Each pixel as `size` rows and columns of it. size: a number, or one for rows and one for columns.
 
+    (n, height, width, channels) gives (n, size · height, size · width, channels). Raises ArgumentError for another
+    interpolation.
+
     >>> import tinyres as tr
     >>> tr.layers.UpSampling2D((2, 3))(tr.zeros((1, 2, 2, 3))).shape
     (1, 4, 6, 3)

@@ -17,7 +17,7 @@ _EPSILON = 1e-7  # Keras' least deviation to divide by
 class Rescaling(SingleInput):
     """x · scale + offset: `Rescaling(1 / 255)` for bytes. The output has the shape of the input.
 
-    scale, offset: numbers, or one for each feature of the last axis.
+    scale, offset: numbers, or one for each feature of the last axis. Raises ArgumentError for what are no numbers.
 
     >>> import tinyres as tr
     >>> tr.layers.Rescaling(0.5, offset=-1.0)(tr.tensor([2.0, 4.0]))

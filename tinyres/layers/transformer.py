@@ -86,7 +86,13 @@ def transformer_pre(x: Any, heads: int, **options: Any) -> Any:
     """x + Attention(LN(x)), then x + MLP(LN(x)): nothing stands on the skip (Xiong et al. 2020).
 
     options, of all four blocks: hidden (4 · width), causal (False), mask, rotary, dropout (0.0), activation ("gelu"),
-    use_bias, epsilon (1e-5), kernel_initializer ("glorot_uniform"), value_initializer, output_initializer.
+    use_bias, epsilon (1e-5), kernel_initializer ("glorot_uniform"), value_initializer, output_initializer. x: (n,
+    tokens, width); gives the same shape. heads: a divisor of the width. Raises ArgumentError for other heads and
+    unknown options.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.transformer_pre(tr.Input(shape=(10, 16)), heads=4).shape
+    (None, 10, 16)
     """
     form = _form("transformer_pre", x, heads, options)
     x = Add(name="attention_add")([form.attention(form.normalised(x, "attention_norm")), x])
@@ -94,7 +100,15 @@ def transformer_pre(x: Any, heads: int, **options: Any) -> Any:
 
 
 def transformer_post(x: Any, heads: int, **options: Any) -> Any:
-    """LN(x + Attention(x)), then LN(x + MLP(x)): the first Transformer (Vaswani et al. 2017). Options: those of pre."""
+    """LN(x + Attention(x)), then LN(x + MLP(x)): the first Transformer (Vaswani et al. 2017). Options: those of pre.
+
+    x: (n, tokens, width); gives the same shape. heads: a divisor of the width. Raises ArgumentError for other heads and
+    unknown options.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.transformer_post(tr.Input(shape=(10, 16)), heads=4).shape
+    (None, 10, 16)
+    """
     form = _form("transformer_post", x, heads, options)
     x = form.normalised(Add(name="attention_add")([form.attention(x), x]), "attention_norm")
     return form.normalised(Add(name="mlp_add")([form.mlp(x), x]), "mlp_norm")
@@ -103,8 +117,14 @@ def transformer_post(x: Any, heads: int, **options: Any) -> Any:
 def transformer_deepnorm(x: Any, heads: int, depth: int, **options: Any) -> Any:
     """LN(α · x + Attention(x)), then LN(α · x + MLP(x)), α = (2 depth)^¼, for nets of `depth` such blocks.
 
-    Kernels are Glorot's normal ones, those of values, outputs and the MLP times β = (8 depth)^-¼ (Wang et al. 2022,
-    for an encoder or a decoder alone). Options: those of pre; initializers that are given go before these.
+    Kernels are Glorot's normal ones, those of values, outputs and the MLP times β = (8 depth)^-¼ (Wang et al. 2022, for
+    an encoder or a decoder alone). Options: those of pre; initializers that are given go before these. x: (n, tokens,
+    width); gives the same shape. heads: a divisor of the width. Raises ArgumentError for other heads and unknown
+    options.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.transformer_deepnorm(tr.Input(shape=(10, 16)), heads=4, depth=12).shape
+    (None, 10, 16)
     """
     alpha, beta = (2 * depth) ** 0.25, (8 * depth) ** -0.25
     quiet = VarianceScaling(beta**2, "fan_avg", "untruncated_normal")
@@ -116,7 +136,15 @@ def transformer_deepnorm(x: Any, heads: int, depth: int, **options: Any) -> Any:
 
 
 def transformer_rezero(x: Any, heads: int, **options: Any) -> Any:
-    """x + α · Attention(x), then x + α · MLP(x), each α learned from 0 on, not normalised. Options: those of pre."""
+    """x + α · Attention(x), then x + α · MLP(x), each α learned from 0 on, not normalised. Options: those of pre.
+
+    x: (n, tokens, width); gives the same shape. heads: a divisor of the width. Raises ArgumentError for other heads and
+    unknown options.
+
+    >>> import tinyres as tr
+    >>> tr.layers.blocks.transformer_rezero(tr.Input(shape=(10, 16)), heads=4).shape
+    (None, 10, 16)
+    """
     form = _form("transformer_rezero", x, heads, options)
     x = Add(name="attention_add")([Scale("zeros", name="attention_scale")(form.attention(x)), x])
     return Add(name="mlp_add")([Scale("zeros", name="mlp_scale")(form.mlp(x)), x])

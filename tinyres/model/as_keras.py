@@ -155,12 +155,24 @@ class AsKeras(Functional):
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
-    """A new model, with fresh weights, from what `to_json` gave. custom_objects: see tinyres.load."""
+    """A new model, with fresh weights, from what `to_json` gave. custom_objects: see tinyres.load.
+
+    >>> import tinyres as tf
+    >>> model = tf.keras.Sequential([tf.keras.Input(shape=(4,)), tf.keras.layers.Dense(3)])
+    >>> tf.keras.models.model_from_json(model.to_json()).output_shape
+    (None, 3)
+    """
     return cast("Model", Reader(custom_objects, _ANY_SIZE).layer(json.loads(json_string)))
 
 
 def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
-    """A model of the same layers, with fresh weights. Raises ArgumentError for Keras' further options."""
+    """A model of the same layers, with fresh weights. Raises ArgumentError for Keras' further options.
+
+    >>> import tinyres as tf
+    >>> model = tf.keras.Sequential([tf.keras.Input(shape=(4,)), tf.keras.layers.Dense(3)])
+    >>> tf.keras.models.clone_model(model).count_params() == model.count_params()
+    True
+    """
     if any(value is not None for value in (*args, *kwargs.values())):
         raise ArgumentError("[clone_model] layers are made as they were; got further options; build the model anew")
     return cast("Model", Reader(None, _ANY_SIZE).layer(architecture.encode_layer(model)))

@@ -20,7 +20,15 @@ from tinyres.ops.composed import COMPOSED
 
 
 class InputLayer(Layer):
-    """Where data enters a model."""
+    """Where data enters a model.
+
+    shape: of one sample, None where a size is open. dtype: of what enters. Raises ShapeError without a shape.
+
+    >>> import tinyres as tr
+    >>> inputs = tr.layers.InputLayer(shape=(8,))
+    >>> inputs.shape
+    (8,)
+    """
 
     passes_values = True
 

@@ -207,7 +207,8 @@ ELU_GRAD = Op("elu_grad", shape=_elu_grad_shape, forward=pairwise(kernels.elu_gr
 def elu(x: Operand, alpha: float = 1.0) -> Tensor:
     """x where it is above 0, else alpha (e^x - 1), elementwise. Its gradient at 0 is alpha.
 
-    alpha: a number. Source: Clevert, Unterthiner and Hochreiter, Exponential Linear Units, 2015.
+    alpha: a number. Source: Clevert, Unterthiner and Hochreiter, Exponential Linear Units, 2015. Raises ArgumentError
+    for an alpha that is no number.
 
     >>> import tinyres as tr
     >>> tr.elu(tr.tensor([-1.0, 2.0]))

@@ -53,7 +53,7 @@ _CASTS = {
 
 
 def astype(x: Operand, dtype: DTypeLike) -> Tensor:
-    """x with another dtype; x itself if it has it. The gradient is cast back.
+    """x, of any shape, with another dtype; x itself if it has it. The gradient is cast back.
 
     dtype: float32, float64, int64 or bool (integers of other widths become int64). Fractions are cut off towards 0.
 

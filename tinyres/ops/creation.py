@@ -83,7 +83,8 @@ def ones_like(x: Tensor, dtype: DTypeLike | None = None) -> Tensor:
 def arange(*bounds: float, dtype: DTypeLike | None = None) -> Tensor:
     """Evenly spaced numbers: arange(stop), arange(start, stop) or arange(start, stop, step), as np.arange.
 
-    dtype: int64 where all bounds are ints, else float32, unless told otherwise.
+    dtype: int64 where all bounds are ints, else float32, unless told otherwise. Raises ShapeError for other bounds,
+    OutOfMemoryError for too many numbers.
 
     >>> import tinyres as tr
     >>> tr.arange(3), tr.arange(0.0, 1.0, 0.5)

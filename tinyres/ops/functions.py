@@ -154,7 +154,7 @@ def builtin_abs(number: int) -> int:
 
 
 def isnan(x: Operand) -> Tensor:
-    """Whether each value is NaN, as a bool Tensor.
+    """Whether each value is NaN, elementwise, as a bool Tensor.
 
     >>> import tinyres as tr
     >>> tr.isnan(tr.tensor([1.0, float("nan")]))
@@ -165,7 +165,7 @@ def isnan(x: Operand) -> Tensor:
 
 
 def isinf(x: Operand) -> Tensor:
-    """Whether each value is infinite, as a bool Tensor.
+    """Whether each value is infinite, elementwise, as a bool Tensor.
 
     >>> import tinyres as tr
     >>> tr.isinf(tr.tensor([1.0, -float("inf")]))

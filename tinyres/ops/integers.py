@@ -278,7 +278,7 @@ def _shifted(name: str, sign: str, a: Operand, count: Operand) -> tuple[Tensor, 
 
 
 def bitwise_not(x: Operand) -> Tensor:
-    """~x: a mask turned around, or the bits of integers.
+    """~x, elementwise: a mask turned around, or the bits of integers.
 
     Raises DTypeError for floats.
 

@@ -144,7 +144,7 @@ def average_pool2d(
 ) -> Tensor:
     """The mean of each window of an image, per channel, over those of its pixels that lie in the image.
 
-    The rest is as in `max_pool2d`.
+    x: (n, height, width, channels). The rest is as in `max_pool2d`. Raises ShapeError and ArgumentError as that does.
 
     >>> import tinyres as tr
     >>> image = tr.tensor([[1.0, 5.0, 2.0], [3.0, 3.0, 0.0]]).reshape(1, 2, 3, 1)

@@ -37,7 +37,7 @@ _preserved = _Preserved()
 class Generator:
     """A stream of random numbers. The same seed gives the same numbers on every backend and machine.
 
-    seed: an int in 0..2**63 - 1. state: the int64 buffer (seed, counter).
+    seed: an int in 0..2**63 - 1. state: the int64 buffer (seed, counter). Raises ArgumentError for another seed.
 
     >>> import tinyres as tr
     >>> first, second = tr.Generator(7), tr.Generator(7)

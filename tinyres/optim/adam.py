@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Adam(Optimizer):
     """Steps scaled by running means of the gradient and of its square (Kingma and Ba 2015).
 
-    lr, weight_decay, clip_norm and other common options: see Optimizer; g is gradient + weight_decay·p.
-    betas: the decay rates of the two means. epsilon: added to the root of the second.
-    Raises ArgumentError for numbers out of range.
+    lr, weight_decay, clip_norm and other common options: see Optimizer; g is gradient + weight_decay·p. betas: the
+    decay rates of the two means. epsilon: added to the root of the second. Raises ArgumentError for numbers out of
+    range. params: Tensors of any shape.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)
@@ -61,7 +61,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam whose weight decay shrinks parameters directly: p = p·(1 − lr·weight_decay) (Loshchilov and Hutter 2019).
 
-    Arguments as Adam's; weight_decay is 0.01 unless told otherwise.
+    Arguments as Adam's; weight_decay is 0.01 unless told otherwise. params: Tensors of any shape.
 
     >>> import tinyres as tr
     >>> tr.optim.AdamW(lr=0.002).lr

@@ -70,9 +70,9 @@ class _Composed(Optimizer):
 class RMSprop(_Composed):
     """Steps scaled by a running mean of the gradient's square (Hinton 2012; PyTorch's form): p = p - lr·g / (√v + ε).
 
-    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p.
-    rho: the decay rate of that mean. momentum: of a velocity of the scaled gradients. epsilon: added to the root.
-    Raises ArgumentError for numbers out of range, and for Keras' `centered`, which is not there.
+    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p. rho: the decay rate of that mean.
+    momentum: of a velocity of the scaled gradients. epsilon: added to the root. Raises ArgumentError for numbers out of
+    range, and for Keras' `centered`, which is not there. params: Tensors of any shape.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)
@@ -146,7 +146,7 @@ class Nadam(_Composed):
     """Adam with Nesterov's momentum (Dozat 2016): the step also takes the present gradient's share of the next mean.
 
     momentum_decay: how fast the first decay rate grows to betas[0]: μ_t = betas[0]·(1 - 0.96^(t·momentum_decay) / 2).
-    Other arguments as Adam's.
+    Other arguments as Adam's. params: Tensors of any shape.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)

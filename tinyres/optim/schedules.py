@@ -63,6 +63,8 @@ class LearningRateSchedule(metaclass=Worded):
 class ExponentialDecay(LearningRateSchedule):
     """initial · decay_rate^(step / decay_steps); staircase: the exponent rounded down.
 
+    Raises ArgumentError for numbers out of range.
+
     >>> import tinyres as tr
     >>> tr.optim.schedules.ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
     0.025
@@ -84,6 +86,8 @@ class ExponentialDecay(LearningRateSchedule):
 class InverseTimeDecay(LearningRateSchedule):
     """initial / (1 + decay_rate · step / decay_steps); staircase: the quotient rounded down.
 
+    Raises ArgumentError for numbers out of range.
+
     >>> import tinyres as tr
     >>> tr.optim.schedules.InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)(10)
     0.05
@@ -104,6 +108,8 @@ class InverseTimeDecay(LearningRateSchedule):
 
 class PolynomialDecay(LearningRateSchedule):
     """From initial to end over decay_steps, along (1 - step/decay_steps)^power; cycle: with ever longer restarts.
+
+    Raises ArgumentError for numbers out of range.
 
     >>> import tinyres as tr
     >>> tr.optim.schedules.PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.0)(5)
@@ -133,6 +139,8 @@ class PolynomialDecay(LearningRateSchedule):
 class PiecewiseConstantDecay(LearningRateSchedule):
     """values[0] up to and including step boundaries[0], then values[1], and so on.
 
+    Raises ArgumentError for numbers out of range.
+
     >>> import tinyres as tr
     >>> drop = tr.optim.schedules.PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001])
     >>> drop(100), drop(101), drop(1000)
@@ -156,6 +164,7 @@ class CosineDecay(LearningRateSchedule):
     """Half a cosine from initial to alpha · initial over decay_steps (Loshchilov and Hutter 2017).
 
     warmup_target, warmup_steps: before that, in a line from initial to the target, from which the cosine then falls.
+    Raises ArgumentError for numbers out of range.
 
     >>> import tinyres as tr
     >>> schedule = tr.optim.schedules.CosineDecay(0.0, 100, warmup_target=0.1, warmup_steps=10)
@@ -191,6 +200,8 @@ class CosineDecay(LearningRateSchedule):
 
 class CosineDecayRestarts(LearningRateSchedule):
     """Cosines from initial down to alpha · initial, each t_mul times as long and m_mul times as high as the one before.
+
+    Raises ArgumentError for numbers out of range.
 
     >>> import tinyres as tr
     >>> schedule = tr.optim.schedules.CosineDecayRestarts(0.1, first_decay_steps=10)
@@ -230,7 +241,8 @@ class CosineDecayRestarts(LearningRateSchedule):
 class WarmupCosine(LearningRateSchedule):
     """In a line from 0 to `peak` over warmup_steps, then half a cosine down to `end` at total_steps.
 
-    Step warmup_steps is the first at the peak. total_steps: of the whole training, epochs · batches per epoch.
+    Step warmup_steps is the first at the peak. total_steps: of the whole training, epochs · batches per epoch. Raises
+    ArgumentError for numbers out of range.
 
     >>> import tinyres as tr
     >>> schedule = tr.optim.schedules.WarmupCosine(0.1, warmup_steps=10, total_steps=110)

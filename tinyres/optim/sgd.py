@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class SGD(Optimizer):
     """Gradient descent with momentum: v = momentum·v + g; p = p − lr·v (Sutskever et al. 2013; PyTorch's form).
 
-    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p.
-    nesterov: step by g + momentum·v instead of v. Raises ArgumentError for numbers out of range.
+    lr, weight_decay, clip_norm: see Optimizer; g is gradient + weight_decay·p. nesterov: step by g + momentum·v instead
+    of v. Raises ArgumentError for numbers out of range. params: Tensors of any shape.
 
     >>> import tinyres as tr
     >>> w = tr.tensor([3.0], requires_grad=True)

@@ -57,10 +57,11 @@ class Agreement(Rows[LayerAgreement]):
 def gradient_agreement(model: Model, x: Any, y: Any, *, loss: Any = None, statistics: str = "batch") -> Agreement:
     """How alike the gradients of single samples are, per Dense layer or convolution and over all of them.
 
-    x, y: as for `evaluate`, at most 4096 samples as one batch. loss: default is that of `compile`. statistics: as in
-    `tr.shattering`. One backward gives all: the gradients of samples i and j for a Dense kernel have the inner product
-    (xᵢ·xⱼ)(gᵢ·gⱼ), with x the layer's input and g the gradient at its output; those for a convolution are made one by
-    one. The model is not touched.
+    x, y: as for `evaluate`, (n, ...) with n up to 4096, as one batch. loss: default is that of `compile`. statistics:
+    as in `tr.shattering`. One backward gives all: the gradients of samples i and j for a Dense kernel have the inner
+    product (xᵢ·xⱼ)(gᵢ·gⱼ), with x the layer's input and g the gradient at its output; those for a convolution are made
+    one by one. The model is not touched. Raises ArgumentError for a model without kernels, a loss that is missing, or
+    samples whose gradients do not fit; ShapeError for fewer than 2 or more than 4096 samples.
 
     >>> import tinyres as tr
     >>> model = tr.Sequential([tr.Input(shape=(2,)), tr.layers.Dense(1, use_bias=False)])

@@ -164,10 +164,10 @@ def lesion(
 ) -> Lesions:
     """Delete blocks of a trained model and measure what it loses on this data; the model itself is not touched.
 
-    x, y: as for `evaluate`. blocks: None for each block in turn, else a block by name or index, or a list of them to
-    delete in turn; a tuple within the list is deleted together. random: instead delete so many blocks at once, chosen
-    at random among `blocks`, `repeats` times with this `seed`; a list of counts for several. what: "block" replaces
-    the block by its shortcut (a plain block by its input), "skip" leaves only its branch, with zeros in
+    x, y: as for `evaluate`, (n, ...). blocks: None for each block in turn, else a block by name or index, or a list of
+    them to delete in turn; a tuple within the list is deleted together. random: instead delete so many blocks at once,
+    chosen at random among `blocks`, `repeats` times with this `seed`; a list of counts for several. what: "block"
+    replaces the block by its shortcut (a plain block by its input), "skip" leaves only its branch, with zeros in
     the channels that a skip into a Concatenate had. loss: default is that of
     `compile`. Everything runs in inference: BatchNorm keeps its moving statistics.
 

@@ -106,7 +106,8 @@ def shattering(
     lie; from -2 to 2 for a single feature. y: a random readout of the block's output; `readouts` of them are averaged,
     drawn with `seed`. statistics: BatchNorm frozen at those of x ("batch") or at its moving ones ("moving"). Near 1 the
     gradient is smooth, near 0 it is white noise. The model is not touched. Source: Balduzzi et al. 2017, section 2;
-    `pair_correlations` is the quantity of their theorems.
+    `pair_correlations` is the quantity of their theorems. Raises ArgumentError for a model of several inputs, or
+    options out of range.
 
     >>> import tinyres as tr
     >>> h = inputs = tr.Input(shape=(1,))

@@ -67,6 +67,8 @@ def trace(
 def lint(module: Any, *inputs: Any, loss: Loss | None = None, **named: Any) -> Findings:
     """Look for what a residual net hardly means to do, as `Graph.lint` does; arguments as for `trace`.
 
+    Raises ArgumentError for a module that is none, or a loss that gives no number.
+
     >>> import torch
     >>> class Doubled(torch.nn.Module):
     ...     def forward(self, x):

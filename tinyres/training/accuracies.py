@@ -35,6 +35,8 @@ def accuracy(prediction: Tensor, target: Tensor) -> Tensor:
 def binary_accuracy(prediction: Tensor, target: Tensor, threshold: float = 0.5) -> Tensor:
     """The share of outputs, each a label of its own, on the same side of the threshold as their target is of 0.5.
 
+    prediction, target: of one shape.
+
     >>> import tinyres as tr
     >>> tr.metrics.binary_accuracy(tr.tensor([[0.1, 0.9], [0.8, 0.2]]), tr.tensor([[0.0, 1.0], [0.0, 0.0]])).item()
     0.75
@@ -45,6 +47,8 @@ def binary_accuracy(prediction: Tensor, target: Tensor, threshold: float = 0.5) 
 
 def categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
     """The share of samples whose largest prediction stands where the largest target does.
+
+    prediction, target: (..., classes).
 
     >>> import tinyres as tr
     >>> tr.metrics.categorical_accuracy(tr.tensor([[0.1, 0.9], [0.8, 0.2]]), tr.tensor([[0.0, 1.0], [0.0, 1.0]])).item()
@@ -57,6 +61,8 @@ def categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
 def sparse_categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
     """The share of samples whose largest prediction stands at the label.
 
+    prediction: (..., classes). target: integers (...).
+
     >>> import tinyres as tr
     >>> tr.metrics.sparse_categorical_accuracy(tr.tensor([[0.1, 0.9], [0.8, 0.2]]), tr.tensor([1, 1])).item()
     0.5
@@ -66,13 +72,23 @@ def sparse_categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def top_k_categorical_accuracy(prediction: Tensor, target: Tensor, k: int = 5) -> Tensor:
-    """The share of samples whose largest target is among the k largest predictions."""
+    """The share of samples whose largest target is among the k largest predictions.
+
+    prediction, target: (n, classes). Raises ShapeError for shapes that differ.
+
+    >>> import tinyres as tr
+    >>> p = tr.tensor([[0.1, 0.7, 0.2], [0.6, 0.3, 0.1]])
+    >>> tr.metrics.top_k_categorical_accuracy(p, tr.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]), k=2).item()
+    0.5
+    """
     with no_grad():
         return ops.mean(top_k_hits(prediction, target, k))
 
 
 def sparse_top_k_categorical_accuracy(prediction: Tensor, target: Tensor, k: int = 5) -> Tensor:
     """The share of samples whose label is among the k largest predictions.
+
+    prediction: (n, classes). target: integers (n,).
 
     >>> import tinyres as tr
     >>> p = tr.tensor([[0.1, 0.7, 0.2], [0.6, 0.3, 0.1]])

@@ -119,6 +119,12 @@ class CallbackList:
     """The callbacks of one run, each told only what it overrides.
 
     model: what they are called for, where that is not a training. Raises ArgumentError for no list of Callbacks.
+
+    >>> import tinyres as tr
+    >>> told = tr.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))
+    >>> callbacks = tr.callbacks.CallbackList("fit", [told])
+    >>> callbacks.call("on_epoch_end", 0, {"loss": 0.5})
+    0 {'loss': 0.5}
     """
 
     def __init__(self, op: str, callbacks: Any, model: Any = None) -> None:

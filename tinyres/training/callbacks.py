@@ -226,7 +226,8 @@ class LearningRateSchedule(Callback):
 class LearningRateScheduler(Callback):
     """Keras' callback of this name: schedule(epoch, lr) or schedule(epoch) -> the learning rate of the epoch.
 
-    verbose: 1 says so. The rate of each epoch is added to the logs as "learning_rate".
+    verbose: 1 says so. The rate of each epoch is added to the logs as "learning_rate". Raises ArgumentError for what is
+    no function.
 
     >>> import tinyres as tr
     >>> tr.callbacks.LearningRateScheduler(lambda epoch, lr: lr * 0.5).schedule(0, 0.1)

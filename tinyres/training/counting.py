@@ -54,7 +54,7 @@ class AUC(_Counts):
     differs by what falls between two thresholds. Exact in float32 up to 16.7 million samples. NaN where only one class
     came. num_thresholds: how many, evenly from 0 to 1; thresholds: those in between, instead. curve: "ROC" or "PR".
     summation_method: "interpolation", "minoring" or "majoring". from_logits: outputs go through a sigmoid first.
-    Several outputs are taken together (Keras' multi_label=False).
+    Several outputs are taken together (Keras' multi_label=False). Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.metrics.AUC()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
@@ -137,6 +137,8 @@ def _interpolated_precision(hits: np.ndarray, alarms: np.ndarray) -> float:
 class Precision(_Counts):
     """Of the outputs above the threshold, the share whose target is 1; 0 where there are none.
 
+    Raises ArgumentError for options out of range.
+
     >>> import tinyres as tr
     >>> tr.metrics.Precision()([0, 1, 1, 1], [0.9, 0.9, 0.9, 0.1])
     0.6666666666666666
@@ -181,6 +183,8 @@ class Precision(_Counts):
 
 class Recall(Precision):
     """Of the targets that are 1, the share whose output is above the threshold; 0 where there are none.
+
+    Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.metrics.Recall()([0, 1, 1, 1], [0.9, 0.9, 0.9, 0.1])

@@ -150,6 +150,10 @@ class MLflow(Logger):
     run_name: of a run of its own. ledger, every: as TensorBoard's; the chart is the artifact "ledger.png", written anew
     each time. Where runs go is MLflow's to say: `mlflow.set_tracking_uri`, `mlflow.set_experiment`.
     Raises MissingExtraError without mlflow (`pip install 'tinyres[mlflow]'` brings mlflow-skinny, which is enough).
+
+    >>> import tinyres as tr
+    >>> tr.callbacks.MLflow("first run", every=5).every
+    5
     """
 
     def __init__(self, run_name: str | None = None, ledger: Any = None, every: int = 1) -> None:
@@ -191,6 +195,10 @@ class WandB(Logger):
     project, name, options: of a run of its own, as `wandb.init` takes them (mode="offline" needs no account).
     ledger, every: as TensorBoard's; the chart "ledger" has a line per block.
     Raises MissingExtraError without wandb (`pip install 'tinyres[wandb]'`).
+
+    >>> import tinyres as tr
+    >>> tr.callbacks.WandB("digits", options={"mode": "offline"}).project
+    'digits'
     """
 
     def __init__(

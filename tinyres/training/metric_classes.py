@@ -184,6 +184,10 @@ class Accuracy(MeanMetric):
     """What is meant by "accuracy": per label for sigmoid outputs and binary cross-entropy, else the largest output.
 
     Labels are integers; other targets are shaped like the output. With logits, 0 is the threshold in place of 0.5.
+
+    >>> import tinyres as tr
+    >>> tr.metrics.Accuracy()([1, 0], [[0.2, 0.8], [0.1, 0.9]])
+    0.5
     """
 
     def __init__(self, name: str = "accuracy") -> None:
@@ -234,14 +238,28 @@ class BinaryAccuracy(MeanMetric):
 
 
 class CategoricalAccuracy(MeanMetric):
-    """The share of samples whose largest output stands where the largest target does."""
+    """The share of samples whose largest output stands where the largest target does.
+
+    y_true, y_pred: (n, ..., classes).
+
+    >>> import tinyres as tr
+    >>> tr.metrics.CategoricalAccuracy()([[0.0, 1.0], [1.0, 0.0]], [[0.2, 0.8], [0.1, 0.9]])
+    0.5
+    """
 
     def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(accuracies.categorical_hits, name, on_logits=True)
 
 
 class SparseCategoricalAccuracy(MeanMetric):
-    """The share of samples whose largest output stands at the integer label."""
+    """The share of samples whose largest output stands at the integer label.
+
+    y_true: (n, ...). y_pred: (n, ..., classes).
+
+    >>> import tinyres as tr
+    >>> tr.metrics.SparseCategoricalAccuracy()([1, 0], [[0.2, 0.8], [0.1, 0.9]])
+    0.5
+    """
 
     def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(accuracies.sparse_hits, name, on_logits=True)
@@ -249,6 +267,8 @@ class SparseCategoricalAccuracy(MeanMetric):
 
 class TopKCategoricalAccuracy(MeanMetric):
     """The share of samples whose largest target is among the k largest outputs.
+
+    Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.metrics.TopKCategoricalAccuracy(k=2)([[0.0, 0.0, 1.0]], [[0.5, 0.2, 0.3]])
@@ -267,6 +287,8 @@ class TopKCategoricalAccuracy(MeanMetric):
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """The share of samples whose integer label is among the k largest outputs.
+
+    Raises ArgumentError for options out of range.
 
     >>> import tinyres as tr
     >>> tr.metrics.SparseTopKCategoricalAccuracy(k=2)([2, 1], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]])
@@ -313,27 +335,37 @@ class _OfLoss(MeanMetric):
         return self._loss.objective(prediction, target)
 
 
-def _of_loss(cls: type[losses.Loss], sign: float = 1.0, name: str | None = None) -> type[Metric]:
-    """The metric class of a loss class, of the same name unless another is given."""
-    about = f"{(cls.__doc__ or '').split('.')[0].strip()}, over all samples. Options: see the loss."
+def _of_loss(
+    cls: type[losses.Loss], shown: tuple[str, float], sign: float = 1.0, name: str | None = None
+) -> type[Metric]:
+    """The metric class of a loss class, of the same name unless another is given.
+
+    shown: (y_true, y_pred) of its example, and what that gives.
+    """
+    about = f"""{(cls.__doc__ or "").split(".")[0].strip()}, over all samples. Options: see the loss.
+
+    >>> import tinyres as tr
+    >>> round(tr.metrics.{name or cls.__name__}()({shown[0]}), 4)
+    {shown[1]}
+    """
     members = {"__doc__": about, "__module__": __name__, "of": cls, "sign": sign}
     return types.new_class(name or cls.__name__, (_OfLoss,), exec_body=lambda body: body.update(members))
 
 
-MeanSquaredError = _of_loss(losses.MeanSquaredError)
-MeanAbsoluteError = _of_loss(losses.MeanAbsoluteError)
-MeanAbsolutePercentageError = _of_loss(losses.MeanAbsolutePercentageError)
-MeanSquaredLogarithmicError = _of_loss(losses.MeanSquaredLogarithmicError)
-LogCoshError = _of_loss(losses.LogCosh, name="LogCoshError")
-Hinge = _of_loss(losses.Hinge)
-SquaredHinge = _of_loss(losses.SquaredHinge)
-CategoricalHinge = _of_loss(losses.CategoricalHinge)
-KLDivergence = _of_loss(losses.KLDivergence)
-Poisson = _of_loss(losses.Poisson)
-CosineSimilarity = _of_loss(losses.CosineSimilarity, -1.0)
-BinaryCrossentropy = _of_loss(losses.BinaryCrossentropy)
-CategoricalCrossentropy = _of_loss(losses.CategoricalCrossentropy)
-SparseCategoricalCrossentropy = _of_loss(losses.SparseCategoricalCrossentropy)
+MeanSquaredError = _of_loss(losses.MeanSquaredError, ("[1.0, 2.0], [1.0, 4.0]", 2.0))
+MeanAbsoluteError = _of_loss(losses.MeanAbsoluteError, ("[1.0, 2.0], [1.0, 4.0]", 1.0))
+MeanAbsolutePercentageError = _of_loss(losses.MeanAbsolutePercentageError, ("[1.0, 2.0], [1.0, 4.0]", 50.0))
+MeanSquaredLogarithmicError = _of_loss(losses.MeanSquaredLogarithmicError, ("[0.0, 3.0], [1.0, 3.0]", 0.2402))
+LogCoshError = _of_loss(losses.LogCosh, ("[0.0, 3.0], [1.0, 3.0]", 0.2169), name="LogCoshError")
+Hinge = _of_loss(losses.Hinge, ("[1.0, -1.0], [0.5, -2.0]", 0.25))
+SquaredHinge = _of_loss(losses.SquaredHinge, ("[1.0, -1.0], [0.5, -2.0]", 0.125))
+CategoricalHinge = _of_loss(losses.CategoricalHinge, ("[[0.0, 1.0]], [[0.2, 0.8]]", 0.4))
+KLDivergence = _of_loss(losses.KLDivergence, ("[[0.5, 0.5]], [[0.25, 0.75]]", 0.1438))
+Poisson = _of_loss(losses.Poisson, ("[2.0, 3.0], [1.0, 3.0]", 0.3521))
+CosineSimilarity = _of_loss(losses.CosineSimilarity, ("[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [3.0, 4.0]]", 0.9), -1.0)
+BinaryCrossentropy = _of_loss(losses.BinaryCrossentropy, ("[0.0, 1.0], [0.5, 0.5]", 0.6931))
+CategoricalCrossentropy = _of_loss(losses.CategoricalCrossentropy, ("[[0.0, 1.0]], [[0.25, 0.75]]", 0.2877))
+SparseCategoricalCrossentropy = _of_loss(losses.SparseCategoricalCrossentropy, ("[1], [[0.25, 0.75]]", 0.2877))
 
 
 def add_to(total: Buffer, value: Tensor, weight: float = 1.0) -> None:

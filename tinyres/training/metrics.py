@@ -106,6 +106,8 @@ if not TYPE_CHECKING:
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
     """The mean absolute error, as a Tensor of one number without gradient. Never broadcasts.
 
+    prediction, target: of one shape. Raises ShapeError for others.
+
     >>> import tinyres as tr
     >>> tr.metrics.mae(tr.tensor([[1.0], [3.0]]), tr.tensor([[0.0], [0.0]])).item()
     2.0
@@ -116,6 +118,8 @@ def mae(prediction: Tensor, target: Tensor) -> Tensor:
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """The mean squared error, as a Tensor of one number without gradient. Never broadcasts.
+
+    prediction, target: of one shape. Raises ShapeError for others.
 
     >>> import tinyres as tr
     >>> tr.metrics.mse(tr.tensor([[1.0], [3.0]]), tr.tensor([[0.0], [0.0]])).item()

@@ -140,7 +140,12 @@ class MeanIoU(IoU):
 
 class OneHotIoU(IoU):
     """As IoU, of targets one-hot in the last axis. sparse_y_pred: whether predictions are ids; else a value per
-    class."""
+    class.
+
+    >>> import tinyres as tr
+    >>> tr.metrics.OneHotIoU(2, [1])([[1.0, 0.0], [0.0, 1.0]], [[0.2, 0.8], [0.1, 0.9]])
+    0.5
+    """
 
     options: ClassVar[tuple[str, ...]] = ("num_classes", "target_class_ids", "ignore_class", "sparse_y_pred")
 
@@ -159,7 +164,12 @@ class OneHotIoU(IoU):
 
 class OneHotMeanIoU(MeanIoU):
     """As MeanIoU, of targets one-hot in the last axis. sparse_y_pred: whether predictions are ids; else a value per
-    class."""
+    class.
+
+    >>> import tinyres as tr
+    >>> tr.metrics.OneHotMeanIoU(2)([[1.0, 0.0], [0.0, 1.0]], [[0.2, 0.8], [0.1, 0.9]])
+    0.25
+    """
 
     options: ClassVar[tuple[str, ...]] = ("num_classes", "ignore_class", "sparse_y_pred")
 
