@@ -219,6 +219,18 @@ def test_the_speeds_of_the_readme_are_those_of_the_guide() -> None:
     assert len(short.splitlines()) >= 4 and set(short.splitlines()) <= set(whole.splitlines())
 
 
+def test_files_that_the_page_on_internals_names_are_there() -> None:
+    page = PAGES["90-internals.md"]
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    named = set(re.findall(r"`((?:[\w-]+/)*[\w.-]+\.(?:py|c|h|def|mjs))`", text))
+    assert len(named) > 50
+    homes = [ROOT, ROOT / "csrc", ROOT / "tinyres" / "capture"]
+    assert not [name for name in named if not any((home / name).is_file() for home in homes)]
+    mapped = page[page.index("## A map of csrc") :]
+    for path in (ROOT / "csrc").iterdir():
+        assert path.name.startswith((".", "_")) or f"`{path.name}`" in mapped, f"{path.name} is not on the map of csrc"
+
+
 def test_every_experiment_and_preset_is_listed() -> None:
     table = MANUAL[MANUAL.index("| `tinyres experiment") :]
     assert re.findall(r"^\| `([\w-]+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(EXPERIMENTS)
