@@ -115,7 +115,7 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LAZY_MODULES})  # `import *` leaves out "torch", which would hide PyTorch's name
+    return sorted(__all__)
 
 
 class _Alias(_types.ModuleType):

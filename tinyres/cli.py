@@ -283,10 +283,10 @@ def _experiment(options: argparse.Namespace) -> int:
 
 def _guide(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.markdown import Markdown
 
     import tinyres
     from tinyres import guide
+    from tinyres.guide import rendering
     from tinyres.guide.reference import reference
 
     if options.topic is None or options.list:
@@ -300,8 +300,7 @@ def _guide(options: argparse.Namespace) -> int:
     if not console.is_terminal:  # as it is written, so that code can be copied
         print(page, end="")
         return 0
-    with console.pager(styles=True):
-        console.print(Markdown(page, code_theme="ansi_dark"))
+    rendering.show(page, console)
     return 0
 
 

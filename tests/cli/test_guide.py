@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from types import ModuleType
@@ -61,10 +62,10 @@ def test_an_unknown_topic_names_the_nearest(capsys: pytest.CaptureFixture[str]) 
     )
 
 
-def test_a_terminal_gets_a_pager() -> None:
-    """Rendered, as wide as the terminal, through what PAGER names."""
+def in_a_terminal(columns: int, topic: str) -> str:
     pty = pytest.importorskip("pty")
-    run = "import os, sys; os.environ.update(PAGER='cat', COLUMNS='60', TERM='xterm'); from tinyres.cli import main; "
+    run = f"import os, sys; os.environ.update(PAGER='cat', COLUMNS='{columns}', TERM='xterm'); "
+    run += "from tinyres.cli import main; "
     read: list[bytes] = []
 
     def keep(descriptor: int) -> bytes:
@@ -73,9 +74,23 @@ def test_a_terminal_gets_a_pager() -> None:
         read.append(os.read(descriptor, 65536))
         return read[-1]
 
-    pty.spawn([sys.executable, "-c", run + "sys.exit(main(['guide', 'variables']))"], keep)
-    text = b"".join(read).decode()
+    pty.spawn([sys.executable, "-c", run + f"sys.exit(main(['guide', '{topic}']))"], keep)
+    return re.sub(r"\x1b\[[0-9;]*m", "", b"".join(read).decode())
+
+
+def test_a_terminal_gets_a_pager() -> None:
+    """Rendered, as wide as the terminal, through what PAGER names."""
+    text = in_a_terminal(60, "variables")
     assert "TINYRES_ISA" in text and "```" not in text and "# Env" not in text
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_nothing_is_cut_off_in_a_narrow_terminal(columns: int) -> None:
+    """Names in tables ended in dots where their column was too narrow."""
+    for topic in ("files", "internals"):
+        text = in_a_terminal(columns, topic)
+        assert max(map(len, text.splitlines())) <= columns
+        assert text.count("…") == guide.page(topic).count("…")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

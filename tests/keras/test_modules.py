@@ -185,7 +185,7 @@ def test_losses_by_name_take_the_targets_first():
         ("from tinyres.optimizers import Adam as found", "tinyres.keras.optimizers"),
         ("from tinyres.utils import to_categorical as found", "tinyres.keras.utils"),
         ("import tinyres.callbacks; found = tinyres.callbacks.CSVLogger", "tinyres.training.writers"),
-        ("from tinyres.initializers import HeNormal as found", "tinyres.nn.initializers"),
+        ("from tinyres.initializers import HeNormal as found", "tinyres.nn.drawn"),
         ("from tinyres.regularizers import L2 as found", "tinyres.nn.regularizers"),
     ],
 )

@@ -55,7 +55,9 @@ def reference(package: ModuleType) -> str:
 
 
 def _shown(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    for name in sorted(name for name in dir(module) if not name.startswith("_")):
+    # What loads when asked for is public, though dir() has no "torch": `import *` would hide PyTorch's name.
+    names = {*dir(module), *vars(module).get("_LAZY_MODULES", ())}
+    for name in sorted(name for name in names if not name.startswith("_")):
         try:
             yield name, getattr(module, name)
         except MissingExtraError as error:

@@ -19,24 +19,26 @@ from tinyres.layers.loss_classes import (
     SPARSE_LOGITS,
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    Dice,
+    Huber,
+    Loss,
+    SparseCategoricalCrossentropy,
+)
+from tinyres.layers.objective import LossFunction, Objective, spelling
+from tinyres.layers.value_losses import (
     CategoricalHinge,
     CosineSimilarity,
-    Dice,
     Hinge,
-    Huber,
     KLDivergence,
     LogCosh,
-    Loss,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     Poisson,
-    SparseCategoricalCrossentropy,
     SquaredHinge,
     SquaredOutput,
 )
-from tinyres.layers.objective import LossFunction, Objective, spelling
 from tinyres.nn.functional import Functional
 from tinyres.ops import mse, softmax_cross_entropy
 
@@ -152,7 +154,6 @@ def mape(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.mape(tr.tensor([1.0, 3.0]), tr.tensor([2.0, 2.0]))
     Tensor(50., shape=(), dtype=float32)
     """
@@ -164,7 +165,6 @@ def msle(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.msle(tr.tensor([1.0, 3.0]), tr.tensor([0.0, 3.0]))
     Tensor(0.2402, shape=(), dtype=float32)
     """
@@ -188,7 +188,6 @@ def log_cosh(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.log_cosh(tr.tensor([1.0, 3.0]), tr.tensor([0.0, 3.0]))
     Tensor(0.2169, shape=(), dtype=float32)
     """
@@ -200,7 +199,6 @@ def hinge(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.hinge(tr.tensor([0.5, -2.0]), tr.tensor([1.0, -1.0]))
     Tensor(0.25, shape=(), dtype=float32)
     """
@@ -212,7 +210,6 @@ def squared_hinge(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.squared_hinge(tr.tensor([0.5, -2.0]), tr.tensor([1.0, -1.0]))
     Tensor(0.125, shape=(), dtype=float32)
     """
@@ -224,7 +221,6 @@ def categorical_hinge(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: (n, classes).
 
-    >>> import tinyres as tr
     >>> tr.losses.categorical_hinge(tr.tensor([[0.2, 0.8]]), tr.tensor([[0.0, 1.0]]))
     Tensor(0.4, shape=(), dtype=float32)
     """
@@ -236,7 +232,6 @@ def kl_divergence(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: (n, classes).
 
-    >>> import tinyres as tr
     >>> tr.losses.kl_divergence(tr.tensor([[0.25, 0.75]]), tr.tensor([[0.5, 0.5]]))
     Tensor(0.1438, shape=(), dtype=float32)
     """
@@ -248,7 +243,6 @@ def poisson(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.poisson(tr.tensor([1.0, 3.0]), tr.tensor([2.0, 3.0]))
     Tensor(0.3521, shape=(), dtype=float32)
     """
@@ -260,7 +254,6 @@ def cosine_similarity(prediction: Any, target: Any) -> Tensor:
 
     prediction, target: (n, features).
 
-    >>> import tinyres as tr
     >>> tr.losses.cosine_similarity(tr.tensor([[1.0, 0.0], [3.0, 4.0]]), tr.tensor([[2.0, 0.0], [0.0, 1.0]]))
     Tensor(-0.9, shape=(), dtype=float32)
     """
@@ -272,7 +265,6 @@ def dice(prediction: Any, target: Any, axis: int | Sequence[int] | None = None) 
 
     prediction, target: of one shape.
 
-    >>> import tinyres as tr
     >>> tr.losses.dice(tr.tensor([[0.0, 1.0, 0.0]]), tr.tensor([[0.0, 1.0, 1.0]]))
     Tensor(0.3333, shape=(), dtype=float32)
     """

@@ -21,7 +21,7 @@ from tinyres.engine.state import name_scope, no_grad, preserving
 from tinyres.engine.tensor import FLOATS, Parameter, Tensor, tensor
 from tinyres.launch import DryRecorder, recording
 from tinyres.model.architecture import KIND, flat_symbolics
-from tinyres.nn.initializers import INITIALIZER_CLASSES, INITIALIZERS
+from tinyres.nn.initializer import INITIALIZER_CLASSES, INITIALIZERS
 from tinyres.nn.layer import LAYERS, Layer
 from tinyres.nn.operators import Input, OpLayer
 from tinyres.nn.regularizers import REGULARIZER_CLASSES

@@ -81,10 +81,8 @@ class Optimizer(OtherNames, metaclass=_Sealing):
     A subclass has a `name`, names its per-parameter state in `slots`, and gives its kernel calls in `update`.
     Raises ArgumentError for numbers out of range, DTypeError for params that are not such Tensors.
 
-    >>> import tinyres as tr
-    >>> opt = tr.optim.SGD(lr=0.5)
-    >>> isinstance(opt, tr.optim.Optimizer), opt.lr
-    (True, 0.5)
+    >>> isinstance(tr.optim.SGD(lr=0.5), tr.optim.Optimizer)
+    True
     """
 
     name: ClassVar[str]

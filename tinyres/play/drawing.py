@@ -16,7 +16,8 @@ from tinyres.engine.state import no_grad
 from tinyres.engine.tensor import Parameter, Tensor, constant, node_of
 from tinyres.kernels.sharing import FULL, SCALAR
 from tinyres.launch import launch
-from tinyres.nn import initializers
+from tinyres.nn.drawn import Scaled
+from tinyres.nn.initializer import INITIALIZERS
 from tinyres.ops import clip, rand, randn, where
 from tinyres.ops.random import Generator
 from tinyres.structure.fans import fans
@@ -80,7 +81,7 @@ def _deal(numbers: Tensor, weights: Sequence[Parameter], normal: bool) -> None:
 def _deviation(weight: Parameter) -> float:
     leaf = node_of(weight)
     assert isinstance(leaf, ParameterLeaf)
-    drawing = initializers.INITIALIZERS[leaf.initializer]
-    assert issubclass(drawing, initializers.Scaled)
+    drawing = INITIALIZERS[leaf.initializer]
+    assert issubclass(drawing, Scaled)
     fan_in, fan_out = fans(weight.shape)
     return math.sqrt(drawing.scale / ((fan_in + fan_out) / 2 if drawing.average_fans else fan_in))
