@@ -157,4 +157,5 @@ def test_what_a_docstring_lacks_is_found() -> None:
     assert list(lacks(helped)) == ["what it raises"]
     assert list(lacks(Inherits)) == ["a docstring"]
     assert not list(lacks(tr.matmul)) and not list(lacks(tr.layers.Dense))
-    assert sum(map(len, ROOMS.values())) > 400
+    assert 400 < sum(map(len, ROOMS.values())) < 900
+    assert "tinyres.torch" in ROOMS or "torch" in public(tr)["tinyres"]  # the latter where PyTorch is not installed

@@ -56,7 +56,7 @@ def reference(package: ModuleType) -> str:
 
 def _shown(module: ModuleType) -> Iterator[tuple[str, Any]]:
     # What loads when asked for is public, though dir() has no "torch": `import *` would hide PyTorch's name.
-    names = {*dir(module), *vars(module).get("_LAZY_MODULES", ())}
+    names = {*vars(module).get("__all__", dir(module)), *vars(module).get("_LAZY_MODULES", ())}
     for name in sorted(name for name in names if not name.startswith("_")):
         try:
             yield name, getattr(module, name)

@@ -30,8 +30,8 @@ def widget(model: Model, x: Any, y: Any, loss: Any = None, name: str | None = No
 
     It shows the ribbon, |g| by block, the ledger of a block, the loss and a heat map, as the page does, with what the
     library says of this moment; `look()` draws the present weights, and `follow(every)` is a callback for `fit` that
-    does so every so many steps. x, y, loss: as for `model.graph`; each look is a pass forward and back over all rows,
-    so a batch of them is enough. name: what the net is called, else the model's name.
+    does so every so many steps. x, y: (n, ...), loss: as for `model.graph`; each look is a pass forward and back over
+    all rows, so a batch of them is enough. name: what the net is called, else the model's name.
 
     Raises MissingExtraError without anywidget, ArgumentError for a net that is drawn as a U.
 
