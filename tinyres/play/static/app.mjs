@@ -22,7 +22,7 @@ window.tinyres = page; // for whoever wants to look, and for the tests
 const status = (words) => { $("status").textContent = words; };
 const tell = (message) => worker.postMessage(message);
 
-let views, records, panel, moveRibbons = () => {}, tour, question, asked = 0, waiting = null;
+let views, records, panel, moveRibbons = () => {}, tour, question, asked = 0, waiting = null, begun = null;
 
 const choice = choosing({
   line: $("status"), drawings: () => views?.charts.map((c) => c.drawing) ?? [], enter: (block) => { views.ledger.choose(block); show(); },
@@ -126,16 +126,24 @@ function address() {
   return state;
 }
 
+// The data and the record for a state, both on their way; null where the table of one's own is still to be chosen.
+function obtain(state) {
+  const data = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : load(state.data);
+  if (!data) return null;
+  const shape = page.shapes[state.data] ?? data;
+  return { state, all: Promise.all([data, records.get(described(state, shape))]) };
+}
+
 // Gets the data and the record for the state and opens both; what was shown stays where that fails.
 async function open() {
   const mine = ++asked, { state } = page;
   try {
-    const coming = state.data === "own" ? page.own : page.data?.name === state.data ? page.data : load(state.data);
+    const coming = begun?.state === state ? begun : obtain(state);
+    begun = null;
     if (!coming) { status("Choose a CSV: it is read in this page and stays here."); return back(true); }
     status(`Waiting for the record of ${state.blocks} blocks of ${state.units} …`);
     if (!page.shown) $("live").textContent = "The engine is loaded; the net is still to come.";
-    const t = performance.now(), shape = page.shapes[state.data] ?? (await coming);
-    const [data, record] = await Promise.all([coming, records.get(described(state, shape))]);
+    const t = performance.now(), [data, record] = await coming.all;
     if (mine !== asked) return;
     Object.assign(page, { data, record, shown: state });
     status(`Opened ${state.blocks} block${state.blocks === 1 ? "" : "s"} of ${state.units} in ${Math.round(performance.now() - t)} ms.`);
@@ -294,6 +302,8 @@ async function start() {
   const known = await about;
   records = new Records(await shipped);
   page.shapes = known.data;
+  if (page.state.stop === null) begun = obtain(page.state); // while the views are made
+  begun?.all.catch(() => {}); // it is told where it is opened
   panel = controls($("controls"), known, changed);
   panel.show(page.state);
   if (innerWidth < 700) $("panel").open = false;
