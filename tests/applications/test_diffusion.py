@@ -48,6 +48,7 @@ def test_labels_are_left_out_in_training_only() -> None:
     assert 0.25 < (told == 7).mean() < 0.35 and (told[told != 7] == labels.numpy()[told != 7]).all()
 
 
+@pytest.mark.slow
 def test_a_captured_step_draws_anew_each_time_and_equals_eager() -> None:
     x = RNG.random((32, 4, 4, 1))
     losses = []
@@ -60,6 +61,7 @@ def test_a_captured_step_draws_anew_each_time_and_equals_eager() -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_a_model_of_one_image_makes_that_image(tmp_path: Path) -> None:
     tr.manual_seed(0)
     image = (RNG.random((1, 4, 4, 1)) > 0.5) * 0.8 + 0.1
@@ -75,6 +77,7 @@ def test_a_model_of_one_image_makes_that_image(tmp_path: Path) -> None:
     assert loaded.fit(np.repeat(image, 32, 0), np.repeat(image, 32, 0), verbose=0).history["loss"][0] < 0.5
 
 
+@pytest.mark.slow
 def test_sampling_is_seeded_guided_and_as_random_as_eta_says() -> None:
     tr.manual_seed(0)
     model = small(classes=2)

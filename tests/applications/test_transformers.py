@@ -67,6 +67,7 @@ def test_deepnorm_draws_and_scales_as_published() -> None:
     assert [float(next(iter(c.values()))) for c in scales] == [pytest.approx(16**0.25)] * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_learns_is_traced_kept_and_copied(norm: str, tmp_path: Any) -> None:
     model = small(norm, dropout=0.1)

@@ -25,6 +25,7 @@ def run(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_tinyres_imports_none_of_them() -> None:
     program = f"import tinyres as tr; tr.sklearn, tr.onnx; print([name for name in {LIBRARIES} if name in sys.modules])"
     assert run(program).strip() == "[]"

@@ -31,6 +31,7 @@ def test_random_programs_are_the_same_captured(first: int) -> None:
     assert_all_same(range(first, first + 30))
 
 
+@pytest.mark.slow
 def test_random_programs_are_the_same_captured_in_two_threads_at_once() -> None:
     assert_same_in_two_threads(range(100, 130))
 

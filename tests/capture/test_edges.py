@@ -85,6 +85,7 @@ def test_a_signal_handler_that_calls_the_running_step_gets_an_error() -> None:
     assert step(np.full(2, 3.0)).tolist() == [6.0, 6.0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_forked_while_another_thread_replays_can_replay() -> None:

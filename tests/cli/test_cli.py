@@ -26,6 +26,7 @@ def test_the_equation_on_scalars() -> None:
     assert parts["skip_share"] + parts["branch_share"] == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_demo_prints_nets_shares_and_sentences(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     target = tmp_path / "results.json"
     assert main([*QUICK, "--json", str(target)]) == 0
@@ -45,6 +46,7 @@ def test_the_demo_prints_nets_shares_and_sentences(capsys: pytest.CaptureFixture
                 assert row["skip"] + row["branch"] == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     options = demo.DemoOptions(blocks=2, width=16, epochs=1, seeds=2, nets=("tutorial",))
     data = demo.split_data(options)
@@ -106,6 +108,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_net_that_diverges_is_said_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["demo", "--width", "16", "--epochs", "1", "--seeds", "1", "--nets", "residual,tutorial"]
     assert main([*command, "--optimizer", "sgd", "--lr", "1e20"]) == 0

@@ -21,6 +21,7 @@ def own(folder: Path, side: int = 8) -> str:
     return str(folder / "own.npz")
 
 
+@pytest.mark.slow
 def test_it_tells_both_ledgers_of_ones_own_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main([*QUICK, "--data", own(tmp_path), "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
@@ -32,6 +33,7 @@ def test_it_tells_both_ledgers_of_ones_own_images(capsys: pytest.CaptureFixture[
     assert "<svg" in (tmp_path / "images.svg").read_text()[:300]
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_resized(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     for name in ("left", "right"):

@@ -12,6 +12,7 @@ QUICK = ["demo", "text", "--depth", "2", "--width", "16", "--context", "8", "--s
 SONG = "a song of six characters\n" * 40
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_ones_own_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "song.txt").write_text(SONG)
     assert main([*QUICK, "--data", str(tmp_path / "song.txt"), "--seeds", "2", "--norm", "rezero"]) == 0

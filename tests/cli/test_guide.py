@@ -78,6 +78,7 @@ def in_a_terminal(columns: int, topic: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", b"".join(read).decode())
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_pager() -> None:
     """Rendered, as wide as the terminal, through what PAGER names."""
     text = in_a_terminal(60, "variables")
@@ -93,6 +94,7 @@ def test_nothing_is_cut_off_in_a_narrow_terminal(columns: int) -> None:
         assert text.count("…") == guide.page(topic).count("…")
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error() -> None:
     run = subprocess.Popen([sys.executable, "-m", "tinyres", "guide", "gradient"], stdout=subprocess.PIPE)
     assert run.stdout is not None

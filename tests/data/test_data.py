@@ -169,6 +169,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
             load_table(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, len(SOUND) - 1), byte=st.integers(0, 255))
 def test_a_damaged_file_never_ends_in_another_error(tmp_path: Path, position: int, byte: int) -> None:

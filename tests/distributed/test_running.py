@@ -50,6 +50,7 @@ def test_how_it_ends(script: str, code: int, told: str, tmp_path: Path, capsys: 
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_traceback_is_that_of_python(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("def fail():\n    raise ValueError('a\\nb')\n\n\nfail()\n")

@@ -219,6 +219,7 @@ def test_no_cycle_keeps_the_outputs_alive() -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_a_long_chain_through_further_outputs() -> None:
     x = leaf([1.0])
     h = x

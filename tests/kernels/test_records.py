@@ -170,6 +170,7 @@ def named(path: Path, strings: bool) -> Iterator[str]:
                 yield f"{where}: {node.value!r}"
 
 
+@pytest.mark.slow
 def test_no_kernel_is_known_by_name_in_capture_and_measure() -> None:
     for path in python_files("capture"):
         assert not list(named(path, strings=True))

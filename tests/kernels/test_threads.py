@@ -210,6 +210,7 @@ def test_a_forked_child_runs_alone_and_right(busy: int) -> None:
 
 if sys.platform == "linux":
 
+    @pytest.mark.slow
     def test_the_affinity_mask_limits_the_threads() -> None:
         one = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(lib.tr_set_threads(0))"
         assert run_script(one) == "1\n"

@@ -161,6 +161,7 @@ def test_no_false_alarms(blocks, scale):
     assert audit.ok, [str(f) for f in audit.failures[:3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 40])
 def test_no_false_alarms_with_batchnorm_dead_units_and_dropout(blocks):
     """A plain net with BatchNorm, whose gradient explodes, and inputs that sit exactly on the kink of ReLU."""

@@ -333,6 +333,7 @@ def without_facts(trace: tr.Trace, path: pathlib.Path) -> dict:
     return data
 
 
+@pytest.mark.slow
 def test_a_file_from_before_there_were_facts_is_judged_as_it_was(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "old.json"
     for preset, i in itertools.product(("plain", "residual", "plain_batchnorm", "preact"), range(2)):

@@ -106,6 +106,7 @@ def test_fuzz_data(shared, x, y, call, capture):
             assert everything(shared) == before and len(result) == 2
 
 
+@pytest.mark.slow
 @fuzz
 @given(x=inputs)
 def test_fuzz_predict(shared, x):
@@ -197,6 +198,7 @@ def saved(tmp_path_factory):
     return path.read_bytes(), model.predict(X, capture=False).tobytes()
 
 
+@pytest.mark.slow
 @fuzz
 @given(st.data())
 def test_fuzz_damaged_files(saved, tmp_path_factory, data):

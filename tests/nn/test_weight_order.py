@@ -61,6 +61,7 @@ def test_a_shared_layer_stands_at_its_deepest_call():
     assert list(model.named_weights()) == ["shared/kernel", "shared/bias", "other/kernel", "other/bias"]
 
 
+@pytest.mark.slow
 def test_order_of_a_net_of_a_thousand_layers_within_a_net():
     inputs = x = tr.Input(shape=(2,))
     for i in range(1000):

@@ -27,6 +27,7 @@ def xor() -> data.Data:
     return data.load("xor")
 
 
+@pytest.mark.slow
 def test_a_record_is_drawn_and_told_by_the_library() -> None:
     head = head_of(recorded(replace(SMALL, blocks=12, units=16)))
     assert head["ribbon"].count('data-strand="skip"') == 12 == head["ribbon"].count('data-shows="branch"')
@@ -43,6 +44,7 @@ def test_a_net_without_skips_is_a_record_too() -> None:
     assert 'data-strand="skip"' not in head["ribbon"]
 
 
+@pytest.mark.slow
 def test_a_training_goes_through_its_changes(xor: data.Data) -> None:
     plain = replayed(SMALL, xor.x, xor.y, 6)
     assert replayed(SMALL, xor.x, xor.y, 6) == plain

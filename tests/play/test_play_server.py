@@ -197,6 +197,7 @@ def thrown(server: Server, count: int, seed: int) -> None:
     assert server.record._kept == before
 
 
+@pytest.mark.slow
 def test_hostile_bodies_change_nothing(server: Server) -> None:
     thrown(server, 400, seed=0)
 

@@ -68,6 +68,7 @@ def alike(node: Node, net: Net, steps: int, lr: float, settings: dict[str, float
     assert {name: told["state"][name] for name in weights} == weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("block", ["tutorial", "rezero"])
 def test_a_net_trained_in_node_has_the_bits_of_the_generic_kernels(
@@ -129,6 +130,7 @@ return looks;
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ["residual", "he2015", "rezero"])
 @pytest.mark.parametrize("skips", [True, False])
 def test_what_the_page_looks_at_are_the_rows_of_a_trace(node: Node, generic: None, block: str, skips: bool) -> None:
@@ -149,6 +151,7 @@ def test_what_the_page_looks_at_are_the_rows_of_a_trace(node: Node, generic: Non
             assert len(meant[0]) >= 7
 
 
+@pytest.mark.slow
 def test_a_peek_sees_what_the_step_sees_and_changes_nothing(node: Node, generic: None) -> None:
     net = Net("he2015", blocks=3, units=8, features=5, classes=3, batch=9)
     x, y = data(net)

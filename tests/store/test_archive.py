@@ -265,6 +265,7 @@ def test_a_new_file_of_each_kind_is_of_version_2(tmp_path):
     np.testing.assert_array_equal(tr.Trace.load(tmp_path / "t.npz")["dense"].value, full["dense"].value)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit of file sizes here")
 def test_a_disk_that_fills_up_gives_one_line(tmp_path):
     program = """

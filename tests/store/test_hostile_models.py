@@ -236,6 +236,7 @@ def fuzz(saved, path, seeds):
     return sum(judged(written(path, *mutated(np.random.default_rng(seed), saved))) for seed in seeds)
 
 
+@pytest.mark.slow
 def test_headers_changed_at_random_end_in_file_error_or_run(saved, tmp_path):
     assert judged(written(tmp_path / "m.npz", *saved))
     assert fuzz(saved, tmp_path / "m.npz", range(60)) < 30

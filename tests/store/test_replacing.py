@@ -63,6 +63,7 @@ def test_a_folder_that_is_not_there(way, tmp_path):
             pass
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_visible(tmp_path):
     program = """
         import os, signal, sys

@@ -10,6 +10,7 @@ from tinyres.cli import main
 from tinyres.study import bench
 
 
+@pytest.mark.slow
 def test_every_row_has_a_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "TURNS", 1)
     monkeypatch.setattr(bench, "TURN_SECONDS", 1e-4)

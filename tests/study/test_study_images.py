@@ -58,6 +58,7 @@ def test_gradients_of_samples_agree_as_one_by_one(name: str) -> None:
     assert len(set(names)) == len(names) == len(groups) + 2  # and the Dense, and all
 
 
+@pytest.mark.slow
 def test_all_kernels_of_a_residual_net_agree_or_not() -> None:
     measured = tr.gradient_agreement(resnet(), *images(8))
     kernels = [w for w in resnet().trainable_weights if w.name.endswith("kernel")]
@@ -71,6 +72,7 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         tr.gradient_agreement(resnet(), *images(64))
 
 
+@pytest.mark.slow
 def test_gradients_shatter_along_lines_of_images() -> None:
     model = resnet(2, 56)
     kept = tr.shattering(model, points=64, readouts=2)
@@ -84,6 +86,7 @@ def test_gradients_shatter_along_lines_of_images() -> None:
         tr.shattering(model, line.reshape(16, -1))
 
 
+@pytest.mark.slow
 def test_lesions_cut_blocks_and_skips_of_images() -> None:
     model, (x, y) = resnet(), images(16)
     found = tr.lesion(model, x, y)
@@ -102,6 +105,7 @@ def test_the_twin_without_skips_has_the_same_names_and_no_projections() -> None:
     assert "stage2/block2" in told and "per block" in told
 
 
+@pytest.mark.slow
 def test_a_watched_training_is_that_without_and_names_every_layer() -> None:
     x, y = images(32)
     losses = []

@@ -103,6 +103,7 @@ def test_deleting_a_skip_leaves_the_plain_block() -> None:
     assert (cut.loss, cut.error) == (loss, 1 - accuracy)
 
 
+@pytest.mark.slow
 def test_random_blocks_are_drawn_by_the_seed() -> None:
     model = net("preact")
     first = tr.lesion(model, X, Y, random=[1, 3], repeats=3, seed=7)

@@ -40,6 +40,7 @@ def line_net(block: Any, blocks: int) -> tr.Model:
     return tr.Model(x, layers.Dense(1)(h))
 
 
+@pytest.mark.slow
 def test_gradients_shatter_in_deep_plain_nets_and_less_in_residual_ones() -> None:
     residual = line_net(PRESETS["preact"], 10)
     kept = tr.shattering(residual, readouts=4)
@@ -185,6 +186,7 @@ def plain_he(blocks: int) -> tr.Model:
     return stack(lambda x, units: PRESETS["plain"](x, units, kernel_initializer="he_normal"), blocks, 64, 32, 10)
 
 
+@pytest.mark.slow
 def test_the_default_line_leads_past_the_origin() -> None:
     shallow, deep = (tr.shattering(plain_he(blocks), readouts=2)[-1] for blocks in (2, 20))
     assert shallow.lag1 > 0.95 > deep.lag1 + 0.03  # on a line through the origin both read 0.99

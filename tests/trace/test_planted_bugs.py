@@ -67,6 +67,7 @@ def test_what_is_right_is_left_alone(name: str, depth: int, batch: int, width: i
     assert findings == (), str(findings)
 
 
+@pytest.mark.slow
 def test_a_detached_skip_tells_the_factor() -> None:
     said = {p.name: str(p.graph().lint()) for p in PLANTED if "detached" in p.name}
     assert "adds the values of block2/add times 1.01 cut off" in said["scaled and detached on the skip, norm True"]
@@ -87,6 +88,7 @@ def test_the_input_is_injected_into_each_block(norm: bool) -> None:
     assert model.graph(data.standard_normal((32, 16)), data.integers(0, 4, 32)).lint() == ()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_gradient_that_only_comes_back_changed() -> None:
     said = {p.name: str(p.graph().lint()) for p in PLANTED if "gradient" in p.name}
     assert "and reverses the gradient;" in said["reversed gradient"]

@@ -18,6 +18,7 @@ def deep() -> tr.Trace:
     return graph(resnet(152, width=4, size=32), 8).trace()
 
 
+@pytest.mark.slow
 def test_fifty_blocks_fold_stage_by_stage(deep: tr.Trace) -> None:
     lines = str(deep).splitlines()
     assert len(lines) <= 34 and max(map(len, lines)) <= 80
@@ -144,6 +145,7 @@ def test_a_right_vgg_is_left_alone(batch_norm: bool) -> None:
     assert made.trace().verdict() == () and made.lint() == ()
 
 
+@pytest.mark.slow
 def test_without_skips_each_stage_that_explodes_is_named() -> None:
     verdict = graph(resnet(56, residual=False)).trace().verdict()
     assert {s.rule for s in verdict} == {"explodes"}

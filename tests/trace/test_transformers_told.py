@@ -102,6 +102,7 @@ def test_a_mistake_is_found_in_each_block(name: str) -> None:
     assert all(words in f.problem for f in findings), str(findings)
 
 
+@pytest.mark.slow
 def test_one_skip_that_was_forgotten_is_found() -> None:
     made = iter(range(DEPTH))
 
@@ -127,6 +128,7 @@ def he(x: Any, units: int) -> Any:
     return transformer_pre(x, 2, kernel_initializer="he_normal", activation="relu")
 
 
+@pytest.mark.slow
 def test_a_pre_norm_net_is_told_by_the_product_that_stays() -> None:
     trace, _ = traced(he, 24)
     (sentence,) = [s for s in trace.verdict() if s.rule != "loss"]
@@ -137,6 +139,7 @@ def test_a_pre_norm_net_is_told_by_the_product_that_stays() -> None:
     assert trace.parts[0].grad_norm / trace.parts[-1].grad_norm > 10
 
 
+@pytest.mark.slow
 def test_a_mild_one_is_told_so_in_a_comparison_only() -> None:
     tr.manual_seed(0)
     model = model_of(lambda x, units: transformer_pre(x, 4, activation="relu"), 24, units=32, tokens=8)
@@ -151,6 +154,7 @@ def test_the_product_is_not_told_of_other_builds(name: str) -> None:
     assert "|x|·|g|" not in str(trace) + str(tr.compare(net=trace))
 
 
+@pytest.mark.slow
 def test_it_is_not_told_where_it_does_not_stay() -> None:
     def growing(x: Any, units: int) -> Any:  # what a branch reads is not what it adds to
         x = add(norm(attention(x * 1.5, units)), x)
@@ -159,6 +163,7 @@ def test_it_is_not_told_where_it_does_not_stay() -> None:
     assert "|x|·|g|" not in str(traced(growing, 12)[0].verdict())
 
 
+@pytest.mark.slow
 def test_without_any_norm_it_does_explode() -> None:
     def bare(x: Any, units: int) -> Any:
         x = add(layers.MultiHeadAttention(2, 8, kernel_initializer="he_normal")(x, x), x)
@@ -174,6 +179,7 @@ def bare_of_glorot(x: Any, units: int) -> Any:
     return add(feed_forward(x, units), x)
 
 
+@pytest.mark.slow
 def test_its_remedies_are_those_of_transformers_and_help() -> None:
     trace, _ = traced(bare_of_glorot, 16)
     (sentence,) = [s for s in trace.verdict() if s.rule == "explodes"]

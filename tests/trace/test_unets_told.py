@@ -74,6 +74,7 @@ def test_what_leads_over_nothing_smaller_leads_not_across(kind: str) -> None:
     assert not any(b.across for b in no_u(kind).graph(X, Y[:, ::2, ::2] if kind == "stage" else Y).trace().parts)
 
 
+@pytest.mark.slow
 def test_no_factor_per_block_where_the_gradient_comes_across() -> None:
     across, chain = tr.compare(across=traced(4), chain=traced(4, None)).rows()
     assert across["rate"] is None and chain["rate"] is not None
@@ -115,6 +116,7 @@ def test_a_lesion_of_one_long_skip_leaves_zeros_in_its_channels() -> None:
     assert np.array_equal(model.predict(given), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [2, 3, 4])
 def test_the_twin_without_skips_keeps_its_weights_and_says_where_zeros_stand(levels: int) -> None:
     tr.manual_seed(0)

@@ -40,6 +40,7 @@ def test_a_rate_with_its_interval_its_theory_its_cause_and_what_helps():
     assert told.rule == "vanishes" and told == f"{told.told} {told.remedy}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "low", "high"), [("tutorial", 1.5, 2.5), ("he2015", 1.0, 1.8), ("preact", 0.8, 1.4)])
 def test_growth_like_a_power_is_told_with_its_power(block, low, high):
     (sentence,) = tr.compare(net=trace_of(presets.PRESETS[block], blocks=32)).sentences

@@ -228,6 +228,7 @@ def listened(tmp_path, name):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_state_of_callbacks_goes_on_from_a_file_bit_for_bit(tmp_path, stop):
     x, y = labelled(40, seed=2)

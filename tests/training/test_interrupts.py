@@ -73,6 +73,7 @@ def lines(kind: str, capture: bool) -> int:
     return 10**9 - counting.left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arrays", "loader"])
 @pytest.mark.parametrize("capture", [True, False])
 def test_interrupted_saved_loaded_and_gone_on_with(kind: str, capture: bool, tmp_path: pathlib.Path) -> None:

@@ -27,6 +27,7 @@ def dice(true: np.ndarray, guess: np.ndarray, axis: tuple[int, ...] | None = Non
     return 1 - 2 * (true * guess).sum(axis) / (true.sum(axis) + guess.sum(axis) + 1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [None, (1, 2, 3), (0, 1, 2)])
 def test_dice_is_its_formula_and_has_its_gradient(axis: tuple[int, ...] | None) -> None:
     values = dice(ONE_HOT, SCORES, axis)

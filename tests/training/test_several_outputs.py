@@ -69,6 +69,7 @@ def test_values_are_those_of_the_outputs():
     assert list(model.evaluate(X, Y, return_dict=True)) == KEYS
 
 
+@pytest.mark.slow
 def test_lists_tuples_and_dicts_are_one_training():
     runs = []
     for x, y, options in [

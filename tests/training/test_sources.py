@@ -41,6 +41,7 @@ def trained(*data, **options):
     return bits(model), history.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capture", [True, False])
 def test_what_yields_batches_trains_as_the_arrays_do(capture):
     expected = trained(X, Y, batch_size=16, shuffle=False)

@@ -63,6 +63,7 @@ def test_edges_are_those_of_the_trace_before_the_step(block: Any, capture: bool)
     assert history.edges.last.rows("block") == last.rows("block")
 
 
+@pytest.mark.slow
 def test_watching_edges_changes_no_bit_of_the_training() -> None:
     plain = small_model()
     losses = plain.fit(X, Y, 8, 3, verbose=0).history["loss"]
@@ -84,6 +85,7 @@ def test_rows_are_flat() -> None:
     assert repr(history.edges) == f"EdgeNorms(1 steps, {len(history.edges.edges)} edges)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copied", [lambda h: pickle.loads(pickle.dumps(h)), copy.deepcopy])
 def test_a_history_with_edges_is_pickled_and_copied(copied: Any) -> None:
     """The last look held nodes of the tape, which cannot be pickled: so nothing that had a history could be."""

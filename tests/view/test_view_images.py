@@ -44,6 +44,7 @@ def net(name: str) -> tr.Model:
 NETS = ("1", "2", "u-net")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("level", ["layer", "op"])
 def test_the_full_audit_finds_all_in_order(name: str, level: str) -> None:
@@ -85,6 +86,7 @@ def test_charts(kind: str) -> None:
     assert drawn >= 9  # one mark per block or length
 
 
+@pytest.mark.slow
 def test_two_nets_compared(tmp_path: pathlib.Path) -> None:
     model = net("1")
     x, y = pictures(32)

@@ -15,6 +15,7 @@ from tinyres.structure.names import fitted, shortened
 LONG = "encoder_stage_with_a_long_name/residual_block_number_{i}_of_the_network"
 
 
+@pytest.mark.slow
 @given(st.lists(st.text("ab/", max_size=24), max_size=12, unique=True), st.integers(5, 20))
 def test_what_differs_in_full_differs_in_short(names, width):
     short = shortened(names, width)
@@ -60,6 +61,7 @@ def test_rows_of_tables_are_distinct_within_80_columns(trace):
         assert max(map(len, table)) <= 80 and len(set(table)) == len(table)
 
 
+@pytest.mark.slow
 def test_cells_and_ticks_are_distinct(trace, tmp_path):
     trace.export(tmp_path / "x.svg")
     names = re.findall(r'class="tr-name"[^>]*>([^<]*)<', (tmp_path / "x.svg").read_text())

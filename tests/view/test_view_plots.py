@@ -121,6 +121,7 @@ def test_heat_map_of_a_training():
     assert ax.get_ylim() == (1.5, -0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_pictures(net, tmp_path, suffix, magic):
     net.export(tmp_path / f"x.{suffix}")
@@ -172,6 +173,7 @@ def test_blanks_of_a_heat_map_are_hatched_and_no_colour_is_grey():
     assert np.ptp(colours, axis=1).min() > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_pictures_of_nets_compared(net, plain, tmp_path, suffix, magic):
     tr.compare(plain=plain, residual=net).export(tmp_path / f"x.{suffix}")

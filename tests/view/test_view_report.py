@@ -84,6 +84,7 @@ def test_a_hundred_blocks_take_less_than_500_kilobytes(hundred, tmp_path):
     assert {b.name for b in hundred.blocks} | {n.name for n in hundred.nodes} <= headers
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded(hundred, tmp_path):
     text = report_of(hundred, tmp_path)
     assert not re.search(r"https?:|//[a-z]+\.", text)

@@ -48,6 +48,7 @@ def test_a_trace_keeps_one_row_per_block(plain: tr.Trace, columns: int, monkeypa
     assert len(rows) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 72])
 def test_no_word_of_what_is_told_is_lost(
     plain: tr.Trace, residual: tr.Trace, columns: int, monkeypatch: pytest.MonkeyPatch
