@@ -1,7 +1,7 @@
 /* Pooling of NHWC images [n, h, w, c] over windows of kh x kw pixels to [n, oh, ow, c]: maxima, sums, and their gradients.
  *
  * Each channel of an image stands for itself, so vectors lie along channels, and a worker takes vectors of channels of
- * images. Beside the image there is nothing: a window has only the pixels that lie in it. With POOL_MEAN a sum is divided
+ * images. At a window it does all that it has of an image, so that memory is read and written as it lies. Beside the image there is nothing: a window has only the pixels that lie in it. With POOL_MEAN a sum is divided
  * by how many these are. Taps come in reading order, windows too, so sums have one order.
  *
  * The gradient of a maximum goes to the first tap that is one, which is found again: no index is kept. */
@@ -47,6 +47,17 @@ TR_INLINE pool_units pool_units_of(const pool_sizes *s, const tr_worker *w) {
     return u;
 }
 
+/* Those of one image: vectors [v, v_end) of its channels; where its pixels of x and of y begin. */
+typedef struct pool_image {
+    int64_t v, v_end, x, y;
+} pool_image;
+
+TR_INLINE pool_image pool_image_of(const pool_sizes *s, const pool_units *u) {
+    int64_t image = u->unit / u->vectors, v = u->unit % u->vectors;
+    return (pool_image){u->first + v, u->first + at_most(u->vectors, v + u->end - u->unit), image * s->h * s->w * s->c,
+                        image * s->oh * s->ow * s->c};
+}
+
 /* What a unit reads and writes: pixels of x, and of y, from its first channel on, and how many channels it has; `all`
  * where these are all of them. */
 typedef struct pool_place {
@@ -58,29 +69,33 @@ typedef struct pool_place {
  * many: where a unit has all channels, lanes beside its own are those of the next pixel, whose turn comes. */
 TR_INLINE int64_t pool_room(const pool_place *at, int64_t pixels) { return at->all ? pixels * at->channels : at->channels; }
 
-TR_INLINE void pool_clear(float *x, const pool_place *at, int64_t pixels, int64_t c) {
-    if (at->all)
-        conv_zero(x, pixels * c);
-    else
-        for (int64_t i = 0; i < pixels; i++)
-            vec_store_up_to(x + i * c, vec_splat(0), at->channels);
+TR_INLINE pool_place pool_place_of(const pool_sizes *s, const pool_image *of, int64_t v) {
+    int64_t channel = v * TR_LANES;
+    return (pool_place){of->x + channel, of->y + channel, at_most(TR_LANES, s->c - channel), s->c <= TR_LANES};
 }
 
-TR_INLINE pool_place pool_place_of(const pool_sizes *s, const pool_units *u, int64_t unit) {
-    int64_t image = unit / u->vectors, channel = (u->first + unit % u->vectors) * TR_LANES;
-    return (pool_place){image * s->h * s->w * s->c + channel, image * s->oh * s->ow * s->c + channel,
-                        at_most(TR_LANES, s->c - channel), s->c <= TR_LANES};
-}
-
-#define POOL_EACH_UNIT(sizes, place, w)                                              \
+#define POOL_EACH_IMAGE(sizes, of, w)                                                \
     pool_units units = pool_units_of(&sizes, w);                                     \
-    pool_place place;                                                                \
-    for (int64_t unit = units.unit;                                                  \
-         unit < units.end && (place = pool_place_of(&sizes, &units, unit), 1); unit++)
+    pool_image of;                                                                   \
+    for (; units.unit < units.end && (of = pool_image_of(&sizes, &units), 1); units.unit += of.v_end - of.v)
 
-#define POOL_EACH_WINDOW(sizes)                    \
-    for (int64_t oy = 0; oy < (sizes).oh; oy++)    \
-        for (int64_t ox = 0; ox < (sizes).ow; ox++)
+/* Clears an image, of the channels that are done. */
+TR_INLINE void pool_clear(float *x, const pool_sizes *s, const pool_image *of) {
+    const int64_t first = of->v * TR_LANES, channels = at_most(of->v_end * TR_LANES, s->c) - first;
+    float *to = x + of->x + first;
+    if (channels == s->c)
+        conv_zero(to, s->h * s->w * s->c);
+    else
+        for (int64_t i = 0; i < s->h * s->w; i++)
+            conv_zero(to + i * s->c, channels);
+}
+
+#define POOL_EACH_WINDOW(sizes, of, window, place)                                                              \
+    pool_window window;                                                                                         \
+    pool_place place;                                                                                           \
+    for (int64_t oy = 0; oy < (sizes).oh; oy++)                                                                 \
+        for (int64_t ox = 0; ox < (sizes).ow && (window = pool_window_at(&sizes, oy, ox), 1); ox++)             \
+            for (int64_t v = (of).v; v < (of).v_end && (place = pool_place_of(&sizes, &of, v), 1); v++)
 
 #define POOL_EACH_TAP(p)                           \
     for (int64_t y = (p).y; y < (p).y_end; y++)    \
@@ -98,9 +113,8 @@ static int TR_K(pool_max)(const tr_call *c, const tr_worker *w) {
     float *out = c->ptr[0];
     const float *in = c->ptr[1];
     const pool_sizes s = pool_sizes_of(c);
-    POOL_EACH_UNIT(s, at, w) {
-        POOL_EACH_WINDOW(s) {
-            pool_window p = pool_window_at(&s, oy, ox);
+    POOL_EACH_IMAGE(s, of, w) {
+        POOL_EACH_WINDOW(s, of, p, at) {
             vec_store_up_to(out + at.y + (oy * s.ow + ox) * s.c, pool_most(in, &s, &at, &p), pool_room(&at, s.ow - ox));
         }
     }
@@ -116,10 +130,9 @@ static int TR_K(pool_max_grad)(const tr_call *c, const tr_worker *w) {
     const float *g = c->ptr[1], *in = c->ptr[2];
     const pool_sizes s = pool_sizes_of(c);
     const int apart = s.kh <= s.sh && s.kw <= s.sw; /* no pixel is in two windows */
-    POOL_EACH_UNIT(s, at, w) {
-        pool_clear(dx + at.x, &at, s.h * s.w, s.c);
-        POOL_EACH_WINDOW(s) {
-            pool_window p = pool_window_at(&s, oy, ox);
+    POOL_EACH_IMAGE(s, of, w) {
+        pool_clear(dx, &s, &of);
+        POOL_EACH_WINDOW(s, of, p, at) {
             const int64_t to = at.y + (oy * s.ow + ox) * s.c;
             vec_float most = pool_most(in, &s, &at, &p), gradient = vec_load_up_to(g + to, at.channels, 0);
             vec_int left = (vec_int){0} == 0;
@@ -140,9 +153,8 @@ static int TR_K(pool_max_pick)(const tr_call *c, const tr_worker *w) {
     float *picked = c->ptr[0];
     const float *values = c->ptr[1], *in = c->ptr[2];
     const pool_sizes s = pool_sizes_of(c);
-    POOL_EACH_UNIT(s, at, w) {
-        POOL_EACH_WINDOW(s) {
-            pool_window p = pool_window_at(&s, oy, ox);
+    POOL_EACH_IMAGE(s, of, w) {
+        POOL_EACH_WINDOW(s, of, p, at) {
             const int64_t to = at.y + (oy * s.ow + ox) * s.c;
             vec_float most = pool_most(in, &s, &at, &p);
             vec_int left = (vec_int){0} == 0, value = {0};
@@ -163,9 +175,8 @@ static int TR_K(pool_sum)(const tr_call *c, const tr_worker *w) {
     const float *in = c->ptr[1];
     const pool_sizes s = pool_sizes_of(c);
     const int mean = c->flags & POOL_MEAN;
-    POOL_EACH_UNIT(s, at, w) {
-        POOL_EACH_WINDOW(s) {
-            pool_window p = pool_window_at(&s, oy, ox);
+    POOL_EACH_IMAGE(s, of, w) {
+        POOL_EACH_WINDOW(s, of, p, at) {
             vec_float sum = vec_splat(0);
             POOL_EACH_TAP(p)
                 sum += vec_load_up_to(in + at.x + (y * s.w + x) * s.c, pool_room(&at, s.w - x), 0);
@@ -183,10 +194,9 @@ static int TR_K(pool_spread)(const tr_call *c, const tr_worker *w) {
     const float *from = c->ptr[1];
     const pool_sizes s = pool_sizes_of(c);
     const int mean = c->flags & POOL_MEAN;
-    POOL_EACH_UNIT(s, at, w) {
-        pool_clear(to + at.x, &at, s.h * s.w, s.c);
-        POOL_EACH_WINDOW(s) {
-            pool_window p = pool_window_at(&s, oy, ox);
+    POOL_EACH_IMAGE(s, of, w) {
+        pool_clear(to, &s, &of);
+        POOL_EACH_WINDOW(s, of, p, at) {
             vec_float value = vec_load_up_to(from + at.y + (oy * s.ow + ox) * s.c, at.channels, 0);
             if (mean)
                 value *= pool_share(&p);
