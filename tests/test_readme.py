@@ -46,7 +46,7 @@ def noted(kind: str) -> dict[str, tuple[str, str]]:
 TYPED = [(block["note"], block["text"]) for block in BLOCKS if (block["note"] or "").startswith("typed: ")]
 SNIPPETS, OUTPUTS = noted("snippet"), noted("output")
 # Without them a snippet is skipped.
-LIBRARIES = {"joblib", "mlflow", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn"}
+LIBRARIES = {"dask", "joblib", "mlflow", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "sklearn"}
 LIBRARIES |= {"tensorboardX", "wandb"}
 ROUNDING = 1e-6  # how far outputs may be from the README's where nothing is said
 
