@@ -288,3 +288,17 @@ def test_a_skip_is_turned_by_dragging_its_block(opened: Opened) -> None:
     opened.page.locator(".tr-ribbon[data-net=residual] .tr-cell[data-block='2']").click()
     opened.until("document.querySelector('#f-ledger caption').textContent.startsWith('Block 2')")
     assert opened.told("tinyres.frame.events.length") == 1
+
+
+def test_a_view_away_from_the_screen_is_drawn_when_nothing_runs_and_when_it_comes(opened: Opened) -> None:
+    """Only what is seen is drawn while it runs; a page that stands still, or is printed, shows all of it."""
+    drawn = "tinyres.views.norms.drawing.plot.data[1].filter((v) => v > 0).length"
+    opened.page.set_viewport_size({"width": 1280, "height": 300})
+    opened.go(SMALL)
+    assert opened.told(drawn) == 4
+    opened.page.click("#run")
+    opened.until("tinyres.frame.step > 5")
+    shown = "tinyres.views.norms.drawing.plot.data[1][0] === tinyres.frame.nets.residual.look.blocks[0].grad_norm"
+    assert not opened.told(shown)
+    opened.told("document.getElementById('f-norms').scrollIntoView()")
+    opened.until(shown)

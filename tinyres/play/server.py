@@ -6,6 +6,7 @@ it through a browser; a description is held to its bounds before anything is bui
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from http import HTTPStatus
@@ -219,5 +220,11 @@ def run(port: int) -> None:
         raise ArgumentError(f"[play] port {port} cannot be used: {error}; choose another: --port") from None
     with server:
         print(f"tinyres play: {server.url} (stop it with Ctrl-C)", flush=True)
-        threading.Thread(target=server.record, args=(opening_net(),), daemon=True).start()  # while a browser is opened
+        threading.Thread(target=_prepare, args=(server.record,), daemon=True).start()  # while a browser is opened
         server.serve_forever()
+
+
+def _prepare(record: Recorder) -> None:
+    """Record the net that the page opens with; what cannot be recorded is told when the page asks for it."""
+    with contextlib.suppress(TinyresError, MemoryError):
+        record(opening_net())

@@ -51,6 +51,7 @@ const present = () => ({ ...page.state, ...Object.fromEntries(past().filter(([, 
 function show() {
   const frame = page.frame;
   if (!frame || !views || frame.nets.residual.look.blocks.length !== page.opened?.blocks) return;
+  views.all = !page.running;
   for (const name of ["losses", "errors", "heat"]) views[name].take(frame);
   frame.losses = [];
   views.norms.take(frame, page.record.told);

@@ -38,8 +38,8 @@ export function figures(main, choose, acts, entered) {
     }
   }, { rootMargin: "100px" });
   for (const { id } of FIGURES) watch.observe(document.getElementById(`f-${id}`));
-  // Draws a view if it can be seen.
-  views.draw = (id, draw = () => views[id].show()) => { if (onScreen.has(id)) draw(); };
+  // Draws a view if it can be seen; while nothing runs there is time for all of them.
+  views.draw = (id, draw = () => views[id].show()) => { if (views.all || onScreen.has(id)) draw(); };
   addEventListener("beforeprint", () => FIGURES.forEach(({ id }) => entered(id)));
   views.charts = [views.norms, views.losses, views.errors, views.spectrum, views.slopes];
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.charts.forEach((c) => c.redraw()));
