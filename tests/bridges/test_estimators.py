@@ -99,6 +99,7 @@ def test_weights_of_samples_and_classes_tell_what_counts():
     assert 0.2 < balanced.predict(x).mean() < 0.8 and quick().fit(x, rare).predict(x).mean() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 def test_a_weight_of_three_is_three_samples_bit_for_bit_where_all_are_in_one_batch(kind):
     """BatchNorm, Adam and the order of a sum in float32 would tell three rows from one that weighs three."""
@@ -118,6 +119,7 @@ def test_a_weight_of_three_is_three_samples_bit_for_bit_where_all_are_in_one_bat
     assert np.array_equal(*halves)
 
 
+@pytest.mark.slow
 def test_samples_of_weight_zero_are_left_out_in_batches_too():
     x, y = two_moons(100)
     kept = np.arange(100) % 3 > 0

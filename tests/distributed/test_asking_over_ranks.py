@@ -62,7 +62,8 @@ if world.rank == 0:
 
 
 @needs_mpirun
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_any_number_of_ranks_answers_as_one(ranks: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here(ASKING)
     alone = capsys.readouterr().out

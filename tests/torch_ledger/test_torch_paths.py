@@ -17,6 +17,7 @@ import tinyres as tr  # noqa: E402
 from tinyres.errors import ArgumentError, TraceError  # noqa: E402
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWINS)
 def test_the_paths_of_a_net_are_those_of_its_twin(name: str) -> None:
     torch.manual_seed(0)
