@@ -62,7 +62,7 @@ def _only_the_library_s_ops() -> Iterator[None]:
 def run(name: str) -> tuple[dict[str, Any], str]:
     """The names a snippet leaves, and what it printed; what it builds on runs first, in the same namespace."""
     remark, text = SNIPPETS[name]
-    where, _, which = remark.removeprefix("slow ").partition(" ")
+    where, _, which = remark.removeprefix("slow").strip().removeprefix("foreign").strip().partition(" ")
     if where == "after":
         names, _ = run(which)
     elif where == "in":
@@ -103,11 +103,15 @@ def test_every_python_block_is_a_snippet_or_typed_by_a_test() -> None:
     assert len(SNIPPETS) == sum((block["note"] or "").startswith("snippet: ") for block in BLOCKS), "a name comes twice"
 
 
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """slow: trains or loads for most of a second; CI runs it. foreign: another library warns of its own old age."""
+    told = SNIPPETS[name][0].split(" after ")[0].split()
+    marks = {"slow": pytest.mark.slow, "foreign": pytest.mark.filterwarnings("ignore")}
+    return [marks[word] for word in told if word in marks]
+
+
 OTHERS = [
-    # What a library warns of itself, of another's or of its own old age, is not the manual's.
-    pytest.param(name, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])
-    if SNIPPETS[name][0].startswith("slow")
-    else name
+    pytest.param(name, marks=marks_of(name))
     for name in sorted(SNIPPETS.keys() - {"first screen", "add an op", "add a row"})
 ]
 
