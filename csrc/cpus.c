@@ -5,7 +5,13 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 #include <unistd.h>
+#endif
 
 #ifdef __linux__
 #include <sched.h>
@@ -69,9 +75,20 @@ static int limit_of_cgroups(int cpus) {
 }
 #endif
 
+#ifdef _WIN32
+static int online(void) {
+    DWORD_PTR allowed = 0, all = 0; /* of the group of 64 in which the process is */
+    GetProcessAffinityMask(GetCurrentProcess(), &allowed, &all);
+    return __builtin_popcountll(allowed);
+}
+#else
+static int online(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+#endif
+
 int tr_available_cpus(void) {
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int cpus = online > 0 ? (int)online : 1;
+    int cpus = online();
+    if (cpus < 1)
+        cpus = 1;
 #ifdef __linux__
     cpu_set_t allowed; /* holds 1024; the call fails on larger machines, and then the number online stands */
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) < cpus)

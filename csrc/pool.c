@@ -10,12 +10,7 @@
  * pool. */
 #define _GNU_SOURCE
 #include "pool.h"
-
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <time.h>
+#include "threads.h"
 
 enum { MOST_WORKERS = 64 };
 enum { SPIN_NS = 100000 };       /* twice the cost of a wake-up */
@@ -32,12 +27,12 @@ typedef struct thread {
     _Alignas(64) int state; /* enum state; atomic */
     int ith;                /* in the list it is called for */
     int sleeps;             /* whether it must be signalled; valid while claimed */
-    pthread_mutex_t mutex;  /* for falling asleep only */
-    pthread_cond_t called;
+    tr_mutex mutex;         /* for falling asleep only */
+    tr_condition called;
 } thread;
 
 static struct {
-    pthread_mutex_t mutex; /* of the list that has the pool; guards all below but the atomics */
+    tr_mutex mutex; /* of the list that has the pool; guards all below but the atomics */
     thread threads[MOST_WORKERS - 1];
     int started;
     int limit;  /* workers at most, the caller included; 0: not asked yet; atomic */
@@ -47,7 +42,7 @@ static struct {
     char *shared;
     int nth;
     tr_gate gates[MOST_WORKERS + 1]; /* one for each number of workers */
-} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} pool = {.mutex = TR_MUTEX_INITIALIZER};
 
 static int load(const int *x) { return __atomic_load_n(x, __ATOMIC_ACQUIRE); }
 static void store(int *x, int value) { __atomic_store_n(x, value, __ATOMIC_RELEASE); }
@@ -64,12 +59,6 @@ static void pause_cpu(void) {
 #endif
 }
 
-static int64_t nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 /* Waits for *x to differ from `value`. On a crowded machine the one waited for may have no CPU: then give
  * way. */
 static void wait_while(const int *x, int value) {
@@ -77,7 +66,7 @@ static void wait_while(const int *x, int value) {
         if (spins < SPINS_BEFORE_YIELD)
             pause_cpu();
         else
-            sched_yield();
+            tr_yield();
 }
 
 void tr_barrier(const tr_worker *w) {
@@ -95,22 +84,20 @@ void tr_barrier(const tr_worker *w) {
 
 /* Workspace. */
 
-static pthread_key_t workspace_key;
-static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
+static tr_key workspace_key;
 static int workspace_works;
 
-static void make_workspace_key(void) { workspace_works = pthread_key_create(&workspace_key, free) == 0; }
+__attribute__((constructor)) static void make_workspace_key(void) { workspace_works = tr_key_new(&workspace_key); }
 
 char *tr_workspace(void) {
-    pthread_once(&workspace_once, make_workspace_key);
     if (!workspace_works)
         return 0;
-    char *space = pthread_getspecific(workspace_key);
+    char *space = tr_key_get(workspace_key);
     if (space)
         return space;
-    space = aligned_alloc(64, TR_OWN_BYTES + TR_SHARED_BYTES);
-    if (space && pthread_setspecific(workspace_key, space)) {
-        free(space);
+    space = tr_aligned_new(TR_OWN_BYTES + TR_SHARED_BYTES);
+    if (space && !tr_key_set(workspace_key, space)) {
+        tr_aligned_free(space);
         space = 0;
     }
     return space;
@@ -119,14 +106,14 @@ char *tr_workspace(void) {
 /* The threads. */
 
 static void wait_for_call(thread *t) {
-    int64_t end = nanoseconds() + SPIN_NS;
+    int64_t end = tr_nanoseconds() + SPIN_NS;
     for (int spins = 1; load(&t->state) != CALLED; spins++) {
         pause_cpu();
-        if (spins % 64 == 0 && nanoseconds() > end && change(&t->state, SPINNING, ASLEEP)) {
-            pthread_mutex_lock(&t->mutex);
+        if (spins % 64 == 0 && tr_nanoseconds() > end && change(&t->state, SPINNING, ASLEEP)) {
+            tr_mutex_lock(&t->mutex);
             while (load(&t->state) != CALLED)
-                pthread_cond_wait(&t->called, &t->mutex);
-            pthread_mutex_unlock(&t->mutex);
+                tr_condition_wait(&t->called, &t->mutex);
+            tr_mutex_unlock(&t->mutex);
         }
     }
 }
@@ -136,7 +123,7 @@ static tr_worker worker_of(int ith, int nth, char *own, char *shared) {
         .ith = ith, .nth = nth, .own = own, .shared = shared, .gate = pool.gates, .column_end = TR_ALL_COLUMNS};
 }
 
-static void *live(void *self) {
+TR_LIVE(live, self) {
     thread *t = self;
     char *own = tr_workspace();
     if (!own)
@@ -154,22 +141,16 @@ static void enter_child(void) { store(&pool.forked, 1); }
 
 /* Starts threads until there are `count`, or the system gives no more. */
 static void start_threads(int count) {
-    sigset_t all, before;
-    if (pool.started == 0 && count > 0 && pthread_atfork(0, 0, enter_child))
+    if (pool.started == 0 && count > 0 && !tr_at_fork(enter_child))
         return;
-    sigfillset(&all); /* signals are for the threads of the program */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; pool.started < count; pool.started++) {
         thread *t = &pool.threads[pool.started];
-        pthread_t id;
-        pthread_mutex_init(&t->mutex, 0);
-        pthread_cond_init(&t->called, 0);
+        tr_mutex_init(&t->mutex);
+        tr_condition_init(&t->called);
         store(&t->state, CLAIMED);
-        if (pthread_create(&id, 0, live, t))
+        if (!tr_start_thread(live, t))
             break;
-        pthread_detach(id);
     }
-    pthread_sigmask(SIG_SETMASK, &before, 0);
 }
 
 static int claim(thread *t, int wake) {
@@ -190,10 +171,10 @@ static void call(thread *t, int ith) {
         store(&t->state, CALLED);
         return;
     }
-    pthread_mutex_lock(&t->mutex);
+    tr_mutex_lock(&t->mutex);
     store(&t->state, CALLED);
-    pthread_cond_signal(&t->called);
-    pthread_mutex_unlock(&t->mutex);
+    tr_condition_signal(&t->called);
+    tr_mutex_unlock(&t->mutex);
 }
 
 int tr_pool_run(void (*walk)(void *list, const tr_worker *w), void *list, int most, int wake) {
@@ -202,7 +183,7 @@ int tr_pool_run(void (*walk)(void *list, const tr_worker *w), void *list, int mo
     int nth = 1, limit = tr_get_threads();
     if (most > limit)
         most = limit;
-    if (most < 2 || !space || pthread_mutex_trylock(&pool.mutex))
+    if (most < 2 || !space || !tr_mutex_try(&pool.mutex))
         return 0;
     if (wake)
         start_threads(most - 1);
@@ -221,7 +202,7 @@ int tr_pool_run(void (*walk)(void *list, const tr_worker *w), void *list, int mo
         for (int ith = 1; ith < nth; ith++)
             wait_while(&team[ith]->state, CALLED);
     }
-    pthread_mutex_unlock(&pool.mutex);
+    tr_mutex_unlock(&pool.mutex);
     return nth > 1;
 }
 

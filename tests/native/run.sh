@@ -4,17 +4,17 @@
 #   run.sh clang -fsanitize=thread -g
 #   RUN=qemu-aarch64-static run.sh aarch64-linux-gnu-gcc -static
 set -eu
-here=$(dirname "$0")
+here=$(cd "$(dirname "$0")" && pwd)
 core=$here/../../csrc
 compiler=${1:-cc}
 [ $# -eq 0 ] || shift
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
-set -- "$compiler" -std=gnu11 -pthread -Wall -Wno-psabi -Werror -I"$core" "$@"
-for source in "$core"/*.c; do
-    "$@" -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -c "$source" -o "$work/$(basename "$source" .c).o" &
-done
-"$@" -O1 -c "$here/kernels.c" -o "$work/kernels.o"
-wait
-"$@" "$work"/*.o -o "$work/kernels" -lm
+set -- "$compiler" -std=gnu11 -pthread -Wall -Wno-psabi -Werror -I"$core" -O3 -ffp-contract=fast -fno-math-errno \
+    -fno-trapping-math "$@"
+# As many at once as there are CPUs: one of them takes half a gigabyte.
+cd "$work"
+ls "$core"/*.c | xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 "$@" -c
+"$@" -c "$here/kernels.c" -O1 -o "$work/kernels.o"
+"$@" "$work"/*.o* -o "$work/kernels" -lm # .obj for Windows
 ${RUN:-} "$work/kernels"
