@@ -40,9 +40,12 @@ class sdist_with_core(sdist):
         super().make_release_tree(base_dir, sorted({*filter(os.path.exists, files), *extra, *TOLD}))
 
 
+# On Windows setuptools asks for no CC unless it is told that the compiler takes GCC's options, as Clang does.
+WITH_CC = {"compiler": "mingw32"} if sys.platform == "win32" and "CC" in os.environ else {}
+
 setup(
     cffi_modules=CORE,
     cmdclass={"build_ext": build_optional_core, "sdist": sdist_with_core},
     # cffi compiles against the stable ABI: one wheel serves every CPython from 3.10 on.
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}, "build_ext": WITH_CC},
 )
