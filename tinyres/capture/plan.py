@@ -14,6 +14,7 @@ from tinyres.backends.backend import Backend
 from tinyres.backends.buffers import ABSENT, ALIGNMENT, Buffer, Window
 from tinyres.backends.memory import check_fits
 from tinyres.backends.native import NATIVE
+from tinyres.backends.numpy import NUMPY
 from tinyres.capture.halves import in_halves
 from tinyres.capture.pace import FasterOf
 from tinyres.capture.program import NO_SLOT, Call, Program
@@ -98,7 +99,7 @@ class Executable:
 
     def _runner(self, backend: Backend, calls: Sequence[Call]) -> Callable[[], int]:
         if backend is not NATIVE:
-            return functools.partial(backend.run, [self._launch(call) for call in calls])
+            return NUMPY.replayed([self._launch(call) for call in calls])
         ahead = AHEAD if self._touched_bytes() > _CACHED_BYTES else 0
         return _NativeCalls([(call, *self.operands(call)) for call in calls], ahead).run
 

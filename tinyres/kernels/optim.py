@@ -57,7 +57,8 @@ def sgd(param: Array, velocity: Array, grad: Array, hyper: Array, n: int, *, fla
         return
     lr, momentum, _, _, weight_decay, scale = hyper.tolist()[:6]
     weight_decay = 0.0 if flags & UNDECAYED else weight_decay
-    g = grad * scale + weight_decay * param
+    g = grad * scale
+    g += weight_decay * param
     if velocity is not None:
         velocity *= momentum
         velocity += g
