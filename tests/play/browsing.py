@@ -47,6 +47,7 @@ class Opened:
         self.wrong: list[str] = []
         page.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: self.wrong.append(str(e)))
+        page.set_default_navigation_timeout(120_000)  # milliseconds; on a crowded machine
         self.patience = 15.0  # seconds
 
     def go(self, hash_: str = "", stopped: bool = True) -> None:
