@@ -18,22 +18,20 @@ from tinyres.backends import native
 
 
 @pytest.fixture
-def one_thread_again() -> Iterator[None]:
+def as_ours_again() -> Iterator[None]:
     yield
-    if native.AVAILABLE:
-        native.set_threads(1)
+    CONTENDERS[OURS].set_up()
 
 
 @pytest.mark.parametrize("who", CONTENDERS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_train_step(measure: Any, one_thread_again: None, size: Size, who: str) -> None:
+def test_train_step(measure: Any, as_ours_again: None, size: Size, who: str) -> None:
     contender = CONTENDERS[who]
     if not contender.is_available:
         pytest.skip(f"{contender.library} is not installed")
-    if contender.threads > 1:
-        if not native.AVAILABLE or len(os.sched_getaffinity(0)) < contender.threads:
-            pytest.skip("too few CPUs")
-        native.set_threads(contender.threads)
+    if contender.threads > 1 and (not native.AVAILABLE or len(os.sched_getaffinity(0)) < contender.threads):
+        pytest.skip("too few CPUs")
+    contender.set_up()
     measure(
         who, contender.make(size), group=f"train-step {size} (batch/units/blocks)",
         role="ours" if who == OURS else "peer" if who in PEERS else "",

@@ -3,8 +3,9 @@
 The contenders of a size are built first, must agree on the first loss, and are then timed in turns of a few steps, so
 that whatever else the machine does hits all alike. Numbers are medians over the turns, in µs per step on one thread.
 floor: the FLOPs of the matrix products at the measured peak of one core. captured: tinyres. Ratios are of the times of
-the same turns. The notes under the table are tinyres against itself: on two threads, with the gradient norm of every
-layer watched, and the recording of a step in eager steps.
+the same turns; generic and fallback are captured steps too, by the core's instruction set for any processor, and by
+NumPy where there is no core. The notes under the table are tinyres against itself: on two threads, with the gradient
+norm of every layer watched, and the recording of a step in eager steps; and the fallback against NumPy by hand.
 """
 
 # ruff: noqa: I001  one_thread comes before anything that imports NumPy
@@ -25,9 +26,9 @@ import roofline
 from steps import CONTENDERS, OURS, PEERS, SIZES, Size, Step, gemm_flops
 
 import tinyres as tr
-from tinyres.backends import native
 
 TURN_SECONDS = 10e-3
+_setting: object = None  # what tinyres was given last
 COLUMNS = {
     "numpy": ["numpy by hand"],
     "torch": ["torch eager"],
@@ -35,6 +36,8 @@ COLUMNS = {
     "jax": ["jax jit", "jax jit, scanned"],
     "eager": ["tinyres eager"],
     "captured": [OURS],
+    "generic": [f"{OURS}, generic"],
+    "fallback": [f"{OURS}, NumPy"],
 }
 
 
@@ -67,10 +70,13 @@ def time_in_turns(size: Size, turns: int) -> dict[str, list[float]]:
     """Seconds per step of each available contender, one number per turn; "capture" is the first call of ours."""
     names = [name for name, contender in CONTENDERS.items() if contender.is_available]
     steps = {name: CONTENDERS[name].make(size) for name in names}
-    start = time.perf_counter()
-    first = {OURS: float(steps[OURS]())}  # type: ignore[arg-type]
-    capturing = time.perf_counter() - start
-    first.update({name: float(steps[name]()) for name in names if name != OURS})  # type: ignore[arg-type]
+    first = {}
+    for name, step in steps.items():
+        CONTENDERS[name].set_up()
+        start = time.perf_counter()
+        first[name] = float(step())  # type: ignore[arg-type]
+        if name == OURS:
+            capturing = time.perf_counter() - start
     if max(first.values()) - min(first.values()) > 1e-4 * abs(first[OURS]):
         raise SystemExit(f"the contenders do not compute the same loss at {size}: {first}")
     counts = {name: _steps_per_turn(name, step) for name, step in steps.items()}
@@ -91,8 +97,10 @@ def _steps_per_turn(name: str, step: Step) -> int:
 
 
 def _turn(name: str, step: Step, count: int) -> float:
-    if native.AVAILABLE and native.threads() != CONTENDERS[name].threads:
-        native.set_threads(CONTENDERS[name].threads)
+    global _setting
+    if CONTENDERS[name].setting != _setting:
+        CONTENDERS[name].set_up()
+        _setting = CONTENDERS[name].setting
         step()
     start = time.perf_counter()
     for _ in range(count):
@@ -132,6 +140,7 @@ def notes(times: dict[Size, dict[str, list[float]]]) -> list[str]:
     for text, above, below in (
         ("two threads against one: ", OURS, f"{OURS}, 2 threads"),
         ("every layer's gradient watched, against not: ", "tinyres fit, watched", "tinyres fit"),
+        ("without the core against NumPy by hand: ", f"{OURS}, NumPy", "numpy by hand"),
     ):
         each = [f"{ratio(t[above], t[below]):.2f}" for t in times.values()]
         lines.append(text + ", ".join(each))
