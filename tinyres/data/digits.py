@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from tinyres.errors import FileError
+from tinyres.data.bundled import bundled
 
 TRAIN_IMAGES = 1437
 
@@ -25,10 +23,7 @@ def load_digits() -> tuple[Split, Split]:
     >>> x_train.shape, y_test.shape
     ((1437, 64), (360,))
     """
-    path = Path(__file__).with_name("digits.npz")
-    if not path.exists():
-        raise FileError(f"[load_digits] the data comes with tinyres, but {path.name} is missing; install tinyres again")
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(bundled("load_digits", "data", "digits.npz"), allow_pickle=False) as file:
         x = file["x"].astype(np.float32) / np.float32(16)
         y = file["y"].astype(np.int64)
     return (x[:TRAIN_IMAGES], y[:TRAIN_IMAGES]), (x[TRAIN_IMAGES:], y[TRAIN_IMAGES:])

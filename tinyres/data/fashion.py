@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from tinyres.errors import FileError
+from tinyres.data.bundled import bundled
 
 TRAIN_IMAGES = 2000
 
@@ -31,12 +29,7 @@ def load_fashion() -> tuple[Split, Split]:
     >>> x_train.shape, y_test.shape, FASHION_CLASSES[y_train[0]]
     ((2000, 28, 28, 1), (500,), 'Sandal')
     """
-    path = Path(__file__).with_name("fashion.npz")
-    if not path.exists():
-        raise FileError(
-            f"[load_fashion] the data comes with tinyres, but {path.name} is missing; install tinyres again"
-        )
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(bundled("load_fashion", "data", "fashion.npz"), allow_pickle=False) as file:
         x = file["x"][..., None].astype(np.float32) / np.float32(255)
         y = file["y"].astype(np.int64)
     return (x[:TRAIN_IMAGES], y[:TRAIN_IMAGES]), (x[TRAIN_IMAGES:], y[TRAIN_IMAGES:])

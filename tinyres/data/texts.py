@@ -9,12 +9,12 @@ from __future__ import annotations
 import bz2
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinyres.data.bundled import bundled
 from tinyres.data.loader import Loader
 from tinyres.errors import ArgumentError, FileError
 from tinyres.store.opening import PathLike, checked_path, opened
@@ -229,10 +229,7 @@ def load_plays(
     <Text plays: 669261 characters, 66 of them different>
     """
     options = _options(context, batch_size, validation_split, seed, steps_per_epoch)
-    path = Path(__file__).with_name("plays.txt.bz2")
-    if not path.exists():
-        raise FileError(f"[load_plays] the text comes with tinyres, but {path.name} is missing; install tinyres again")
-    codes = np.frombuffer(bz2.decompress(path.read_bytes()), np.uint8)
+    codes = np.frombuffer(bz2.decompress(bundled("load_plays", "text", "plays.txt.bz2").read()), np.uint8)
     return _of_codes(codes, np.bincount(codes, minlength=256), "plays", options)
 
 
