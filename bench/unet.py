@@ -7,8 +7,8 @@ machine at the same time count less; `x floor` is of the least. PyTorch runs eag
 behind them, and compiled with --compiled. floor: the FLOPs of all products (forward, and of the gradients both) at the
 measured peak of one core, of two on two threads.
 
-Seen on two cores with AVX2 while others worked, one thread: floor 180, PyTorch 373, channels last 375, tinyres 276
-(257 at best, 1.43 times the floor).
+Seen on two cores with AVX2, one thread: floor 180, PyTorch 337, channels last 324, tinyres 254
+(the best of them 1.36 times the floor; 1.42 to 1.44 in other runs); two: floor 90, PyTorch 173, tinyres 139.
 """
 
 # ruff: noqa: I001  one_thread comes before anything that imports NumPy
