@@ -109,39 +109,14 @@ def test_float64_and_integer_inputs(tmp_path):
     assert_same(words, again)
 
 
-torch_nets = """
-class Block(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        y += x
-        return self.relu(y)
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem, self.layer1 = nn.Conv2d(3, 8, 3, 2, 1), nn.Sequential(Block(8), Block(8))
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(8, 5)
-
-    def forward(self, x):
-        return self.fc(torch.flatten(self.pool(self.layer1(self.stem(x))), 1))
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_net_of_pytorch_comes_with_its_blocks(tmp_path):
     torch = pytest.importorskip("torch")
-    names = {"torch": torch, "nn": torch.nn, "__name__": "nets"}
-    exec(torch_nets, names)
+    from exported_nets import Images
+
     torch.manual_seed(0)
-    net = names["Net"]()
+    net = Images()
     net(torch.randn(16, 3, 12, 12))  # statistics that are not those of a new net
     x = torch.randn(4, 3, 12, 12)
     torch.onnx.export(

@@ -14,6 +14,7 @@ from tinyres.errors import FileError
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from exported_nets import Images  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # exporters warn of themselves
@@ -32,29 +33,6 @@ class Dense(nn.Module):
         for block in self.blocks:
             x = x + torch.tanh(block(self.norm(x)))
         return self.answer(x)
-
-
-class Block(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        y += x
-        return self.relu(y)
-
-
-class Images(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem, self.layer1 = nn.Conv2d(3, 8, 3, 2, 1), nn.Sequential(Block(8), Block(8))
-        self.pool, self.answer = nn.AdaptiveAvgPool2d(1), nn.Linear(8, 5)
-
-    def forward(self, x):
-        return self.answer(torch.flatten(self.pool(self.layer1(self.stem(x))), 1))
 
 
 class Tokens(nn.Module):

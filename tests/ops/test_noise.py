@@ -47,7 +47,8 @@ def test_noise_is_multiplied_in_training_only() -> None:
     assert layer(x).tolist() == x.tolist()
     y = layer(x, training=True).numpy()
     assert abs(float(y.mean()) - 3.0) < 0.03 and abs(float(y.std()) - 1.5) < 0.03
-    with pytest.raises(ArgumentError, match=r"\[GaussianDropout\] rate is a number from 0 on, below 1; got 1"):
+    words = r"\[GaussianDropout\] the rate is the share to drop, 0 <= rate < 1; got 1; choose one"
+    with pytest.raises(ArgumentError, match=words):
         tr.layers.GaussianDropout(1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tinyres.errors import ArgumentError
 from tinyres.nn.layer import Layer
 from tinyres.ops.random import Generator, default_generator
 
@@ -17,3 +20,10 @@ class Drawing(Layer):
     @property
     def _source(self) -> Generator:
         return self.generator or default_generator()
+
+
+def checked_rate(owner: str, rate: Any) -> float:
+    """The rate of a dropout, if it is one; else ArgumentError."""
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
+        raise ArgumentError(f"[{owner}] the rate is the share to drop, 0 <= rate < 1; got {rate!r}; choose one")
+    return float(rate)

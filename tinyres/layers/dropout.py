@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tinyres import ops
 from tinyres.engine.tensor import Tensor
-from tinyres.errors import ArgumentError
-from tinyres.layers.drawing import Drawing
+from tinyres.layers.drawing import Drawing, checked_rate
 from tinyres.nn.layer import SingleInput
 
 
@@ -26,9 +25,7 @@ class Dropout(Drawing, SingleInput):
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(seed, name)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
-            raise ArgumentError(f"[Dropout] the rate is the share to drop, 0 <= rate < 1; got {rate!r}; choose one")
-        self.rate = float(rate)
+        self.rate = checked_rate("Dropout", rate)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """x, in training with elements left out."""

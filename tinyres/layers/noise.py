@@ -10,7 +10,7 @@ import numpy as np
 from tinyres import ops
 from tinyres.engine.tensor import Tensor, tensor
 from tinyres.errors import ArgumentError, ShapeError
-from tinyres.layers.drawing import Drawing
+from tinyres.layers.drawing import Drawing, checked_rate
 from tinyres.nn.layer import SingleInput
 
 SCHEDULES = ("linear", "cosine")
@@ -55,9 +55,7 @@ class GaussianDropout(Drawing, SingleInput):
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(seed, name)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
-            raise ArgumentError(f"[GaussianDropout] rate is a number from 0 on, below 1; got {rate!r}; choose one")
-        self.rate = float(rate)
+        self.rate = checked_rate("GaussianDropout", rate)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """x, in training with noise."""

@@ -24,11 +24,13 @@ def replayed(
     skip: float = 1.0,
     branch: float = 1.0,
     events: Sequence[Event] = (),
+    recorded: Recorded | None = None,
 ) -> list[float]:
     """The loss of each step. With TINYRES_ISA=generic they are those of the page to the last bit.
 
     skip, branch: what all skips and branches are multiplied by. events: (step, name, value), what was changed before
-    that step, counted from 0: "lr", "skip" and "branch" of all blocks, or "skip:3" and "branch:3" of one.
+    that step, counted from 0: "lr", "skip" and "branch" of all blocks, or "skip:3" and "branch:3" of one. recorded: the
+    net to train, which is then as it stands before the next step; a new one if left out.
 
     >>> from tinyres.play.data import load
     >>> data = load("xor")
@@ -37,22 +39,7 @@ def replayed(
     >>> len(losses)
     3
     """
-    return trained(net, x, y, steps, seed, lr, skip, branch, events)[1]
-
-
-def trained(
-    net: Net,
-    x: npt.NDArray[np.float32],
-    y: npt.NDArray[np.int64],
-    steps: int,
-    seed: int = 0,
-    lr: float = 0.001,
-    skip: float = 1.0,
-    branch: float = 1.0,
-    events: Sequence[Event] = (),
-) -> tuple[Recorded, list[float]]:
-    """The net after so many steps, with what is changed before the next one, and the loss of each; as `replayed`."""
-    recorded = started(Recorded(net), seed, lr, skip, branch)
+    recorded = started(Recorded(net) if recorded is None else recorded, seed, lr, skip, branch)
     losses = []
     for step in range(steps + 1):
         for at, name, value in events:
@@ -61,7 +48,7 @@ def trained(
         if step < steps:
             chosen = rows(step, net.batch, len(x))
             losses.append(float(recorded.step(x[chosen], y[chosen])["loss"]))
-    return recorded, losses
+    return losses
 
 
 def started(recorded: Recorded, seed: int = 0, lr: float = 0.001, skip: float = 1.0, branch: float = 1.0) -> Recorded:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tinyres.layers.losses import softmax_cross_entropy
 from tinyres.play import data
-from tinyres.play.replay import trained
+from tinyres.play.record import Recorded
+from tinyres.play.replay import replayed
 from tinyres.play.state import State
 from tinyres.play.telling import sentences_of
 from tinyres.store import text
@@ -30,6 +31,7 @@ def _trace(state: State, skips: bool) -> Trace:
     changes = [event for event in state.events if skips or not event[1].startswith("skip")]
     strengths = {"lr": state.lr, "skip": state.skip if skips else 1.0, "branch": state.branch}
     x, y = known.x[: known.trained], known.y[: known.trained]
-    recorded, _ = trained(net, x, y, state.step, state.seed, **strengths, events=changes)
+    recorded = Recorded(net)
+    replayed(net, x, y, state.step, state.seed, **strengths, events=changes, recorded=recorded)
     rows = data.rows(state.step, net.batch, len(x))
     return recorded.model.graph(x[rows], y[rows], loss=softmax_cross_entropy).trace()

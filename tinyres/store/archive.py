@@ -23,6 +23,7 @@ from tinyres.store.replacing import replacing
 
 HEADER = "header"
 SUFFIX = ".npy"
+EITHER = (".npz", ".json")  # of recordings
 FREE = 1 << 26  # bytes that a compressed file may always unpack to
 EXPANSION = 100  # beyond that, how many times its own size
 HEADER_BYTES = 1 << 24  # of a header that is compressed
@@ -90,6 +91,22 @@ def read_text(op: str, path: PathLike, kind: Format) -> dict[str, Any]:
         if os.fstat(file.fileno()).st_size > TEXT_BYTES:
             raise ValueError(f"it has more than {TEXT_BYTES} bytes")
         return _checked(op, path, kind, text.decoded(file.read()))
+
+
+def write_either(path: PathLike, kind: Format, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write header and arrays as the suffix says: .npz, or .json with the arrays as lists in the header."""
+    if checked_suffix("save", path, kind, EITHER) == ".json":
+        write_text(path, kind, {**content, **{name: array.tolist() for name, array in arrays.items()}})
+    else:
+        write(path, kind, content, arrays)
+
+
+def read_either(path: PathLike, kind: Format) -> dict[str, Any]:
+    """Header and arrays of what `write_either` wrote, by name, not checked yet. Raises FileError as `read` does."""
+    if checked_suffix("load", path, kind, EITHER) == ".json":
+        return read_text("load", path, kind)
+    header, arrays = read("load", path, kind)
+    return {**arrays, **header}
 
 
 @contextlib.contextmanager

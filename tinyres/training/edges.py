@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 EDGES = archive.Format("tinyres edges", 1, "a recording of edges", "history.edges.save")
-SUFFIXES = (".npz", ".json")
 _COLUMNS = ("norms", "shares", "cosines")
 
 
@@ -126,22 +125,13 @@ class EdgeNorms:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to a .npz or a .json file, whole or not at all. Raises FileError if that fails."""
-        suffix = archive.checked_suffix("save", path, EDGES, SUFFIXES)
         arrays = {"steps": self.steps, **{name: getattr(self, name) for name in _COLUMNS}, "there": self._there()}
-        header = {"edges": [list(edge) for edge in self._edges]}
-        if suffix == ".json":
-            archive.write_text(path, EDGES, {**header, **{name: array.tolist() for name, array in arrays.items()}})
-        else:
-            archive.write(path, EDGES, header, arrays)
+        archive.write_either(path, EDGES, {"edges": [list(edge) for edge in self._edges]}, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EdgeNorms:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, newer, or something else."""
-        if archive.checked_suffix("load", path, EDGES, SUFFIXES) == ".json":
-            content = archive.read_text("load", path, EDGES)
-        else:
-            header, arrays = archive.read("load", path, EDGES)
-            content = {**arrays, **header}
+        content = archive.read_either(path, EDGES)
         with archive.explained("load", path, EDGES):
             edges, steps, there, columns = _checked(content)
         loaded = cls()

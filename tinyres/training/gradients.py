@@ -15,7 +15,6 @@ import numpy as np
 from tinyres.store import archive
 
 GRADIENTS = archive.Format("tinyres gradients", 2, "a recording of gradients", "history.gradients.save")
-SUFFIXES = (".npz", ".json")
 
 
 class Change(NamedTuple):
@@ -152,22 +151,13 @@ class GradientNorms:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to a .npz or a .json file, whole or not at all. Raises FileError if that fails."""
-        suffix = archive.checked_suffix("save", path, GRADIENTS, SUFFIXES)
-        header = {"names": self._names, "blocks": self.blocks}
-        if suffix == ".json":
-            arrays = {"steps": self._steps, "norms": self.norms.tolist()}
-            archive.write_text(path, GRADIENTS, {**header, **arrays})
-        else:
-            archive.write(path, GRADIENTS, header, {"steps": self.steps, "norms": self.norms})
+        header, arrays = {"names": self._names, "blocks": self.blocks}, {"steps": self.steps, "norms": self.norms}
+        archive.write_either(path, GRADIENTS, header, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GradientNorms:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, newer, or something else."""
-        if archive.checked_suffix("load", path, GRADIENTS, SUFFIXES) == ".json":
-            content = archive.read_text("load", path, GRADIENTS)
-        else:
-            header, arrays = archive.read("load", path, GRADIENTS)
-            content = {**arrays, **header}
+        content = archive.read_either(path, GRADIENTS)
         with archive.explained("load", path, GRADIENTS):
             names, steps, norms = _checked(content)
             blocks = _checked_blocks(content.get("blocks", {}))
