@@ -13,6 +13,7 @@ import pytest
 from browsing import serving
 
 from tinyres import cli
+from tinyres.layers.blocks import PRESETS
 from tinyres.play import description
 from tinyres.play import wasm as place
 from tinyres.play.server import Server
@@ -52,6 +53,15 @@ def test_the_page_and_all_that_it_names_are_there(server: Server) -> None:
             status, content = asked(server, "GET", path)
             assert status == 200 and content, path
     assert asked(server, "HEAD", "/app.mjs") == (200, b"")
+
+
+def test_a_block_is_explained_in_a_sentence_and_not_by_its_examples(server: Server) -> None:
+    """The page showed whole docstrings, with what they type into Python."""
+    told = json.loads(asked(server, "GET", "/about.json")[1])["presets"]
+    assert set(told) == set(PRESETS)
+    for name, text in told.items():
+        assert text.endswith(".") and ">>>" not in text and "\n\n" not in text and len(text) < 240, name
+    assert told["he2015"] == "Dense → BN → ReLU → Dense → BN → Add → ReLU (He et al. 2015)."
 
 
 def test_no_module_waits_until_another_has_come(server: Server) -> None:

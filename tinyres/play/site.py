@@ -5,6 +5,7 @@ Everything that the page loads comes from here, whether `tinyres play` serves it
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -95,8 +96,8 @@ def _page() -> bytes:
 
 
 def _about() -> bytes:
-    """What the controls need to know: the block presets in the words of their docstrings, the shapes of data."""
-    told = {name: (make.__doc__ or "").strip() for name, make in PRESETS.items()}
+    """What the controls need to know: what each block preset is, as its docstring begins, and the shapes of data."""
+    told = {name: (inspect.getdoc(make) or "").partition("\n\n")[0] for name, make in PRESETS.items()}
     named = {"initializers": ("preset", *INITIALIZERS), "activations": ACTIVATIONS, "optimizers": OPTIMIZERS}
     shapes = {name: dict(zip(("features", "classes"), shape)) for name, shape in FEATURES_AND_CLASSES.items()}
     words = {name: dict.fromkeys(words, "") for name, words in named.items()}
